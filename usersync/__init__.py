@@ -1,0 +1,1 @@
+"""Bulk user updates from spreadsheets: planned, paced, and accounted for row by row."""

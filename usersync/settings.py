@@ -1,0 +1,372 @@
+"""`usersync.yaml` and the environment in, checked `Settings` out; every mistake of the file at once."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic.dataclasses import dataclass
+from pydantic_core import ErrorDetails
+
+from usersync.errors import SettingsError
+from usersync.model import ATTRIBUTE, FIELDS
+
+_UNITS = {"s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_RATE = re.compile(r"\s*(\d+)\s*/\s*(\d+(?:\.\d+)?)?\s*(s|sec|min|m|h)\s*")
+_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(s|sec|min|m|h|d)?\s*")
+
+
+@dataclass(frozen=True)
+class Rate:
+    """At most `count` requests in any window of `seconds`."""
+
+    count: int
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.count}/{self.seconds:g}s"
+
+
+def parse_rate(text: object) -> object:
+    """`3000/min`, `50/s`, `7/3s` -> Rate; `off` -> None (no pace at all)."""
+    if not isinstance(text, str):
+        if isinstance(text, Rate) or text is None:
+            return text
+        raise ValueError("write a rate as a number and a time, like 3000/min or 50/s")
+    if text.strip().lower() == "off":
+        return None
+    found = _RATE.fullmatch(text)
+    if not found or int(found[1]) == 0 or float(found[2] or 1) == 0:
+        raise ValueError("write a rate as a number and a time, like 3000/min or 50/s (or off)")
+    return Rate(int(found[1]), float(found[2] or 1) * _UNITS[found[3]])
+
+
+def parse_duration(text: object) -> object:
+    """`90s`, `10m`, `2h`, `90d` or a bare number of seconds -> seconds."""
+    if isinstance(text, int | float) and not isinstance(text, bool):
+        return float(text)
+    found = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    if not found:
+        raise ValueError("write a time like 30, 90s, 10m or 2h")
+    return float(found[1]) * _UNITS[found[2] or "s"]
+
+
+Seconds = Annotated[PositiveFloat, BeforeValidator(parse_duration)]
+
+
+class Section(BaseModel):
+    """One mapping of the settings file: closed, and not to be changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class Platform(Section):
+    """Where the users live, and where the token is kept."""
+
+    url: str
+    path: str = "/platform/api/v1/users/{id}"
+    token_header: str = "api_access_token"  # noqa: S105 - a header's name
+    token_env: str | None = None
+    token_file: Path | None = None
+    token_command: str | None = None
+    literal_token: None = Field(default=None, alias="token")
+    """Never given: a token in the file is refused."""
+
+    @field_validator("literal_token", mode="before")
+    @classmethod
+    def _no_literal_token(cls, _: object) -> None:
+        raise ValueError(
+            "a token does not belong in this file; put it in an environment variable and write "
+            "token_env: NAME (or token_file: PATH, or token_command: COMMAND)"
+        )
+
+    @field_validator("url")
+    @classmethod
+    def _web_address(cls, url: str) -> str:
+        if not re.fullmatch(r"https?://[^\s/@]+(/\S*)?", url):
+            raise ValueError("write the address with http:// or https://, without user or password")
+        return url.rstrip("/")
+
+    @field_validator("path")
+    @classmethod
+    def _has_id(cls, path: str) -> str:
+        if path.count("{id}") != 1 or not path.startswith("/"):
+            raise ValueError("start with / and name {id} once, like /platform/api/v1/users/{id}")
+        return path
+
+    @model_validator(mode="after")
+    def _one_token(self) -> Self:
+        given = [n for n in ("token_env", "token_file", "token_command") if getattr(self, n) is not None]
+        if len(given) != 1:
+            raise ValueError(f"name one of token_env, token_file, token_command; found {len(given)} of them")
+        return self
+
+    def token(self) -> SecretStr:
+        """Fetch the token; SettingsError (exit 2) with the remedy where it is not to be had."""
+        try:
+            text = self._fetch_token().strip()
+        except (OSError, subprocess.SubprocessError, UnicodeDecodeError) as error:
+            failed = isinstance(error, subprocess.CalledProcessError)
+            reason = f"the command ended with {error.returncode}" if failed else error
+            raise SettingsError("platform", (f"the token could not be read: {reason}",)) from None
+        if not text or not text.isprintable() or not text.isascii():
+            raise SettingsError("platform", (f"there is no usable token in {self._token_home()}",))
+        return SecretStr(text)
+
+    def _token_home(self) -> str:
+        if self.token_env:
+            return f"the environment variable {self.token_env}; set it and run again"
+        return f"{self.token_file}" if self.token_file else "what token_command printed"
+
+    def _fetch_token(self) -> str:
+        if self.token_env:
+            return os.environ.get(self.token_env, "")
+        if self.token_file:
+            return self.token_file.expanduser().read_text("utf-8")
+        command = shlex.split(self.token_command or "")
+        return subprocess.run(command, capture_output=True, check=True, text=True, timeout=60).stdout
+
+
+class Request(Section):
+    """How the platform is spoken to."""
+
+    timeout: Seconds = 30.0
+    verify_ssl: bool = True
+    ca_file: Path | None = None
+    proxy: SecretStr | None = None
+    concurrency: Annotated[PositiveInt, Field(le=1000)] = 16
+    rate: Annotated[Rate | None, BeforeValidator(parse_rate)] = Rate(3000, 60.0)
+    batch_size: PositiveInt | None = None
+    batch_interval: NonNegativeFloat = 0.0
+    """Milliseconds between two batches, as in the reference node."""
+    retries: NonNegativeInt = 4
+    stop_after: Seconds = 300.0
+    """Seconds without a single success after which the run stops (exit 4)."""
+
+    @field_validator("proxy")
+    @classmethod
+    def _proxy_address(cls, proxy: SecretStr | None) -> SecretStr | None:
+        if proxy and not re.fullmatch(r"https?://\S+", proxy.get_secret_value()):
+            raise ValueError("write the proxy as http://host:port or http://user:password@host:port")
+        return proxy
+
+
+class SourceSettings(Section):
+    """How files are to be understood where they do not say it themselves."""
+
+    sheet: str | None = None
+    header_row: PositiveInt | None = None
+    encoding: str | None = None
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    quote: Literal['"', "'", "none"] | None = None
+    hidden_rows: Literal["reject", "include", "skip"] = "reject"
+    duplicates: Literal["reject", "last"] = "reject"
+
+    @field_validator("delimiter", mode="before")
+    @classmethod
+    def _tab_by_name(cls, text: object) -> object:
+        return "\t" if text in ("tab", "\\t") else text
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, name: str | None) -> str | None:
+        if name is not None:
+            try:
+                "".encode(name)
+            except LookupError:
+                raise ValueError(f"Python knows no encoding named {name}") from None
+        return name
+
+
+FieldType = Literal["text", "integer", "number", "boolean", "date", "json", "list"]
+
+
+class FieldSettings(Section):
+    """What the cells of one field mean."""
+
+    type: FieldType = "text"
+    separator: str = ","
+    blank: Literal["keep", "clear", "reject"] = "keep"
+    clear: str | None = "#CLEAR"
+    trim: bool = True
+    case: Literal["keep", "lower", "upper", "title"] = "keep"
+    replace: dict[str, str] = {}
+    default: str | None = None
+    only_if_blank: bool = False
+
+
+class Diff(Section):
+    """What the wanted values are compared with."""
+
+    compare_with: str = "remote"
+    """remote, nothing, last-run, or a file's path."""
+
+
+class FieldLimit(Section):
+    """Limits on the changes of one field."""
+
+    changes: NonNegativeInt | None = None
+    percent: Annotated[float, Field(ge=0, le=100)] | None = None
+
+
+class Limits(Section):
+    """How much one run may change."""
+
+    changes: NonNegativeInt | None = None
+    changes_percent: Annotated[float, Field(ge=0, le=100)] | None = None
+    fields: dict[str, FieldLimit] = {}
+    same_value: PositiveInt | None = None
+    min_rows: NonNegativeInt | None = None
+    protect: tuple[str, ...] = ()
+
+
+class Report(Section):
+    """Where the files of a run go."""
+
+    dir: Path = Path("runs")
+
+
+class Settings(Section):
+    """All settings of a run; the annotated example is config/usersync.yaml."""
+
+    platform: Platform
+    request: Request = Request()
+    source: SourceSettings = SourceSettings()
+    columns: dict[str, str] = {}
+    fields: dict[str, FieldSettings] = {}
+    diff: Diff = Diff()
+    limits: Limits = Limits()
+    ledger: Path = Path("usersync.db")
+    report: Report = Report()
+
+    @field_validator("columns")
+    @classmethod
+    def _mapped_to_fields(cls, columns: dict[str, str]) -> dict[str, str]:
+        wrong = [
+            f"{heading}: {name}{_nearest_field(name)}"
+            for heading, name in columns.items()
+            if not is_field(name) and name != "id"
+        ]
+        if wrong:
+            raise ValueError("not a field: " + "; ".join(wrong))
+        return columns
+
+    @field_validator("fields", mode="before")
+    @classmethod
+    def _known_fields(cls, fields: Any) -> Any:
+        wrong = [f"{n}{_nearest_field(str(n))}" for n in fields or () if not is_field(str(n))]
+        if wrong:
+            raise ValueError("not a field: " + "; ".join(wrong))
+        return fields
+
+    @field_validator("fields")
+    @classmethod
+    def _typed_attributes(cls, fields: dict[str, FieldSettings]) -> dict[str, FieldSettings]:
+        typed = [name for name, f in fields.items() if f.type != "text" and not name.startswith(ATTRIBUTE)]
+        if typed:
+            raise ValueError(f"{', '.join(typed)}: only custom attributes can have a type other than text")
+        return fields
+
+
+def is_field(name: str) -> bool:
+    """Whether `name` is a field of a user that can be changed."""
+    return name in FIELDS or (name.startswith(ATTRIBUTE) and len(name) > len(ATTRIBUTE))
+
+
+def _nearest_field(name: str) -> str:
+    near = difflib.get_close_matches(name.lower(), ["id", *FIELDS], 1, 0.6)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without doubled keys: PyYAML lets the last one win in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[object] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} is not text; put it in quotes", key_node.start_mark
+                )
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key} stands twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def load_settings(path: Path | None = None, overrides: dict[str, dict[str, Any]] | None = None) -> Settings:
+    """Read settings from `path`, else `$USERSYNC_CONFIG`, else `./usersync.yaml`.
+
+    `overrides` (section -> key -> value, as the command line gives them) win over the file.
+    Raises SettingsError naming every mistake, with its place.
+    """
+    path = path or Path(os.environ.get("USERSYNC_CONFIG") or "usersync.yaml")
+    try:
+        raw = yaml.load(path.read_text("utf-8-sig"), _Loader)  # noqa: S506 - a SafeLoader
+    except FileNotFoundError:
+        raise SettingsError(
+            str(path),
+            ("there is no such settings file; name one with -c, or start from config/usersync.yaml",),
+        ) from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(str(path), (" ".join(str(error).split()),)) from None
+    if not isinstance(raw, dict):
+        raise SettingsError(str(path), ("settings are a mapping, beginning with platform:",))
+    for section, values in (overrides or {}).items():
+        inner = raw.setdefault(section, {})
+        if isinstance(inner, dict):
+            inner.update(values)
+    return make_settings(raw, str(path))
+
+
+def make_settings(raw: dict[str, Any], where: str = "settings") -> Settings:
+    """Check a mapping of settings; `where` names it in the SettingsError."""
+    try:
+        return Settings.model_validate(raw)
+    except ValidationError as error:
+        problems = tuple(_sentence(e) for e in error.errors(include_url=False, include_input=False))
+        raise SettingsError(where, problems) from None
+
+
+def _sentence(error: ErrorDetails) -> str:
+    place = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        known = _known_keys(error["loc"][:-1])
+        near = difflib.get_close_matches(str(error["loc"][-1]), known, 1, 0.5)
+        return f"{place}: unknown key; {f'did you mean {near[0]}?' if near else 'known: ' + ', '.join(known)}"
+    if error["type"] == "missing":
+        return f"{place}: this is needed"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{place}: {message[0].lower()}{message[1:]}"
+
+
+def _known_keys(place: tuple[int | str, ...]) -> list[str]:
+    model: type[BaseModel] = Settings
+    for part in place:
+        info = model.model_fields.get(str(part))
+        options = [info.annotation, *get_args(info.annotation)] if info else [model]
+        model = next((t for t in options if isinstance(t, type) and issubclass(t, BaseModel)), model)
+    return sorted(name for name, info in model.model_fields.items() if not info.alias)
