@@ -151,7 +151,7 @@ class Table:
     """One text column per field (`id`, `email`, `custom_attributes.seats`), one row per data row; the index,
     0..n-1, is the row's key. A blank cell is ""; None where the row's file has no such column."""
     places: DataFrame
-    """Same index; whole numbers: `source`, a position in `sources`, and `row`, as the spreadsheet numbers it."""
+    """Same index; whole numbers: `source` (position in `sources`), `row` (as the spreadsheet numbers it)."""
     sources: tuple[Source, ...]
     problems: tuple[Problem, ...] = ()
     """Of rows that could not be read, in input order."""

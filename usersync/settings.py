@@ -126,8 +126,9 @@ class Platform(Section):
         try:
             text = self._fetch_token().strip()
         except (OSError, subprocess.SubprocessError, UnicodeDecodeError) as error:
-            failed = isinstance(error, subprocess.CalledProcessError)
-            reason = f"the command ended with {error.returncode}" if failed else error
+            reason = str(error)
+            if isinstance(error, subprocess.CalledProcessError):
+                reason = f"the command ended with {error.returncode}"
             raise SettingsError("platform", (f"the token could not be read: {reason}",)) from None
         if not text or not text.isprintable() or not text.isascii():
             raise SettingsError("platform", (f"there is no usable token in {self._token_home()}",))
@@ -265,7 +266,7 @@ class Settings(Section):
         wrong = [
             f"{heading}: {name}{_nearest_field(name)}"
             for heading, name in columns.items()
-            if not is_field(name) and name != "id"
+            if not is_field(name) and name not in ("id", "ignore")
         ]
         if wrong:
             raise ValueError("not a field: " + "; ".join(wrong))

@@ -1,0 +1,205 @@
+"""One cell's text in, the value that is wanted out; CellError says what is wrong and what to write."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import unicodedata
+from collections.abc import Callable
+from datetime import date, datetime
+
+from usersync.model import Code, Json
+from usersync.settings import FieldSettings
+
+MAX_ID = 2**63 - 1
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+_WHOLE = re.compile(r"[+-]?[0-9]+(?:\.0+)?")
+_E_NOTATION = re.compile(r"[0-9]+(?:[.,][0-9]+)?[eE][+-]?[0-9]+")
+_ATOM = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+"
+PLAIN_EMAIL = re.compile(
+    rf"(?=.{{3,254}}\Z)(?=[^@]{{1,64}}@){_ATOM}(?:\.{_ATOM})*@"
+    r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}"
+)
+PLAIN_ID = re.compile(r"[1-9][0-9]{0,17}")
+
+
+class CellError(ValueError):
+    """A cell that cannot be used, with its code."""
+
+    def __init__(self, code: Code, message: str) -> None:
+        self.code = code
+        super().__init__(message)
+
+
+def visible(text: str) -> str:
+    """Without invisible characters, blanks around, and full-width forms: safe for ids and e-mails only."""
+    return unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).strip()
+
+
+def read_id(text: str) -> int:
+    """Read a user's id, a whole number from 1 on."""
+    digits = visible(text)
+    if not digits:
+        raise CellError(Code.ID_MISSING, "the id is missing; write the user's number")
+    if _E_NOTATION.fullmatch(digits):
+        raise CellError(
+            Code.ID_DAMAGED,
+            "the spreadsheet rounded this id; format the column as text and enter the id again",
+        )
+    if not re.fullmatch(r"[0-9]+(?:\.0+)?", digits, re.ASCII):
+        raise CellError(Code.ID_INVALID, "an id is a whole number, such as 1042")
+    number = int(digits.partition(".")[0][:40])
+    if not 0 < number <= MAX_ID:
+        raise CellError(Code.ID_INVALID, f"an id lies between 1 and {MAX_ID}")
+    return number
+
+
+def read_email(text: str) -> str:
+    """Read an e-mail address, as the platform stores it: trimmed, in lower case."""
+    address = visible(text).lower()
+    if PLAIN_EMAIL.fullmatch(address):
+        return address
+    from email_validator import EmailNotValidError, validate_email
+
+    try:
+        return validate_email(address, check_deliverability=False, test_environment=True).normalized.lower()
+    except EmailNotValidError as error:
+        raise CellError(
+            Code.EMAIL_INVALID, f"this is no e-mail address: {_lower_first(str(error))}"
+        ) from None
+
+
+_PASSWORD_RULES: tuple[tuple[str, Callable[[str], object]], ...] = (
+    ("6 to 128 characters", lambda text: 6 <= len(text) <= 128),
+    ("an upper-case letter", re.compile("[A-Z]").search),
+    ("a lower-case letter", re.compile("[a-z]").search),
+    ("a digit", re.compile("[0-9]").search),
+    ("a special character such as ! or #", re.compile(r"[^\w\s]|_").search),
+)
+
+
+def read_password(text: str) -> str:
+    """Check a password against the platform's rules; blanks around it are part of it."""
+    missing = [rule for rule, holds in _PASSWORD_RULES if not holds(text)]
+    if missing:
+        raise CellError(Code.PASSWORD_WEAK, f"the password needs {', '.join(missing)}")
+    return text
+
+
+def read_name(text: str) -> str:
+    """Accept a name that can be stored: no control characters but those of white space."""
+    if any(unicodedata.category(c) in ("Cc", "Cs") and c not in "\t\n\r" for c in text):
+        raise CellError(Code.ENCODING, "the cell holds a control character; type the text again")
+    return text
+
+
+def _no_doubles(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    names = [name for name, _ in pairs]
+    double = next((n for n in names if names.count(n) > 1), None) if len(set(names)) < len(names) else None
+    if double is not None:
+        raise ValueError(f"the key {double!r} stands twice")
+    return dict(pairs)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text} is too large a number")
+    return number
+
+
+def read_json(text: str) -> Json:
+    """Read strict JSON: no doubled keys, no NaN, no half characters."""
+    try:
+        value = json.loads(
+            text, object_pairs_hook=_no_doubles, parse_constant=_refuse_constant, parse_float=_finite
+        )
+        json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise CellError(Code.JSON_INVALID, f"this is no JSON: {_lower_first(reason)}") from None
+    return value
+
+
+def read_attributes(text: str) -> dict[str, Json]:
+    """Read the JSON object of a `custom_attributes` cell."""
+    value = read_json(text)
+    if not isinstance(value, dict):
+        raise CellError(Code.JSON_INVALID, 'custom attributes are a JSON object, such as {"seats": 5}')
+    return value
+
+
+def _integer(text: str) -> int:
+    if not _WHOLE.fullmatch(text) or len(text) > 400:
+        raise ValueError("a whole number, such as 12")
+    return int(text.partition(".")[0])
+
+
+def _number(text: str) -> float | int:
+    if re.fullmatch(r"[+-]?[0-9]+", text) and len(text) < 400:
+        return int(text)
+    if re.fullmatch(r"[+-]?[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?", text) and math.isfinite(float(text)):
+        return float(text)
+    raise ValueError("a number with a decimal point, such as 1.5")
+
+
+def _boolean(text: str) -> bool:
+    word = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}.get(
+        text.casefold()
+    )
+    if word is None:
+        raise ValueError("true or false (other words: map them with replace)")
+    return word
+
+
+def _date(text: str) -> str:
+    for kind in (date, datetime):
+        try:
+            kind.fromisoformat(text)
+        except ValueError:
+            continue
+        if re.match(r"\d{4}-\d\d-\d\d", text):
+            return text
+    raise ValueError("a date as year-month-day, such as 2026-11-24")
+
+
+_TYPES: dict[str, Callable[[str], Json]] = {
+    "integer": _integer,
+    "number": _number,
+    "boolean": _boolean,
+    "date": _date,
+    "json": read_json,
+}
+
+
+def typed_reader(field: FieldSettings) -> Callable[[str], Json]:
+    """Give the function that reads one attribute's cell under its settings."""
+    if field.type == "text":
+        return read_name
+    if field.type == "list":
+        return lambda text: [part.strip() for part in text.split(field.separator) if part.strip()]
+    read = _TYPES[field.type]
+
+    def typed(text: str) -> Json:
+        try:
+            return read(visible(text) if field.type != "json" else text)
+        except CellError:
+            raise
+        except ValueError as error:
+            raise CellError(Code.TYPE_INVALID, f"this column holds {_kind(field)}: write {error}") from None
+
+    return typed
+
+
+def _kind(field: FieldSettings) -> str:
+    return {"integer": "whole numbers", "number": "numbers", "boolean": "true or false", "date": "dates"}[
+        field.type
+    ]
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:].rstrip(".")

@@ -1,0 +1,21 @@
+"""What was sent and what the platform answered in, the fields that differ out."""
+
+from __future__ import annotations
+
+from usersync.equality import same_value
+from usersync.model import ATTRIBUTE, SECRET_FIELDS, Change, User
+
+
+def echo_differs(change: Change, user: User) -> tuple[str, ...]:
+    """Name the fields whose sent value the answered user does not hold; a password is never answered."""
+    return tuple(
+        item.field
+        for item in change.fields
+        if item.field not in SECRET_FIELDS and not same_value(item.field, item.new, _held(user, item.field))
+    )
+
+
+def _held(user: User, name: str) -> object:
+    if name.startswith(ATTRIBUTE):
+        return user.custom_attributes.get(name[len(ATTRIBUTE) :])
+    return getattr(user, name)

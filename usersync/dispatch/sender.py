@@ -1,0 +1,208 @@
+"""One row's dialogue with the platform: ask, wait, repeat, verify; its ending is a value."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from usersync.clock import Clock, iso
+from usersync.dispatch.echo import echo_differs
+from usersync.dispatch.client import Door
+from usersync.dispatch.gate import Gate, Stop, Stopping
+from usersync.dispatch.retry import Health, backoff
+from usersync.dispatch.wire import (
+    Busy,
+    Denied,
+    Done,
+    Refused,
+    Request,
+    Trouble,
+    read_reply,
+    read_request,
+    update_request,
+)
+from usersync.errors import StoppedError
+from usersync.model import MASK, SECRET_FIELDS, Change, Code, Outcome, Status, User
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Tally:
+    """Requests sent, for the summary."""
+
+    get: int = 0
+    patch: int = 0
+    retried: int = 0
+    throttled: int = 0
+
+
+@dataclass(slots=True)
+class Dialogue:
+    """How far one request has come, over all its attempts."""
+
+    request: Request
+    attempts: int = 0
+    status: int | None = None
+    doubt: bool = False
+    """Whether an attempt may have been carried out without our knowing."""
+
+
+class Sender:
+    """Reads and updates users, each with all the patience that the settings grant."""
+
+    def __init__(
+        self,
+        door: Door,
+        gate: Gate,
+        *,
+        clock: Clock,
+        stop: Stop,
+        retries: int,
+        stop_after: float,
+        chance: Callable[[], float],
+    ) -> None:
+        self.tally = Tally()
+        self._door, self._gate, self._clock, self._stop = door, gate, clock, stop
+        self._retries, self._chance = retries, chance
+        self._health = Health(stop_after)
+
+    async def read(self, key: int, user_id: int) -> User | Outcome:
+        """Read a user; an `Outcome` (failed, or not-sent where the run stops) if that cannot be done."""
+        talk = Dialogue(read_request(user_id))
+        try:
+            answer = await self._settle(talk)
+        except Stopping:
+            return self._outcome(key, talk, Status.NOT_SENT, "", "the run stopped before this row's turn")
+        if isinstance(answer, Done) and answer.user.id == user_id:
+            return answer.user
+        return self._failure(key, talk, answer)
+
+    async def update(self, change: Change) -> Outcome:
+        """Send a change until it is settled; with the last answer lost, one look decides."""
+        talk = Dialogue(update_request(change))
+        try:
+            answer = await self._settle(talk)
+        except Stopping:
+            return self._stopped(change.key, talk)
+        if isinstance(answer, Done):
+            return self._verified(change, talk, answer.user)
+        if isinstance(answer, Trouble) and talk.doubt:
+            return await self.verify(change, talk, answer)
+        return _without_secrets(self._failure(change.key, talk, answer), change)
+
+    async def verify(self, change: Change, talk: Dialogue, trouble: Trouble) -> Outcome:
+        """Decide with a GET what became of a change whose answer was lost."""
+        look = Dialogue(read_request(change.user_id))
+        lost = self._outcome(change.key, talk, Status.UNKNOWN, trouble.code, trouble.message)
+        try:
+            answer = await self._settle(look)
+        except Stopping:
+            return lost
+        if not isinstance(answer, Done) or answer.user.id != change.user_id:
+            return lost
+        if echo_differs(change, answer.user):
+            message = f"{trouble.message}; a look afterwards found the old values"
+            return replace(lost, status=Status.FAILED, message=message, user=answer.user)
+        if any(item.field in SECRET_FIELDS for item in change.fields):
+            return replace(lost, message=f"{trouble.message}; a password cannot be read back")
+        message = f"the answer was lost ({trouble.message}); a look afterwards found the new values"
+        return replace(
+            lost, status=Status.UPDATED, code="", message=message, user=answer.user, http_status=200
+        )
+
+    async def _settle(self, talk: Dialogue) -> Done | Refused | Trouble:
+        """Ask until there is an answer that settles it, or no patience is left."""
+        while True:
+            answer = await self._ask(talk)
+            if isinstance(answer, Done | Refused):
+                self._health.good()
+                return answer
+            if isinstance(answer, Denied):
+                self._stop.ask(StoppedError.exit_code, answer.message)
+                raise Stopping
+            after = answer.after or 0.0
+            self._worry(after)
+            if isinstance(answer, Busy):
+                self.tally.throttled += 1
+                continue
+            talk.doubt |= answer.reached and talk.request.method == "PATCH"
+            if talk.attempts > self._retries:
+                return answer
+            await self._stop.wait(self._clock.sleep(backoff(talk.attempts, answer.after, self._chance)))
+
+    async def _ask(self, talk: Dialogue) -> Done | Refused | Trouble | Busy | Denied:
+        started = await self._gate.turn()
+        self._count(talk)
+        reply = await self._door.ask(talk.request)
+        answer = read_reply(reply, self._clock.now())
+        now = self._clock.monotonic()
+        if isinstance(answer, Busy):
+            self._gate.pace.throttled(now, started, answer.after)
+            talk.status = 429
+            return answer
+        talk.attempts += 1
+        talk.status = getattr(reply, "status", None)
+        self._gate.pace.accepted(started)
+        if isinstance(answer, Trouble):
+            log.info("user %d: attempt %d: %s", talk.request.user_id, talk.attempts, answer.message)
+        return answer
+
+    def _count(self, talk: Dialogue) -> None:
+        if talk.request.method == "GET":
+            self.tally.get += 1
+        else:
+            self.tally.patch += 1
+        if talk.attempts:
+            self.tally.retried += 1
+
+    def _worry(self, excused: float) -> None:
+        now = self._clock.monotonic()
+        self._health.bad(now, excused=excused)
+        if self._health.seconds_left(now) <= 0:
+            self._stop.ask(
+                StoppedError.exit_code,
+                f"the platform gave no good answer for {self._health.stop_after:g} s; "
+                "see that it is up, then run `usersync resume`",
+            )
+
+    def _verified(self, change: Change, talk: Dialogue, user: User) -> Outcome:
+        differs = echo_differs(change, user)
+        if not differs:
+            return self._outcome(change.key, talk, Status.UPDATED, user=user)
+        message = f"the platform answered 200 but holds another value of {', '.join(differs)}"
+        return self._outcome(change.key, talk, Status.FAILED, Code.ECHO_DIFFERS, message, user)
+
+    def _stopped(self, key: int, talk: Dialogue) -> Outcome:
+        if talk.doubt:
+            message = "the run stopped before the platform's answer was in; `usersync resume` looks it up"
+            return self._outcome(key, talk, Status.UNKNOWN, Code.CONNECTION, message)
+        return self._outcome(key, talk, Status.NOT_SENT, "", "the run stopped before this row's turn")
+
+    def _failure(self, key: int, talk: Dialogue, answer: Done | Refused | Trouble) -> Outcome:
+        if isinstance(answer, Done):
+            message = f"the platform answered with user {answer.user.id}"
+            return self._outcome(key, talk, Status.FAILED, Code.ECHO_DIFFERS, message)
+        return self._outcome(key, talk, Status.FAILED, answer.code, answer.message)
+
+    def _outcome(
+        self,
+        key: int,
+        talk: Dialogue,
+        status: Status,
+        code: str = "",
+        message: str = "",
+        user: User | None = None,
+    ) -> Outcome:
+        done_at = iso(self._clock.now())
+        return Outcome(key, status, code, message, talk.status, talk.attempts, user, done_at)
+
+
+def _without_secrets(outcome: Outcome, change: Change) -> Outcome:
+    """Blot a password out of a refusal that quotes it."""
+    message = outcome.message
+    for item in change.fields:
+        if item.field in SECRET_FIELDS and isinstance(item.new, str):
+            message = message.replace(item.new, MASK)
+    return replace(outcome, message=message)

@@ -1,0 +1,240 @@
+"""Changes in, requests out; replies in, answers out. All that is known of the API's language, and no I/O."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from usersync.model import ATTRIBUTE, Change, Code, Json, User
+
+JSON_TYPE = "application/json; charset=utf-8"
+_TEXT_SHOWN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call of the API."""
+
+    method: str
+    user_id: int
+    body: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back, as it is."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """No reply: the request may or may not have been carried out."""
+
+    code: Code
+    message: str
+    reached: bool = True
+    """False where the platform cannot have seen the request: the connection was never made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """200 and the user."""
+
+    user: User
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """This row was refused for good."""
+
+    code: Code
+    message: str
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """The limit is used up; not the row's fault."""
+
+    after: float | None
+    """Seconds that the platform asks to wait, if it says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """The platform stumbled; try again later."""
+
+    code: Code
+    message: str
+    status: int | None = None
+    after: float | None = None
+    reached: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """Every row would fail; stop the run."""
+
+    message: str
+    status: int
+
+
+Answer = Done | Refused | Busy | Trouble | Denied
+
+
+def read_request(user_id: int) -> Request:
+    """Ask for a user."""
+    return Request("GET", user_id)
+
+
+def update_request(change: Change) -> Request:
+    """Ask for a user's change, all fields in one call."""
+    return Request("PATCH", change.user_id, json.dumps(body_of(change), ensure_ascii=False).encode())
+
+
+def body_of(change: Change) -> dict[str, Json]:
+    """Give the JSON object of a change; attributes are always an object, never text."""
+    body: dict[str, Json] = {}
+    for item in change.fields:
+        if item.field.startswith(ATTRIBUTE):
+            body.setdefault("custom_attributes", {})[item.field[len(ATTRIBUTE) :]] = item.new
+        else:
+            body[item.field] = item.new
+    return body
+
+
+def read_reply(reply: Reply | Lost, now: datetime) -> Answer:
+    """Say what a reply means; `now` (UTC) turns a `Retry-After` date into seconds."""
+    if isinstance(reply, Lost):
+        return Trouble(reply.code, reply.message, reached=reply.reached)
+    status = reply.status
+    if status == 200:
+        return _read_success(reply)
+    if status == 429:
+        return Busy(_wait_asked(reply.headers, now))
+    if status == 401:
+        return _read_unauthorized(reply)
+    if status == 407:
+        return Denied("the proxy asks for a user and password; put them into request.proxy", status)
+    if status >= 500 or status == 408:
+        code = Code.TIMEOUT if status in (408, 504) else Code.PLATFORM_ERROR
+        return Trouble(code, _trouble_text(reply), status, _wait_asked(reply.headers, now))
+    if 300 <= status < 400:
+        return Trouble(
+            Code.PLATFORM_ERROR, f"answered {status}, a redirect; check platform.url and path", status
+        )
+    return _read_refusal(reply)
+
+
+def _read_success(reply: Reply) -> Answer:
+    user = _user(_json(reply))
+    if user is None:
+        what = _html_or("something that is no user", reply)
+        return Trouble(Code.PLATFORM_ERROR, f"answered 200 with {what}", reply.status)
+    return Done(user)
+
+
+def _read_unauthorized(reply: Reply) -> Answer:
+    text = _error_text(reply)
+    if "permissible" in text.lower():
+        return Refused(
+            Code.NOT_PERMITTED,
+            "this platform app may not manage this user; ask the platform's operator for permission",
+            reply.status,
+        )
+    return Denied(
+        f"the platform does not accept the token ({text or 'no reason given'}); "
+        "check the token and run `usersync resume`",
+        reply.status,
+    )
+
+
+def _read_refusal(reply: Reply) -> Refused:
+    status, text = reply.status, _error_text(reply)
+    if status == 404:
+        hint = "" if text else " (an answer that is not the API's: check platform.url and path)"
+        return Refused(Code.NOT_FOUND, f"there is no user with this id; correct the id{hint}", status)
+    if status == 403:
+        return Refused(Code.NOT_PERMITTED, f"the platform forbids it: {text or 'no reason given'}", status)
+    return Refused(
+        Code.REFUSED, f"the platform refused it: {text or _html_or('no reason given', reply)}", status
+    )
+
+
+def _trouble_text(reply: Reply) -> str:
+    text = _error_text(reply)
+    return f"answered {reply.status}" + (f": {text}" if text else _html_note(reply))
+
+
+def _html_note(reply: Reply) -> str:
+    return " with an HTML page, as a proxy does" if _is_html(reply) else ""
+
+
+def _html_or(other: str, reply: Reply) -> str:
+    return "an HTML page (a proxy or login page, not the API)" if _is_html(reply) else other
+
+
+def _is_html(reply: Reply) -> bool:
+    return reply.body.lstrip()[:1] == b"<"
+
+
+def _json(reply: Reply) -> Json:
+    try:
+        return json.loads(reply.body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _error_text(reply: Reply) -> str:
+    """Give the reason that the API states, and nothing else of a body that may hold anything."""
+    body = _json(reply)
+    if not isinstance(body, dict):
+        return ""
+    reason = next((body[k] for k in ("message", "error", "errors") if body.get(k)), "")
+    text = reason if isinstance(reason, str) else json.dumps(reason, ensure_ascii=False)
+    fields = body.get("attributes")
+    where = f" ({', '.join(map(str, fields))})" if isinstance(fields, list) and fields else ""
+    return f"{text[:_TEXT_SHOWN]}{where}"
+
+
+def _user(body: Json) -> User | None:
+    if not isinstance(body, dict) or not isinstance(body.get("id"), int) or isinstance(body["id"], bool):
+        return None
+    attributes = body.get("custom_attributes")
+    return User(
+        body["id"],
+        _text(body, "name"),
+        _text(body, "display_name"),
+        _text(body, "email"),
+        attributes if isinstance(attributes, dict) else {},
+    )
+
+
+def _text(body: Mapping[str, Any], name: str) -> str | None:
+    value = body.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _wait_asked(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Read `Retry-After`, seconds or an HTTP date; nonsense counts as none."""
+    text = headers.get("Retry-After", "").strip()
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return max(0.0, (moment - now).total_seconds())
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None

@@ -1,0 +1,131 @@
+"""Files of user changes in, one `Table` of text cells out: every data row, whatever is wrong with it."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from usersync.errors import SourceError, UsageError
+from usersync.loader.header import OUR_COLUMNS, Headings, plain
+from usersync.model import MASK, SECRET_FIELDS, Column, Problem, Source, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pandas import DataFrame
+
+    from usersync.loader.grid import Fault, Grid
+    from usersync.settings import SourceSettings
+
+WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods")
+TEXTS = (".csv", ".tsv", ".txt")
+_ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+
+
+def load(
+    files: Sequence[str | Path], *, options: SourceSettings, columns: Mapping[str, str] | None = None
+) -> Table:
+    """Read files (CSV, Excel, OpenDocument; `-` is standard input) as text.
+
+    Raises SourceError where a file as a whole cannot be read. Rows that cannot be read are in the table,
+    with their problems.
+    """
+    if not files:
+        raise UsageError("name at least one file")
+    headings = Headings(columns)
+    parts = [_read(str(file), headings, options) for file in files]
+    return _join(parts)
+
+
+def read_bytes(file: str) -> bytes:
+    """Fetch a file as it is; SourceError where that cannot be done."""
+    try:
+        return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except FileNotFoundError:
+        raise SourceError(file, "there is no such file") from None
+    except IsADirectoryError:
+        raise SourceError(file, "this is a folder; name the files in it") from None
+    except OSError as error:
+        raise SourceError(file, f"cannot be read: {error.strerror}") from None
+
+
+def _read(file: str, headings: Headings, options: SourceSettings) -> tuple[Source, Grid]:
+    data = read_bytes(file)
+    if not data.strip():
+        raise SourceError(file, "the file is empty")
+    grid = _read_grid(data, file, headings, options)
+    columns = headings.columns(grid.header, file)
+    ignored = [c.heading.strip() for c in columns if c.field is None and plain(c.heading) not in OUR_COLUMNS]
+    named = [repr(heading) for heading in ignored if heading]
+    notes = grid.notes
+    if named:
+        noun = "column" if len(named) == 1 else "columns"
+        notes += (f"ignored {noun}: {', '.join(named)} (name a field, or map it under columns:)",)
+    source = Source(
+        file=file,
+        sha256=hashlib.sha256(data).hexdigest(),
+        sheet=grid.sheet,
+        header_row=grid.header_row,
+        columns=columns,
+        dialect=grid.dialect,
+        notes=notes,
+        skipped=grid.skipped,
+    )
+    return source, grid
+
+
+def _read_grid(data: bytes, file: str, headings: Headings, options: SourceSettings) -> Grid:
+    suffix = Path(file).suffix.lower()
+    if data.startswith((_ZIP, _OLE)) or suffix in WORKBOOKS:
+        from usersync.loader.workbook import read_workbook
+
+        return read_workbook(data, file=file, finds_id=headings.finds_id, options=options)
+    if file != "-" and suffix not in TEXTS:
+        known = ", ".join((*TEXTS, *WORKBOOKS))
+        raise SourceError(file, f"usersync reads {known}; save the file as one of these")
+    from usersync.loader.text import read_text
+
+    return read_text(data, file=file, finds_id=headings.finds_id, options=options)
+
+
+def _join(parts: list[tuple[Source, Grid]]) -> Table:
+    import numpy as np
+    import pandas as pd
+
+    frames, places = [], []
+    problems: list[Problem] = []
+    start = 0
+    for number, (source, grid) in enumerate(parts):
+        frames.append(_fields_only(grid.cells, source.columns))
+        places.append(pd.DataFrame({"source": np.int32(number), "row": grid.rows}))
+        problems.extend(_problems(grid.faults, source.columns, start))
+        start += len(grid.rows)
+    cells = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True).astype(object)
+    if len(frames) > 1:
+        cells = cells.where(cells.notna(), None)
+    return Table(
+        cells.reset_index(drop=True),
+        places[0] if len(places) == 1 else pd.concat(places, ignore_index=True),
+        tuple(source for source, _ in parts),
+        tuple(problems),
+    )
+
+
+def _fields_only(cells: DataFrame, columns: tuple[Column, ...]) -> DataFrame:
+    wanted = [i for i, column in enumerate(columns) if column.field]
+    named = cells[wanted].set_axis([columns[i].field for i in wanted], axis=1)
+    return named.astype(object)
+
+
+def _problems(faults: Sequence[Fault], columns: tuple[Column, ...], start: int) -> Iterator[Problem]:
+    for fault in faults:
+        column = columns[fault.column] if fault.column is not None else None
+        if column and not column.field:
+            continue
+        value = MASK if column and column.field in SECRET_FIELDS else fault.value
+        yield Problem(
+            start + fault.at, fault.code, fault.message, column.heading.strip() if column else "", value
+        )
