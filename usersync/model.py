@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -119,6 +119,31 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a row stands."""
+
+    file: str
+    sheet: str
+    row: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemGroup:
+    """All problems of one kind: how many, and the first few."""
+
+    code: str
+    count: int
+    first: tuple[tuple[Place, Problem], ...]
+
+    def as_json(self) -> Json:
+        """Give the group as summaries have it."""
+        first = [
+            {**asdict(place), "column": p.column, "value": p.value, "message": p.message} for place, p in self.first
+        ]
+        return {"code": self.code, "count": self.count, "first": first}
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
     """One column of a source: its heading, and the field it means (None: ignored)."""
 
@@ -170,6 +195,8 @@ class Wanted:
     """Key -> a remark for the report, such as two rows that say the same."""
     twins: Mapping[int, int] = field(default_factory=dict)
     """Key of a row that repeats another -> key of the row that is sent for both."""
+    superseded: frozenset[int] = frozenset()
+    """Keys of rows that lose against a later one for the same user, where settings say so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +241,45 @@ class Outcome:
     attempts: int = 0
     user: User | None = None
     finished_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the ledger knows of a row before anything is sent."""
+
+    key: int
+    source: int
+    row: int
+    user: str
+    """The id as it stands in the sheet, or as we understood it."""
+    status: Status
+    change: Change | None = None
+    code: str = ""
+    message: str = ""
+    outcome: Outcome | None = None
+    twin_of: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the report: a row, what was planned for it, and what became of it."""
+
+    key: int
+    file: str
+    sheet: str
+    row: int
+    id: str
+    status: Status
+    old: Mapping[str, Json]
+    new: Mapping[str, Json]
+    http_status: int | None
+    attempts: int
+    code: str
+    message: str
+    name: str | None
+    email: str | None
+    custom_attributes: Mapping[str, Json] | None
+    finished_at: str
 
 
 SECRET_FIELDS: Final = frozenset({"password"})

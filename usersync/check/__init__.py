@@ -31,9 +31,7 @@ if TYPE_CHECKING:
 _VALUE_SHOWN = 80
 
 
-def check(
-    table: Table, fields: Mapping[str, FieldSettings] | None = None, *, duplicates: str = "reject"
-) -> Wanted:
+def check(table: Table, fields: Mapping[str, FieldSettings] | None = None, *, duplicates: str = "reject") -> Wanted:
     """Turn cells into wanted values.
 
     `fields` says what the cells of a field mean; `duplicates` is `reject`, or `last`: the last row of a user
@@ -67,7 +65,7 @@ class _Check:
         self._problems.extend(settled.problems)
         bad = np.zeros(len(values), dtype=bool)
         bad[[p.key for p in self._problems]] = True
-        bad[list(settled.twins)] = True
+        bad[[*settled.twins, *settled.superseded]] = True
         kept = values if not bad.any() else values[~bad]
         order = sorted(range(len(self._problems)), key=lambda i: self._problems[i].key)
         return Wanted(
@@ -75,6 +73,7 @@ class _Check:
             tuple(self._problems[i] for i in order),
             notes=self._notes | dict(settled.notes),
             twins=settled.twins,
+            superseded=settled.superseded,
         )
 
     def _source(self, key: int) -> Source:
@@ -147,9 +146,7 @@ class _Check:
             return
         values[key] = None
         code = {"email": Code.EMAIL_INVALID, "password": Code.PASSWORD_WEAK}.get(name, Code.NAME_BLANK)
-        text = (
-            "only a custom attribute can be cleared; write a value, or leave the cell blank to keep the old"
-        )
+        text = "only a custom attribute can be cleared; write a value, or leave the cell blank to keep the old"
         self._refuse(key, name, CellError(code, text), str(self._table.cells[name].iat[key]))
 
     def _convert(self, name: str, field: FieldSettings, values: Objects) -> None:

@@ -65,9 +65,7 @@ def read_email(text: str) -> str:
     try:
         return validate_email(address, check_deliverability=False, test_environment=True).normalized.lower()
     except EmailNotValidError as error:
-        raise CellError(
-            Code.EMAIL_INVALID, f"this is no e-mail address: {_lower_first(str(error))}"
-        ) from None
+        raise CellError(Code.EMAIL_INVALID, f"this is no e-mail address: {_lower_first(str(error))}") from None
 
 
 _PASSWORD_RULES: tuple[tuple[str, Callable[[str], object]], ...] = (
@@ -148,9 +146,7 @@ def _number(text: str) -> float | int:
 
 
 def _boolean(text: str) -> bool:
-    word = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}.get(
-        text.casefold()
-    )
+    word = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}.get(text.casefold())
     if word is None:
         raise ValueError("true or false (other words: map them with replace)")
     return word

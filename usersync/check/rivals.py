@@ -25,11 +25,10 @@ class Settled:
     notes: Mapping[int, str] = field(default_factory=dict)
     twins: Mapping[int, int] = field(default_factory=dict)
     """Key of a row that need not be sent -> key of the row that is."""
+    superseded: frozenset[int] = frozenset()
 
 
-def settle_rivals(
-    values: DataFrame, bad: frozenset[int], *, row: Callable[[int], str], duplicates: str
-) -> Settled:
+def settle_rivals(values: DataFrame, bad: frozenset[int], *, row: Callable[[int], str], duplicates: str) -> Settled:
     """Collapse rows that say the same of one user, refuse those that contradict each other.
 
     `bad` rows have problems already; an id of 0 stands for none; `row(key)` names a row to its author;
@@ -38,19 +37,20 @@ def settle_rivals(
     problems: list[Problem] = []
     notes: dict[int, str] = {}
     twins: dict[int, int] = {}
+    superseded: set[int] = set()
     for keys in _shared(values["id"][values["id"] > 0]):
         same = all(_row_values(values, key) == _row_values(values, keys[0]) for key in keys)
         if same and bad.isdisjoint(keys):
             twins.update(dict.fromkeys(keys[1:], keys[0]))
             notes.update({key: f"says the same as {_others(keys, key, row)}; sent once" for key in keys})
         elif duplicates == "last" and keys[-1] not in bad:
-            twins.update({key: keys[-1] for key in keys[:-1] if key not in bad})
+            superseded.update(key for key in keys[:-1] if key not in bad)
             notes.update({key: f"nothing sent: {row(keys[-1])} for the same user wins" for key in keys[:-1]})
             notes[keys[-1]] = f"wins over {_others(keys, keys[-1], row)} for the same user"
         else:
             problems.extend(_contradiction(values, keys, row))
-    problems.extend(_claims(values, twins, row))
-    return Settled(tuple(problems), notes, twins)
+    problems.extend(_claims(values, superseded.union(twins), row))
+    return Settled(tuple(problems), notes, twins, frozenset(superseded))
 
 
 def _contradiction(values: DataFrame, keys: Sequence[int], row: Callable[[int], str]) -> list[Problem]:
@@ -66,13 +66,13 @@ def _contradiction(values: DataFrame, keys: Sequence[int], row: Callable[[int], 
     ]
 
 
-def _claims(values: DataFrame, twins: Mapping[int, int], row: Callable[[int], str]) -> list[Problem]:
+def _claims(values: DataFrame, out: set[int], row: Callable[[int], str]) -> list[Problem]:
     problems: list[Problem] = []
     if "email" not in values:
         return problems
     emails = values["email"].dropna()
     for group in _shared(emails):
-        keys = [key for key in group if key not in twins]
+        keys = [key for key in group if key not in out]
         if values["id"].iloc[keys].nunique() < 2:
             continue
         problems.extend(

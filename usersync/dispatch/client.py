@@ -67,9 +67,7 @@ class Door:
                 body = await _bounded(response)
                 return Reply(response.status, response.headers, body)
         except TimeoutError:
-            return Lost(
-                Code.TIMEOUT, f"no answer within {self._timeout.total:g} s; request.timeout can be raised"
-            )
+            return Lost(Code.TIMEOUT, f"no answer within {self._timeout.total:g} s; request.timeout can be raised")
         except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
             return _lost(error)
         except ValueError as error:

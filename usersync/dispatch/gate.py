@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from usersync.clock import Clock
 from usersync.dispatch.pace import Pace
 from usersync.settings import Request
+
+Job = TypeVar("Job")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +97,8 @@ def make_pace(request: Request) -> Pace:
     )
 
 
-async def each[T](
-    jobs: Iterable[T], work: Callable[[T], Awaitable[None]], *, concurrency: int, stop: Stop
+async def each(
+    jobs: Iterable[Job], work: Callable[[Job], Awaitable[None]], *, concurrency: int, stop: Stop
 ) -> None:
     """Do `work` for each job, `concurrency` at a time, until the jobs or the run end."""
     supply = iter(jobs)

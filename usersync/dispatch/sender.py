@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from usersync.clock import Clock, iso
-from usersync.dispatch.echo import echo_differs
 from usersync.dispatch.client import Door
+from usersync.dispatch.echo import echo_differs
 from usersync.dispatch.gate import Gate, Stop, Stopping
 from usersync.dispatch.retry import Health, backoff
 from usersync.dispatch.wire import (
@@ -108,9 +108,7 @@ class Sender:
         if any(item.field in SECRET_FIELDS for item in change.fields):
             return replace(lost, message=f"{trouble.message}; a password cannot be read back")
         message = f"the answer was lost ({trouble.message}); a look afterwards found the new values"
-        return replace(
-            lost, status=Status.UPDATED, code="", message=message, user=answer.user, http_status=200
-        )
+        return replace(lost, status=Status.UPDATED, code="", message=message, user=answer.user, http_status=200)
 
     async def _settle(self, talk: Dialogue) -> Done | Refused | Trouble:
         """Ask until there is an answer that settles it, or no patience is left."""
@@ -127,7 +125,7 @@ class Sender:
             if isinstance(answer, Busy):
                 self.tally.throttled += 1
                 continue
-            talk.doubt |= answer.reached and talk.request.method == "PATCH"
+            talk.doubt |= answer.reached and answer.status in (None, 408, 504)
             if talk.attempts > self._retries:
                 return answer
             await self._stop.wait(self._clock.sleep(backoff(talk.attempts, answer.after, self._chance)))

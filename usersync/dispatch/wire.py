@@ -128,9 +128,7 @@ def read_reply(reply: Reply | Lost, now: datetime) -> Answer:
         code = Code.TIMEOUT if status in (408, 504) else Code.PLATFORM_ERROR
         return Trouble(code, _trouble_text(reply), status, _wait_asked(reply.headers, now))
     if 300 <= status < 400:
-        return Trouble(
-            Code.PLATFORM_ERROR, f"answered {status}, a redirect; check platform.url and path", status
-        )
+        return Trouble(Code.PLATFORM_ERROR, f"answered {status}, a redirect; check platform.url and path", status)
     return _read_refusal(reply)
 
 
@@ -164,9 +162,7 @@ def _read_refusal(reply: Reply) -> Refused:
         return Refused(Code.NOT_FOUND, f"there is no user with this id; correct the id{hint}", status)
     if status == 403:
         return Refused(Code.NOT_PERMITTED, f"the platform forbids it: {text or 'no reason given'}", status)
-    return Refused(
-        Code.REFUSED, f"the platform refused it: {text or _html_or('no reason given', reply)}", status
-    )
+    return Refused(Code.REFUSED, f"the platform refused it: {text or _html_or('no reason given', reply)}", status)
 
 
 def _trouble_text(reply: Reply) -> str:

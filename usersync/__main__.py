@@ -1,0 +1,5 @@
+"""`python -m usersync`."""
+
+from usersync.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""Wanted values and known values in, what must change out."""

@@ -1,0 +1,403 @@
+"""What was planned, sent and answered, in SQLite: durable, true up to the last moments, free of secrets."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from usersync.errors import UsageError
+from usersync.model import (
+    MASK,
+    SECRET_FIELDS,
+    UNKNOWN,
+    Change,
+    Entry,
+    FieldChange,
+    Json,
+    Line,
+    Outcome,
+    Source,
+    Status,
+)
+
+SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE run (
+  n INTEGER PRIMARY KEY,
+  run TEXT NOT NULL UNIQUE,
+  kind TEXT NOT NULL,            -- run, apply, undo, update
+  parent TEXT,                   -- the run that this one goes on with, or undoes
+  started_at TEXT NOT NULL,
+  finished_at TEXT,
+  started_by TEXT NOT NULL,      -- user@host
+  platform TEXT NOT NULL,
+  settings TEXT NOT NULL,        -- JSON, without secrets
+  sources TEXT NOT NULL,         -- JSON: file, sheet, sha256 of each source
+  overrides TEXT NOT NULL DEFAULT '[]',
+  exit_code INTEGER,
+  stopped TEXT
+);
+CREATE TABLE row (
+  run INTEGER NOT NULL REFERENCES run(n) ON DELETE CASCADE,
+  key INTEGER NOT NULL,          -- position in the input
+  source INTEGER NOT NULL,       -- position in run.sources
+  row INTEGER NOT NULL,
+  user TEXT NOT NULL,
+  status TEXT NOT NULL,
+  sent INTEGER NOT NULL DEFAULT 0,  -- 1 from just before the first request on
+  twin_of INTEGER,
+  old TEXT, new TEXT,            -- JSON of the changed fields; a password is ***
+  note TEXT NOT NULL DEFAULT '',
+  code TEXT NOT NULL DEFAULT '', message TEXT NOT NULL DEFAULT '',
+  http_status INTEGER, attempts INTEGER NOT NULL DEFAULT 0,
+  name TEXT, email TEXT, custom_attributes TEXT,  -- as the platform answered
+  finished_at TEXT NOT NULL DEFAULT '',
+  PRIMARY KEY (run, key)
+) WITHOUT ROWID;
+CREATE INDEX row_user ON row (user, run) WHERE sent = 1;
+"""
+_INSERT = (
+    "INSERT INTO row (run, key, source, row, user, status, twin_of, old, new, note, code, message, http_status,"
+    " attempts, finished_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_OUTCOME = (
+    "UPDATE row SET status = ?, code = ?, message = ?, http_status = ?, attempts = ?, name = ?, email = ?,"
+    " custom_attributes = ?, finished_at = ? WHERE run = ? AND key = ?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """The head of a run."""
+
+    run: str
+    kind: str
+    platform: str
+    started_at: str
+    started_by: str
+    settings: Mapping[str, Json] = field(default_factory=dict)
+    sources: tuple[Mapping[str, str], ...] = ()
+    parent: str | None = None
+    overrides: tuple[str, ...] = ()
+    finished_at: str | None = None
+    exit_code: int | None = None
+    stopped: str | None = None
+
+
+class Ledger:
+    """One database of runs."""
+
+    def __init__(self, path: Path | None) -> None:
+        """Open or make the ledger at `path`; None keeps it in a temporary file that goes with it.
+
+        Raises UsageError where it cannot be written.
+        """
+        where = str(path) if path else ""
+        try:
+            self._db = sqlite3.connect(where, isolation_level=None, check_same_thread=False)
+            for setting in (
+                "journal_mode = WAL",
+                "synchronous = FULL",
+                "foreign_keys = ON",
+                "busy_timeout = 10000",
+            ):
+                self._db.execute(f"PRAGMA {setting}")
+            self._prepare(where)
+        except sqlite3.Error as error:
+            raise UsageError(
+                f"{where}: the ledger cannot be used: {error}; see that the folder exists and can be written, "
+                "or name another file under ledger:"
+            ) from None
+
+    def _prepare(self, where: str) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            for statement in _SCHEMA.split(";\n"):
+                self._db.execute(statement)
+            self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        self._db.execute("COMMIT")
+        if version > SCHEMA_VERSION:
+            raise UsageError(f"{where}: written by a newer usersync (ledger version {version}); upgrade usersync")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._db.close()
+
+    def start(self, info: RunInfo) -> Book:
+        """Begin a run."""
+        cursor = self._db.execute(
+            "INSERT INTO run (run, kind, parent, started_at, started_by, platform, settings, sources, overrides)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                info.run,
+                info.kind,
+                info.parent,
+                info.started_at,
+                info.started_by,
+                info.platform,
+                _text(info.settings),
+                _text(info.sources),
+                _text(info.overrides),
+            ),
+        )
+        return Book(self._db, int(cursor.lastrowid or 0), info)
+
+    def runs(self) -> Iterator[RunInfo]:
+        """Give the heads of all runs, newest first."""
+        for found in self._db.execute(f"SELECT {_HEAD} FROM run ORDER BY n DESC"):
+            yield _head(found)
+
+    def find(self, run: str) -> Book | None:
+        """Open the run of that name."""
+        found = self._db.execute(f"SELECT n, {_HEAD} FROM run WHERE run = ?", (run,)).fetchone()
+        return Book(self._db, found[0], _head(found[1:])) if found else None
+
+
+_HEAD = (
+    "run, kind, platform, started_at, started_by, settings, sources, parent, overrides, finished_at, exit_code,"
+    " stopped"
+)
+
+
+def _head(found: Sequence[Any]) -> RunInfo:
+    run, kind, platform, started_at, started_by, settings, sources, parent, overrides, *end = found
+    return RunInfo(
+        run,
+        kind,
+        platform,
+        started_at,
+        started_by,
+        json.loads(settings),
+        tuple(json.loads(sources)),
+        parent,
+        tuple(json.loads(overrides)),
+        *end,
+    )
+
+
+class Book:
+    """The rows of one run: entered once, claimed before they are sent, settled when they are answered."""
+
+    def __init__(self, db: sqlite3.Connection, number: int, info: RunInfo) -> None:
+        self.info = info
+        self._db = db
+        self._n = number
+        self._settled: list[Outcome] = []
+
+    def enter(self, entries: Iterable[Entry]) -> int:
+        """Write down rows and what is planned for them, all or none; returns how many."""
+        before = self._db.total_changes
+        self._db.execute("BEGIN")
+        try:
+            self._db.executemany(_INSERT, map(self._inserted, entries))
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+        return self._db.total_changes - before
+
+    def _inserted(self, entry: Entry) -> tuple[object, ...]:
+        old, new = _sides(entry.change) if entry.change else (None, None)
+        answer = entry.outcome
+        return (
+            self._n,
+            entry.key,
+            entry.source,
+            entry.row,
+            entry.user,
+            entry.status,
+            entry.twin_of,
+            old,
+            new,
+            entry.message if not entry.code else "",
+            entry.code,
+            entry.message if entry.code else "",
+            answer.http_status if answer else None,
+            answer.attempts if answer else 0,
+            answer.finished_at if answer else "",
+        )
+
+    def claim(self, most: int, *, after: int = -1) -> list[Change]:
+        """Take the next planned rows with a key above `after`, and note, durably, that they are being sent.
+
+        A password's new value is `***`: whoever sends knows it from the source.
+        """
+        self._db.execute("BEGIN")
+        found = self._db.execute(
+            "SELECT key, user, old, new FROM row WHERE run = ? AND key > ? AND status = 'planned' AND sent = 0"
+            " AND twin_of IS NULL ORDER BY key LIMIT ?",
+            (self._n, after, most),
+        ).fetchall()
+        self._db.executemany("UPDATE row SET sent = 1 WHERE run = ? AND key = ?", ((self._n, f[0]) for f in found))
+        self._write_outcomes()
+        self._db.execute("COMMIT")
+        self._settled.clear()
+        return [_change(*one) for one in found]
+
+    def settle(self, outcome: Outcome) -> None:
+        """Take an outcome in; it is on disk after the next `flush` or `claim`."""
+        self._settled.append(outcome)
+
+    def flush(self) -> None:
+        """Write what was settled since the last time, in one transaction."""
+        if self._settled:
+            self._db.execute("BEGIN")
+            self._write_outcomes()
+            self._db.execute("COMMIT")
+            self._settled.clear()
+
+    def _write_outcomes(self) -> None:
+        self._db.executemany(_OUTCOME, map(self._updated, self._settled))
+
+    def _updated(self, outcome: Outcome) -> tuple[object, ...]:
+        user = outcome.user
+        return (
+            outcome.status,
+            outcome.code,
+            outcome.message,
+            outcome.http_status,
+            outcome.attempts,
+            user.name if user else None,
+            user.email if user else None,
+            _text(user.custom_attributes) if user else None,
+            outcome.finished_at,
+            self._n,
+            outcome.key,
+        )
+
+    def keep_first(self, most: int) -> int:
+        """Leave out all planned changes but the first `most`, and their twins; returns how many rows went."""
+        found = self._db.execute(
+            "SELECT key FROM row WHERE run = ? AND status = 'planned' AND twin_of IS NULL ORDER BY key"
+            " LIMIT 1 OFFSET ?",
+            (self._n, most),
+        ).fetchone()
+        if found is None:
+            return 0
+        gone = self._db.execute(
+            "DELETE FROM row WHERE run = ?1 AND status = 'planned' AND coalesce(twin_of, key) >= ?2",
+            (self._n, found[0]),
+        )
+        return gone.rowcount
+
+    def release(self, keys: Sequence[int]) -> None:
+        """Take back claims on rows that were never sent."""
+        self.flush()
+        self._db.execute("BEGIN")
+        self._db.executemany("UPDATE row SET sent = 0 WHERE run = ? AND key = ?", ((self._n, key) for key in keys))
+        self._db.execute("COMMIT")
+
+    def close_rows(self, *, planned_as: Status) -> None:
+        """Give every row an ending: twins that of their row, rows without an answer `planned_as` or unknown."""
+        self.flush()
+        self._db.execute("BEGIN")
+        self._db.execute(
+            "UPDATE row SET status = CASE WHEN sent = 1 THEN 'unknown' ELSE ? END, code = CASE WHEN sent = 1"
+            " THEN 'connection' ELSE '' END WHERE run = ? AND status = 'planned' AND twin_of IS NULL",
+            (planned_as, self._n),
+        )
+        self._db.execute("COMMIT")
+        self.match_twins()
+
+    def match_twins(self) -> None:
+        """Give rows that repeat another the ending of that one, where it has one."""
+        self._db.execute(
+            "UPDATE row SET (status, code, message, http_status, name, email, custom_attributes, finished_at) ="
+            " (SELECT status, code, message, http_status, name, email, custom_attributes, finished_at FROM row AS"
+            " first WHERE first.run = row.run AND first.key = row.twin_of)"
+            " WHERE run = ? AND twin_of IS NOT NULL AND status = 'planned'",
+            (self._n,),
+        )
+
+    def finish(self, *, finished_at: str, exit_code: int, stopped: str | None) -> None:
+        """Close the head of the run."""
+        self._db.execute(
+            "UPDATE run SET finished_at = ?, exit_code = ?, stopped = ? WHERE n = ?",
+            (finished_at, exit_code, stopped, self._n),
+        )
+
+    def counts(self) -> dict[str, int]:
+        """Count the rows by status."""
+        return dict(
+            self._db.execute(
+                "SELECT status, count(*) FROM row WHERE run = ? GROUP BY status", (self._n,)
+            ).fetchall()
+        )
+
+    def lines(self) -> Iterator[Line]:
+        """Give the lines of the report, in input order."""
+        sources = self.info.sources
+        found = self._db.execute(
+            "SELECT key, source, row, user, status, old, new, http_status, attempts, code, message, note, name,"
+            " email, custom_attributes, finished_at FROM row WHERE run = ? ORDER BY key",
+            (self._n,),
+        )
+        for (
+            key,
+            source,
+            row,
+            user,
+            status,
+            old,
+            new,
+            http,
+            attempts,
+            code,
+            message,
+            note,
+            *answer,
+            at,
+        ) in found:
+            name, email, attributes = answer
+            yield Line(
+                key,
+                sources[source]["file"],
+                sources[source]["sheet"],
+                row,
+                user,
+                Status(status),
+                json.loads(old) if old else {},
+                json.loads(new) if new else {},
+                http,
+                attempts,
+                code,
+                "; ".join(part for part in (message, note) if part),
+                name,
+                email,
+                json.loads(attributes) if attributes else None,
+                at,
+            )
+
+
+def source_heads(sources: Sequence[Source]) -> tuple[Mapping[str, str], ...]:
+    """Give what a run keeps of its sources."""
+    return tuple({"file": s.file, "sheet": s.sheet, "sha256": s.sha256} for s in sources)
+
+
+def _sides(change: Change) -> tuple[str, str]:
+    old = {f.field: f.old for f in change.fields if f.old is not UNKNOWN}
+    new = {f.field: MASK if f.field in SECRET_FIELDS else f.new for f in change.fields}
+    return _text(old), _text(new)
+
+
+def _change(key: int, user: str, old: str, new: str) -> Change:
+    before, after = json.loads(old), json.loads(new)
+    return Change(
+        key,
+        int(user),
+        tuple(FieldChange(name, before.get(name, UNKNOWN), value) for name, value in after.items()),
+    )
+
+
+def _text(value: Json) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

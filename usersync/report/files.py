@@ -1,0 +1,176 @@
+"""The rows of a run in, `report.csv` and `summary.json` out; and the exit code that they amount to."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from usersync.errors import UsageError
+from usersync.model import Json, Line, ProblemGroup, Status, turn
+
+COLUMNS = (
+    "file", "sheet", "row", "id", "status", "changed", "old", "new", "http_status", "attempts", "code", "message",
+    "who", "name", "email", "custom_attributes", "finished_at",
+)  # fmt: skip
+_BAD = (Status.REJECTED, Status.FAILED, Status.CONFLICT, Status.UNKNOWN)
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+class Head(Protocol):
+    """What the report needs of a run's head."""
+
+    @property
+    def run(self) -> str:
+        """The name of the run."""
+
+
+class Rows(Protocol):
+    """Where the lines come from."""
+
+    @property
+    def info(self) -> Head:
+        """The head of the run."""
+
+    def lines(self) -> Iterator[Line]:
+        """Give all lines in input order."""
+
+
+class Requests(Protocol):
+    """How many requests were sent."""
+
+    get: int
+    patch: int
+    retried: int
+    throttled: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A run in numbers: what `--json` prints and `summary.json` holds."""
+
+    run: str
+    status: str
+    """done, partial, refused or stopped."""
+    exit_code: int
+    counts: dict[str, int]
+    """Status -> rows, and `rows`: their sum."""
+    requests: dict[str, int]
+    seconds: float
+    files: dict[str, str | None]
+    limits: list[Json] = field(default_factory=list)
+    problems: list[Json] = field(default_factory=list)
+    stopped: str | None = None
+    left_out: int = 0
+    lines: int = 0
+    """Lines of report.csv."""
+
+    def as_json(self) -> dict[str, Json]:
+        """Give the summary as the contract has it."""
+        document = asdict(self)
+        del document["lines"]
+        return document
+
+
+def write_report(
+    rows: Rows,
+    folder: Path,
+    *,
+    stop: tuple[int, str] | None,
+    seconds: float,
+    requests: Requests,
+    problems: Sequence[ProblemGroup],
+    left_out: int = 0,
+) -> Summary:
+    """Write the files of a run below `folder`/RUN.
+
+    `stop` is the exit code and the reason of a run that ended early. Raises UsageError where the folder
+    cannot be written.
+    """
+    home = folder / rows.info.run
+    report, summary_file = home / "report.csv", home / "summary.json"
+    counts: Counter[str] = Counter()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        lines = _write_csv(report, _counted(rows.lines(), counts))
+        exit_code = stop[0] if stop else int(any(counts[status] for status in _BAD))
+        summary = Summary(
+            run=rows.info.run,
+            status=_verdict(exit_code, stopped=stop is not None),
+            exit_code=exit_code,
+            counts={**{s.value: counts[s] for s in Status if counts[s]}, "rows": counts.total()},
+            requests={name: getattr(requests, name) for name in ("get", "patch", "retried", "throttled")},
+            seconds=round(seconds, 3),
+            files={"report": str(report), "rejects": None, "html": None, "summary": str(summary_file)},
+            problems=[group.as_json() for group in problems],
+            stopped=stop[1] if stop else None,
+            left_out=left_out,
+            lines=lines,
+        )
+        _write_text(summary_file, json.dumps(summary.as_json(), ensure_ascii=False, indent=2) + "\n")
+    except OSError as error:
+        raise UsageError(
+            f"{home}: the report cannot be written: {error.strerror}; the ledger holds every row of run "
+            f"{rows.info.run}"
+        ) from None
+    return summary
+
+
+def _verdict(exit_code: int, *, stopped: bool) -> str:
+    if stopped:
+        return "refused" if exit_code == 3 else "stopped"
+    return "partial" if exit_code else "done"
+
+
+def _counted(lines: Iterable[Line], counts: Counter[str]) -> Iterator[Line]:
+    for line in lines:
+        counts[line.status] += 1
+        yield line
+
+
+def _write_csv(path: Path, lines: Iterable[Line]) -> int:
+    number = 0
+    with path.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for line in lines:
+            writer.writerow(_cells(line))
+            number += 1
+        file.flush()
+        os.fsync(file.fileno())
+    return number
+
+
+def _cells(line: Line) -> tuple[object, ...]:
+    code = line.code.partition(";")[0]
+    return (
+        harmless(line.file), harmless(line.sheet), line.row, harmless(line.id), line.status,
+        harmless(";".join(line.new)), _json(line.old), _json(line.new), line.http_status, line.attempts, line.code,
+        harmless(line.message), turn(code), harmless(line.name or ""), harmless(line.email or ""),
+        _json(line.custom_attributes) if line.custom_attributes is not None else "", line.finished_at,
+    )  # fmt: skip
+
+
+def _json(value: Json) -> str:
+    return json.dumps(value, ensure_ascii=False) if value else ""
+
+
+def harmless(text: str) -> str:
+    """Put an apostrophe before what a spreadsheet would run as a formula; `original` takes it off again."""
+    return f"'{text}" if text.lstrip("'").startswith(_FORMULA) else text
+
+
+def original(text: str) -> str:
+    """Undo `harmless`."""
+    return text[1:] if text.startswith("'") and text.lstrip("'").startswith(_FORMULA) else text
+
+
+def _write_text(path: Path, text: str) -> None:
+    fresh = path.with_suffix(".new")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(path)

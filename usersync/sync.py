@@ -1,0 +1,496 @@
+"""The one join. A row is read, checked, compared, planned, sent, recorded, reported: in this order, here."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import platform as machine
+import random
+import secrets
+import socket
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from usersync.clock import Clock, SystemClock, iso
+from usersync.dispatch.client import Door
+from usersync.dispatch.gate import Gate, Stop, StopReason, each, make_pace
+from usersync.dispatch.sender import Sender, Tally
+from usersync.errors import AccountsError, RefusedError
+from usersync.ledger import Book, Ledger, RunInfo, source_heads
+from usersync.model import (
+    SECRET_FIELDS,
+    Change,
+    Column,
+    Entry,
+    Outcome,
+    Place,
+    Problem,
+    ProblemGroup,
+    Source,
+    Status,
+    Table,
+    User,
+    Wanted,
+)
+from usersync.plan import Plan
+from usersync.report import Summary, write_report
+from usersync.settings import Settings
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+READ_TOGETHER = 1000
+"""Users that are compared at once while they are read one by one."""
+CLAIMED_TOGETHER = 256
+"""Rows that are marked as being sent in one durable step."""
+PROBLEMS_SHOWN = 5
+"""Problems of each kind that are told one by one; the report has all."""
+FLUSH_EVERY = 0.2
+"""Seconds that an answer may wait for its place on the disk."""
+
+
+class Watch(Protocol):
+    """Who looks on while a run goes its way."""
+
+    def begin(self, doing: str, total: int) -> None:
+        """A phase begins: `reading` or `sending`, so many rows."""
+
+    def row(self, status: Status) -> None:
+        """A row of this phase is through."""
+
+    def end(self) -> None:
+        """The phase is over."""
+
+
+class Unwatched:
+    """Nobody looks on."""
+
+    def begin(self, doing: str, total: int) -> None:
+        """Do nothing."""
+
+    def row(self, status: Status) -> None:
+        """Do nothing."""
+
+    def end(self) -> None:
+        """Do nothing."""
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """What a run takes from the world: time, chance, and the people around it."""
+
+    clock: Clock = field(default_factory=SystemClock)
+    chance: Callable[[], float] = random.random
+    watch: Watch = field(default_factory=Unwatched)
+    stop: Stop = field(default_factory=Stop)
+    on_start: Callable[[Stop], None] = lambda _: None
+    """Called inside the running event loop, before the first request: the place to connect signals."""
+
+
+Confirm = Callable[[Plan], bool]
+
+
+def run(
+    files: Sequence[str | Path],
+    settings: Settings,
+    *,
+    confirm: Confirm | None,
+    limit: int | None = None,
+    around: Surroundings | None = None,
+) -> Summary:
+    """Bring the rows of `files` to the platform, and account for every one of them.
+
+    `confirm` is shown the plan and says whether to send it, None where nobody can be asked; `limit` keeps the
+    first so many changes.
+    Writes `report.csv` and `summary.json` below `settings.report.dir`, also where the run stops early.
+    Raises UsageError (nothing was sent), RefusedError (not confirmed) or AccountsError.
+    """
+    around = around or Surroundings()
+    table, wanted = read(files, settings)
+    if confirm is None:
+        raise RefusedError(
+            "nothing was sent: there is no terminal to ask on. Add --yes to send without asking, "
+            "or look first with `usersync plan`"
+        )
+    with Ledger(settings.ledger) as ledger:
+        book = ledger.start(_head("run", settings, table, around.clock))
+        return asyncio.run(_Run(settings, around, book).whole(table, wanted, confirm, limit))
+
+
+def plan(
+    files: Sequence[str | Path],
+    settings: Settings,
+    *,
+    limit: int | None = None,
+    around: Surroundings | None = None,
+) -> Plan:
+    """Work out what `run` would do, and send nothing but reads."""
+    around = around or Surroundings()
+    table, wanted = read(files, settings)
+    with Ledger(None) as ledger:
+        book = ledger.start(_head("plan", settings, table, around.clock))
+        return asyncio.run(_Run(settings, around, book).planned_only(table, wanted, limit))
+
+
+def update(
+    user_id: str,
+    cells: Mapping[str, str],
+    settings: Settings,
+    *,
+    around: Surroundings | None = None,
+) -> Outcome:
+    """Update one user, as `run` updates a row: checked, paced, verified, recorded; without a report.
+
+    `cells` maps fields (`name`, `custom_attributes.seats`) to text. A bad cell gives a rejected outcome.
+    """
+    around = around or Surroundings()
+    table = single_row({"id": user_id, **cells})
+    wanted = _check(table, settings)
+    if wanted.problems:
+        message = "; ".join(f"{p.column}: {p.message}" if p.column else p.message for p in wanted.problems)
+        return Outcome(0, Status.REJECTED, wanted.problems[0].code, message)
+    with Ledger(settings.ledger) as ledger:
+        book = ledger.start(_head("update", settings, table, around.clock))
+        return asyncio.run(_Run(settings, around, book).single(table, wanted))
+
+
+def _check(table: Table, settings: Settings) -> Wanted:
+    from usersync.check import check
+
+    return check(table, settings.fields, duplicates=settings.source.duplicates)
+
+
+def read(files: Sequence[str | Path], settings: Settings) -> tuple[Table, Wanted]:
+    """Read and check files: steps 1 and 2."""
+    from usersync.loader import load
+
+    table = load(files, options=settings.source, columns=settings.columns)
+    return table, _check(table, settings)
+
+
+class _Run:
+    """One run, from a checked table to its report."""
+
+    def __init__(self, settings: Settings, around: Surroundings, book: Book) -> None:
+        self._settings = settings
+        self._around = around
+        self._clock = around.clock
+        self._book = book
+        self._began = around.clock.monotonic()
+        self._tally = Tally()
+
+    async def whole(self, table: Table, wanted: Wanted, confirm: Confirm, limit: int | None) -> Summary:
+        confirmed = False
+        async with self._sender() as sender:
+            plan = await self._plan(table, wanted, sender, limit)
+            if not self._around.stop and plan.changes:
+                confirmed = confirm(plan)
+                if confirmed:
+                    await self._send(sender, wanted, plan.changes)
+        return self._account(table, plan, refused=bool(plan.changes) and not confirmed)
+
+    async def planned_only(self, table: Table, wanted: Wanted, limit: int | None) -> Plan:
+        async with self._sender() as sender:
+            return await self._plan(table, wanted, sender, limit)
+
+    async def single(self, table: Table, wanted: Wanted) -> Outcome:
+        rows = _Rows(table, wanted)
+        entries = list(rows.compared(wanted.values, None, self._settings))
+        self._book.enter(entries)
+        async with self._sender() as sender:
+            (change,) = self._book.claim(1)
+            outcome = await sender.update(Passwords(wanted.values).fill(change))
+        self._book.settle(outcome)
+        self._book.flush()
+        stop = self._around.stop.reason
+        if stop:
+            outcome = replace(outcome, message=stop.message)
+        code = stop.exit_code if stop else int(outcome.status is not Status.UPDATED)
+        self._book.finish(
+            finished_at=iso(self._clock.now()), exit_code=code, stopped=stop.message if stop else None
+        )
+        return outcome
+
+    @asynccontextmanager
+    async def _sender(self) -> AsyncIterator[Sender]:
+        request, around = self._settings.request, self._around
+        around.on_start(around.stop)
+        async with Door(self._settings, self._settings.platform.token()) as door:
+            gate = Gate(make_pace(request), around.clock, around.stop)
+            sender = Sender(
+                door,
+                gate,
+                clock=around.clock,
+                stop=around.stop,
+                retries=request.retries,
+                stop_after=request.stop_after,
+                chance=around.chance,
+            )
+            self._tally = sender.tally
+            yield sender
+
+    async def _plan(self, table: Table, wanted: Wanted, sender: Sender, limit: int | None) -> Plan:
+        rows = _Rows(table, wanted)
+        plan = Plan(problems=rows.problem_groups())
+        plan.notes = [f"{s.file}: {note}" for s in table.sources for note in s.notes]
+        self._book.enter(rows.rejected())
+        if self._settings.diff.compare_with == "nothing":
+            self._book.enter(plan.noting(rows.compared(wanted.values, None, self._settings)))
+        else:
+            await self._compare_remote(rows, wanted, plan, sender)
+        self._book.enter(rows.twins())
+        self._book.match_twins()
+        if limit is not None and limit < plan.changes:
+            plan.left_out = self._book.keep_first(limit)
+            plan.changes = limit
+        plan.counts.update({Status(name): n for name, n in self._book.counts().items()})
+        plan.places = {entry.key: rows.place(entry.key) for entry in plan.examples}
+        return plan
+
+    async def _compare_remote(self, rows: _Rows, wanted: Wanted, plan: Plan, sender: Sender) -> None:
+        """Read each user, and compare those read in batches, so that memory does not grow with them."""
+        values, watch = wanted.values, self._around.watch
+        known: dict[int, User] = {}
+        lost: list[Outcome] = []
+
+        def compare() -> None:
+            self._book.enter(plan.noting(rows.compared(values.loc[list(known)], _frame(known), self._settings)))
+            self._book.enter(map(rows.unread, lost))
+            known.clear()
+            lost.clear()
+
+        async def look(job: tuple[int, int]) -> None:
+            found = await sender.read(*job)
+            if isinstance(found, User):
+                known[job[0]] = found
+            else:
+                lost.append(found)
+            watch.row(found.status if isinstance(found, Outcome) else Status.PLANNED)
+            if len(known) + len(lost) >= READ_TOGETHER:
+                compare()
+
+        jobs = iter(zip(values.index.tolist(), values["id"].tolist(), strict=True))
+        watch.begin("reading", len(values))
+        await each(jobs, look, concurrency=self._settings.request.concurrency, stop=self._around.stop)
+        watch.end()
+        compare()
+        self._book.enter(rows.unread(Outcome(key, Status.NOT_SENT)) for key, _ in jobs)
+
+    async def _send(self, sender: Sender, wanted: Wanted, total: int) -> None:
+        claims = Claims(self._book)
+        hidden = Passwords(wanted.values)
+        watch = self._around.watch
+
+        async def update(change: Change) -> None:
+            outcome = await sender.update(hidden.fill(change))
+            self._book.settle(outcome)
+            watch.row(outcome.status)
+
+        async def flush() -> None:
+            while True:
+                await self._clock.sleep(FLUSH_EVERY)
+                self._book.flush()
+
+        watch.begin("sending", total)
+        flusher = asyncio.create_task(flush())
+        try:
+            await each(claims, update, concurrency=self._settings.request.concurrency, stop=self._around.stop)
+        finally:
+            flusher.cancel()
+            watch.end()
+        self._book.release(claims.rest())
+
+    def _account(self, table: Table, plan: Plan, *, refused: bool) -> Summary:
+        stop = self._around.stop.reason
+        if refused and stop is None:
+            stop = StopReason(RefusedError.exit_code, "not confirmed; nothing was sent")
+        self._book.close_rows(planned_as=Status.PLANNED if refused else Status.NOT_SENT)
+        summary = write_report(
+            self._book,
+            self._settings.report.dir,
+            stop=(stop.exit_code, stop.message) if stop else None,
+            seconds=self._clock.monotonic() - self._began,
+            requests=self._tally,
+            problems=plan.problems,
+            left_out=plan.left_out,
+        )
+        self._book.finish(
+            finished_at=iso(self._clock.now()), exit_code=summary.exit_code, stopped=stop.message if stop else None
+        )
+        _prove(len(table.cells) - plan.left_out, summary)
+        return summary
+
+
+def _prove(rows_in: int, summary: Summary) -> None:
+    """See that every row has exactly one line; a miscount is our defect, and said loudly."""
+    total = sum(n for name, n in summary.counts.items() if name != "rows")
+    if not rows_in == summary.lines == summary.counts["rows"] == total:
+        raise AccountsError(
+            f"the accounts do not add up: {rows_in} rows in, {summary.lines} lines out, {total} counted. "
+            f"This is a defect of usersync; the ledger holds the truth (run {summary.run}). Please report it"
+        )
+
+
+class Claims:
+    """The planned changes of a run, each marked in the ledger before it is handed out."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        self._group: list[Change] = []
+        self._last = -1
+
+    def __iter__(self) -> Iterator[Change]:
+        return self
+
+    def __next__(self) -> Change:
+        if not self._group:
+            self._group = self._book.claim(CLAIMED_TOGETHER, after=self._last)[::-1]
+            if not self._group:
+                raise StopIteration
+            self._last = self._group[0].key
+        return self._group.pop()
+
+    def rest(self) -> list[int]:
+        """Keys that were claimed and never handed out."""
+        return [change.key for change in self._group]
+
+
+class Passwords:
+    """The secrets of the source, which neither plan nor ledger hold."""
+
+    def __init__(self, values: DataFrame) -> None:
+        self._columns = {name: values[name] for name in SECRET_FIELDS if name in values}
+
+    def fill(self, change: Change) -> Change:
+        """Put the secrets into a change that the ledger gave without them."""
+        if not any(item.field in SECRET_FIELDS for item in change.fields):
+            return change
+        return replace(
+            change,
+            fields=tuple(
+                replace(item, new=self._columns[item.field][change.key]) if item.field in SECRET_FIELDS else item
+                for item in change.fields
+            ),
+        )
+
+
+class _Rows:
+    """Turns what the stages say of keys into entries for the ledger."""
+
+    def __init__(self, table: Table, wanted: Wanted) -> None:
+        self._table = table
+        self._wanted = wanted
+        self._sources = table.places["source"].to_numpy()
+        self._numbers = table.places["row"].to_numpy()
+
+    def rejected(self) -> Iterator[Entry]:
+        reasons: dict[int, list[Problem]] = defaultdict(list)
+        for problem in self._wanted.problems:
+            reasons[problem.key].append(problem)
+        for key, problems in reasons.items():
+            codes = dict.fromkeys(p.code for p in problems)
+            message = "; ".join(f"{p.column}: {p.message}" if p.column else p.message for p in problems)
+            yield self._entry(key, Status.REJECTED, code=";".join(codes), message=message)
+
+    def compared(self, values: DataFrame, known: DataFrame | None, settings: Settings) -> Iterator[Entry]:
+        from usersync.diff.compare import compare
+
+        careful = frozenset(name for name, f in settings.fields.items() if f.only_if_blank)
+        comparison = compare(values, known, only_if_blank=careful)
+        for key in comparison.unchanged_keys():
+            yield self._entry(key, Status.UNCHANGED)
+        for change in comparison.changes():
+            yield self._entry(change.key, Status.PLANNED, change=change)
+
+    def unread(self, outcome: Outcome) -> Entry:
+        return self._entry(outcome.key, outcome.status, code=outcome.code, message=outcome.message, outcome=outcome)
+
+    def twins(self) -> Iterator[Entry]:
+        """Rows whose fate is that of another row, or that a later row outdoes."""
+        for key, first in self._wanted.twins.items():
+            yield self._entry(key, Status.PLANNED, twin_of=first)
+        for key in sorted(self._wanted.superseded):
+            yield self._entry(key, Status.UNCHANGED)
+
+    def place(self, key: int) -> Place:
+        source = self._table.sources[int(self._sources[key])]
+        return Place(source.file, source.sheet, int(self._numbers[key]))
+
+    def problem_groups(self) -> tuple[ProblemGroup, ...]:
+        groups: dict[str, list[Problem]] = defaultdict(list)
+        for problem in self._wanted.problems:
+            groups[problem.code].append(problem)
+        return tuple(
+            ProblemGroup(code, len(found), tuple((self.place(p.key), p) for p in found[:PROBLEMS_SHOWN]))
+            for code, found in groups.items()
+        )
+
+    def _entry(
+        self,
+        key: int,
+        status: Status,
+        *,
+        change: Change | None = None,
+        code: str = "",
+        message: str = "",
+        outcome: Outcome | None = None,
+        twin_of: int | None = None,
+    ) -> Entry:
+        user = str(change.user_id) if change else str(self._table.cells["id"].iat[key])
+        note = self._wanted.notes.get(key, "")
+        text = "; ".join(part for part in (message, note) if part)
+        return Entry(
+            key,
+            int(self._sources[key]),
+            int(self._numbers[key]),
+            user,
+            status,
+            change,
+            code,
+            text,
+            outcome,
+            twin_of,
+        )
+
+
+def single_row(cells: Mapping[str, str]) -> Table:
+    """Make a table of one row, as if it had been read from a file."""
+    import pandas as pd
+
+    columns = tuple(Column(name, name) for name in cells)
+    source = Source("command line", "", columns=columns)
+    frame = pd.DataFrame({name: pd.Series([text], dtype=object) for name, text in cells.items()})
+    return Table(frame, pd.DataFrame({"source": [0], "row": [1]}), (source,))
+
+
+def _frame(known: dict[int, User]) -> DataFrame:
+    import pandas as pd
+
+    names = ("name", "display_name", "email", "custom_attributes")
+    columns = {name: pd.Series([getattr(u, name) for u in known.values()], dtype=object) for name in names}
+    return pd.DataFrame(columns).set_axis(list(known), axis=0)
+
+
+def _head(kind: str, settings: Settings, table: Table, clock: Clock) -> RunInfo:
+    now = clock.now()
+    return RunInfo(
+        run=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(2)}",
+        kind=kind,
+        platform=settings.platform.url,
+        started_at=iso(now),
+        started_by=f"{_user_name()}@{socket.gethostname() or machine.node()}",
+        settings=settings.model_dump(mode="json", exclude={"platform", "ledger", "report"}),
+        sources=source_heads(table.sources),
+    )
+
+
+def _user_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
