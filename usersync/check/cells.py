@@ -63,9 +63,10 @@ def read_email(text: str) -> str:
     from email_validator import EmailNotValidError, validate_email
 
     try:
-        return validate_email(address, check_deliverability=False, test_environment=True).normalized.lower()
+        found = validate_email(address, check_deliverability=False, test_environment=True, strict=True)
     except EmailNotValidError as error:
         raise CellError(Code.EMAIL_INVALID, f"this is no e-mail address: {_lower_first(str(error))}") from None
+    return found.normalized.lower()
 
 
 _PASSWORD_RULES: tuple[tuple[str, Callable[[str], object]], ...] = (
@@ -198,4 +199,5 @@ def _kind(field: FieldSettings) -> str:
 
 
 def _lower_first(text: str) -> str:
-    return text[:1].lower() + text[1:].rstrip(".")
+    start = text[:1].lower() if text[1:2].islower() else text[:1]
+    return start + text[1:].rstrip(".")

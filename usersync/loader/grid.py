@@ -1,4 +1,4 @@
-"""What every reader returns: the data rows of one sheet as text, and what is wrong with the way it is written."""
+"""What every reader returns: the data rows of one sheet as text, and the faults in its writing."""
 
 from __future__ import annotations
 

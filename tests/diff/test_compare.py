@@ -1,0 +1,106 @@
+"""Wanted and known in, changes out."""
+
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from usersync.diff.compare import compare
+from usersync.model import CLEAR, UNKNOWN, FieldChange
+
+
+def wanted(**fields: Any) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"id": [7], **{n.replace("__", "."): pd.Series([v], dtype=object) for n, v in fields.items()}}
+    )
+
+
+def known(**fields: Any) -> pd.DataFrame:
+    user = {"name": "Ann", "display_name": None, "email": "ann@x.org", "custom_attributes": {}, **fields}
+    return pd.DataFrame({name: pd.Series([value], dtype=object) for name, value in user.items()})
+
+
+SEATS = "custom_attributes__seats"
+
+
+@pytest.mark.parametrize(
+    ("want", "have"),
+    [
+        pytest.param({"name": "Ann"}, {}, id="the same name"),
+        pytest.param({"name": None}, {}, id="a field left alone"),
+        pytest.param({"email": "ann@x.org"}, {"email": "Ann@X.ORG"}, id="an e-mail in another case"),
+        pytest.param({SEATS: "5"}, {"custom_attributes": {"seats": "5"}}, id="the same attribute"),
+        pytest.param({SEATS: "5"}, {"custom_attributes": {"seats": 5}}, id="text that spells the stored number"),
+        pytest.param({SEATS: 5}, {"custom_attributes": {"seats": 5.0}}, id="equal numbers"),
+        pytest.param({SEATS: CLEAR}, {"custom_attributes": {"seats": None}}, id="cleared already"),
+        pytest.param({SEATS: CLEAR}, {}, id="clearing what was never there"),
+        pytest.param({SEATS: ["a"]}, {"custom_attributes": {"seats": ["a"]}}, id="equal lists"),
+        pytest.param(
+            {"custom_attributes": {"a": {"x": 1, "y": 2}}},
+            {"custom_attributes": {"a": {"y": 2, "x": 1}, "b": 3}},
+            id="an object whose keys stand in another order, beside others",
+        ),
+    ],
+)
+def test_finds_nothing_to_change(want: dict[str, Any], have: dict[str, Any]) -> None:
+    found = compare(wanted(**want), known(**have))
+    assert found.unchanged_keys() == [0]
+    assert list(found.changes()) == []
+
+
+@pytest.mark.parametrize(
+    ("want", "have", "changes"),
+    [
+        pytest.param({"name": "Bea"}, {}, [FieldChange("name", "Ann", "Bea")], id="a name"),
+        pytest.param({"name": "ann"}, {}, [FieldChange("name", "Ann", "ann")], id="the case of a name"),
+        pytest.param({"display_name": "A"}, {}, [FieldChange("display_name", None, "A")], id="from none"),
+        pytest.param({"email": "b@x.org"}, {}, [FieldChange("email", "ann@x.org", "b@x.org")], id="an e-mail"),
+        pytest.param({"password": "Aa1!xx"}, {}, [FieldChange("password", UNKNOWN, "Aa1!xx")], id="a password"),
+        pytest.param(
+            {SEATS: 1}, {"custom_attributes": {"seats": True}},
+            [FieldChange("custom_attributes.seats", True, 1)], id="a number where there was a boolean",
+        ),
+        pytest.param(
+            {SEATS: CLEAR}, {"custom_attributes": {"seats": 5}},
+            [FieldChange("custom_attributes.seats", 5, None)], id="clearing sends null",
+        ),
+        pytest.param(
+            {"custom_attributes": {"a": 1, "b": 2}}, {"custom_attributes": {"a": 1, "c": 3}},
+            [FieldChange("custom_attributes.b", None, 2)], id="only the keys that differ",
+        ),
+    ],
+)  # fmt: skip
+def test_finds_the_fields_that_differ(
+    want: dict[str, Any], have: dict[str, Any], changes: list[FieldChange]
+) -> None:
+    (change,) = compare(wanted(**want), known(**have)).changes()
+    assert list(change.fields) == changes
+
+
+def test_with_nothing_known_all_that_is_wanted_is_sent() -> None:
+    (change,) = compare(wanted(name="Ann", email=None, custom_attributes={"a": 1})).changes()
+    assert change.fields == (FieldChange("name", UNKNOWN, "Ann"), FieldChange("custom_attributes.a", UNKNOWN, 1))
+
+
+def test_only_if_blank_never_overwrites() -> None:
+    careful = frozenset({"name", "display_name"})
+    (change,) = compare(wanted(name="Bea", display_name="B"), known(), only_if_blank=careful).changes()
+    assert [f.field for f in change.fields] == ["display_name"]
+
+
+values = (
+    st.none() | st.text(max_size=3) | st.integers(0, 3) | st.booleans() | st.lists(st.integers(0, 2), max_size=2)
+)
+
+
+@given(st.lists(st.tuples(st.text(max_size=3), values), min_size=1))
+def test_nothing_differs_from_itself(users: list[tuple[str, Any]]) -> None:
+    names = [name for name, _ in users]
+    want = pd.DataFrame({"id": range(1, len(users) + 1)})
+    want["name"] = pd.Series(names, dtype=object)
+    want["custom_attributes.x"] = pd.Series([CLEAR if v is None else v for _, v in users], dtype=object)
+    have = pd.DataFrame({"name": pd.Series(names, dtype=object)})
+    have["custom_attributes"] = pd.Series([{"x": value} for _, value in users], dtype=object)
+    assert list(compare(want, have).changes()) == []

@@ -1,0 +1,159 @@
+"""The door of the sandbox: requests from a socket in, the world's answers (or what befell them) out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import Final, Self
+
+from aiohttp import web
+
+from usersync.clock import Clock, SystemClock
+from usersync.model import Json
+from usersync.sandbox.faults import NO_FAULTS, Dice, Fault, Faults
+from usersync.sandbox.limit import FixedWindow, QuotaHeaders, RetryAfter, quota_headers, retry_after
+from usersync.sandbox.seed import people
+from usersync.sandbox.world import NOT_FOUND, Answer, StoredUser, World
+from usersync.settings import Rate
+
+USERS_PATH: Final = "/platform/api/v1/users"
+TOKEN_HEADER: Final = "api_access_token"  # noqa: S105 - a header's name
+STANDARD_LIMIT: Final = Rate(3000, 60.0)
+_LONGEST_ID = 19
+_GRACE = 0.05
+"""Seconds that requests in flight get to end when the sandbox closes."""
+
+_WRONG_TOKEN: Final = Answer(401, {"error": "Invalid access_token"})
+_MALFORMED: Final = Answer(400, {"status": 400, "error": "Bad Request"})
+_THROTTLED: Final = Answer(429, "Retry later\n")
+_UNAVAILABLE: Final = Answer(503, "<html><body><h1>503 Service Unavailable</h1></body></html>\n")
+_NOTHING: Final = Answer(0, "")
+_SYSTEM_CLOCK: Final = SystemClock()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One line of the sandbox's log."""
+
+    at: datetime
+    """When it came in, UTC."""
+    method: str
+    user_id: int | None
+    """None where the path names no user."""
+    status: int
+    """What was decided, whether or not the client got to hear of it; 0: the connection was cut before."""
+    body: Json
+    """As parsed; None for none, bytes where it is no JSON."""
+    applied: bool = False
+    """Whether an update was carried out."""
+    fault: str = ""
+    """What befell it (a `Fault`), or `scripted` for an answer that is not the world's."""
+
+
+class Sandbox:
+    """A platform with users of its own; `async with` keeps it on a port.
+
+    `users` is how many to make up, or the users themselves. `limit` None means none. `latency` is the seconds
+    before each answer. Port 0 means any free one; closed and opened again, the sandbox keeps its port, its
+    users and its log.
+    """
+
+    def __init__(
+        self,
+        *,
+        users: int | Iterable[StoredUser] = 50,
+        token: str = "sandbox-token",  # noqa: S107 - opens nothing but this box
+        limit: Rate | None = STANDARD_LIMIT,
+        latency: float = 0.0,
+        faults: Faults = NO_FAULTS,
+        forbidden: Collection[int] = (),
+        clock: Clock = _SYSTEM_CLOCK,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        keep_log: bool = True,
+        retry_after: RetryAfter | None = None,
+        quota_headers: QuotaHeaders | None = None,
+    ) -> None:
+        self.world = World(people(users) if isinstance(users, int) else users, forbidden=forbidden)
+        self.token, self.host, self.port = token, host, port
+        self.connections = 0
+        """TCP connections accepted."""
+        self.in_flight = 0
+        self.most_in_flight = 0
+        self.tally: Counter[tuple[str, int]] = Counter()
+        """Requests by (method, status); kept even where the log is not."""
+        self._window = FixedWindow(limit) if limit else None
+        self._latency, self._stall, self._dice = latency, faults.stall, Dice(faults)
+        self._clock = clock
+        self._log: list[Request] | None = [] if keep_log else None
+        self._retry_after, self._quota_headers = retry_after, quota_headers
+
+    @property
+    def url(self) -> str:
+        """What belongs into `platform.url`."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    @property
+    def log(self) -> tuple[Request, ...]:
+        """Every request so far, in the order in which they were decided."""
+        return tuple(self._log or ())
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        self._server = web.Server(self._handle, handler_cancellation=True, access_log=None)
+        self._listener = await loop.create_server(self._accept, self.host, self.port)
+        self.port = self._listener.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._listener.close()
+        await self._server.shutdown(_GRACE)
+        await self._listener.wait_closed()
+
+    def _accept(self) -> asyncio.Protocol:
+        self.connections += 1
+        return self._server()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            raw = await request.read() if request.can_read_body else b""
+            answer, fault = self._decide(request, raw)
+            if self._latency:
+                await self._clock.sleep(self._latency)
+            if fault:
+                await self._befall(request, fault)
+            return _response(answer)
+        finally:
+            self.in_flight -= 1
+
+    def _decide(self, request: web.BaseRequest, raw: bytes) -> tuple[Answer, Fault | None]:
+        """Let one request through limit, faults and world, at once and in this order; and note it."""
+        moment, method, user_id, body = self._clock.now(), request.method, _user_id(request), _parse(raw)
+        now = moment.timestamp()
+        answer, fault, applied = _THROTTLED, None, False
+        scripted = False
+        if self._window is None or self._window.take(now):
+            befalls = self._dice.roll(method, user_id)
+            scripted = isinstance(befalls, Answer)
+            if isinstance(befalls, Answer):
+                answer = befalls
+            elif befalls in _NOT_CARRIED_OUT:
+                answer, fault = _NOT_CARRIED_OUT[befalls], befalls
+            else:
+                answer, fault = self._carry_out(request, user_id, body), befalls
+                applied = method == "PATCH" and answer.status == 200
+        self.tally[method, answer.status] += 1
+        if self._log is not None:
+            word = "scripted" if scripted else fault or ""
+            self._log.append(Request(moment, method, user_id, answer.status, body, applied, word))
+        return self._with_hints(answer, now), fault
