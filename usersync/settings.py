@@ -8,7 +8,7 @@ import re
 import shlex
 import subprocess
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import (
@@ -22,8 +22,8 @@ from pydantic import (
     PositiveInt,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
-    model_validator,
 )
 from pydantic.dataclasses import dataclass
 from pydantic_core import ErrorDetails
@@ -88,7 +88,7 @@ class Platform(Section):
     token_header: str = "api_access_token"  # noqa: S105 - a header's name
     token_env: str | None = None
     token_file: Path | None = None
-    token_command: str | None = None
+    token_command: str | None = Field(default=None, validate_default=True)
     literal_token: None = Field(default=None, alias="token")
     """Never given: a token in the file is refused."""
 
@@ -114,12 +114,13 @@ class Platform(Section):
             raise ValueError("start with / and name {id} once, like /platform/api/v1/users/{id}")
         return path
 
-    @model_validator(mode="after")
-    def _one_token(self) -> Self:
-        given = [n for n in ("token_env", "token_file", "token_command") if getattr(self, n) is not None]
-        if len(given) != 1:
-            raise ValueError(f"name one of token_env, token_file, token_command; found {len(given)} of them")
-        return self
+    @field_validator("token_command")
+    @classmethod
+    def _one_token(cls, command: str | None, info: ValidationInfo) -> str | None:
+        given = [info.data.get("token_env"), info.data.get("token_file"), command]
+        if (count := sum(home is not None for home in given)) != 1:
+            raise ValueError(f"name one of token_env, token_file, token_command; found {count} of them")
+        return command
 
     def token(self) -> SecretStr:
         """Fetch the token; SettingsError (exit 2) with the remedy where it is not to be had."""

@@ -66,11 +66,12 @@ class Headings:
         text = plain(heading)
         if not text or text in self._mapping or text in OUR_COLUMNS:
             return None
+        meant = _nearest(text)
         stem, dot, key = text.partition(".")
-        near = _nearest(stem if dot else text)
-        if near is None or (dot and near != "custom_attributes"):
+        if dot and _nearest(stem) == "custom_attributes":
+            meant = f"{ATTRIBUTE}{key.strip()}"
+        if meant is None:
             return None
-        meant = f"{ATTRIBUTE}{key.strip()}" if dot else near
         return (
             f"the column {heading.strip()!r} is nearly {meant}; write {meant}, "
             f"or settle it with columns: {{{heading.strip()}: {meant}}} (or: {IGNORE})"
@@ -82,7 +83,7 @@ def _nearest(text: str) -> str | None:
     for name in _NAMES:
         if letters == _squash(name):
             return name
-    near = difflib.get_close_matches(letters, [_squash(name) for name in FIELDS], 1, 0.82)
+    near = difflib.get_close_matches(letters, [_squash(name) for name in FIELDS], 1, 0.8)
     return next((name for name in FIELDS if near and _squash(name) == near[0]), None)
 
 
