@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -248,48 +249,6 @@ class Report(Section):
     dir: Path = Path("runs")
 
 
-class Settings(Section):
-    """All settings of a run; the annotated example is config/usersync.yaml."""
-
-    platform: Platform
-    request: Request = Request()
-    source: SourceSettings = SourceSettings()
-    columns: dict[str, str] = {}
-    fields: dict[str, FieldSettings] = {}
-    diff: Diff = Diff()
-    limits: Limits = Limits()
-    ledger: Path = Path("usersync.db")
-    report: Report = Report()
-
-    @field_validator("columns")
-    @classmethod
-    def _mapped_to_fields(cls, columns: dict[str, str]) -> dict[str, str]:
-        wrong = [
-            f"{heading}: {name}{_nearest_field(name)}"
-            for heading, name in columns.items()
-            if not is_field(name) and name not in ("id", "ignore")
-        ]
-        if wrong:
-            raise ValueError("not a field: " + "; ".join(wrong))
-        return columns
-
-    @field_validator("fields", mode="before")
-    @classmethod
-    def _known_fields(cls, fields: Any) -> Any:
-        wrong = [f"{n}{_nearest_field(str(n))}" for n in fields or () if not is_field(str(n))]
-        if wrong:
-            raise ValueError("not a field: " + "; ".join(wrong))
-        return fields
-
-    @field_validator("fields")
-    @classmethod
-    def _typed_attributes(cls, fields: dict[str, FieldSettings]) -> dict[str, FieldSettings]:
-        typed = [name for name, f in fields.items() if f.type != "text" and not name.startswith(ATTRIBUTE)]
-        if typed:
-            raise ValueError(f"{', '.join(typed)}: only custom attributes can have a type other than text")
-        return fields
-
-
 def is_field(name: str) -> bool:
     """Whether `name` is a field of a user that can be changed."""
     return name in FIELDS or (name.startswith(ATTRIBUTE) and len(name) > len(ATTRIBUTE))
@@ -298,6 +257,42 @@ def is_field(name: str) -> bool:
 def _nearest_field(name: str) -> str:
     near = difflib.get_close_matches(name.lower(), ["id", *FIELDS], 1, 0.6)
     return f" (did you mean {near[0]}?)" if near else ""
+
+
+def _field_name(name: str) -> str:
+    if not is_field(name):
+        raise ValueError(f"{name} is no field{_nearest_field(name)}")
+    return name
+
+
+def _column_meaning(name: str) -> str:
+    return name if name in ("id", "ignore") else _field_name(name)
+
+
+FieldName = Annotated[str, AfterValidator(_field_name)]
+ColumnMeaning = Annotated[str, AfterValidator(_column_meaning)]
+
+
+class Settings(Section):
+    """All settings of a run; the annotated example is config/usersync.yaml."""
+
+    platform: Platform
+    request: Request = Request()
+    source: SourceSettings = SourceSettings()
+    columns: dict[str, ColumnMeaning] = {}
+    fields: dict[FieldName, FieldSettings] = {}
+    diff: Diff = Diff()
+    limits: Limits = Limits()
+    ledger: Path = Path("usersync.db")
+    report: Report = Report()
+
+    @field_validator("fields")
+    @classmethod
+    def _typed_attributes(cls, fields: dict[str, FieldSettings]) -> dict[str, FieldSettings]:
+        typed = [name for name, f in fields.items() if f.type != "text" and not name.startswith(ATTRIBUTE)]
+        if typed:
+            raise ValueError(f"{', '.join(typed)}: only custom attributes can have a type other than text")
+        return fields
 
 
 class _Loader(yaml.SafeLoader):
@@ -354,7 +349,7 @@ def make_settings(raw: dict[str, Any], where: str = "settings") -> Settings:
 
 
 def _sentence(error: ErrorDetails) -> str:
-    place = ".".join(str(part) for part in error["loc"])
+    place = ".".join(str(part) for part in error["loc"] if part != "[key]")
     if error["type"] == "extra_forbidden":
         known = _known_keys(error["loc"][:-1])
         near = difflib.get_close_matches(str(error["loc"][-1]), known, 1, 0.5)

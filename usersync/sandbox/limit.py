@@ -40,14 +40,14 @@ class FixedWindow:
         return (self._number + 1) * self.rate.seconds
 
 
-def retry_after(window: FixedWindow, now: float, *, form: RetryAfter) -> dict[str, str]:
+def write_retry_after(window: FixedWindow, now: float, *, form: RetryAfter) -> dict[str, str]:
     """Tell a refused client when to come back."""
     if form == "seconds":
         return {"Retry-After": str(math.ceil(window.ends - now))}
     return {"Retry-After": formatdate(math.ceil(window.ends), usegmt=True)}
 
 
-def quota_headers(window: FixedWindow, now: float, *, form: QuotaHeaders) -> dict[str, str]:
+def write_quota(window: FixedWindow, now: float, *, form: QuotaHeaders) -> dict[str, str]:
     """Tell a client what is left.
 
     `RateLimit` is written as draft-ietf-httpapi-ratelimit-headers-10 has it, `X-RateLimit-Reset` as seconds

@@ -16,7 +16,7 @@ from aiohttp import web
 from usersync.clock import Clock, SystemClock
 from usersync.model import Json
 from usersync.sandbox.faults import NO_FAULTS, Dice, Fault, Faults
-from usersync.sandbox.limit import FixedWindow, QuotaHeaders, RetryAfter, quota_headers, retry_after
+from usersync.sandbox.limit import FixedWindow, QuotaHeaders, RetryAfter, write_quota, write_retry_after
 from usersync.sandbox.seed import people
 from usersync.sandbox.world import NOT_FOUND, Answer, StoredUser, World
 from usersync.settings import Rate
@@ -24,6 +24,8 @@ from usersync.settings import Rate
 USERS_PATH: Final = "/platform/api/v1/users"
 TOKEN_HEADER: Final = "api_access_token"  # noqa: S105 - a header's name
 STANDARD_LIMIT: Final = Rate(3000, 60.0)
+SCRIPTED: Final = "scripted"
+"""In the log, the fault of a request that a script answered."""
 _LONGEST_ID = 19
 _GRACE = 0.05
 """Seconds that requests in flight get to end when the sandbox closes."""
@@ -33,6 +35,7 @@ _MALFORMED: Final = Answer(400, {"status": 400, "error": "Bad Request"})
 _THROTTLED: Final = Answer(429, "Retry later\n")
 _UNAVAILABLE: Final = Answer(503, "<html><body><h1>503 Service Unavailable</h1></body></html>\n")
 _NOTHING: Final = Answer(0, "")
+_NOT_CARRIED_OUT: Final = {Fault.ERROR: _UNAVAILABLE, Fault.RESET_BEFORE: _NOTHING}
 _SYSTEM_CLOCK: Final = SystemClock()
 
 
@@ -52,7 +55,14 @@ class Request:
     applied: bool = False
     """Whether an update was carried out."""
     fault: str = ""
-    """What befell it (a `Fault`), or `scripted` for an answer that is not the world's."""
+    """What befell it (a `Fault`), or `SCRIPTED`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    answer: Answer
+    fault: str = ""
+    applied: bool = False
 
 
 class Sandbox:
@@ -127,33 +137,87 @@ class Sandbox:
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
             raw = await request.read() if request.can_read_body else b""
-            answer, fault = self._decide(request, raw)
+            now = self._clock.now()
+            verdict = self._judge(request, _parse(raw), now)
+            headers = self._hints(verdict.answer, now.timestamp())
             if self._latency:
                 await self._clock.sleep(self._latency)
-            if fault:
-                await self._befall(request, fault)
-            return _response(answer)
+            await self._befall(request, verdict.fault)
+            return _response(verdict.answer, headers)
         finally:
             self.in_flight -= 1
 
-    def _decide(self, request: web.BaseRequest, raw: bytes) -> tuple[Answer, Fault | None]:
-        """Let one request through limit, faults and world, at once and in this order; and note it."""
-        moment, method, user_id, body = self._clock.now(), request.method, _user_id(request), _parse(raw)
-        now = moment.timestamp()
-        answer, fault, applied = _THROTTLED, None, False
-        scripted = False
-        if self._window is None or self._window.take(now):
-            befalls = self._dice.roll(method, user_id)
-            scripted = isinstance(befalls, Answer)
-            if isinstance(befalls, Answer):
-                answer = befalls
-            elif befalls in _NOT_CARRIED_OUT:
-                answer, fault = _NOT_CARRIED_OUT[befalls], befalls
-            else:
-                answer, fault = self._carry_out(request, user_id, body), befalls
-                applied = method == "PATCH" and answer.status == 200
-        self.tally[method, answer.status] += 1
+    def _judge(self, request: web.BaseRequest, body: Json, now: datetime) -> _Verdict:
+        """Decide one request, and note it; nobody else is let in between."""
+        method, user_id = request.method, _user_id(request)
+        verdict = self._verdict(request, user_id, body, now.timestamp())
+        self.tally[method, verdict.answer.status] += 1
         if self._log is not None:
-            word = "scripted" if scripted else fault or ""
-            self._log.append(Request(moment, method, user_id, answer.status, body, applied, word))
-        return self._with_hints(answer, now), fault
+            self._log.append(
+                Request(now, method, user_id, verdict.answer.status, body, verdict.applied, verdict.fault)
+            )
+        return verdict
+
+    def _verdict(self, request: web.BaseRequest, user_id: int | None, body: Json, now: float) -> _Verdict:
+        if self._window and not self._window.take(now):
+            return _Verdict(_THROTTLED)
+        fault = self._dice.roll(request.method, user_id)
+        if isinstance(fault, Answer):
+            return _Verdict(fault, SCRIPTED)
+        if fault in _NOT_CARRIED_OUT:
+            return _Verdict(_NOT_CARRIED_OUT[fault], fault)
+        answer = self._carry_out(request, user_id, body)
+        return _Verdict(answer, fault or "", request.method == "PATCH" and answer.status == 200)
+
+    def _carry_out(self, request: web.BaseRequest, user_id: int | None, body: Json) -> Answer:
+        if request.headers.get(TOKEN_HEADER) != self.token:
+            return _WRONG_TOKEN
+        if user_id is None or request.method not in ("GET", "PATCH"):
+            return NOT_FOUND
+        if request.method == "GET":
+            return self.world.read(user_id)
+        if "json" not in request.headers.get("Content-Type", ""):
+            body = None  # the platform takes no JSON out of what does not call itself so
+        return _MALFORMED if isinstance(body, bytes) else self.world.update(user_id, body)
+
+    def _hints(self, answer: Answer, now: float) -> dict[str, str]:
+        """Give the headers of this answer that tell of the limit."""
+        headers = dict(answer.headers)
+        if self._window and self._retry_after and answer is _THROTTLED:
+            headers |= write_retry_after(self._window, now, form=self._retry_after)
+        if self._window and self._quota_headers:
+            headers |= write_quota(self._window, now, form=self._quota_headers)
+        return headers
+
+    async def _befall(self, request: web.BaseRequest, fault: str) -> None:
+        if fault == Fault.STALL:
+            await (asyncio.Event().wait() if self._stall is None else self._clock.sleep(self._stall))
+        elif fault in (Fault.RESET_BEFORE, Fault.RESET_AFTER) and request.transport:
+            request.transport.abort()
+
+
+def _user_id(request: web.BaseRequest) -> int | None:
+    folder, _, name = request.rel_url.raw_path.rpartition("/")
+    whole = folder == USERS_PATH and name.isascii() and name.isdigit() and len(name) <= _LONGEST_ID
+    return int(name) if whole else None
+
+
+def _parse(raw: bytes) -> Json:
+    """Read strict JSON; what is none stays bytes."""
+    try:
+        return json.loads(raw, parse_constant=_refuse) if raw else None
+    except (ValueError, RecursionError):
+        return raw
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _response(answer: Answer, headers: dict[str, str]) -> web.Response:
+    if isinstance(answer.body, str):
+        kind, text = "text/html" if answer.body.startswith("<") else "text/plain", answer.body
+    else:
+        kind, text = "application/json", json.dumps(answer.body, ensure_ascii=False)
+    headers.setdefault("Content-Type", f"{kind}; charset=utf-8")
+    return web.Response(status=answer.status or 500, body=text.encode(), headers=headers)
