@@ -1,0 +1,216 @@
+"""The values of one column in, their texts out, and what is wrong with each.
+
+A number is written as its cell shows it where that has the same value; a rounded view is never taken for it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Container, Mapping, Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from usersync.loader.grid import Fault
+from usersync.loader.workbook_marks import Marks
+from usersync.model import Code
+
+ERRORS: Final = frozenset(
+    "#DIV/0! #N/A #NAME? #NULL! #NUM! #REF! #VALUE! #SPILL! #CALC! #FIELD! #BLOCKED! #CONNECT! "
+    "#UNKNOWN! #BUSY! #GETTING_DATA".split()
+)
+_DIGITS: Final = 10**15
+"""Spreadsheets keep 15 digits of a number; from here on the last ones may be lost."""
+_E_NOTATION: Final = re.compile(r"\s*[+-]?\d+(?:[.,]\d+)?[eE][+-]?\d+\s*")
+_SHOWN: Final = 80
+_NO_DAY: Final = date(1900, 2, 28)
+"""What calamine makes of 1900-02-29, a day that Excel knows and the calendar does not."""
+
+
+class Cell(str):
+    """A text with something wrong in it."""
+
+    code: Code
+    message: str
+
+    def __new__(cls, text: str, code: Code, message: str) -> Cell:
+        self = super().__new__(cls, text)
+        self.code, self.message = code, message
+        return self
+
+
+def column_texts(
+    values: Sequence[Any], settled: Mapping[int, str], *, is_id: bool
+) -> tuple[list[str], list[tuple[int, Cell]]]:
+    """Write every value as text, save those that are `settled` (by position); also list the damaged ones."""
+    if settled:
+        values = [settled.get(i, value) for i, value in enumerate(values)]
+    if set(map(type, values)) == {str}:
+        texts = list(values)
+        if not is_id:
+            return texts, []
+        odd = [i for i, text in enumerate(texts) if ("e" in text or "E" in text) and _E_NOTATION.fullmatch(text)]
+        return texts, [(i, _damaged_id(texts[i])) for i in odd]
+    texts = [v if isinstance(v, str) else _text(v, is_id) for v in values]
+    wrong = [(i, text) for i, text in enumerate(texts) if text.__class__ is Cell]
+    if is_id:
+        wrong += [
+            (i, _damaged_id(t)) for i, t in enumerate(texts) if t.__class__ is str and _E_NOTATION.fullmatch(t)
+        ]
+    for i, _ in wrong:
+        texts[i] = str(texts[i])
+    return texts, [(i, text) for i, text in wrong if isinstance(text, Cell)]
+
+
+def _text(value: Any, is_id: bool) -> str:
+    if value.__class__ is float or value.__class__ is int:
+        return _number(value, is_id)
+    if value.__class__ is bool:
+        return "TRUE" if value else "FALSE"
+    if value is None:
+        return ""
+    if is_id and isinstance(value, date | time | timedelta):
+        message = (
+            "the spreadsheet turned this id into a date or time; format the cell as text and type the id again"
+        )
+        return Cell(moment(value), Code.ID_DAMAGED, message)
+    if value.__class__ is date and value == _NO_DAY:
+        return Cell(
+            str(value), Code.CELL_ERROR, "this date may be 1900-02-29, which does not exist; type it as text"
+        )
+    return moment(value)
+
+
+def _number(value: float, is_id: bool) -> str:
+    if not math.isfinite(value):
+        return Cell(str(value), Code.CELL_ERROR, "this is not a number that a cell can hold; type the value again")
+    if -_DIGITS < value < _DIGITS:
+        whole = int(value)
+        return str(whole) if whole == value else plain_decimal(value)
+    shown = f"{value:.0f}" if abs(value) < 1e25 else repr(value)
+    if is_id:
+        return _damaged_id(shown)
+    message = (
+        "a spreadsheet keeps only the first 15 digits of a number, so the last digits may be lost; "
+        "format the cell as text and type the value again"
+    )
+    return Cell(shown, Code.TYPE_INVALID, message)
+
+
+def _damaged_id(text: str) -> Cell:
+    message = (
+        "a spreadsheet keeps only the first 15 digits of a number, so the last digits of this id are lost or hidden; "
+        "format the column as text and type or paste the id again"
+    )
+    return Cell(text, Code.ID_DAMAGED, message)
+
+
+def plain_decimal(value: float) -> str:
+    """Write a fraction without E-notation; the noise of binary sums (3.3000000000000003) as the cell shows it."""
+    text = repr(value)
+    if len(text) > 17:
+        short = f"{value:.15g}"
+        text = short if len(short) < 14 else text
+    if "e" in text and 1e-20 < abs(value):
+        return format(Decimal(text), "f")
+    return text
+
+
+def moment(value: date | time | timedelta) -> str:
+    """Write dates and times as ISO 8601 (a date alone where it has no time), durations as hours:mm:ss."""
+    if isinstance(value, timedelta):
+        seconds = round(value.total_seconds())
+        sign = "-" if seconds < 0 else ""
+        minutes, second = divmod(abs(seconds), 60)
+        return f"{sign}{minutes // 60}:{minutes % 60:02}:{second:02}"
+    if isinstance(value, datetime):
+        value = _whole_seconds(value)
+        if value.time() == time(0):
+            return value.date().isoformat()
+        return value.isoformat(timespec="milliseconds" if value.microsecond else "seconds")
+    if isinstance(value, time):
+        value = _whole_seconds(datetime.combine(date(2000, 1, 1), value)).time()
+        return value.isoformat(timespec="milliseconds" if value.microsecond else "seconds")
+    return value.isoformat()
+
+
+def _whole_seconds(value: datetime) -> datetime:
+    """Undo the rounding of a day's fraction: up to a millisecond."""
+    off = value.microsecond
+    if off >= 998_500:
+        return value.replace(microsecond=0) + timedelta(seconds=1)
+    return value.replace(microsecond=0) if off <= 1500 else value
+
+
+def shown_number(value: float, code: str) -> str | None:
+    """Write a number as the format `code` (digits, decimals, percent, dashes) shows it; None where that rounds."""
+    code = re.sub(r'\\(.)|"([^"]*)"|_\)', lambda m: m[1] or m[2] or "", code)
+    scale = 2 if code.endswith("%") else 0
+    exact = Decimal(plain_decimal(value)).scaleb(scale) if abs(value) < _DIGITS else None
+    if exact is None:
+        return None
+    decimals = len(code.rstrip("%").partition(".")[2])
+    digits = f"{abs(exact):.{decimals}f}"
+    if Decimal(digits) != abs(exact):
+        if not scale:
+            return None
+        digits = format(abs(exact).normalize(), "f")
+    whole, dot, rest = digits.partition(".")
+    return (
+        ("-" if value < 0 else "")
+        + _fill(code.rstrip("%").partition(".")[0], whole)
+        + dot
+        + rest
+        + "%" * (scale > 0)
+    )
+
+
+def _fill(pattern: str, digits: str) -> str:
+    """Put digits into the zeros of a pattern from the right; those left over go in front of the first."""
+    left, out = list(digits), []
+    first = pattern.find("0")
+    for at in range(len(pattern) - 1, -1, -1):
+        out.append(pattern[at] if pattern[at] != "0" else left.pop() if left else "0")
+        if at == first:
+            out.extend(reversed(left))
+    return "".join(reversed(out))
+
+
+def settle_marks(
+    marks: Marks, ids: Container[int], value_at: Callable[[int, int], Any]
+) -> dict[int, dict[int, str]]:
+    """Column -> row -> the text that the marks of a sheet ask for, a `Cell` where it is a problem.
+
+    `ids` has the columns that hold ids; `value_at(row, column)` gives the value that was read.
+    """
+    settled: dict[int, dict[int, str]] = {}
+    for (row, column), code in marks.formats.items():
+        value = value_at(row, column)
+        if value.__class__ in (float, int) and not (column in ids and ("." in code or "%" in code)):
+            text = shown_number(value, code)
+            if text is not None:
+                settled.setdefault(column, {})[row] = text
+    for row, column in marks.negative:
+        if isinstance(value_at(row, column), date | time):
+            message = "a negative number cannot be shown as a date; correct the cell"
+            settled.setdefault(column, {})[row] = Cell("####", Code.CELL_ERROR, message)
+    for (row, column), text in marks.texts.items():
+        settled.setdefault(column, {})[row] = text
+    for (row, column), error in marks.errors.items():
+        settled.setdefault(column, {})[row] = error_cell(error)
+    for row, column in marks.unsaved:
+        message = "the result of this formula is not in the file; open it in Excel, save it, and try again"
+        settled.setdefault(column, {})[row] = Cell("", Code.FORMULA_UNSAVED, message)
+    return settled
+
+
+def error_cell(text: str) -> Cell:
+    """An error that a cell shows instead of a value."""
+    message = f"the cell shows {text} instead of a value; correct its formula or type the value"
+    return Cell(text, Code.CELL_ERROR, message)
+
+
+def fault(at: int, column: int, cell: Cell) -> Fault:
+    """A damaged cell as a fault of its row."""
+    return Fault(at, cell.code, cell.message, column, str(cell)[:_SHOWN])

@@ -1,0 +1,220 @@
+"""The XML of an .xlsx in, `Marks` out: what calamine does not tell about rows, errors, formulas and formats.
+
+A clean sheet is searched once for anything suspicious; the rows where something is are parsed, and no others.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+from typing import Final
+from xml.parsers import expat
+
+from usersync.errors import SourceError
+from usersync.loader.workbook_marks import Marks, letters, place
+from usersync.loader.workbook_package import Package
+
+CELLS: Final = 50_000_000
+"""A sheet's used area in cells; beyond it lies a stray cell far from the others, and memory's end."""
+KNOWN_ERRORS: Final = frozenset({"#DIV/0!", "#N/A", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#VALUE!"})
+"""The ones that calamine reads; it refuses the whole sheet for any other."""
+_SUSPECT: Final = (
+    rb"""\bt\s*=\s*["']e["']|\bhidden\s*=|\bht\s*=\s*["']0(?:\.0*)?["']|</(?:\w+:)?f>\s*</(?:\w+:)?c>"""
+    rb"""|<(?:\w+:)?f\b[^>]*/>\s*(?:<(?:\w+:)?v\s*/>|<(?:\w+:)?v>\s*</|</(?:\w+:)?c>)"""
+    rb"""|</(?:\w+:)?f>\s*<(?:\w+:)?v(?:\s*/>|>\s*</)|<(?:\w+:)?v>\s*-"""
+)
+_WIDE: Final = re.compile(rb"""\br\s*=\s*["']([A-Za-z]{2,})\d""")
+_REF: Final = re.compile(rb"""\br\s*=\s*["']([A-Za-z]+)(\d+)["']""")
+_ROW_START, _ROW_END = b'<row r="', b"</row>"
+
+
+def sheet_parts(package: Package) -> dict[str, str]:
+    """Map the name of each sheet to the member that holds it."""
+    home = next(name for name in package.names if name.endswith(("xl/workbook.xml", "workbook.xml")))
+    folder, _, base = home.rpartition("/")
+    targets = {
+        a.get("Id", ""): posixpath.normpath(posixpath.join("/", folder, a.get("Target", ""))).lstrip("/")
+        for tag, a in elements(package.read(f"{folder}/_rels/{base}.rels".lstrip("/")))
+        if tag == "Relationship"
+    }
+    parts = {}
+    for tag, a in elements(package.read(home)):
+        if tag == "sheet":
+            link = next((value for key, value in a.items() if key.endswith(":id")), "")
+            parts[a.get("name", "")] = targets.get(link, "")
+    return parts
+
+
+def elements(xml: bytes) -> Iterator[tuple[str, dict[str, str]]]:
+    """List the elements of a small document, names without prefix; what cannot be parsed gives no more."""
+    found: list[tuple[str, dict[str, str]]] = []
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = lambda tag, a: found.append((tag.rpartition(":")[2], a))
+    try:
+        parser.Parse(xml, True)
+    except expat.ExpatError:
+        pass
+    return iter(found)
+
+
+def number_formats(styles: bytes) -> dict[str, str]:
+    """Map a style's number (as cells name it) to its number format, where that says how digits are shown."""
+    codes = {"1": "0", "2": "0.00", "9": "0%", "10": "0.00%"}
+    shown, inside = {}, False
+    number = 0
+    for tag, a in elements(styles):
+        if tag == "numFmt":
+            codes[a.get("numFmtId", "")] = a.get("formatCode", "")
+        elif tag in ("cellXfs", "cellStyleXfs", "cellStyles", "dxfs"):
+            inside = tag == "cellXfs"
+        elif tag == "xf" and inside:
+            code = codes.get(a.get("numFmtId", ""), "")
+            if SHOWN.fullmatch(code) and code != "0":
+                shown[str(number)] = code
+            number += 1
+    return shown
+
+
+SHOWN: Final = re.compile(r"""(?:0|\\[- ()]|"[- ()]*"|[- ()])*0(?:\.0+)?%?(?:_\))?""")
+"""Formats whose text has the value of the number: digits, decimals, percent, and the dashes of a phone number."""
+
+
+def check_area(xml: bytes, file: str) -> None:
+    """Refuse a sheet whose used area would not fit in memory."""
+    wide = max((column_of(c) for c in set(_WIDE.findall(xml))), default=26)
+    if wide * 1_048_576 <= CELLS:
+        return
+    rows = max((int(row[-8:]) for _, row in _REF.findall(xml)), default=0)
+    cells = max(xml.count(b"<c "), xml.count(b":c "))
+    if rows > 1_048_576 or wide > 16_384 or rows * wide > max(CELLS, 4 * cells):
+        raise SourceError(
+            file,
+            f"has a cell as far out as {letters(wide - 1)}{rows}; delete the empty rows and columns beyond the table, "
+            "or copy the table into a new workbook",
+        )
+
+
+def column_of(name: bytes) -> int:
+    """AA -> 27."""
+    number = 0
+    for letter in name.upper()[:8]:
+        number = number * 26 + letter - 64
+    return number
+
+
+def scan_sheet(xml: bytes, formats: dict[str, str], file: str) -> Marks:
+    """Find what is suspicious in a sheet. Raises SourceError where its XML is broken."""
+    marks = Marks(filtered=b"autoFilter" in xml)
+    suspect = _SUSPECT
+    if formats:
+        suspect += rb"""|\bs\s*=\s*["'](?:%s)["']""" % "|".join(formats).encode()
+    slices = _suspect_rows(xml, re.compile(suspect))
+    if slices:
+        try:
+            _RowParser(marks, formats).feed(slices)
+        except expat.ExpatError as error:
+            raise SourceError(file, f"is damaged ({error}); open it and save it again") from None
+    return marks
+
+
+def _suspect_rows(xml: bytes, suspect: re.Pattern[bytes]) -> list[bytes]:
+    at = max(xml.find(b"<sheetData"), 0)
+    stop = xml.find(b"</sheetData", at)
+    stop = len(xml) if stop < 0 else stop
+    plain = at and xml.count(b"<row", at, stop) == xml.count(_ROW_START, at, stop)
+    if not plain or xml.find(b"<!", at, stop) >= 0:
+        return [xml] if suspect.search(xml) else []
+    slices = []
+    while found := suspect.search(xml, at, stop):
+        begin = xml.rfind(_ROW_START, at, found.end())
+        end = xml.find(_ROW_END, found.end(), stop)
+        if begin < 0:
+            at = found.end()
+            continue
+        at = stop if end < 0 else end + len(_ROW_END)
+        slices.append(xml[begin:at])
+    return slices
+
+
+class _RowParser:
+    """Reads `<row>` elements, alone or in their sheet, into marks."""
+
+    def __init__(self, marks: Marks, formats: dict[str, str]) -> None:
+        self._marks = marks
+        self._formats = formats
+        self._row = self._column = -1
+        self._type = self._style = ""
+        self._formula = self._in_value = False
+        self._value: list[str] = []
+
+    def feed(self, slices: list[bytes]) -> None:
+        parser = expat.ParserCreate("utf-8")
+        parser.buffer_text = True
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._text
+        if len(slices) == 1 and not slices[0].startswith(_ROW_START):
+            parser.Parse(slices[0], True)
+            return
+        parser.Parse(b"<rows>", False)
+        for piece in slices:
+            parser.Parse(piece, False)
+        parser.Parse(b"</rows>", True)
+
+    def _start(self, tag: str, a: dict[str, str]) -> None:
+        tag = tag.rpartition(":")[2]
+        if tag == "c":
+            self._cell(a)
+        elif tag == "v":
+            self._in_value = True
+        elif tag == "f":
+            self._formula = True
+        elif tag == "row":
+            self._row = int(a["r"]) - 1 if a.get("r", "").isdecimal() else self._row + 1
+            self._column = -1
+            if a.get("hidden", "0") not in ("0", "false") or _is_zero(a.get("ht", "")):
+                self._marks.hidden.add(self._row)
+
+    def _cell(self, a: dict[str, str]) -> None:
+        here = place(a.get("r", ""))
+        if here:
+            self._row, self._column = here
+        else:
+            self._column += 1
+        self._type, self._style = a.get("t", "n"), a.get("s", "")
+        self._formula = self._in_value = False
+        self._value.clear()
+
+    def _text(self, text: str) -> None:
+        if self._in_value:
+            self._value.append(text)
+
+    def _end(self, tag: str) -> None:
+        tag = tag.rpartition(":")[2]
+        if tag == "v":
+            self._in_value = False
+        elif tag == "c":
+            self._close()
+
+    def _close(self) -> None:
+        here, value = (self._row, self._column), "".join(self._value).strip()
+        if self._type == "e":
+            self._marks.errors[here] = value or "#ERROR!"
+        elif self._formula and not value and self._type != "str":
+            self._marks.unsaved.add(here)
+        elif self._type == "n" and value:
+            if value.startswith("-"):
+                self._marks.negative.add(here)
+            if self._style in self._formats:
+                self._marks.formats[here] = self._formats[self._style]
+
+
+def _is_zero(height: str) -> bool:
+    return bool(height) and not height.strip("0.")
+
+
+def formats_of(package: Package) -> dict[str, str]:
+    """Read the number formats of a workbook; none where it has no styles."""
+    name = next((name for name in package.names if name.endswith("styles.xml")), None)
+    return number_formats(package.read(name)) if name else {}
