@@ -100,6 +100,9 @@ class Ledger:
         where = str(path) if path else ""
         try:
             self._db = sqlite3.connect(where, isolation_level=None, check_same_thread=False)
+        except sqlite3.Error as error:
+            raise _unusable(where, error) from None
+        try:
             for setting in (
                 "journal_mode = WAL",
                 "synchronous = FULL",
@@ -109,10 +112,11 @@ class Ledger:
                 self._db.execute(f"PRAGMA {setting}")
             self._prepare(where)
         except sqlite3.Error as error:
-            raise UsageError(
-                f"{where}: the ledger cannot be used: {error}; see that the folder exists and can be written, "
-                "or name another file under ledger:"
-            ) from None
+            self._db.close()
+            raise _unusable(where, error) from None
+        except UsageError:
+            self._db.close()
+            raise
 
     def _prepare(self, where: str) -> None:
         self._db.execute("BEGIN IMMEDIATE")
@@ -377,6 +381,13 @@ class Book:
                 json.loads(attributes) if attributes else None,
                 at,
             )
+
+
+def _unusable(where: str, error: sqlite3.Error) -> UsageError:
+    return UsageError(
+        f"{where}: the ledger cannot be used: {error}; see that its folder exists and can be written, "
+        "or name another file under ledger:"
+    )
 
 
 def source_heads(sources: Sequence[Source]) -> tuple[Mapping[str, str], ...]:

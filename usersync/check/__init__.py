@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,7 +63,7 @@ class _Check:
         self._nothing_to_do(values)
         bad_keys = frozenset(p.key for p in self._problems)
         settled = settle_rivals(values, bad_keys, row=self._row, duplicates=duplicates)
-        self._problems.extend(settled.problems)
+        self._problems.extend(replace(p, column=self._heading(p.column, p.key)) for p in settled.problems)
         bad = np.zeros(len(values), dtype=bool)
         bad[[p.key for p in self._problems]] = True
         bad[[*settled.twins, *settled.superseded]] = True

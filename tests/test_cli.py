@@ -1,0 +1,369 @@
+"""The main job on real files, a real socket, and the real command line."""
+
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from usersync.report.files import harmless, original
+from usersync.sandbox import Fault, Faults, Sandbox
+
+PASSWORD = "Str0ng!secret"
+MIXED = f"""Id ,NAME,Email,password,custom_attributes,custom_attributes.seats,Notes
+1,Ann Jones,,,,,new name
+2,,bea@example.org,,,,
+3,,,{PASSWORD},,,
+4,,,,"{{""team"": ""Sales""}}",7,
+x,Nobody,,,,,
+999,Ghost,,,,,
+13,Not Ours,,,,,
+5,,,,,,
+"""
+
+
+def test_every_row_ends_in_one_line_with_its_own_status(desk: Callable[..., Any]) -> None:
+    with desk(Sandbox(users=50, forbidden={13}, limit=None)) as (box, at):
+        at.write("changes.csv", MIXED)
+        ran = at.run("run", "changes.csv", "--yes")
+        assert ran.code == 1, ran.err
+        assert ran.statuses() == {
+            "2": "updated", "3": "updated", "4": "updated", "5": "updated", "6": "rejected id-invalid",
+            "7": "failed not-found", "8": "failed not-permitted", "9": "rejected nothing-to-do",
+        }  # fmt: skip
+        assert [line["who"] for line in ran.report] == ["nobody"] * 4 + ["sheet", "sheet", "permission", "sheet"]
+        assert box.world.users[1].name == "Ann Jones"
+        assert box.world.users[2].email == "bea@example.org"
+        assert box.world.users[4].custom_attributes["team"] == "Sales"
+        assert "ignored column: 'Notes'" in ran.err
+
+
+def test_the_summary_is_the_one_document_on_stdout(desk: Callable[..., Any]) -> None:
+    with desk(Sandbox(users=50, forbidden={13}, limit=None)) as (_, at):
+        at.write("changes.csv", MIXED)
+        ran = at.run("run", "changes.csv", "--yes", "--json")
+        assert ran.summary["counts"] == {"updated": 4, "rejected": 2, "failed": 2, "rows": 8}
+        assert ran.summary["requests"] == {"get": 6, "patch": 4, "retried": 0, "throttled": 0}
+        assert (ran.summary["exit_code"], ran.summary["status"]) == (1, "partial")
+        assert json.loads(Path(at.folder, ran.summary["files"]["summary"]).read_text()) == ran.summary
+
+
+def test_a_second_run_changes_nothing_and_costs_no_update(desk: Callable[..., Any]) -> None:
+    with desk() as (box, at):
+        at.write("changes.csv", "id,name\n1,Ann\n2,Bea\n")
+        assert at.run("run", "changes.csv", "--yes").code == 0
+        again = at.run("run", "changes.csv", "--yes", "--json")
+        assert (again.code, again.summary["counts"]) == (0, {"unchanged": 2, "rows": 2})
+        assert [r.method for r in box.log].count("PATCH") == 2
+
+
+def test_compare_with_nothing_sends_what_the_file_says(desk: Callable[..., Any]) -> None:
+    with desk() as (box, at):
+        at.write("changes.csv", f"id,name\n1,{box.world.users[1].name}\n")
+        assert at.run("run", "changes.csv", "--yes", "--compare-with", "nothing").code == 0
+        assert [(r.method, r.user_id) for r in box.log] == [("PATCH", 1)]
+
+
+def test_plan_shows_old_and_new_and_sends_nothing(desk: Callable[..., Any]) -> None:
+    with desk(Sandbox(users=0, limit=None)) as (box, at):
+        box.world.users.update(_users(2))
+        at.write("changes.csv", "id,name,email\n1,Ann Jones,\n2,,no address\n")
+        ran = at.run("plan", "changes.csv")
+        assert ran.code == 1
+        assert (
+            ran.err
+            == """Plan: 1 user to change, 2 rows read
+
+  rejected  1  a cell or the row is wrong; nothing was sent
+  planned   1  to be sent
+
+  field  users
+  name       1
+
+  row  id  field  old         new
+    2   1  name   User 1  ->  Ann Jones
+
+email-invalid: 1 row
+  row 3, email 'no address': this is no e-mail address: an email address must have an @-sign
+"""
+        )
+        assert {r.method for r in box.log} == {"GET"}
+        assert not list(at.folder.glob("runs/*"))
+
+
+def _users(count: int) -> dict[int, Any]:
+    from usersync.sandbox import StoredUser
+
+    return {
+        i: StoredUser(id=i, name=f"User {i}", email=f"user{i}@example.org", display_name=None, custom_attributes={},
+                      role="agent", confirmed=True)
+        for i in range(1, count + 1)
+    }  # fmt: skip
+
+
+def test_without_a_terminal_and_without_yes_nothing_is_sent(desk: Callable[..., Any]) -> None:
+    with desk() as (box, at):
+        at.write("changes.csv", "id,name\n1,Ann\n")
+        ran = at.run("run", "changes.csv")
+        assert ran.code == 3
+        assert "Add --yes" in ran.err
+        assert not box.log
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        pytest.param(["run", "none.csv", "--yes"], "none.csv: there is no such file", id="no such file"),
+        pytest.param(["run", "a.pdf", "--yes"], "usersync reads .csv", id="not a kind that is read"),
+        pytest.param(["run", "noid.csv", "--yes"], "noid.csv: ", id="no id column"),
+        pytest.param(["run", "near.csv", "--yes"], "the column 'e-mail' is nearly email", id="nearly a field"),
+        pytest.param(["run", "ok.csv", "--rate", "fast", "--yes"], "like 3000/min", id="a rate that is none"),
+        pytest.param(
+            ["run", "ok.csv", "-c", "none.yaml", "--yes"], "there is no such settings file", id="no settings"
+        ),
+        pytest.param(["run", "--yes"], "Missing argument", id="no file"),
+        pytest.param(["rnu"], "No such command", id="no such command"),
+    ],
+)
+def test_wrong_use_ends_in_a_sentence_and_exit_2(words: list[str], says: str, desk: Callable[..., Any]) -> None:
+    with desk() as (box, at):
+        at.write("a.pdf", b"%PDF-1.4")
+        at.write("noid.csv", "number,name\n1,Ann\n")
+        at.write("near.csv", "id,e-mail\n1,a@x.org\n")
+        at.write("ok.csv", "id,name\n1,Ann\n")
+        ran = at.run(*words)
+        assert (ran.code, says in ran.err) == (2, True), ran.err
+        assert not box.log
+
+
+def test_a_wrong_token_stops_the_run_and_every_row_is_not_sent(desk: Callable[..., Any]) -> None:
+    with desk() as (box, at):
+        at.env["USERSYNC_TOKEN"] = "wrong"
+        at.write("changes.csv", "id,name\n" + "".join(f"{i},N{i}\n" for i in range(1, 41)) + "x,bad\n")
+        ran = at.run("run", "changes.csv", "--yes")
+        assert ran.code == 4
+        assert "the platform does not accept the token" in ran.err
+        assert sorted(set(ran.statuses().values())) == ["not-sent", "rejected id-invalid"]
+        assert len(ran.report) == 41
+        assert len(box.log) <= 16
+
+
+def test_several_files_and_stdin_are_one_run(desk: Callable[..., Any]) -> None:
+    with desk() as (box, at):
+        at.write("a.csv", "id,name\n1,Ann\n")
+        at.write("b.tsv", "ID\temail\n2\tbea@example.org\n1\tann@example.org\n")
+        ran = at.run("run", "a.csv", "b.tsv", "-", "--yes", stdin="id;display_name\n3;Cid\n")
+        assert ran.code == 1
+        places = [(line["file"], line["row"], line["status"], line["code"]) for line in ran.report]
+        assert places == [
+            ("a.csv", "2", "rejected", "duplicate"), ("b.tsv", "2", "updated", ""),
+            ("b.tsv", "3", "rejected", "duplicate"), ("-", "2", "updated", ""),
+        ]  # fmt: skip
+        assert "row 3 of b.tsv asks for other values" in ran.report[0]["message"]
+        assert box.world.users[3].display_name == "Cid"
+
+
+def test_a_report_cell_that_looks_like_a_formula_is_harmless_and_read_back_unharmed(
+    desk: Callable[..., Any],
+) -> None:
+    with desk() as (_, at):
+        at.write("changes.csv", "id,name\n1,=1+1\n")
+        ran = at.run("run", "changes.csv", "--yes")
+        assert ran.report[0]["name"] == "'=1+1"
+        assert original(ran.report[0]["name"]) == "=1+1"
+    for text in ("Ann", "'Ann", "=x", "'=x", "''+", "-", "@a", "\tx", ""):
+        assert original(harmless(text)) == text
+
+
+def test_no_secret_is_left_behind(desk: Callable[..., Any]) -> None:
+    """Token, passwords, the platform's echoed tokens: in no report, ledger, log or plan, nor on the terminal."""
+    with desk(Sandbox(users=50, forbidden={13}, limit=None)) as (box, at):
+        at.settings["request"] = {"rate": "off", "proxy": None}
+        at.write("changes.csv", MIXED + "6,,,weak-Pw1,,,\n7,,,short,,,\n")
+        seen = ""
+        for words in (["plan", "-vv"], ["run", "-vv", "--yes"], ["run", "--json", "--yes"]):
+            ran = at.run(words[0], "changes.csv", *words[1:])
+            seen += ran.out + ran.err
+        left = b"".join(p.read_bytes() for p in at.folder.rglob("*") if p.is_file() and p.name != "changes.csv")
+        user = box.world.read(3).body
+        assert isinstance(user, dict)
+        for secret in (box.token, PASSWORD, "weak-Pw1", user["access_token"], user["pubsub_token"]):
+            assert secret not in seen
+            assert secret.encode() not in left
+
+
+def test_a_killed_run_leaves_a_true_record(desk: Callable[..., Any]) -> None:
+    with desk(Sandbox(users=300, limit=None)) as (box, at):
+        at.settings["request"] = {"rate": "200/s", "concurrency": 4}
+        at.write("changes.csv", "id,name\n" + "".join(f"{i},New {i}\n" for i in range(1, 301)))
+        process = at.start("run", "changes.csv", "--yes", "--compare-with", "nothing", "-q")
+        while sum(r.method == "PATCH" for r in box.log) < 50:
+            pass
+        process.kill()
+        process.communicate()
+        sent = {r.user_id for r in box.log}
+        rows = sqlite3.connect(at.folder / "usersync.db").execute("SELECT user, status, sent FROM row").fetchall()
+        assert len(rows) == 300
+        assert {int(user) for user, _, began in rows if began} >= sent
+        assert {int(user) for user, status, _ in rows if status == "updated"} <= sent
+
+
+def test_ctrl_c_finishes_what_is_in_flight_and_writes_the_report(desk: Callable[..., Any]) -> None:
+    import signal
+
+    with desk(Sandbox(users=300, limit=None)) as (box, at):
+        at.settings["request"] = {"rate": "100/s", "concurrency": 4}
+        at.write("changes.csv", "id,name\n" + "".join(f"{i},New {i}\n" for i in range(1, 301)))
+        process = at.start("run", "changes.csv", "--yes", "--compare-with", "nothing", "--json")
+        while len(box.log) < 20:
+            pass
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        assert process.returncode == 130, err
+        counts = json.loads(out)["counts"]
+        assert counts["updated"] == len(box.log)
+        assert counts["updated"] + counts["not-sent"] == counts["rows"] == 300
+
+
+def test_five_thousand_rows_with_faults_and_a_limit_lose_nothing(tmp_path: Path) -> None:
+    from tests.conftest import FakeClock
+    from usersync import sync
+    from usersync.sandbox import running
+    from usersync.settings import Rate, make_settings
+
+    clock = FakeClock()
+    faults = Faults(errors=0.03, resets=0.02, seed=5)
+    limit = Rate(3000, 60.0)
+    path = tmp_path / "changes.csv"
+    path.write_text("id,name\n" + "".join(f"{i},New {i}\n" for i in range(1, 5001)))
+    with running(Sandbox(users=5000, limit=limit, faults=faults, clock=clock)) as box:
+        settings = make_settings(
+            {
+                "platform": {"url": box.url, "token_command": "echo sandbox-token"},
+                "diff": {"compare_with": "nothing"},
+                "ledger": str(tmp_path / "usersync.db"),
+                "report": {"dir": str(tmp_path / "runs")},
+            }
+        )
+        around = sync.Surroundings(clock=clock, chance=lambda: 0.5)
+        summary = sync.run([path], settings, confirm=lambda _: True, around=around)
+        assert summary.counts == {"updated": 5000, "rows": 5000}
+        assert summary.requests["throttled"] == 0
+        assert summary.requests["retried"] > 100
+        assert all(user.name == f"New {i}" for i, user in box.world.users.items())
+
+
+def test_limit_sends_the_first_changes_and_leaves_the_rest_out(desk: Callable[..., Any]) -> None:
+    with desk() as (box, at):
+        at.write("changes.csv", "id,name\n1,A\n2,B\n3,C\n")
+        ran = at.run("run", "changes.csv", "--yes", "--limit", "2", "--json")
+        assert (ran.code, ran.summary["counts"], ran.summary["left_out"]) == (0, {"updated": 2, "rows": 2}, 1)
+        assert sorted(r.user_id for r in box.log if r.method == "PATCH") == [1, 2]
+
+
+def test_rows_that_say_the_same_are_sent_once_and_reported_twice(desk: Callable[..., Any]) -> None:
+    with desk() as (box, at):
+        at.write("changes.csv", "id,name\n1,A\n1,A\n")
+        ran = at.run("run", "changes.csv", "--yes")
+        assert (ran.code, list(ran.statuses().values())) == (0, ["updated", "updated"])
+        assert [r.method for r in box.log].count("PATCH") == 1
+        assert ran.report[1]["message"] == "says the same as row 2; sent once"
+
+
+def test_update_changes_one_user_and_prints_it(desk: Callable[..., Any]) -> None:
+    with desk() as (box, at):
+        ran = at.run(
+            "update", "7", "--name", "Ann", "--email", "ANN@example.org", "--attr", "plan=pro",
+            "--attr", "seats:=5", "--password-stdin", stdin=PASSWORD + "\n",
+        )  # fmt: skip
+        user = json.loads(ran.out)
+        assert ran.code == 0
+        assert list(user) == ["id", "name", "email", "custom_attributes"]
+        assert (user["id"], user["name"], user["email"]) == (7, "Ann", "ann@example.org")
+        assert (user["custom_attributes"]["plan"], user["custom_attributes"]["seats"]) == ("pro", 5)
+        assert box.log[-1].body["password"] == PASSWORD
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["999", "--name", "A"], 1, "there is no user with this id"),
+        (["5/../7", "--name", "A"], 1, "an id is a whole number"),
+        (["7"], 1, "no value"),
+        (["7", "--attr", "plan"], 2, "write KEY=VALUE"),
+    ],
+)
+def test_update_says_why_not(words: list[str], code: int, says: str, desk: Callable[..., Any]) -> None:
+    with desk() as (box, at):
+        ran = at.run("update", *words)
+        assert (ran.code, says in ran.err, ran.out) == (code, True, ""), ran.err
+        assert not [r for r in box.log if r.applied]
+
+
+def test_help_does_not_wait_for_pandas() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys; from usersync.cli import cli; cli.main(['run', '--help'], standalone_mode=False); " \
+           "sys.exit('pandas' in sys.modules or 'pydantic' in sys.modules or 'aiohttp' in sys.modules)"  # fmt: skip
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def test_demo_accounts_for_every_row_of_the_sample(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    done = subprocess.run(
+        [sys.executable, "-m", "usersync", "demo"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1, done.stderr
+    (path,) = tmp_path.glob("usersync-demo/runs/*/summary.json")
+    counts = json.loads(path.read_text())["counts"]
+    assert counts == {"updated": 23, "unchanged": 5, "rejected": 10, "failed": 2, "rows": 40}
+    assert f"report: usersync-demo/runs/{path.parent.name}/report.csv" in done.stderr
+
+
+def test_the_sandbox_command_serves_until_it_is_stopped(desk: Callable[..., Any]) -> None:
+    import signal
+
+    with desk() as (_, at):
+        process = at.start("sandbox", "--port", "0", "--users", "3")
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        at.url = line.split()[2].rstrip(",")
+        at.write("changes.csv", "id,name\n3,Cid\n4,Dan\n")
+        assert at.run("run", "changes.csv", "--yes").statuses() == {"2": "updated", "3": "failed not-found"}
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=10)
+        assert process.returncode == 0
+
+
+def test_a_lost_answer_is_looked_up(desk: Callable[..., Any]) -> None:
+    """Carried out, but the connection is cut every time: one look decides."""
+
+    def cut(method: str, user_id: int | None, nth: int) -> Fault | None:
+        return Fault.RESET_AFTER if method == "PATCH" and user_id == 1 else None
+
+    def lost(method: str, user_id: int | None, nth: int) -> Fault | None:
+        return cut(method, user_id, nth) or (Fault.RESET_BEFORE if method == "PATCH" and user_id == 2 else None)
+
+    with desk(Sandbox(users=50, limit=None, faults=Faults(script=lost)), request={"rate": "off", "retries": 0}) as (
+        _, at,
+    ):  # fmt: skip
+        at.write("changes.csv", f"id,name,password\n1,A,\n2,B,\n3,C,\n1001,D,{PASSWORD}\n")
+        ran = at.run("run", "changes.csv", "--yes")
+        assert ran.statuses() == {
+            "2": "updated", "3": "failed connection", "4": "updated", "5": "failed not-found",
+        }  # fmt: skip
+        assert "a look afterwards found the new values" in ran.report[0]["message"]
+
+
+def test_nothing_hangs_when_the_port_is_closed(desk: Callable[..., Any]) -> None:
+    with desk(request={"rate": "off", "retries": 0}) as (_, at):
+        at.url = "http://127.0.0.1:1"
+        at.write("changes.csv", "id,name\n1,A\n")
+        ran = at.run("run", "changes.csv", "--yes")
+        assert ran.statuses() == {"2": "failed connection"}
+        assert "no connection to the platform" in ran.report[0]["message"]
