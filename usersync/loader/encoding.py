@@ -1,0 +1,178 @@
+"""The bytes of a file in, the same text as UTF-8 out, and how it was found; refused where a guess is not safe.
+
+Characters that cannot be read become U+FFFD, the mark of a lost character: it makes the row that holds it a named
+fault, as it does where an earlier program has left it.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from dataclasses import dataclass
+
+from usersync.errors import SourceError
+from usersync.loader.text_guess import Guess, guess
+
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_BLOCK = 1 << 22
+_SETTLE = "settle it with source.encoding"
+_SEQUENCE = re.compile(
+    rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}|[\x80-\xff]", re.DOTALL
+)
+_FEW = 50
+"""One line in so many may be damaged in a file that is plain ASCII otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A file's text."""
+
+    data: bytes
+    """UTF-8, valid throughout."""
+    start: int
+    """Where the text begins in `data`: behind a byte-order mark."""
+    encoding: str
+    why: str
+    notes: tuple[str, ...] = ()
+
+
+def to_utf8(data: bytes, *, file: str, encoding: str | None = None) -> Text:
+    """Give the text of a file; `encoding` settles what it is written in.
+
+    Raises SourceError naming the candidates where the bytes have no one safe reading.
+    """
+    bom = _bom(data)
+    if bom and (encoding is None or _same(encoding, bom[1]) or _decodes(data[len(bom[0]) :], bom[1])):
+        text = _as_utf8(data, len(bom[0]), bom[1], file=file, why="byte-order mark")
+        if encoding and not _same(encoding, bom[1]):
+            note = (
+                f"source.encoding says {encoding}, but the file says {bom[1]} by its byte-order mark: read as that"
+            )
+            return Text(text.data, text.start, text.encoding, text.why, (note, *text.notes))
+        return text
+    if encoding:
+        start = len(bom[0]) if bom else 0
+        return _as_utf8(data, start, _marked(encoding, data), file=file, why="source.encoding")
+    wide = _wide(data)
+    if wide:
+        return _as_utf8(data, 0, wide, file=file, why="NUL bytes in every other place")
+    if is_utf8(data):
+        why = "plain ASCII" if data.isascii() else "valid UTF-8"
+        return Text(data, 0, "utf-8", why)
+    return _guessed(data, file)
+
+
+def is_utf8(data: bytes) -> bool:
+    """Whether all of it is valid, looked at block by block."""
+    view, at = memoryview(data), 0
+    try:
+        while at < len(data):
+            final = at + _BLOCK >= len(data)
+            at += codecs.utf_8_decode(view[at : at + _BLOCK], "strict", final)[1]
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _bom(data: bytes) -> tuple[bytes, str] | None:
+    for mark, name in _BOMS:
+        if data.startswith(mark) and (not name.startswith("utf-32") or _decodes(data[4:], name)):
+            return mark, name
+    return None
+
+
+def _decodes(data: bytes, encoding: str) -> bool:
+    try:
+        data.decode(encoding)
+    except UnicodeError:
+        return False
+    return True
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two names mean one encoding; `utf-16` and `utf-8-sig` leave the byte order to the mark."""
+    first, second = codecs.lookup(one).name, codecs.lookup(other).name
+    return first == second or second.startswith(first + "-") or first == second + "-sig"
+
+
+def _marked(encoding: str, data: bytes) -> str:
+    """Find the byte order, where the name leaves it open and no mark tells it."""
+    name = codecs.lookup(encoding).name
+    if name in ("utf-16", "utf-32"):
+        wide = _wide(data)
+        return wide if wide and wide.startswith(name) else name + "-le"
+    return name.removesuffix("-sig")
+
+
+def _wide(data: bytes) -> str | None:
+    """Find UTF-16 or UTF-32 without a mark: many NULs, in some places only."""
+    sample = data[: 1 << 16]
+    if sample.count(0) * 8 < len(sample):
+        return None
+    size = max(len(sample) // 4, 1)
+    nul = [sample[i::4].count(0) / size for i in range(4)]
+    for name, full, empty in (
+        ("utf-32-le", (2, 3), (0,)),
+        ("utf-32-be", (0, 1), (3,)),
+        ("utf-16-le", (1, 3), (0, 2)),
+        ("utf-16-be", (0, 2), (1, 3)),
+    ):
+        least = min(nul[i] for i in full)
+        if least > (0.9 if "32" in name else 0.2) and max(nul[i] for i in empty) < least / 10:
+            return name
+    return None
+
+
+def _as_utf8(data: bytes, start: int, encoding: str, *, file: str, why: str) -> Text:
+    if encoding == "utf-8" and is_utf8(data):
+        return Text(data, start, encoding, why)
+    try:
+        text = data[start:].decode(encoding, "replace").encode("utf-8", "replace")
+    except (UnicodeError, ValueError) as error:
+        raise SourceError(file, f"cannot be read as {encoding}: {error}; name another source.encoding") from None
+    return Text(text, 0, encoding, why)
+
+
+def _guessed(data: bytes, file: str) -> Text:
+    valid, broken = 0, 0
+    for found in _SEQUENCE.finditer(data):
+        if len(found[0]) > 1:
+            valid += 1
+        else:
+            broken += 1
+    if valid >= 2 * broken:
+        note = f"read as utf-8, but {broken} broken byte sequences are not: the rows that hold them are rejected"
+        return _lossy(data, f"{valid} valid UTF-8 sequences, {broken} broken ones", note, file)
+    best = guess(data)
+    if best.safe:
+        note = f"the encoding is a guess: {best.encoding}, {best.why}; {_SETTLE}"
+        text = _as_utf8(data, 0, best.encoding, file=file, why=best.why)
+        return Text(text.data, text.start, text.encoding, text.why, (note,))
+    if not valid and _few(data):
+        note = f"read as utf-8, but the rows that hold other bytes are rejected; {_readings(best)}; {_SETTLE}"
+        return _lossy(data, f"ASCII but for {broken} bytes", note, file)
+    raise SourceError(file, f"the encoding is in doubt: {_readings(best)}; {_SETTLE}, or save the file as UTF-8")
+
+
+def _lossy(data: bytes, why: str, note: str, file: str) -> Text:
+    text = _as_utf8(data, 0, "utf-8", file=file, why=why)
+    return Text(text.data, text.start, text.encoding, text.why, (note,))
+
+
+def _few(data: bytes) -> bool:
+    """Whether so few lines hold bytes beyond ASCII that they are damage, and not the file's way of writing."""
+    lines = re.split(rb"[\r\n]+", data.strip())
+    odd = [i for i, line in enumerate(lines) if not line.isascii()]
+    return len(lines) > 2 and 0 not in odd and len(odd) <= max(1, len(lines) // _FEW)
+
+
+def _readings(best: Guess) -> str:
+    if not best.candidates:
+        return "the bytes fit none of the encodings that usersync knows"
+    return "it may be " + " or ".join(best.candidates)
