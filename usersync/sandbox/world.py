@@ -73,8 +73,8 @@ class World:
         if problems:
             messages = ", ".join(message for _, message in problems)
             return Answer(422, {"message": messages, "attributes": list(dict(problems))})
-        if attributes := wanted.get("custom_attributes"):
-            wanted["custom_attributes"] = {**user.custom_attributes, **attributes}
+        if "custom_attributes" in wanted:
+            wanted["custom_attributes"] = {**user.custom_attributes, **wanted["custom_attributes"]}
         self._store(replace(user, **wanted))
         return self.read(user_id)
 
