@@ -173,8 +173,8 @@ class _Rows:
 
     def _columns(self, data: list[list[object]], where: dict[int, int]) -> list[list[str]]:
         columns: list[list[str]] = []
-        values = zip(*data, strict=True) if data else ((),) * len(self._header)
-        for i, column in enumerate(values):
+        for i in range(len(self._header)):
+            column = [row[i] for row in data]
             settled = {where[row]: text for row, text in self._settled.get(i, {}).items() if row in where}
             texts, wrong = column_texts(column, settled, is_id=i in self._ids)
             self._faults.extend(fault(at, i, cell) for at, cell in wrong)

@@ -1,8 +1,245 @@
-"""The content of an .ods file in, its sheets out: values as shown, and `Marks`, in one pass."""
+"""The content of an .ods file in, its sheets out: values with their marks, in one pass.
+
+Not read by calamine: it tells neither errors from blanks nor what a number looks like, and both stand here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from typing import Any, Final
+from xml.parsers import expat
+
+from usersync.errors import SourceError
+from usersync.loader.workbook_marks import Marks, Place
+from usersync.loader.workbook_package import Package
+
+_CELLS: Final = 20_000_000
+"""Cells that repeated rows and columns may come to."""
+_ROWS, _COLUMNS = 1_048_576, 16_384
+_DIGITS: Final = re.compile(r"-?(\d+(?:\.\d+)?%?)", re.ASCII)
+_ERROR: Final = re.compile(r"#[A-Z/0]+[A-Z0-9/_]*[!?]?|Err:\d+", re.ASCII)
+_DURATION: Final = re.compile(r"(-?)P(?:(\d+)D)?T?(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:[.,]\d+)?)S)?", re.ASCII)
+_UNSEEN: Final = frozenset({"annotation", "ruby-text", "note", "shapes", "tracked-changes", "table-source"})
 
 
-class Document:
-    """Later."""
+@dataclass(slots=True)
+class Table:
+    """One sheet: its rows that hold anything, by number from 0."""
 
-    def __init__(self, package: object, file: str) -> None:
-        self.sheets: list[tuple[str, bool]] = []
+    name: str
+    rows: dict[int, list[Any]] = field(default_factory=dict)
+    marks: Marks = field(default_factory=Marks)
+    shown: bool = True
+    next_row: int = 0
+
+    def values(self, limit: int | None) -> tuple[list[list[Any]], int, int]:
+        """The used part, its rows of one length, and how many rows and columns stand before it."""
+        if not self.rows:
+            return [], 0, 0
+        top, width = min(self.rows), max(map(len, self.rows.values()))
+        last = max(self.rows) if limit is None else min(max(self.rows), top + limit - 1)
+        blank = [""] * width
+        filled = (self.rows.get(at, blank) for at in range(top, last + 1))
+        left = min((next((i for i, v in enumerate(row) if v != ""), width) for row in self.rows.values()))
+        left = 0 if left == width else left
+        return [(row + [""] * (width - len(row)) if len(row) < width else row)[left:] for row in filled], top, left
+
+
+def read_tables(package: Package, file: str) -> list[Table]:
+    """Read every sheet. Raises SourceError where the file is encrypted, damaged or unfit for memory."""
+    if "meta-inf/manifest.xml" in package.names and b"encryption-data" in package.read("META-INF/manifest.xml"):
+        raise SourceError(file, "is protected by a password; save it without one and try again")
+    reader = _Reader(file)
+    parser = expat.ParserCreate("utf-8", " ")
+    parser.buffer_text = True
+    parser.StartElementHandler, parser.EndElementHandler = reader.start, reader.end
+    parser.CharacterDataHandler = reader.text
+    try:
+        parser.Parse(package.read("content.xml"), True)
+    except expat.ExpatError as error:
+        raise SourceError(file, f"is damaged ({error}); open it and save it again") from None
+    return reader.tables
+
+
+class _Reader:
+    """Handlers of the XML parser; names are those of the OpenDocument format."""
+
+    def __init__(self, file: str) -> None:
+        self.tables: list[Table] = []
+        self._file = file
+        self._stack: list[str] = []
+        self._unseen = 0
+        self._table: Table | None = None
+        self._hidden_styles: set[str] = set()
+        self._style = ""
+        self._row: dict[str, str] = {}
+        self._cells: list[tuple[dict[str, str], str, int]] = []
+        self._cell: dict[str, str] | None = None
+        self._paragraphs: list[list[str]] = []
+        self._held = 0
+
+    def start(self, tag: str, given: dict[str, str]) -> None:
+        space, _, name = tag.rpartition(" ")
+        parent = self._stack[-1] if self._stack else ""
+        self._stack.append(name)
+        if self._unseen or name in _UNSEEN or ":drawing:" in space or (name == "table" and parent != "spreadsheet"):
+            self._unseen += 1
+            return
+        if name == "p":
+            self._paragraphs.append([])
+        elif name in ("table-cell", "covered-table-cell"):
+            self._cell, self._paragraphs = _attributes(given), []
+        elif name == "table-row":
+            self._row, self._cells = _attributes(given), []
+        elif name in ("s", "tab", "line-break") and self._paragraphs:
+            count = min(_count(_attributes(given).get("c", "1")), 32_767)
+            self._paragraphs[-1].append({"s": " " * count, "tab": "\t", "line-break": "\n"}[name])
+        elif name == "style":
+            self._style = _attributes(given).get("name", "")
+        elif name == "table-properties" and _attributes(given).get("display") == "false":
+            self._hidden_styles.add(self._style)
+        elif name == "table":
+            a = _attributes(given)
+            self._table = Table(a.get("name", ""), shown=a.get("style-name") not in self._hidden_styles)
+            self.tables.append(self._table)
+        elif name == "database-range" and "display-filter-buttons" in str(given):
+            for table in self.tables:
+                table.marks.filtered = True
+
+    def text(self, text: str) -> None:
+        if self._paragraphs and not self._unseen and "p" in self._stack[-8:]:
+            self._paragraphs[-1].append(re.sub(r"[ \t\r\n]+", " ", text))
+
+    def end(self, tag: str) -> None:
+        self._stack.pop()
+        if self._unseen:
+            self._unseen -= 1
+            return
+        name = tag.rpartition(" ")[2]
+        if name in ("table-cell", "covered-table-cell") and self._cell is not None:
+            shown = "\n".join("".join(parts) for parts in self._paragraphs)
+            self._cells.append((self._cell, shown, _count(self._cell.get("number-columns-repeated", "1"))))
+            self._cell, self._paragraphs = None, []
+        elif name == "table-row" and self._table:
+            self._close_row(self._table)
+        elif name == "table":
+            self._table = None
+
+    def _close_row(self, table: Table) -> None:
+        first, repeated = table.next_row, _count(self._row.get("number-rows-repeated", "1"))
+        table.next_row += repeated
+        values, kinds = self._read_cells()
+        for column, (a, _) in kinds.items():
+            down, right = _count(a.get("number-rows-spanned", "1")), _count(a.get("number-columns-spanned", "1"))
+            if down > 1 or right > 1:
+                table.marks.merged.append(((first, column), (first + down - 1, column + right - 1)))
+        if not values and not any(kind for _, kind in kinds.values()):
+            return
+        self._held += repeated * max(len(values), 1)
+        if table.next_row > _ROWS or len(values) > _COLUMNS or self._held > _CELLS:
+            raise SourceError(
+                self._file,
+                f"sheet {table.name!r} repeats its cells as far as row {table.next_row:,}; "
+                "delete the empty rows and columns beyond the table",
+            )
+        for row in range(first, first + repeated):
+            table.rows[row] = values
+            if self._row.get("visibility") in ("collapse", "filter"):
+                table.marks.hidden.add(row)
+                table.marks.filtered |= self._row["visibility"] == "filter"
+            for column, (_, kind) in kinds.items():
+                _mark(table.marks, (row, column), kind)
+
+    def _read_cells(self) -> tuple[list[Any], dict[int, tuple[dict[str, str], str]]]:
+        """The values up to the last that is not blank; by column, cells that have marks or spans."""
+        values: list[Any] = []
+        kinds: dict[int, tuple[dict[str, str], str]] = {}
+        column = 0
+        for a, shown, repeated in self._cells:
+            value, kind = _value(a, shown)
+            if value != "" or kind:
+                count = max(1, min(repeated, _COLUMNS + 1 - column))
+                values.extend([""] * (column - len(values)))
+                values.extend([value] * count)
+                kinds.update((at, (a, kind)) for at in range(column, column + count) if kind)
+            if "number-rows-spanned" in a or "number-columns-spanned" in a:
+                kinds[column] = (a, kind)
+            column = min(column + repeated, _COLUMNS + 1)
+        return values, kinds
+
+
+def _attributes(given: dict[str, str]) -> dict[str, str]:
+    """Attributes by their local names; LibreOffice's own value-type as `calcext`."""
+    return {
+        ("calcext" if "calcext" in k and k.endswith("type") else k.rpartition(" ")[2]): v for k, v in given.items()
+    }
+
+
+def _count(text: str) -> int:
+    return max(1, min(int(text), 1 << 30)) if text.isascii() and text.isdecimal() and len(text) < 12 else 1
+
+
+def _value(a: dict[str, str], shown: str) -> tuple[Any, str]:
+    """The value of a cell, and a mark: `!` and an error, `f` and a number format, `?` for a lost result."""
+    kind = a.get("value-type", "")
+    if a.get("calcext") == "error":
+        return "", "!" + (shown or "#ERROR!")
+    if kind in ("float", "currency", "percentage"):
+        return _number(a.get("value", ""), shown)
+    if kind == "boolean":
+        return a.get("boolean-value") == "true", ""
+    if kind == "date":
+        return _date(a.get("date-value", ""), shown), ""
+    if kind == "time":
+        return _time(a.get("time-value", ""), shown), ""
+    text = a.get("string-value", shown) if kind == "string" else shown
+    if _ERROR.fullmatch(text) and ("formula" in a or "calcext" not in a):
+        return "", "!" + text
+    if not kind and "formula" in a and not shown:
+        return "", "?"
+    return text, ""
+
+
+def _number(text: str, shown: str) -> tuple[Any, str]:
+    try:
+        value = float(text)
+    except ValueError:
+        return "", "!" + (shown or "#ERROR!")
+    if shown in ("TRUE", "FALSE") and value in (0.0, 1.0):
+        return bool(value), ""
+    digits = _DIGITS.fullmatch(shown)
+    plain = not digits or digits[1] == "0" or (digits[1].isdecimal() and digits[1][0] != "0")
+    return value, "" if not digits or plain else "f" + re.sub(r"\d", "0", digits[1])
+
+
+def _date(text: str, shown: str) -> date | str:
+    try:
+        return datetime.fromisoformat(text) if "T" in text else date.fromisoformat(text)
+    except ValueError:
+        return text or shown
+
+
+def _time(text: str, shown: str) -> time | timedelta | str:
+    found = _DURATION.fullmatch(text)
+    if not found or len(text) > 40:
+        return text or shown
+    days, hours, minutes = (int(found[i] or 0) for i in (2, 3, 4))
+    seconds = float((found[5] or "0").replace(",", "."))
+    try:
+        span = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    except OverflowError:
+        return text
+    if found[1] or span >= timedelta(days=1):
+        return -span if found[1] else span
+    return (datetime(2000, 1, 1) + span).time()
+
+
+def _mark(marks: Marks, place: Place, kind: str) -> None:
+    if kind.startswith("!"):
+        marks.errors[place] = kind[1:]
+    elif kind.startswith("f"):
+        marks.formats[place] = kind[1:]
+    elif kind == "?":
+        marks.unsaved.add(place)

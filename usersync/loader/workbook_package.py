@@ -134,7 +134,7 @@ class Package:
         encoding = declared[1].lower() if declared else b"utf-8"
         if data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\x00" in data[:4] or encoding not in (b"utf-8", b"us-ascii"):
             raise SourceError(self._file, f"is not written in UTF-8; {_AGAIN}")
-        if _DTD.search(data):
+        if b"<!" in data and _DTD.search(data):
             raise SourceError(
                 self._file, f"holds XML entity definitions, which a workbook never needs (an attack?); {_AGAIN}"
             )

@@ -71,12 +71,12 @@ class Workbook:
         self._package = Package(data, file) if self.kind != "xls" else None
         if self._package:
             self._package.check()
-        self._ods = workbook_ods.Document(self._package, file) if self.kind == "ods" and self._package else None
+        self._tables = workbook_ods.read_tables(self._package, file) if self.kind == "ods" and self._package else []
         self._parts: dict[str, str] = {}
         self._formats: dict[str, str] = {}
         self._book: CalamineWorkbook | None = None
-        if self._ods:
-            self.sheets = self._ods.sheets
+        if self.kind == "ods":
+            self.sheets = [(table.name, table.shown) for table in self._tables]
             return
         if self.kind == "xlsx" and self._package:
             self._parts = workbook_xlsx.sheet_parts(self._package)
@@ -91,8 +91,8 @@ class Workbook:
 
     def open_sheet(self, name: str) -> Callable[[int | None], Sheet]:
         """Find a sheet; call what is returned with a number of rows for its head, with None for all of it."""
-        if self._ods:
-            return self._ods.sheet(name)
+        if self.kind == "ods":
+            return self._open_table(next(table for table in self._tables if table.name == name))
         part = self._parts.get(name, "")
         xml = b""
         if self.kind == "xlsx" and self._package:
@@ -100,6 +100,7 @@ class Workbook:
                 raise SourceError(self._file, f"sheet {name!r} is not in the file; open it and save it again")
             xml = self._package.read(part)
             workbook_xlsx.check_area(xml, self._file)
+        marks = None if xml else self._marks(name, xml)
         found = self._sheet(name, part, xml)
 
         def read(rows: int | None) -> Sheet:
@@ -109,9 +110,16 @@ class Workbook:
                 merged = found.merged_cell_ranges if rows is None else None
             sheet = Sheet(name, values, top, left)
             if rows is None:
-                sheet.marks = self._marks(name, xml)
+                sheet.marks = marks or self._marks(name, xml)
                 sheet.marks.merged = sheet.marks.merged or list(merged or ())
             return sheet
+
+        return read
+
+    @staticmethod
+    def _open_table(table: workbook_ods.Table) -> Callable[[int | None], Sheet]:
+        def read(rows: int | None) -> Sheet:
+            return Sheet(table.name, *table.values(rows), table.marks)
 
         return read
 
@@ -135,8 +143,10 @@ class Workbook:
 
 def _mended(xml: bytes) -> bytes | None:
     """Rewrite what calamine refuses or misreads, errors of newer Excels and CDATA; None where there is none."""
-    odd = b"<![CDATA[" in xml or any(
-        found[2].decode("latin-1") not in workbook_xlsx.KNOWN_ERRORS for found in _ERROR.finditer(xml)
+    odd = (
+        b"<![CDATA[" in xml
+        or b't="e"' in xml
+        and any(found[2].decode("latin-1") not in workbook_xlsx.KNOWN_ERRORS for found in _ERROR.finditer(xml))
     )
     if not odd:
         return None

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final
 
 from usersync.loader.grid import Fault
@@ -52,6 +53,8 @@ def column_texts(
             return texts, []
         odd = [i for i, text in enumerate(texts) if ("e" in text or "E" in text) and _E_NOTATION.fullmatch(text)]
         return texts, [(i, _damaged_id(texts[i])) for i in odd]
+    if set(map(type, values)) == {float} and (whole := _whole(values)):
+        return whole, []
     texts = [v if isinstance(v, str) else _text(v, is_id) for v in values]
     wrong = [(i, text) for i, text in enumerate(texts) if text.__class__ is Cell]
     if is_id:
@@ -61,6 +64,13 @@ def column_texts(
     for i, _ in wrong:
         texts[i] = str(texts[i])
     return texts, [(i, text) for i, text in wrong if isinstance(text, Cell)]
+
+
+def _whole(values: Sequence[float]) -> list[str] | None:
+    """Write a column of nothing but whole numbers of up to 15 digits; None where it is not one."""
+    if not -_DIGITS < min(values) <= max(values) < _DIGITS or not all(map(float.is_integer, values)):
+        return None
+    return list(map(str, map(int, values)))
 
 
 def _text(value: Any, is_id: bool) -> str:
@@ -112,7 +122,7 @@ def plain_decimal(value: float) -> str:
     if len(text) > 17:
         short = f"{value:.15g}"
         text = short if len(short) < 14 else text
-    if "e" in text and 1e-20 < abs(value):
+    if "e" in text and abs(value) > 1e-20:
         return format(Decimal(text), "f")
     return text
 
@@ -145,25 +155,30 @@ def _whole_seconds(value: datetime) -> datetime:
 
 def shown_number(value: float, code: str) -> str | None:
     """Write a number as the format `code` (digits, decimals, percent, dashes) shows it; None where that rounds."""
-    code = re.sub(r'\\(.)|"([^"]*)"|_\)', lambda m: m[1] or m[2] or "", code)
-    scale = 2 if code.endswith("%") else 0
-    exact = Decimal(plain_decimal(value)).scaleb(scale) if abs(value) < _DIGITS else None
-    if exact is None:
+    pattern, decimals, percent = _format_parts(code)
+    if not -_DIGITS < value < _DIGITS:
         return None
-    decimals = len(code.rstrip("%").partition(".")[2])
+    if not percent and pattern == "0":
+        text = f"{value:.{decimals}f}"
+        if float(text) == value:
+            return text
+    exact = Decimal(plain_decimal(value)).scaleb(2 if percent else 0)
     digits = f"{abs(exact):.{decimals}f}"
     if Decimal(digits) != abs(exact):
-        if not scale:
+        if not percent:
             return None
         digits = format(abs(exact).normalize(), "f")
     whole, dot, rest = digits.partition(".")
-    return (
-        ("-" if value < 0 else "")
-        + _fill(code.rstrip("%").partition(".")[0], whole)
-        + dot
-        + rest
-        + "%" * (scale > 0)
-    )
+    return ("-" if value < 0 else "") + _fill(pattern, whole) + dot + rest + percent
+
+
+@lru_cache
+def _format_parts(code: str) -> tuple[str, int, str]:
+    """`00-00.0%` -> its whole digits, the number of its decimals, its percent sign."""
+    code = re.sub(r'\\(.)|"([^"]*)"|_\)', lambda m: m[1] or m[2] or "", code)
+    percent = "%" if code.endswith("%") else ""
+    pattern, _, decimals = code.rstrip("%").partition(".")
+    return pattern, len(decimals), percent
 
 
 def _fill(pattern: str, digits: str) -> str:

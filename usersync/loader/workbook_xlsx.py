@@ -5,6 +5,7 @@ A clean sheet is searched once for anything suspicious; the rows where something
 
 from __future__ import annotations
 
+import contextlib
 import posixpath
 import re
 from collections.abc import Iterator
@@ -19,13 +20,25 @@ CELLS: Final = 50_000_000
 """A sheet's used area in cells; beyond it lies a stray cell far from the others, and memory's end."""
 KNOWN_ERRORS: Final = frozenset({"#DIV/0!", "#N/A", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#VALUE!"})
 """The ones that calamine reads; it refuses the whole sheet for any other."""
-_SUSPECT: Final = (
-    rb"""\bt\s*=\s*["']e["']|\bhidden\s*=|\bht\s*=\s*["']0(?:\.0*)?["']|</(?:\w+:)?f>\s*</(?:\w+:)?c>"""
-    rb"""|<(?:\w+:)?f\b[^>]*/>\s*(?:<(?:\w+:)?v\s*/>|<(?:\w+:)?v>\s*</|</(?:\w+:)?c>)"""
-    rb"""|</(?:\w+:)?f>\s*<(?:\w+:)?v(?:\s*/>|>\s*</)|<(?:\w+:)?v>\s*-"""
+BUILT_IN: Final = {"1": "0", "2": "0.00", "9": "0%", "10": "0.00%"}
+"""Number formats that files name by number alone."""
+_SUSPECTS: Final = tuple(
+    (hint, re.compile(pattern))
+    for hint, pattern in (
+        (b't="e"', rb't="e"'),
+        (b"hidden", rb"hidden="),
+        (b'ht="0', rb'ht="0(?:\.0*)?"'),
+        (b"<f", rb"</f>\s*(?:<v\s*/>|<v>\s*</v>|</c>)"),
+        (b"<f", rb"<f\b[^>]*/>\s*(?:<v\s*/>|<v>\s*</v>|</c>)"),
+        (b"<v>-", rb"<v>-"),
+    )
 )
-_WIDE: Final = re.compile(rb"""\br\s*=\s*["']([A-Za-z]{2,})\d""")
-_REF: Final = re.compile(rb"""\br\s*=\s*["']([A-Za-z]+)(\d+)["']""")
+"""What is searched for where its hint stands in the sheet at all; in XML written as Excel writes it."""
+_ODD_XML: Final = (b"='", b'= "', b' ="', b"<!", b"<?", b":row")
+"""Signs of XML written in another way: it is parsed as a whole."""
+_WIDE: Final = re.compile(rb"""r ?= ?["']([A-Za-z]{2,})\d""")
+_REF: Final = re.compile(rb"""r ?= ?["']([A-Za-z]+)(\d+)["']""")
+_STYLED: Final = re.compile(rb'<c r="([A-Z]{1,3})(\d+)" s="(\d+)"( t=")?')
 _ROW_START, _ROW_END = b'<row r="', b"</row>"
 
 
@@ -51,16 +64,14 @@ def elements(xml: bytes) -> Iterator[tuple[str, dict[str, str]]]:
     found: list[tuple[str, dict[str, str]]] = []
     parser = expat.ParserCreate()
     parser.StartElementHandler = lambda tag, a: found.append((tag.rpartition(":")[2], a))
-    try:
+    with contextlib.suppress(expat.ExpatError):
         parser.Parse(xml, True)
-    except expat.ExpatError:
-        pass
     return iter(found)
 
 
 def number_formats(styles: bytes) -> dict[str, str]:
     """Map a style's number (as cells name it) to its number format, where that says how digits are shown."""
-    codes = {"1": "0", "2": "0.00", "9": "0%", "10": "0.00%"}
+    codes = dict(BUILT_IN)
     shown, inside = {}, False
     number = 0
     for tag, a in elements(styles):
@@ -106,10 +117,17 @@ def column_of(name: bytes) -> int:
 def scan_sheet(xml: bytes, formats: dict[str, str], file: str) -> Marks:
     """Find what is suspicious in a sheet. Raises SourceError where its XML is broken."""
     marks = Marks(filtered=b"autoFilter" in xml)
-    suspect = _SUSPECT
-    if formats:
-        suspect += rb"""|\bs\s*=\s*["'](?:%s)["']""" % "|".join(formats).encode()
-    slices = _suspect_rows(xml, re.compile(suspect))
+    at = max(xml.find(b"<sheetData"), 0)
+    stop = xml.find(b"</sheetData", at)
+    stop = len(xml) if stop < 0 else stop
+    plain = (
+        at > 0
+        and xml.count(b"<row", at, stop) == xml.count(_ROW_START, at, stop)
+        and all(xml.find(odd, at, stop) < 0 for odd in _ODD_XML)
+    )
+    if plain and formats:
+        plain = _read_formats(xml, at, stop, formats, marks)
+    slices = _suspect_rows(xml, at, stop) if plain else [xml]
     if slices:
         try:
             _RowParser(marks, formats).feed(slices)
@@ -118,22 +136,36 @@ def scan_sheet(xml: bytes, formats: dict[str, str], file: str) -> Marks:
     return marks
 
 
-def _suspect_rows(xml: bytes, suspect: re.Pattern[bytes]) -> list[bytes]:
-    at = max(xml.find(b"<sheetData"), 0)
-    stop = xml.find(b"</sheetData", at)
-    stop = len(xml) if stop < 0 else stop
-    plain = at and xml.count(b"<row", at, stop) == xml.count(_ROW_START, at, stop)
-    if not plain or xml.find(b"<!", at, stop) >= 0:
-        return [xml] if suspect.search(xml) else []
+def _read_formats(xml: bytes, at: int, stop: int, formats: dict[str, str], marks: Marks) -> bool:
+    """Note the format of each number; False where cells are written in another way than Excel's."""
+    codes = {style.encode(): code for style, code in formats.items()}
+    columns: dict[bytes, int] = {}
+    styles = 0
+    for column, row, style, typed in _STYLED.findall(xml, at, stop):
+        styles += 1
+        if style in codes and not typed:
+            if column not in columns:
+                columns[column] = column_of(column) - 1
+            marks.formats[int(row) - 1, columns[column]] = codes[style]
+    return styles == xml.count(b' s="', at, stop)
+
+
+def _suspect_rows(xml: bytes, at: int, stop: int) -> list[bytes]:
+    found = sorted(
+        match.end()
+        for hint, pattern in _SUSPECTS
+        if xml.find(hint, at, stop) >= 0
+        for match in pattern.finditer(xml, at, stop)
+    )
     slices = []
-    while found := suspect.search(xml, at, stop):
-        begin = xml.rfind(_ROW_START, at, found.end())
-        end = xml.find(_ROW_END, found.end(), stop)
-        if begin < 0:
-            at = found.end()
+    for suspect in found:
+        if suspect <= at:
             continue
-        at = stop if end < 0 else end + len(_ROW_END)
-        slices.append(xml[begin:at])
+        begin = xml.rfind(_ROW_START, at, suspect)
+        if begin >= 0:
+            end = xml.find(_ROW_END, suspect, stop)
+            at = stop if end < 0 else end + len(_ROW_END)
+            slices.append(xml[begin:at])
     return slices
 
 
