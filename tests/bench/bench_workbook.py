@@ -66,8 +66,8 @@ def main() -> None:
             plain, ours = (measure(code.format(path=str(path))) for code in (PLAIN, OURS))
             print(
                 f"{rows:,} rows {name}: pandas {plain[0]:.2f} s, usersync {ours[0]:.2f} s, "
-                f"{ours[0] / plain[0]:.2f}x; peak {plain[1]:.0f} MB and {ours[1]:.0f} MB, {ours[1] / plain[1]:.2f}x "
-                f"(growth {ours[2] / plain[2]:.2f}x)"
+                f"{ours[0] / plain[0]:.2f}x; peak {plain[1]:.0f} MB and {ours[1]:.0f} MB, "
+                f"{ours[1] / plain[1]:.2f}x (growth {ours[2] / plain[2]:.2f}x)"
             )
 
 

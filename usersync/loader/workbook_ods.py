@@ -42,7 +42,7 @@ class Table:
         last = max(self.rows) if limit is None else min(max(self.rows), top + limit - 1)
         blank = [""] * width
         filled = (self.rows.get(at, blank) for at in range(top, last + 1))
-        left = min((next((i for i, v in enumerate(row) if v != ""), width) for row in self.rows.values()))
+        left = min(next((i for i, v in enumerate(row) if v != ""), width) for row in self.rows.values())
         left = 0 if left == width else left
         return [(row + [""] * (width - len(row)) if len(row) < width else row)[left:] for row in filled], top, left
 

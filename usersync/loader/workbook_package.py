@@ -29,6 +29,9 @@ _DAMAGED: Final = (
 )
 _DTD: Final = re.compile(rb"<!\s*(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 _ENCODING: Final = re.compile(rb"\s*<\?xml[^>]*encoding\s*=\s*[\"']([^\"']*)")
+_BOOK: Final = re.compile("book\0".encode("utf-16-le")[:-1], re.IGNORECASE)
+_READ: Final = re.compile(r"content\.xml|.*(?:workbook|styles|sharedstrings|worksheets/[^/]*)\.xml")
+"""Members whose text we or calamine read."""
 _AGAIN: Final = "open it in the spreadsheet program and save it again as .xlsx"
 
 
@@ -39,7 +42,7 @@ def kind_of(data: bytes, file: str) -> str:
     if data.startswith(_OLE):
         if "EncryptedPackage".encode("utf-16-le") in data:
             raise SourceError(file, "is protected by a password; save it without one and try again")
-        if not any(name.encode("utf-16-le") in data for name in ("Workbook", "Book")):
+        if not _BOOK.search(data):
             raise SourceError(file, "is an Office file, but not a workbook; save the sheet as .xlsx")
         return "xls"
     if data[:4] in (b"\x09\x08\x10\x00", b"\x09\x08\x08\x00", b"\x09\x04\x06\x00", b"\x09\x02\x06\x00"):
@@ -51,11 +54,11 @@ def _no_workbook(data: bytes) -> str:
     start = data[:2000].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith((b"<html", b"<!doctype html", b"<table", b"<meta", b"<head", b"<div")):
         return f"is a web page (HTML) under a workbook's name; {_AGAIN}"
-    if start.startswith(b"<?xml") or start.startswith(b"<workbook"):
+    if start.startswith((b"<?xml", b"<workbook")):
         return f"is an XML file under a workbook's name; {_AGAIN}"
     if data.startswith(b"%PDF"):
         return "is a PDF under a workbook's name; export the sheet as .xlsx instead"
-    if data.startswith((b"PK\x05\x06", b"PK\x07\x08")) or data.startswith(b"PK"):
+    if data.startswith(b"PK"):
         return "is an empty or damaged zip file, not a workbook; fetch or export it again"
     if b"\x00" not in data[:4000] or data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "is a text file under a workbook's name; rename it to .csv and try again"
@@ -126,13 +129,15 @@ class Package:
         if len(data) != info.file_size:
             raise self._damaged()
         if name.endswith((".xml", ".rels")):
-            self._check_xml(data)
+            self._check_xml(data, name.lower())
         return data
 
-    def _check_xml(self, data: bytes) -> None:
+    def _check_xml(self, data: bytes, name: str) -> None:
         declared = _ENCODING.match(data.removeprefix(b"\xef\xbb\xbf")[:300])
         encoding = declared[1].lower() if declared else b"utf-8"
-        if data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\x00" in data[:4] or encoding not in (b"utf-8", b"us-ascii"):
+        foreign = b"\x00" in data[:4] or data[:2] in (b"\xff\xfe", b"\xfe\xff")
+        foreign = foreign or encoding not in (b"utf-8", b"us-ascii")
+        if foreign and _READ.fullmatch(name):
             raise SourceError(self._file, f"is not written in UTF-8; {_AGAIN}")
         if b"<!" in data and _DTD.search(data):
             raise SourceError(

@@ -16,7 +16,7 @@ from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, Shee
 
 from usersync.errors import SourceError
 from usersync.loader import workbook_ods, workbook_xls, workbook_xlsb, workbook_xlsx
-from usersync.loader.workbook_marks import Marks, Place
+from usersync.loader.workbook_marks import Marks
 from usersync.loader.workbook_package import Package, kind_of
 
 _ERROR: Final = re.compile(rb"""(<c\b[^>]*\bt="e"[^>]*>(?:<f\b.*?</f>|<f\b[^>]*/>)?<v>)([^<]*)(</v>)""", re.DOTALL)
@@ -124,7 +124,8 @@ class Workbook:
         return read
 
     def _sheet(self, name: str, part: str, xml: bytes) -> CalamineSheet:
-        assert self._book
+        if self._book is None:
+            raise SourceError(self._file, "is closed")
         mended = _mended(xml) if xml else None
         if mended and self._package:
             data = self._package.replaced({part.lower(): mended})
@@ -143,10 +144,12 @@ class Workbook:
 
 def _mended(xml: bytes) -> bytes | None:
     """Rewrite what calamine refuses or misreads, errors of newer Excels and CDATA; None where there is none."""
-    odd = (
-        b"<![CDATA[" in xml
-        or b't="e"' in xml
-        and any(found[2].decode("latin-1") not in workbook_xlsx.KNOWN_ERRORS for found in _ERROR.finditer(xml))
+    odd = b"<![CDATA[" in xml or (
+        b't="e"' in xml
+        and any(
+            found[2].decode("latin-1") not in workbook_xlsx.KNOWN_ERRORS
+            for found in (_ERROR.finditer(xml) if b't="e"' in xml else ())
+        )
     )
     if not odd:
         return None

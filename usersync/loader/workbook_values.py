@@ -17,10 +17,6 @@ from usersync.loader.grid import Fault
 from usersync.loader.workbook_marks import Marks
 from usersync.model import Code
 
-ERRORS: Final = frozenset(
-    "#DIV/0! #N/A #NAME? #NULL! #NUM! #REF! #VALUE! #SPILL! #CALC! #FIELD! #BLOCKED! #CONNECT! "
-    "#UNKNOWN! #BUSY! #GETTING_DATA".split()
-)
 _DIGITS: Final = 10**15
 """Spreadsheets keep 15 digits of a number; from here on the last ones may be lost."""
 _E_NOTATION: Final = re.compile(r"\s*[+-]?\d+(?:[.,]\d+)?[eE][+-]?\d+\s*")
@@ -35,10 +31,12 @@ class Cell(str):
     code: Code
     message: str
 
-    def __new__(cls, text: str, code: Code, message: str) -> Cell:
-        self = super().__new__(cls, text)
-        self.code, self.message = code, message
-        return self
+
+def damaged(text: str, code: Code, message: str) -> Cell:
+    """Mark a text as damaged."""
+    cell = Cell(text)
+    cell.code, cell.message = code, message
+    return cell
 
 
 def column_texts(
@@ -81,12 +79,10 @@ def _text(value: Any, is_id: bool) -> str:
     if value is None:
         return ""
     if is_id and isinstance(value, date | time | timedelta):
-        message = (
-            "the spreadsheet turned this id into a date or time; format the cell as text and type the id again"
-        )
-        return Cell(moment(value), Code.ID_DAMAGED, message)
+        message = "this id became a date or time; format the cell as text and type the id again"
+        return damaged(moment(value), Code.ID_DAMAGED, message)
     if value.__class__ is date and value == _NO_DAY:
-        return Cell(
+        return damaged(
             str(value), Code.CELL_ERROR, "this date may be 1900-02-29, which does not exist; type it as text"
         )
     return moment(value)
@@ -94,7 +90,9 @@ def _text(value: Any, is_id: bool) -> str:
 
 def _number(value: float, is_id: bool) -> str:
     if not math.isfinite(value):
-        return Cell(str(value), Code.CELL_ERROR, "this is not a number that a cell can hold; type the value again")
+        return damaged(
+            str(value), Code.CELL_ERROR, "this is not a number that a cell can hold; type the value again"
+        )
     if -_DIGITS < value < _DIGITS:
         whole = int(value)
         return str(whole) if whole == value else plain_decimal(value)
@@ -105,15 +103,15 @@ def _number(value: float, is_id: bool) -> str:
         "a spreadsheet keeps only the first 15 digits of a number, so the last digits may be lost; "
         "format the cell as text and type the value again"
     )
-    return Cell(shown, Code.TYPE_INVALID, message)
+    return damaged(shown, Code.TYPE_INVALID, message)
 
 
 def _damaged_id(text: str) -> Cell:
     message = (
-        "a spreadsheet keeps only the first 15 digits of a number, so the last digits of this id are lost or hidden; "
+        "a spreadsheet keeps only the first 15 digits of a number, so the last digits of this id are lost; "
         "format the column as text and type or paste the id again"
     )
-    return Cell(text, Code.ID_DAMAGED, message)
+    return damaged(text, Code.ID_DAMAGED, message)
 
 
 def plain_decimal(value: float) -> str:
@@ -209,21 +207,21 @@ def settle_marks(
     for row, column in marks.negative:
         if isinstance(value_at(row, column), date | time):
             message = "a negative number cannot be shown as a date; correct the cell"
-            settled.setdefault(column, {})[row] = Cell("####", Code.CELL_ERROR, message)
+            settled.setdefault(column, {})[row] = damaged("####", Code.CELL_ERROR, message)
     for (row, column), text in marks.texts.items():
         settled.setdefault(column, {})[row] = text
     for (row, column), error in marks.errors.items():
         settled.setdefault(column, {})[row] = error_cell(error)
     for row, column in marks.unsaved:
         message = "the result of this formula is not in the file; open it in Excel, save it, and try again"
-        settled.setdefault(column, {})[row] = Cell("", Code.FORMULA_UNSAVED, message)
+        settled.setdefault(column, {})[row] = damaged("", Code.FORMULA_UNSAVED, message)
     return settled
 
 
 def error_cell(text: str) -> Cell:
     """An error that a cell shows instead of a value."""
     message = f"the cell shows {text} instead of a value; correct its formula or type the value"
-    return Cell(text, Code.CELL_ERROR, message)
+    return damaged(text, Code.CELL_ERROR, message)
 
 
 def fault(at: int, column: int, cell: Cell) -> Fault:

@@ -101,8 +101,8 @@ def check_area(xml: bytes, file: str) -> None:
     if rows > 1_048_576 or wide > 16_384 or rows * wide > max(CELLS, 4 * cells):
         raise SourceError(
             file,
-            f"has a cell as far out as {letters(wide - 1)}{rows}; delete the empty rows and columns beyond the table, "
-            "or copy the table into a new workbook",
+            f"has a cell as far out as {letters(wide - 1)}{rows}; delete the empty rows and columns beyond "
+            "the table, or copy the table into a new workbook",
         )
 
 

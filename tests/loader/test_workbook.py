@@ -1,0 +1,455 @@
+from __future__ import annotations
+
+import io
+import zipfile
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+
+import openpyxl
+import pytest
+import xlsxwriter
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from usersync.errors import SourceError
+from usersync.loader.grid import Grid
+from usersync.loader.header import Headings
+from usersync.loader.workbook import read_workbook
+from usersync.model import Code
+from usersync.settings import SourceSettings
+
+FILES = Path(__file__).parent / "files"
+MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+PACKAGE = "http://schemas.openxmlformats.org/package/2006"
+
+
+def raw_xlsx(rows: str, *, styles: str = "", strings: str = "", after: str = "", odd: str = "") -> bytes:
+    """A workbook of one sheet from the XML of its rows; `odd` is put before the sheet's root element."""
+    kinds = {"worksheet": "worksheets/sheet1.xml", "styles": "styles.xml", "sharedStrings": "sharedStrings.xml"}
+    links = "".join(
+        f'<Relationship Id="r{i}" Type="{OFFICE}/{kind}" Target="{target}"/>'
+        for i, (kind, target) in enumerate(kinds.items(), 1)
+    )
+    parts = {
+        "[Content_Types].xml": f'<Types xmlns="{PACKAGE}/content-types"><Default Extension="xml" '
+        'ContentType="application/xml"/></Types>',
+        "_rels/.rels": f'<Relationships xmlns="{PACKAGE}/relationships"><Relationship Id="r1" '
+        f'Type="{OFFICE}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
+        "xl/workbook.xml": f'<workbook xmlns="{MAIN}" xmlns:r="{OFFICE}"><sheets>'
+        '<sheet name="Users" sheetId="1" r:id="r1"/></sheets></workbook>',
+        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{PACKAGE}/relationships">{links}</Relationships>',
+        "xl/styles.xml": f'<styleSheet xmlns="{MAIN}">{styles}</styleSheet>',
+        "xl/sharedStrings.xml": f'<sst xmlns="{MAIN}">{strings}</sst>',
+        "xl/worksheets/sheet1.xml": f'{odd}<worksheet xmlns="{MAIN}"><sheetData>{rows}</sheetData>{after}</worksheet>',
+    }
+    return pack(parts)
+
+
+def pack(parts: dict[str, str] | dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as target:
+        for name, content in parts.items():
+            target.writestr(name, content)
+    return out.getvalue()
+
+
+HEADER = '<row r="1"><c r="A1" t="inlineStr"><is><t>id</t></is></c><c r="B1" t="inlineStr"><is><t>name</t></is></c></row>'
+
+
+def cell(xml: str) -> bytes:
+    return raw_xlsx(f'{HEADER}<row r="2"><c r="A2"><v>7</v></c>{xml}</row>')
+
+
+def xlsx(*rows: list[object]) -> bytes:
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.active.append(row)
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
+def read(data: bytes, **options: object) -> Grid:
+    return read_workbook(
+        data, file="users.xlsx", finds_id=Headings().finds_id, options=SourceSettings.model_validate(options)
+    )
+
+
+def texts(grid: Grid) -> list[list[str]]:
+    return [list(row) for row in grid.cells.to_numpy(object)]
+
+
+def faults(grid: Grid) -> list[tuple[int, str, int | None, str]]:
+    return [(int(grid.rows[f.at]), f.code.value, f.column, f.value) for f in grid.faults]
+
+
+def refusal(data: bytes, **options: object) -> str:
+    with pytest.raises(SourceError) as caught:
+        read(data, **options)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(" Ann ", id="blanks around a text"),
+        pytest.param("a\nb", id="a line break"),
+        pytest.param("_x000D_ stays", id="a text that looks like an escape"),
+        pytest.param("=1+1", id="a text that looks like a formula"),
+        pytest.param("007", id="digits typed as text"),
+        pytest.param("1234567890123456789", id="nineteen digits typed as text"),
+        pytest.param("2026-11-24", id="a date typed as text"),
+        pytest.param("#N/A", id="an error's name typed as text"),
+        pytest.param("1E5", id="E-notation in a name"),
+        pytest.param("😀 Zoë 東京", id="letters of the world"),
+        pytest.param("x" * 32_767, id="the longest text"),
+        pytest.param('<a t="e" hidden="1"/>', id="a text that looks like suspicious XML"),
+        pytest.param("TRUE", id="a truth typed as text"),
+        pytest.param("1-2", id="what a spreadsheet likes to make a date of"),
+    ],
+)
+def test_text_stays_as_it_is(text: str) -> None:
+    out = io.BytesIO()
+    with xlsxwriter.Workbook(out, {"in_memory": True}) as book:
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, ["id", "name"])
+        sheet.write_string(1, 0, "7")
+        sheet.write_string(1, 1, text)
+    grid = read(out.getvalue())
+    assert texts(grid) == [["7", text]]
+    assert grid.faults == ()
+
+
+@pytest.mark.parametrize(
+    ("value", "code", "text"),
+    [
+        pytest.param(12, "General", "12", id="a whole number"),
+        pytest.param(12.0, "General", "12", id="a whole number stored with a fraction"),
+        pytest.param(0.1, "General", "0.1", id="a tenth"),
+        pytest.param(-0.5, "General", "-0.5", id="less than nothing"),
+        pytest.param(1e-7, "General", "0.0000001", id="a small number without E-notation"),
+        pytest.param(1.1 * 3, "General", "3.3", id="the noise of a binary sum"),
+        pytest.param(1 / 3, "General", repr(1 / 3), id="a third, in full"),
+        pytest.param(999999999999999, "General", "999999999999999", id="fifteen digits"),
+        pytest.param(42, "00000", "00042", id="leading zeros"),
+        pytest.param(1234567, "00000", "1234567", id="more digits than the format has"),
+        pytest.param(12.5, "0.00", "12.50", id="two decimals"),
+        pytest.param(1.23456, "0.00", "1.23456", id="decimals that the format hides"),
+        pytest.param(0.5, "0%", "50%", id="percent"),
+        pytest.param(0.505, "0%", "50.5%", id="percent with a hidden decimal"),
+        pytest.param(12345678, "000\\-00\\-0000", "012-34-5678", id="dashes between the digits"),
+        pytest.param(1234, "#,##0", "1234", id="thousands, whose mark depends on the country"),
+        pytest.param(5, '0 "kg"', "5", id="a unit"),
+        pytest.param(True, "General", "TRUE", id="truth"),
+        pytest.param(False, "General", "FALSE", id="falsehood"),
+        pytest.param(date(2026, 11, 24), "dd.mm.yyyy", "2026-11-24", id="a day"),
+        pytest.param(datetime(2026, 11, 24, 13, 45), "dd.mm.yy hh:mm", "2026-11-24T13:45:00", id="a moment"),
+        pytest.param(time(13, 45), "hh:mm", "13:45:00", id="a time of day"),
+        pytest.param(timedelta(hours=36), "[h]:mm:ss", "36:00:00", id="a duration"),
+    ],
+)
+def test_a_value_is_written_as_its_cell_shows_it(value: object, code: str, text: str) -> None:
+    out = io.BytesIO()
+    with xlsxwriter.Workbook(out, {"in_memory": True}) as book:
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, ["id", "name"])
+        sheet.write(1, 0, 7)
+        sheet.write(1, 1, value, book.add_format({"num_format": code}))
+    grid = read(out.getvalue())
+    assert (texts(grid), grid.faults) == ([["7", text]], ())
+
+
+@pytest.mark.parametrize("second", range(0, 86_400, 6_007))
+def test_a_moment_keeps_its_second(second: int) -> None:
+    moment = datetime(2026, 3, 29) + timedelta(seconds=second)
+    assert texts(read(xlsx(["id", "name"], [7, moment])))[0][1] == (
+        moment.isoformat() if second else moment.date().isoformat()
+    )
+
+
+def test_dates_of_the_1904_system_are_right() -> None:
+    book = openpyxl.Workbook()
+    book.epoch = openpyxl.utils.datetime.CALENDAR_MAC_1904
+    book.active.append(["id", "name"])
+    book.active.append([7, datetime(2026, 11, 24)])
+    out = io.BytesIO()
+    book.save(out)
+    assert texts(read(out.getvalue())) == [["7", "2026-11-24"]]
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "code"),
+    [
+        pytest.param(12.5, "12.5", None, id="a fraction is left to the check"),
+        pytest.param(999999999999999, "999999999999999", None, id="fifteen digits are whole"),
+        pytest.param(
+            1234567890123456789, "1234567890123456768", Code.ID_DAMAGED, id="nineteen digits lost the last"
+        ),
+        pytest.param("1.23E+15", "1.23E+15", Code.ID_DAMAGED, id="E-notation as text"),
+        pytest.param("1,23E+15", "1,23E+15", Code.ID_DAMAGED, id="E-notation with a decimal comma"),
+        pytest.param(date(2026, 2, 1), "2026-02-01", Code.ID_DAMAGED, id="1-2 that became a date"),
+    ],
+)
+def test_a_damaged_id_is_named(value: object, text: str, code: Code | None) -> None:
+    grid = read(xlsx(["id", "name"], [value, "Ann"]))
+    assert texts(grid)[0][1] == "Ann"
+    assert texts(grid)[0][0][:12] == text[:12]
+    assert [f.code for f in grid.faults] == ([code] if code else [])
+
+
+def test_a_long_number_outside_the_id_is_a_fault_of_its_cell() -> None:
+    grid = read(xlsx(["id", "name"], [7, 12345678901234567]))
+    assert [(f.code, f.column) for f in grid.faults] == [(Code.TYPE_INVALID, 1)]
+
+
+@pytest.mark.parametrize(
+    ("xml", "expected"),
+    [
+        pytest.param('<c r="B2" t="str"><v>#N/A</v></c>', [], id="a text that names an error"),
+        pytest.param('<c r="B2"><f>1+1</f><v>2</v></c>', [], id="a formula with its result"),
+        pytest.param('<c r="B2" t="str"><f>""</f><v></v></c>', [], id="a formula whose result is no text"),
+        pytest.param('<c r="B2" t="e"><v>#N/A</v></c>', [("cell-error", "#N/A")], id="an error"),
+        pytest.param("<c r='B2' t='e'><v>#REF!</v></c>", [("cell-error", "#REF!")], id="single quotes"),
+        pytest.param('<c t="e" r="B2"><v>#DIV/0!</v></c>', [("cell-error", "#DIV/0!")], id="attributes turned"),
+        pytest.param(
+            '<c r="B2" t="e"><f>A1</f><v>#SPILL!</v></c>', [("cell-error", "#SPILL!")], id="a newer error"
+        ),
+        pytest.param('<c r="B2" t="e"><v/></c>', [("cell-error", "#ERROR!")], id="an error without a name"),
+        pytest.param('<c r="B2"><f>1+1</f></c>', [("formula-unsaved", "")], id="a formula without a result"),
+        pytest.param(
+            '<c r="B2"><f>1+1</f><v></v></c>', [("formula-unsaved", "")], id="a formula with a blank result"
+        ),
+        pytest.param(
+            '<c r="B2"><f>1+1</f><v /></c>', [("formula-unsaved", "")], id="a formula as openpyxl writes it"
+        ),
+        pytest.param('<c r="B2"><f t="shared" si="0"/></c>', [("formula-unsaved", "")], id="a shared formula"),
+    ],
+)
+def test_errors_and_lost_results_are_faults(xml: str, expected: list[tuple[str, str]]) -> None:
+    assert [(code, value) for _, code, _, value in faults(read(cell(xml)))] == expected
+
+
+@pytest.mark.parametrize(
+    ("xml", "text"),
+    [
+        pytest.param('<c r="B2" t="inlineStr"><is><r><t>An</t></r><r><t>n</t></r></is></c>', "Ann", id="rich text"),
+        pytest.param(
+            '<c r="B2" t="inlineStr"><is><t>東京</t><rPh sb="0" eb="2"><t>トウキョウ</t></rPh></is></c>',
+            "東京",
+            id="a reading beside the text",
+        ),
+        pytest.param('<c r="B2" t="str"><v><![CDATA[R&D <x>]]></v></c>', "R&D <x>", id="a CDATA section"),
+        pytest.param('<c r="B2" t="str"><v>a_x000D_b</v></c>', "a\rb", id="an escaped carriage return"),
+        pytest.param('<x:c xmlns:x="a" r="B2" t="str"><x:v>Ann</x:v></x:c>', "Ann", id="a prefix"),
+    ],
+)
+def test_texts_are_read_however_they_are_written(xml: str, text: str) -> None:
+    assert texts(read(cell(xml))) == [["7", text]]
+
+
+def test_an_error_in_the_last_row_and_column_is_not_lost() -> None:
+    data = raw_xlsx(f'{HEADER}<row r="2"><c r="B2" t="e"><v>#N/A</v></c></row>')
+    assert (texts(read(data)), faults(read(data))) == ([["", "#N/A"]], [(2, "cell-error", 1, "#N/A")])
+
+
+def test_a_negative_date_is_an_error() -> None:
+    styles = '<cellXfs count="2"><xf numFmtId="0"/><xf numFmtId="14"/></cellXfs>'
+    rows = f'{HEADER}<row r="2"><c r="A2"><v>7</v></c><c r="B2" s="1"><v>-5</v></c></row>'
+    assert faults(read(raw_xlsx(rows, styles=styles))) == [(2, "cell-error", 1, "####")]
+
+
+ROWS = (
+    HEADER + '<row r="2"><c r="A2"><v>2</v></c></row><row r="3" hidden="1"><c r="A3"><v>3</v></c></row>'
+    '<row r="4" ht="0" customHeight="1"><c r="A4"><v>4</v></c></row><row r="5" hidden="1"/>'
+    '<row r="6" hidden="0"><c r="A6"><v>6</v></c></row>'
+)
+
+
+@pytest.mark.parametrize(
+    ("choice", "rows", "rejected", "skipped"),
+    [
+        pytest.param("include", [2, 3, 4, 6], [], 0, id="include reads them"),
+        pytest.param("reject", [2, 3, 4, 6], [3, 4], 0, id="reject names them"),
+        pytest.param("skip", [2, 6], [], 2, id="skip leaves them out"),
+    ],
+)
+def test_hidden_rows_are_settled_by_choice_and_told(
+    choice: str, rows: list[int], rejected: list[int], skipped: int
+) -> None:
+    grid = read(raw_xlsx(ROWS, after='<autoFilter ref="A1:A6"/>'), hidden_rows=choice)
+    assert grid.rows.tolist() == rows
+    assert [row for row, code, _, _ in faults(grid) if code == "row-hidden"] == rejected
+    assert grid.skipped == skipped
+    assert grid.notes[0].startswith("2 rows are hidden by a filter and ")
+
+
+def test_merged_cells_reject_every_row_they_touch() -> None:
+    book = openpyxl.Workbook()
+    sheet = book.active
+    for row in (["A title", None], ["id", "name"], [1, "a"], [2, "b"], [3, None], [4, "d"]):
+        sheet.append(row)
+    sheet.merge_cells("A1:B1")
+    sheet.merge_cells("B4:B5")
+    out = io.BytesIO()
+    book.save(out)
+    grid = read(out.getvalue())
+    assert [(int(grid.rows[f.at]), f.code, f.message) for f in grid.faults] == [
+        (row, Code.ROW_RAGGED, "B4:B5 are merged; unmerge them and fill every row") for row in (4, 5)
+    ]
+
+
+def test_rows_are_numbered_as_the_spreadsheet_shows_them() -> None:
+    book = openpyxl.Workbook()
+    for place, value in {"C4": "Id ", "D4": "name", "C5": 1, "C8": 2, "E9": "no heading", "D10": "  "}.items():
+        book.active[place] = value
+    out = io.BytesIO()
+    book.save(out)
+    grid = read(out.getvalue())
+    assert (grid.header, grid.header_row, grid.rows.tolist()) == (("Id ", "name", ""), 4, [5, 8, 9])
+    assert texts(grid)[2] == ["", "", "no heading"]
+    assert grid.notes == ("column E ignored: there are values, but no heading",)
+
+
+def two_sheets(*, hidden: bool = False) -> bytes:
+    book = openpyxl.Workbook()
+    book.active.title = "Notes"
+    book.active.append(["nothing here"])
+    for name in ("Users", "Old users"):
+        sheet = book.create_sheet(name)
+        sheet.append(["id"])
+        sheet.append([name])
+    book["Old users"].sheet_state = "hidden" if hidden else "visible"
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
+def test_the_sheet_with_the_id_column_is_found() -> None:
+    assert read(two_sheets(hidden=True)).sheet == "Users"
+
+
+def test_a_named_sheet_is_read_though_it_is_hidden() -> None:
+    assert texts(read(two_sheets(hidden=True), sheet="old users")) == [["Old users"]]
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "sentence"),
+    [
+        pytest.param(
+            two_sheets(),
+            {},
+            "sheets 'Users' and 'Old users' both have an id column; name one with --sheet (source.sheet)",
+            id="two sheets with ids",
+        ),
+        pytest.param(
+            two_sheets(),
+            {"sheet": "User"},
+            "has no sheet 'User'; its sheets: 'Users', 'Old users', 'Notes'",
+            id="sheet",
+        ),
+        pytest.param(
+            two_sheets(),
+            {"sheet": "Users", "header_row": 2},
+            "row 2 of sheet 'Users' names no id column; correct source.header_row",
+            id="a header row without an id",
+        ),
+        pytest.param(
+            xlsx([]),
+            {},
+            "sheet 'Sheet' has no header row with an id column in its first 100 rows; name one column id",
+            id="an empty sheet",
+        ),
+        pytest.param(
+            b"id;name\n1;Ann\n",
+            {},
+            "is a text file under a workbook's name; rename it to .csv and try again",
+            id="a csv",
+        ),
+        pytest.param(
+            b"<html><table><tr><td>id</td></tr></table></html>",
+            {},
+            "is a web page (HTML) under a workbook's name; open it in the spreadsheet program and save it again as .xlsx",
+            id="html",
+        ),
+        pytest.param(
+            xlsx(["id"], [1])[:-200],
+            {},
+            "is damaged or cut short; fetch or export it again",
+            id="a cut-off download",
+        ),
+        pytest.param(
+            pack({"readme.txt": "hello"}),
+            {},
+            "is a zip file without a workbook; name the .xlsx (.xls, .xlsb, .ods) file itself",
+            id="another zip",
+        ),
+        pytest.param(
+            raw_xlsx(HEADER, odd='<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]>'),
+            {},
+            "holds XML entity definitions, which a workbook never needs (an attack?); "
+            "open it in the spreadsheet program and save it again as .xlsx",
+            id="a billion laughs",
+        ),
+        pytest.param(
+            pack({"xl/workbook.xml": b"x", "xl/worksheets/sheet1.xml": bytes(80_000_000)}),
+            {},
+            "would unpack to 80,000,000 bytes, more than any real sheet (a zip bomb?); nothing was read",
+            id="a zip bomb",
+        ),
+        pytest.param(
+            raw_xlsx(
+                HEADER
+                + '<row r="2"><c r="A2"><v>1</v></c></row><row r="1048576"><c r="XFD1048576"><v>1</v></c></row>'
+            ),
+            {},
+            "has a cell as far out as XFD1048576; delete the empty rows and columns beyond the table, "
+            "or copy the table into a new workbook",
+            id="a stray cell at the end of the world",
+        ),
+    ],
+)
+def test_an_unusable_workbook_is_one_clear_sentence(data: bytes, options: dict[str, object], sentence: str) -> None:
+    assert refusal(data, **options) == f"users.xlsx: {sentence}"
+
+
+def test_an_old_xls_named_xlsx_is_read() -> None:
+    assert read((FILES / "users.xls").read_bytes()).header[:2] == ("id", "name")
+
+
+@pytest.mark.parametrize("name", ["users.ods", "users.xls"])
+def test_the_other_formats_tell_the_same(name: str) -> None:
+    grid = read((FILES / name).read_bytes())
+    assert grid.rows.tolist() == [4, 5, 6, 7, 8, 9, 11, 12]
+    assert texts(grid)[0] == [
+        *("12", " Ann ", "TRUE", "00042", "2026-11-24", "2026-11-24T13:45:00", "13:45:00", "36:00:00", "50%"),
+        *("12.50", "1234"),
+    ]
+    assert texts(grid)[6][1] == "line\nbreak"
+    assert [(row, code, value) for row, code, _, value in faults(grid) if code != "type-invalid"] == [
+        (5, "cell-error", "#N/A"),
+        (5, "cell-error", "#DIV/0!"),
+        (6, "row-hidden", ""),
+        (7, "row-ragged", ""),
+        (8, "row-ragged", ""),
+        (9, "row-ragged", ""),
+        (11, "row-hidden", ""),
+    ]
+    assert texts(grid)[1][3] == "#N/A", "the one that was typed as text"
+
+
+TEXT = st.text(
+    st.characters(blacklist_categories=("Cs",), min_codepoint=32, blacklist_characters="\ufffe\uffff"), max_size=12
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.lists(TEXT, min_size=3, max_size=3), max_size=6))
+def test_any_table_of_text_is_read_back_the_same(rows: list[list[str]]) -> None:
+    out = io.BytesIO()
+    with xlsxwriter.Workbook(out, {"in_memory": True}) as book:
+        sheet = book.add_worksheet()
+        for at, row in enumerate([["id", "name", "x", "end"], *([*row, "."] for row in rows)]):
+            for column, text in enumerate(row):
+                sheet.write_string(at, column, text)
+    assert texts(read(out.getvalue())) == [[*row, "."] for row in rows]
