@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 DELIMITERS = {",": ",", ";": ";", "\t": "tab", "|": "|"}
 _SWAP = bytes.maketrans(b"\r\n", b"\n\r")
+_DOUBLED = b"\r\r\n"
+"""Every line end of a file that was written twice as text on Windows."""
 _TOP = 100
 """Records among which the header is looked for."""
 _SAMPLE = 1 << 20
@@ -46,8 +48,8 @@ class Layout:
     why: tuple[str, ...] = ()
 
     def fits(self) -> bool:
-        """Whether the rows bear the dialect out."""
-        return self.good > 0 or self.bad == 0
+        """Whether most rows bear the dialect out."""
+        return self.good >= self.bad
 
     def reader(self) -> Reader:
         """Give the reader of the rows."""
@@ -61,11 +63,14 @@ def find_layout(data: bytes, start: int, *, file: str, finds_id: FindsId, option
     """
     _check_delimiter(file, options)
     finder = _Finder(start, finds_id, options)
+    doubled = data.count(_DOUBLED) if data.find(b"\r\r", start) >= 0 else 0
+    if doubled and doubled == data.count(b"\n"):
+        data = data.replace(_DOUBLED, b"\r\n")
     found = finder.find(data, swapped=False)
     if not found and re.search(rb"\r(?!\n)", data):
         found = finder.find(data.translate(_SWAP), swapped=True)
     if not found:
-        raise SourceError(file, _no_header(options))
+        raise SourceError(file, finder.nearly or _no_header(options))
     fitting = [layout for layout in found if layout.fits()] or found
     most = max(len(layout.header) for layout in fitting)
     if len(fitting) > 1 and most > 1:
@@ -96,6 +101,8 @@ def describe(layout: Layout) -> dict[str, str]:
 class _Finder:
     def __init__(self, start: int, finds_id: FindsId, options: SourceSettings) -> None:
         self._start, self._finds_id, self._options = start, finds_id, options
+        self.nearly = ""
+        """What keeps a row from being the header, where one looks like it."""
 
     def find(self, data: bytes, *, swapped: bool) -> list[Layout]:
         """Find a layout for every delimiter under which some row names an id column."""
@@ -131,8 +138,14 @@ class _Finder:
             if reading.cells and (wanted or row) == row and self._finds_id(reading.cells):
                 key = next((i for i, c in enumerate(reading.cells) if self._finds_id((c,))), 0)
                 return Layout(dialect, data, reading.cells, row, stop, key)
+            if reading.flaw and not self.nearly and self._looks_it(data[position:stop], dialect):
+                self.nearly = f"row {row} looks like the header, but {reading.flaw}"
             position = stop
         return None
+
+    def _looks_it(self, line: bytes, dialect: Dialect) -> bool:
+        parts = line.decode("utf-8").strip().split(dialect.delimiter)
+        return len(parts) > 1 and self._finds_id([part.strip("\"' ") for part in parts])
 
     def _weigh(self, layout: Layout, doubt: int = -1) -> Layout:
         good, bad = _count(layout, layout.stop, _SAMPLE)
@@ -166,6 +179,8 @@ class _Finder:
 
     def _escaped(self, layout: Layout) -> Layout:
         """Take the backslash for an escape only where that makes more rows fit."""
+        if layout.data.find(b"\\", layout.stop) < 0:
+            return layout
         quote, delimiter = (layout.dialect.quote or "").encode(), layout.dialect.delimiter.encode()
         places = [layout.data.find(b"\\" + c, layout.stop) for c in (quote, delimiter) if c]
         places = [place for place in places if place >= 0]

@@ -62,9 +62,10 @@ def to_utf8(data: bytes, *, file: str, encoding: str | None = None) -> Text:
     wide = _wide(data)
     if wide:
         return _as_utf8(data, 0, wide, file=file, why="NUL bytes in every other place")
+    if data.isascii():
+        return Text(data, 0, "utf-8", "plain ASCII")
     if is_utf8(data):
-        why = "plain ASCII" if data.isascii() else "valid UTF-8"
-        return Text(data, 0, "utf-8", why)
+        return Text(data, 0, "utf-8", "valid UTF-8")
     return _guessed(data, file)
 
 

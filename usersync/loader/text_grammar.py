@@ -51,6 +51,8 @@ class Grammar:
         self._open = re.compile(q + inside + rb"\\?+\Z") if q else None
         self._closed = re.compile(quoted) if q else None
         self._plain = re.compile(plain)
+        self.bare = re.compile(b"[^" + d + q + b"]++" + (q + b"?" if q else b""))
+        """A line of one cell, without quotes but maybe at its end."""
         self._escape = re.compile(rb"\\(.)", re.DOTALL)
 
     def read(self, data: bytes, start: int, stop: int) -> Reading:

@@ -62,9 +62,13 @@ class Reader:
     def block(self, start: int, size: int) -> Block:
         """Read all records that start in about `size` bytes from `start`, where a line starts."""
         stop = line_stop(self._data, min(start + size, len(self._data)) - 1)
+        while (
+            self.width > 1 and stop < len(self._data) and self._bare(stop, following := line_stop(self._data, stop))
+        ):
+            stop = following  # such a line may belong to the row above it
         lines = scan(self._data, start, stop, dialect=self._grammar.dialect, width=self.width)
         inner = np.zeros(len(lines.starts), bool)
-        others: list[tuple[int, Record]] = []
+        others: dict[int, Record] = {}
         free = start
         for line in np.flatnonzero(lines.suspect).tolist():
             at = int(lines.starts[line])
@@ -76,9 +80,39 @@ class Reader:
             if len(records) == 1:
                 inner[line + 1 : covered] = True
                 lines.stops[line] = free
-            others += [(line + i, record) for i, record in enumerate(records)]
+            others |= {line + i: record for i, record in enumerate(records)}
             lines.suspect[line:covered] = True
-        return _compact(lines, inner, others, max(stop, free))
+            if records[0].flaw and self._tail(at, free):
+                self._tear(lines, line, others)
+        return _compact(lines, inner, sorted(others.items()), max(stop, free))
+
+    def _tail(self, start: int, stop: int) -> bool:
+        """Whether a bad line looks like the end of a quoted cell that has lost its first quote."""
+        return (
+            self.width > 1
+            and self._data[start:stop].strip().endswith(self._grammar.quote)
+            and self._bare(start, stop)
+        )
+
+    def _tear(self, lines: Lines, line: int, others: dict[int, Record]) -> None:
+        """Take back the row whose last cell such a tail belongs to: that cell is cut short."""
+        line -= 1
+        while line in others and others[line].flaw and self._bare(others[line].start, others[line].stop):
+            line -= 1
+        row = others.get(line)
+        if line < 0 or (row and row.cells is None) or (row is None and lines.suspect[line]):
+            return
+        start, stop = int(lines.starts[line]), int(lines.stops[line])
+        if not self._data[start:stop].strip().endswith(self._grammar.quote):
+            flaw = (
+                "the last cell seems to go on in the next line, which ends in a stray "
+                f"{self._grammar.dialect.quote}; put the cell in quotes"
+            )
+            others[line] = Record(start, stop, None, flaw)
+            lines.suspect[line] = True
+
+    def _bare(self, start: int, stop: int) -> bool:
+        return self._grammar.bare.fullmatch(self._data[start:stop].strip()) is not None
 
     def records(self, start: int) -> list[Record]:
         """Read what starts at `start`: one record, or the lines of one that can be read in two ways."""
