@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import io
 import zipfile
 from datetime import date, datetime, time, timedelta
@@ -41,7 +42,8 @@ def raw_xlsx(rows: str, *, styles: str = "", strings: str = "", after: str = "",
         "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{PACKAGE}/relationships">{links}</Relationships>',
         "xl/styles.xml": f'<styleSheet xmlns="{MAIN}">{styles}</styleSheet>',
         "xl/sharedStrings.xml": f'<sst xmlns="{MAIN}">{strings}</sst>',
-        "xl/worksheets/sheet1.xml": f'{odd}<worksheet xmlns="{MAIN}"><sheetData>{rows}</sheetData>{after}</worksheet>',
+        "xl/worksheets/sheet1.xml": f'{odd}<worksheet xmlns="{MAIN}">'
+        f"<sheetData>{rows}</sheetData>{after}</worksheet>",
     }
     return pack(parts)
 
@@ -369,7 +371,8 @@ def test_a_named_sheet_is_read_though_it_is_hidden() -> None:
         pytest.param(
             b"<html><table><tr><td>id</td></tr></table></html>",
             {},
-            "is a web page (HTML) under a workbook's name; open it in the spreadsheet program and save it again as .xlsx",
+            "is a web page (HTML) under a workbook's name; "
+            "open it in the spreadsheet program and save it again as .xlsx",
             id="html",
         ),
         pytest.param(
@@ -411,6 +414,16 @@ def test_a_named_sheet_is_read_though_it_is_hidden() -> None:
 )
 def test_an_unusable_workbook_is_one_clear_sentence(data: bytes, options: dict[str, object], sentence: str) -> None:
     assert refusal(data, **options) == f"users.xlsx: {sentence}"
+
+
+def test_a_panic_of_the_reader_stays_unseen(capfd: pytest.CaptureFixture[str]) -> None:
+    data = bytearray((FILES / "users.xls").read_bytes())
+    for at in range(600, len(data), 7):
+        flipped = bytearray(data)
+        flipped[at] ^= 0x41
+        with contextlib.suppress(SourceError):
+            read(bytes(flipped))
+    assert capfd.readouterr().err == ""
 
 
 def test_an_old_xls_named_xlsx_is_read() -> None:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
@@ -66,12 +68,12 @@ class Workbook:
 
     def __init__(self, data: bytes, file: str) -> None:
         self._file = file
-        self._data = data
         self.kind = kind_of(data, file)
         self._package = Package(data, file) if self.kind != "xls" else None
         if self._package:
             self._package.check()
         self._tables = workbook_ods.read_tables(self._package, file) if self.kind == "ods" and self._package else []
+        self._records = workbook_xls.scan(data, file) if self.kind == "xls" else {}
         self._parts: dict[str, str] = {}
         self._formats: dict[str, str] = {}
         self._book: CalamineWorkbook | None = None
@@ -139,7 +141,9 @@ class Workbook:
             return workbook_xlsx.scan_sheet(xml, self._formats, self._file)
         if self._package:
             return workbook_xlsb.scan_sheet(self._package, name, self._file)
-        return workbook_xls.scan_sheet(self._data, name, self._file)
+        if name not in self._records:
+            raise SourceError(self._file, f"sheet {name!r} is damaged; open it and save it again")
+        return self._records[name]
 
 
 def _mended(xml: bytes) -> bytes | None:
@@ -160,7 +164,8 @@ def _mended(xml: bytes) -> bytes | None:
 @contextlib.contextmanager
 def _calamine(file: str, what: str = "") -> Iterator[None]:
     try:
-        yield
+        with _quiet():
+            yield
     except CalamineError as error:
         reason = " ".join(str(error).split())[:200]
         if "password" in reason.lower() or type(error).__name__ == "PasswordError":
@@ -176,3 +181,20 @@ def _calamine(file: str, what: str = "") -> Iterator[None]:
         raise SourceError(
             file, f"{what}is damaged in a way that cannot be read; open it and save it again"
         ) from None
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what a Rust panic prints from the user's terminal; it goes past `sys.stderr`."""
+    try:
+        kept = os.dup(2)
+    except OSError:
+        yield
+        return
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

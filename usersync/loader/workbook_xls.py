@@ -18,17 +18,27 @@ _END: Final = 0xFFFFFFFA
 """Sector numbers from here on are no sectors."""
 _BOF, _EOF, _BOUNDSHEET, _FORMAT, _XF, _PASSWORD = 0x809, 0x0A, 0x85, 0x41E, 0xE0, 0x2F
 _ROW, _FORMULA, _STRING, _BOOL_OR_ERROR, _NUMBER, _RK, _MULTIPLE = 0x208, 0x06, 0x207, 0x205, 0x203, 0x27E, 0xBD
-_FILTER, _CONTINUE = 0x9D, 0x3C
+_FILTER, _DIMENSIONS, _STREAM = 0x9D, 0x200, 2
+_CELL_KINDS: Final = frozenset({0x06, 0x203, 0x204, 0x205, 0xD6, 0xFD, 0x27E, 0xBD})
+_CELLS: Final = 20_000_000
+"""Cells that the used parts of all sheets may span."""
 
 
-def scan_sheet(data: bytes, name: str, file: str) -> Marks:
-    """Read what calamine does not tell of one sheet. Raises SourceError where the file is broken or encrypted."""
+def scan(data: bytes, file: str) -> dict[str, Marks]:
+    """Read what calamine does not tell, sheet by sheet.
+
+    Raises SourceError where the file is encrypted, or broken in a way that would send calamine round in circles
+    or make it claim memory without end.
+    """
     try:
         stream = _workbook_stream(data)
         places, formats = _globals(stream, file)
-        return _scan(stream, places[name], formats)
-    except (struct.error, KeyError, IndexError, RecursionError) as error:
-        raise SourceError(file, f"sheet {name!r} is damaged ({error}); open it and save it again") from None
+        scanned = {name: _scan(stream, place, formats) for name, place in places.items()}
+    except (struct.error, IndexError) as error:
+        raise SourceError(file, f"is damaged ({error}); open it and save it again") from None
+    if sum(area for _, area in scanned.values()) > _CELLS:
+        raise SourceError(file, "has a cell far outside the table; delete the empty rows and columns beyond it")
+    return {name: marks for name, (marks, _) in scanned.items()}
 
 
 def _workbook_stream(data: bytes) -> bytes:
@@ -47,29 +57,42 @@ def _workbook_stream(data: bytes) -> bytes:
             at, seen = table[at], seen + 1
         return b"".join(parts)
 
+    most = len(data) // size + 1
+    if max(struct.unpack_from("<I", data, at)[0] for at in (44, 64)) > most:
+        raise struct.error("it counts more sectors than it has")
     sectors = list(struct.unpack_from("<109I", data, 76))
     more, turns = struct.unpack_from("<I", data, 68)[0], 0
-    while more < _END and turns < len(data) >> shift:
+    while more < _END:
         block = struct.unpack_from(f"<{size // 4}I", data, (more + 1) << shift)
         sectors, more, turns = sectors + list(block[:-1]), block[-1], turns + 1
+        if turns > most:
+            raise struct.error("its sectors go round in circles")
     table: list[int] = []
     for sector in sectors:
         if sector < _END:
             table.extend(struct.unpack_from(f"<{size // 4}I", data, (sector + 1) << shift))
     entries = chain(directory, table, size, data, size)
-    root = entries[:128]
+    packed = chain(small_start, table, size, data, size)
+    links = list(struct.unpack(f"<{len(packed) // 4}I", packed))
+    small = chain(struct.unpack_from("<I", entries, 116)[0], table, size, data, size)
+    found = None
     for at in range(0, len(entries), 128):
         entry = entries[at : at + 128]
+        if entry[66] != _STREAM:
+            continue
         label = entry[: max(struct.unpack_from("<H", entry, 64)[0] - 2, 0)].decode("utf-16-le", "replace").lower()
-        if label in ("workbook", "book"):
-            start, length = struct.unpack_from("<2I", entry, 116)
-            if length >= cutoff:
-                return chain(start, table, size, data, size)[:length]
-            small = chain(struct.unpack_from("<I", root, 116)[0], table, size, data, size)
-            packed = chain(small_start, table, size, data, size)
-            links = list(struct.unpack(f"<{len(packed) // 4}I", packed))
-            return chain(start, links, 1 << small_shift, small, 0)[:length]
-    raise struct.error("it holds no workbook")
+        start, length = struct.unpack_from("<2I", entry, 116)
+        if length == 0:
+            continue
+        if length >= cutoff:
+            content = chain(start, table, size, data, size)
+        else:
+            content = chain(start, links, 1 << small_shift, small, 0)
+        if label in ("workbook", "book") and (found is None or label == "workbook"):
+            found = content[:length]
+    if found is None:
+        raise struct.error("it holds no workbook")
+    return found
 
 
 def _records(stream: bytes, at: int) -> Iterator[tuple[int, bytes]]:
@@ -121,12 +144,23 @@ def _globals(stream: bytes, file: str) -> tuple[dict[str, int], dict[int, str]]:
     return places, {i: code for i, code in shown.items() if SHOWN.fullmatch(code) and code != "0"}
 
 
-def _scan(stream: bytes, begin: int, formats: dict[int, str]) -> Marks:
+def _scan(stream: bytes, begin: int, formats: dict[int, str]) -> tuple[Marks, int]:
+    """The marks of one sheet, and how many cells its used part spans."""
     marks = Marks()
+    rows = columns = 0
     awaited: tuple[int, int] | None = None
     """A formula whose text is to follow."""
     for kind, content in _records(stream, begin):
-        if kind == _STRING and awaited:
+        if kind in _CELL_KINDS:
+            row, column = struct.unpack_from("<2H", content)
+            if kind == _MULTIPLE:
+                column = struct.unpack_from("<H", content, len(content) - 2)[0]
+            rows, columns = max(rows, row + 1), max(columns, column + 1)
+        if kind == _DIMENSIONS and len(content) >= 14:
+            first, last = struct.unpack_from("<2I", content)
+            if last > 65_536 or first > 65_536:
+                raise struct.error("its dimensions are impossible")
+        elif kind == _STRING and awaited:
             marks.unsaved.discard(awaited)
             awaited = None
         elif kind == _ROW:
@@ -147,7 +181,7 @@ def _scan(stream: bytes, begin: int, formats: dict[int, str]) -> Marks:
                 style = struct.unpack_from("<H", content, 4 + 6 * n)[0]
                 if style in formats:
                     marks.formats[row, column + n] = formats[style]
-    return marks
+    return marks, rows * columns
 
 
 def _formula(marks: Marks, here: tuple[int, int], content: bytes) -> tuple[int, int] | None:

@@ -62,7 +62,7 @@ def sheet_parts(package: Package) -> dict[str, str]:
 def elements(xml: bytes) -> Iterator[tuple[str, dict[str, str]]]:
     """List the elements of a small document, names without prefix; what cannot be parsed gives no more."""
     found: list[tuple[str, dict[str, str]]] = []
-    parser = expat.ParserCreate()
+    parser = expat.ParserCreate("utf-8")
     parser.StartElementHandler = lambda tag, a: found.append((tag.rpartition(":")[2], a))
     with contextlib.suppress(expat.ExpatError):
         parser.Parse(xml, True)

@@ -1,0 +1,163 @@
+"""Binary workbooks made record by record, and all formats deliberately damaged."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import random
+import struct
+import zipfile
+from pathlib import Path
+
+import openpyxl
+import pytest
+
+from usersync.errors import SourceError
+from usersync.loader.grid import Grid
+from usersync.loader.header import Headings
+from usersync.loader.workbook import read_workbook
+from usersync.settings import SourceSettings
+
+FILES = Path(__file__).parent / "files"
+OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+RELATIONSHIPS = "http://schemas.openxmlformats.org/package/2006/relationships"
+
+
+def record(kind: int, content: bytes = b"") -> bytes:
+    number = bytes([kind]) if kind < 128 else bytes([kind & 0x7F | 0x80, kind >> 7])
+    return number + bytes([len(content) & 0x7F | 0x80, len(content) >> 7]) + content
+
+
+def wide(text: str) -> bytes:
+    return struct.pack("<I", len(text)) + text.encode("utf-16-le")
+
+
+def row(number: int, *, hidden: bool = False) -> bytes:
+    return record(0, struct.pack("<IIHBBBI", number, 0, 300, 0, 0x10 if hidden else 0, 0, 0))
+
+
+def cell(kind: int, column: int, content: bytes, style: int = 0) -> bytes:
+    return record(kind, struct.pack("<II", column, style) + content)
+
+
+def text(column: int, value: str) -> bytes:
+    return cell(6, column, wide(value))
+
+
+def number(column: int, value: float, style: int = 0) -> bytes:
+    return cell(5, column, struct.pack("<d", value), style)
+
+
+def xlsb(*rows: bytes, after: bytes = b"") -> bytes:
+    area = record(148, struct.pack("<4I", 0, 9, 0, 3))
+    sheet = record(129) + area + record(145) + b"".join(rows) + record(146) + after + record(130)
+    bundle = record(156, struct.pack("<II", 0, 1) + wide("r1") + wide("Users"))
+    styles = record(615, struct.pack("<I", 1)) + record(44, struct.pack("<H", 164) + wide("00000")) + record(616)
+    formats = b"".join(record(47, struct.pack("<HHHHHHHH", 0, f, 0, 0, 0, 0, 0, 0)) for f in (0, 164, 14))
+    styles += record(617, struct.pack("<I", 3)) + formats + record(618)
+    links = (("r1", "worksheet", "worksheets/sheet1.bin"), ("r2", "styles", "styles.bin"))
+    parts = {
+        "xl/workbook.bin": record(131) + record(143) + bundle + record(144) + record(132),
+        "xl/_rels/workbook.bin.rels": f'<Relationships xmlns="{RELATIONSHIPS}">'
+        + "".join(f'<Relationship Id="{i}" Type="{OFFICE}/{k}" Target="{t}"/>' for i, k, t in links)
+        + "</Relationships>",
+        "xl/styles.bin": styles,
+        "xl/worksheets/sheet1.bin": sheet,
+    }
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as target:
+        for name, content in parts.items():
+            target.writestr(name, content)
+    return out.getvalue()
+
+
+def read(data: bytes) -> Grid:
+    return read_workbook(data, file="users.xlsb", finds_id=Headings().finds_id, options=SourceSettings())
+
+
+XLSB = xlsb(
+    row(2) + text(0, "id") + text(1, "name"),
+    row(3) + number(0, 42, 1) + text(1, " Ann "),
+    row(4, hidden=True) + number(0, 8) + cell(4, 1, b"\x01"),
+    row(5) + number(0, 9) + cell(3, 1, b"\x2a"),
+    row(6) + number(0, 45000, 2) + number(1, 12.5),
+    row(7) + number(0, 11) + text(1, "#N/A"),
+    after=record(176, struct.pack("<4I", 7, 8, 1, 1)),
+)
+
+
+def test_an_xlsb_tells_the_same() -> None:
+    grid = read(XLSB)
+    assert grid.rows.tolist() == [4, 5, 6, 7, 8]
+    assert [list(r) for r in grid.cells.to_numpy(object)] == [
+        ["00042", " Ann "],
+        ["8", "TRUE"],
+        ["9", "#N/A"],
+        ["2023-03-15", "12.5"],
+        ["11", "#N/A"],
+    ]
+    assert [(int(grid.rows[f.at]), f.code.value, f.value) for f in grid.faults] == [
+        (5, "row-hidden", ""),
+        (6, "cell-error", "#N/A"),
+        (7, "id-damaged", "2023-03-15"),
+        (8, "row-ragged", ""),
+    ]
+
+
+def xlsx() -> bytes:
+    book = openpyxl.Workbook()
+    for values in (["id", "name", "email"], *([i, f"Ann {i}", f"ann{i}@example.org"] for i in range(1, 30))):
+        book.active.append(values)
+    book.active.row_dimensions[5].hidden = True
+    book.active["B7"] = "#N/A"
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
+def damaged(data: bytes, chance: random.Random) -> bytes:
+    """Cut, flip, drop or repeat some bytes."""
+    buffer = bytearray(data)
+    at = chance.randrange(len(buffer))
+    kind = chance.randrange(4)
+    if kind == 0:
+        return bytes(buffer[:at])
+    if kind == 1:
+        buffer[at] ^= 1 << chance.randrange(8)
+    elif kind == 2:
+        del buffer[at : at + chance.randrange(1, 40)]
+    else:
+        buffer[at:at] = buffer[chance.randrange(len(buffer)) :][: chance.randrange(1, 60)]
+    return bytes(buffer)
+
+
+def damaged_member(data: bytes, chance: random.Random) -> bytes:
+    """Damage what is in one member of a zip, and pack it again."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(out, "w") as target:
+        chosen = chance.choice([n for n in source.namelist() if n.startswith("xl/") or n == "content.xml"])
+        for name in source.namelist():
+            content = source.read(name)
+            target.writestr(name, damaged(content, chance) if name == chosen and content else content)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["xlsx", "xlsb", "xls", "ods"])
+def test_a_damaged_file_is_read_or_refused_in_one_sentence(kind: str) -> None:
+    whole = {"xlsx": xlsx, "xlsb": lambda: XLSB}.get(kind, lambda: (FILES / f"users.{kind}").read_bytes())()
+    chance = random.Random(kind)
+    for _ in range(150):
+        data = damaged(whole, chance) if kind == "xls" or chance.random() < 0.3 else damaged_member(whole, chance)
+        with contextlib.suppress(SourceError):
+            grid = read(data)
+            assert len(grid.rows) == len(grid.cells)
+            assert all(type(value) is str for line in grid.cells.to_numpy(object) for value in line)
+            assert all(fault.at < len(grid.rows) for fault in grid.faults)
+
+
+@pytest.mark.parametrize("kind", ["xlsx", "xlsb", "xls", "ods"])
+def test_a_file_that_is_cut_short_is_never_half_read(kind: str) -> None:
+    whole = {"xlsx": xlsx, "xlsb": lambda: XLSB}.get(kind, lambda: (FILES / f"users.{kind}").read_bytes())()
+    for share in (0.1, 0.4, 0.7, 0.95):
+        with pytest.raises(SourceError):
+            read(whole[: int(len(whole) * share)])
