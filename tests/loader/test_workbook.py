@@ -56,7 +56,10 @@ def pack(parts: dict[str, str] | dict[str, bytes]) -> bytes:
     return out.getvalue()
 
 
-HEADER = '<row r="1"><c r="A1" t="inlineStr"><is><t>id</t></is></c><c r="B1" t="inlineStr"><is><t>name</t></is></c></row>'
+HEADER = (
+    '<row r="1"><c r="A1" t="inlineStr"><is><t>id</t></is></c>'
+    '<c r="B1" t="inlineStr"><is><t>name</t></is></c></row>'
+)
 
 
 def cell(xml: str) -> bytes:
@@ -242,6 +245,7 @@ def test_errors_and_lost_results_are_faults(xml: str, expected: list[tuple[str, 
             id="a reading beside the text",
         ),
         pytest.param('<c r="B2" t="str"><v><![CDATA[R&D <x>]]></v></c>', "R&D <x>", id="a CDATA section"),
+        pytest.param('<c r="B2" t="str"><v>An<!-- n -->n</v></c>', "Ann", id="a comment"),
         pytest.param('<c r="B2" t="str"><v>a_x000D_b</v></c>', "a\rb", id="an escaped carriage return"),
         pytest.param('<x:c xmlns:x="a" r="B2" t="str"><x:v>Ann</x:v></x:c>', "Ann", id="a prefix"),
     ],
@@ -380,6 +384,12 @@ def test_a_named_sheet_is_read_though_it_is_hidden() -> None:
             {},
             "is damaged or cut short; fetch or export it again",
             id="a cut-off download",
+        ),
+        pytest.param(
+            raw_xlsx(HEADER + '<row r="2"><c r="A2"><v>1</v></c></row><row r="2"><c r="A2"><v>2</v></c></row>'),
+            {},
+            "holds a row twice, or rows out of order; open it and save it again",
+            id="two rows of one number",
         ),
         pytest.param(
             pack({"readme.txt": "hello"}),

@@ -22,6 +22,7 @@ from usersync.loader.workbook_marks import Marks
 from usersync.loader.workbook_package import Package, kind_of
 
 _ERROR: Final = re.compile(rb"""(<c\b[^>]*\bt="e"[^>]*>(?:<f\b.*?</f>|<f\b[^>]*/>)?<v>)([^<]*)(</v>)""", re.DOTALL)
+_COMMENT: Final = re.compile(rb"<!--.*?-->", re.DOTALL)
 _CDATA: Final = re.compile(rb"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
 
 
@@ -147,7 +148,7 @@ class Workbook:
 
 
 def _mended(xml: bytes) -> bytes | None:
-    """Rewrite what calamine refuses or misreads, errors of newer Excels and CDATA; None where there is none."""
+    """Rewrite what calamine refuses or misreads: newer errors, CDATA, comments; None where there is none."""
     odd = b"<![CDATA[" in xml or (
         b't="e"' in xml
         and any(
@@ -158,6 +159,7 @@ def _mended(xml: bytes) -> bytes | None:
     if not odd:
         return None
     xml = _CDATA.sub(lambda m: m[1].replace(b"&", b"&amp;").replace(b"<", b"&lt;").replace(b">", b"&gt;"), xml)
+    xml = _COMMENT.sub(b"", xml)
     return _ERROR.sub(rb"\1#N/A\3", xml)
 
 

@@ -156,9 +156,9 @@ def _scan(stream: bytes, begin: int, formats: dict[int, str]) -> tuple[Marks, in
             if kind == _MULTIPLE:
                 column = struct.unpack_from("<H", content, len(content) - 2)[0]
             rows, columns = max(rows, row + 1), max(columns, column + 1)
-        if kind == _DIMENSIONS and len(content) >= 14:
-            first, last = struct.unpack_from("<2I", content)
-            if last > 65_536 or first > 65_536:
+        if kind == _DIMENSIONS:
+            top, bottom, left, right = struct.unpack_from("<2I2H" if len(content) == 14 else "<4H", content)
+            if not (top <= bottom <= 65_536 and left <= right <= 256):
                 raise struct.error("its dimensions are impossible")
         elif kind == _STRING and awaited:
             marks.unsaved.discard(awaited)

@@ -6,6 +6,7 @@ A clean sheet is searched once for anything suspicious; the rows where something
 from __future__ import annotations
 
 import contextlib
+import operator
 import posixpath
 import re
 from collections.abc import Iterator
@@ -39,6 +40,7 @@ _ODD_XML: Final = (b"='", b'= "', b' ="', b"<!", b"<?", b":row")
 _WIDE: Final = re.compile(rb"""r ?= ?["']([A-Za-z]{2,})\d""")
 _REF: Final = re.compile(rb"""r ?= ?["']([A-Za-z]+)(\d+)["']""")
 _STYLED: Final = re.compile(rb'<c r="([A-Z]{1,3})(\d+)" s="(\d+)"( t=")?')
+_ROW_NUMBER: Final = re.compile(rb"""<(?:\w+:)?row\b[^>]*?\br\s*=\s*["'](\d{1,9})["']""")
 _ROW_START, _ROW_END = b'<row r="', b"</row>"
 
 
@@ -120,6 +122,9 @@ def scan_sheet(xml: bytes, formats: dict[str, str], file: str) -> Marks:
     at = max(xml.find(b"<sheetData"), 0)
     stop = xml.find(b"</sheetData", at)
     stop = len(xml) if stop < 0 else stop
+    rows = list(map(int, _ROW_NUMBER.findall(xml, at, stop)))
+    if any(map(operator.ge, rows, rows[1:])):
+        raise SourceError(file, "holds a row twice, or rows out of order; open it and save it again")
     plain = (
         at > 0
         and xml.count(b"<row", at, stop) == xml.count(_ROW_START, at, stop)
