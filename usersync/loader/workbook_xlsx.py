@@ -26,7 +26,7 @@ BUILT_IN: Final = {"1": "0", "2": "0.00", "9": "0%", "10": "0.00%"}
 _SUSPECTS: Final = tuple(
     (hint, re.compile(pattern))
     for hint, pattern in (
-        (b't="e"', rb't="e"'),
+        (b't="e', rb't="e"'),
         (b"hidden", rb"hidden="),
         (b'ht="0', rb'ht="0(?:\.0*)?"'),
         (b"<f", rb"</f>\s*(?:<v\s*/>|<v>\s*</v>|</c>)"),
@@ -35,12 +35,13 @@ _SUSPECTS: Final = tuple(
     )
 )
 """What is searched for where its hint stands in the sheet at all; in XML written as Excel writes it."""
-_ODD_XML: Final = (b"='", b'= "', b' ="', b"<!", b"<?", b":row")
+_ODD_XML: Final = (b"='", b"= ", b" =", b"<!", b"<?", b":row")
 """Signs of XML written in another way: it is parsed as a whole."""
 _WIDE: Final = re.compile(rb"""r ?= ?["']([A-Za-z]{2,})\d""")
 _REF: Final = re.compile(rb"""r ?= ?["']([A-Za-z]+)(\d+)["']""")
 _STYLED: Final = re.compile(rb'<c r="([A-Z]{1,3})(\d+)" s="(\d+)"( t=")?')
 _ROW_NUMBER: Final = re.compile(rb"""<(?:\w+:)?row\b[^>]*?\br\s*=\s*["'](\d{1,9})["']""")
+_PLAIN_ROW: Final = re.compile(rb'<row r="(\d{1,9})"')
 _ROW_START, _ROW_END = b'<row r="', b"</row>"
 
 
@@ -122,14 +123,11 @@ def scan_sheet(xml: bytes, formats: dict[str, str], file: str) -> Marks:
     at = max(xml.find(b"<sheetData"), 0)
     stop = xml.find(b"</sheetData", at)
     stop = len(xml) if stop < 0 else stop
-    rows = list(map(int, _ROW_NUMBER.findall(xml, at, stop)))
+    canonical = xml.count(b"<row", at, stop) == xml.count(_ROW_START, at, stop)
+    rows = list(map(int, (_PLAIN_ROW if canonical else _ROW_NUMBER).findall(xml, at, stop)))
     if any(map(operator.ge, rows, rows[1:])):
         raise SourceError(file, "holds a row twice, or rows out of order; open it and save it again")
-    plain = (
-        at > 0
-        and xml.count(b"<row", at, stop) == xml.count(_ROW_START, at, stop)
-        and all(xml.find(odd, at, stop) < 0 for odd in _ODD_XML)
-    )
+    plain = at > 0 and canonical and all(xml.find(odd, at, stop) < 0 for odd in _ODD_XML)
     if plain and formats:
         plain = _read_formats(xml, at, stop, formats, marks)
     slices = _suspect_rows(xml, at, stop) if plain else [xml]
