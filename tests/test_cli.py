@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from usersync.report.files import harmless, original
-from usersync.sandbox import Fault, Faults, Sandbox
+from usersync.sandbox import Fault, Faults, Sandbox, StoredUser
 
 PASSWORD = "Str0ng!secret"
 MIXED = f"""Id ,NAME,Email,password,custom_attributes,custom_attributes.seats,Notes
@@ -67,8 +67,7 @@ def test_compare_with_nothing_sends_what_the_file_says(desk: Callable[..., Any])
 
 
 def test_plan_shows_old_and_new_and_sends_nothing(desk: Callable[..., Any]) -> None:
-    with desk(Sandbox(users=0, limit=None)) as (box, at):
-        box.world.users.update(_users(2))
+    with desk(Sandbox(users=_users(2), limit=None)) as (box, at):
         at.write("changes.csv", "id,name,email\n1,Ann Jones,\n2,,no address\n")
         ran = at.run("plan", "changes.csv")
         assert ran.code == 1
@@ -93,14 +92,8 @@ email-invalid: 1 row
         assert not list(at.folder.glob("runs/*"))
 
 
-def _users(count: int) -> dict[int, Any]:
-    from usersync.sandbox import StoredUser
-
-    return {
-        i: StoredUser(id=i, name=f"User {i}", email=f"user{i}@example.org", display_name=None, custom_attributes={},
-                      role="agent", confirmed=True)
-        for i in range(1, count + 1)
-    }  # fmt: skip
+def _users(count: int) -> list[StoredUser]:
+    return [StoredUser(id=i, name=f"User {i}", email=f"user{i}@example.org") for i in range(1, count + 1)]
 
 
 def test_without_a_terminal_and_without_yes_nothing_is_sent(desk: Callable[..., Any]) -> None:

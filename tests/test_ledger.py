@@ -44,8 +44,8 @@ def test_a_row_goes_from_planned_to_answered(book: Book) -> None:
     assert (first.file, first.row, first.id, first.status, first.http_status, first.attempts) == (
         "a.csv", 2, "1", "updated", 200, 2,
     )  # fmt: skip
-    assert (first.old, first.new) == ({"name": "old"}, {"name": "new 0", "password": "***"})
-    assert (first.name, first.email, first.custom_attributes) == ("new 0", "a@x", {"k": 1})
+    assert (first.old, first.new) == ('{"name":"old"}', '{"name":"new 0","password":"***"}')
+    assert (first.name, first.email, first.custom_attributes) == ("new 0", "a@x", '{"k":1}')
     assert (second.status, second.code, second.message) == ("rejected", "id-invalid", "bad id")
     assert book.counts() == {"updated": 1, "rejected": 1}
 

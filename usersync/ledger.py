@@ -51,23 +51,24 @@ CREATE TABLE row (
   status TEXT NOT NULL,
   sent INTEGER NOT NULL DEFAULT 0,  -- 1 from just before the first request on
   twin_of INTEGER,
-  old TEXT, new TEXT,            -- JSON of the changed fields; a password is ***
+  changed TEXT NOT NULL DEFAULT '',       -- field names, ;-separated
+  old TEXT NOT NULL DEFAULT '', new TEXT NOT NULL DEFAULT '',  -- JSON of these fields; a password is ***
   note TEXT NOT NULL DEFAULT '',
   code TEXT NOT NULL DEFAULT '', message TEXT NOT NULL DEFAULT '',
   http_status INTEGER, attempts INTEGER NOT NULL DEFAULT 0,
-  name TEXT, email TEXT, custom_attributes TEXT,  -- as the platform answered
+  name TEXT, email TEXT, custom_attributes TEXT NOT NULL DEFAULT '',  -- as the platform answered
   finished_at TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (run, key)
 ) WITHOUT ROWID;
 CREATE INDEX row_user ON row (user, run) WHERE sent = 1;
 """
 _INSERT = (
-    "INSERT INTO row (run, key, source, row, user, status, twin_of, old, new, note, code, message, http_status,"
-    " attempts, finished_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO row (run, key, source, row, user, status, twin_of, changed, old, new, note, code, message,"
+    " http_status, attempts, finished_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _OUTCOME = (
-    "UPDATE row SET status = ?, code = ?, message = ?, http_status = ?, attempts = ?, name = ?, email = ?,"
-    " custom_attributes = ?, finished_at = ? WHERE run = ? AND key = ?"
+    "UPDATE row SET sent = ?, status = ?, code = ?, message = ?, http_status = ?, attempts = ?, name = ?,"
+    " email = ?, custom_attributes = ?, finished_at = ? WHERE run = ? AND key = ?"
 )
 
 
@@ -211,7 +212,7 @@ class Book:
         return self._db.total_changes - before
 
     def _inserted(self, entry: Entry) -> tuple[object, ...]:
-        old, new = _sides(entry.change) if entry.change else (None, None)
+        changed, old, new = _sides(entry.change) if entry.change else ("", "", "")
         answer = entry.outcome
         return (
             self._n,
@@ -221,6 +222,7 @@ class Book:
             entry.user,
             entry.status,
             entry.twin_of,
+            changed,
             old,
             new,
             entry.message if not entry.code else "",
@@ -266,6 +268,7 @@ class Book:
     def _updated(self, outcome: Outcome) -> tuple[object, ...]:
         user = outcome.user
         return (
+            int(outcome.status is not Status.NOT_SENT),
             outcome.status,
             outcome.code,
             outcome.message,
@@ -273,7 +276,7 @@ class Book:
             outcome.attempts,
             user.name if user else None,
             user.email if user else None,
-            _text(user.custom_attributes) if user else None,
+            _text(user.custom_attributes) if user else "",
             outcome.finished_at,
             self._n,
             outcome.key,
@@ -340,47 +343,16 @@ class Book:
 
     def lines(self) -> Iterator[Line]:
         """Give the lines of the report, in input order."""
-        sources = self.info.sources
+        sources = [(source["file"], source["sheet"]) for source in self.info.sources]
         found = self._db.execute(
-            "SELECT key, source, row, user, status, old, new, http_status, attempts, code, message, note, name,"
-            " email, custom_attributes, finished_at FROM row WHERE run = ? ORDER BY key",
+            "SELECT status, source, key, row, user, changed, old, new, http_status, attempts, code,"
+            " message || iif(message = '' OR note = '', '', '; ') || note,"
+            " name, email, custom_attributes, finished_at FROM row WHERE run = ? ORDER BY key",
             (self._n,),
         )
-        for (
-            key,
-            source,
-            row,
-            user,
-            status,
-            old,
-            new,
-            http,
-            attempts,
-            code,
-            message,
-            note,
-            *answer,
-            at,
-        ) in found:
-            name, email, attributes = answer
-            yield Line(
-                key,
-                sources[source]["file"],
-                sources[source]["sheet"],
-                row,
-                user,
-                Status(status),
-                json.loads(old) if old else {},
-                json.loads(new) if new else {},
-                http,
-                attempts,
-                code,
-                "; ".join(part for part in (message, note) if part),
-                name,
-                email,
-                json.loads(attributes) if attributes else None,
-                at,
-            )
+        for status, source, key, row, user, *rest in found:
+            file, sheet = sources[source]
+            yield Line(key, file, sheet, row, user, Status(status), *rest)
 
 
 def _unusable(where: str, error: sqlite3.Error) -> UsageError:
@@ -395,10 +367,10 @@ def source_heads(sources: Sequence[Source]) -> tuple[Mapping[str, str], ...]:
     return tuple({"file": s.file, "sheet": s.sheet, "sha256": s.sha256} for s in sources)
 
 
-def _sides(change: Change) -> tuple[str, str]:
+def _sides(change: Change) -> tuple[str, str, str]:
     old = {f.field: f.old for f in change.fields if f.old is not UNKNOWN}
     new = {f.field: MASK if f.field in SECRET_FIELDS else f.new for f in change.fields}
-    return _text(old), _text(new)
+    return ";".join(new), _text(old), _text(new)
 
 
 def _change(key: int, user: str, old: str, new: str) -> Change:
@@ -410,5 +382,4 @@ def _change(key: int, user: str, old: str, new: str) -> Change:
     )
 
 
-def _text(value: Json) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

@@ -270,15 +270,19 @@ class Line:
     row: int
     id: str
     status: Status
-    old: Mapping[str, Json]
-    new: Mapping[str, Json]
+    changed: str
+    """Field names, `;`-separated."""
+    old: str
+    """JSON object of the changed fields, as text; empty where there are none. So is `new`."""
+    new: str
     http_status: int | None
     attempts: int
     code: str
     message: str
     name: str | None
     email: str | None
-    custom_attributes: Mapping[str, Json] | None
+    custom_attributes: str
+    """JSON object as text; empty where the platform gave no answer."""
     finished_at: str
 
 

@@ -75,6 +75,8 @@ class Door:
 
 
 async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    if response.content_length is not None and response.content_length <= MAX_BODY:
+        return await response.read()
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk

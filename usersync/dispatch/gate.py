@@ -104,13 +104,12 @@ async def each(
     supply = iter(jobs)
 
     async def worker() -> None:
-        for job in supply:
-            if stop:
-                return
+        while not stop:  # asked before a job is taken: whatever is left in `jobs` has not begun
             try:
-                await work(job)
-            except Stopping:
+                job = next(supply)
+            except StopIteration:
                 return
+            await work(job)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(concurrency):

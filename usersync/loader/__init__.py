@@ -126,6 +126,4 @@ def _problems(faults: Sequence[Fault], columns: tuple[Column, ...], start: int) 
         if column and not column.field:
             continue
         value = MASK if column and column.field in SECRET_FIELDS else fault.value
-        yield Problem(
-            start + fault.at, fault.code, fault.message, column.heading.strip() if column else "", value
-        )
+        yield Problem(start + fault.at, fault.code, fault.message, column.heading.strip() if column else "", value)

@@ -56,9 +56,10 @@ _LATIN = {
     "cp1252": ("German", "French", "Spanish", "Portuguese", "Italian", "Nordic", "Icelandic", "Dutch"),
     "iso8859_15": ("French",),
     "cp1254": ("Turkish",),
-    "cp1257": ("Estonian", "Latvian", "Lithuanian"),
+    "cp1257": ("Polish", "Estonian", "Latvian", "Lithuanian"),
+    "cp857": ("Turkish",),
     "cp850": ("German", "French", "Spanish", "Portuguese", "Italian", "Nordic", "Dutch"),
-    "cp852": ("Polish", "Czech", "Hungarian", "Croatian"),
+    "cp852": ("Polish", "Czech", "Slovak", "Hungarian", "Croatian", "Romanian"),
     "mac_roman": ("German", "French", "Spanish", "Portuguese", "Italian", "Nordic", "Dutch"),
 }
 _SCRIPTS = {
@@ -107,7 +108,7 @@ def _latin(words: Iterable[bytes], encoding: str) -> tuple[str, ...] | None:
     texts = _words(words, encoding)
     if texts is None:
         return None
-    letters = {c.lower() for text in texts for c in text if c.isalpha() and not c.isascii()}
+    letters = {c if c == "İ" else c.lower() for text in texts for c in text if c.isalpha() and not c.isascii()}
     fits = any(
         letters <= set(_LANGUAGES[language])
         and (len(texts) < _ENOUGH or letters & set(_FREQUENT.get(language, letters)) or not letters)
@@ -145,7 +146,9 @@ def _word_like(text: str, dense: int) -> bool:
             apostrophe = c == "\u2019"
             if c not in _MARKS or (left.isalpha() and right.isalpha() and not apostrophe):
                 return False
-        elif (c.isupper() and left.islower()) or (c.islower() and right.isupper()):
+        elif c.isupper() and (left.islower() or (left.isupper() and right.islower())):
+            return False
+        elif c.islower() and right.isupper():
             return False
     foreign = re.sub(r"[\x00-\x7f\W]", " ", text).split()
     return all(len(run) <= dense for run in foreign) and sum(map(len, foreign)) * dense <= max(len(text), 2) * (

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _REACH = 1 << 18
 """Bytes that a record may run on for behind its first line; no cell of a spreadsheet is that long."""
+_TORN = 1000
+"""Lines that a cell may have that has lost its first quote."""
 _WHOLE = re.compile(r"\s*'?[+-]?\d+(?:[.,]0+)?\s*", re.ASCII)
 
 
@@ -62,10 +64,11 @@ class Reader:
     def block(self, start: int, size: int) -> Block:
         """Read all records that start in about `size` bytes from `start`, where a line starts."""
         stop = line_stop(self._data, min(start + size, len(self._data)) - 1)
-        while (
-            self.width > 1 and stop < len(self._data) and self._bare(stop, following := line_stop(self._data, stop))
-        ):
-            stop = following  # such a line may belong to the row above it
+        for _ in range(_TORN if self.width > 1 else 0):  # such a line may belong to the row above it
+            following = line_stop(self._data, stop)
+            if not self._bare(stop, following):
+                break
+            stop = following
         lines = scan(self._data, start, stop, dialect=self._grammar.dialect, width=self.width)
         inner = np.zeros(len(lines.starts), bool)
         others: dict[int, Record] = {}
@@ -88,11 +91,10 @@ class Reader:
 
     def _tail(self, start: int, stop: int) -> bool:
         """Whether a bad line looks like the end of a quoted cell that has lost its first quote."""
-        return (
-            self.width > 1
-            and self._data[start:stop].strip().endswith(self._grammar.quote)
-            and self._bare(start, stop)
-        )
+        quote = self._grammar.quote
+        if not quote or self.width == 1:
+            return False
+        return self._data[start:stop].strip().endswith(quote) and self._bare(start, stop)
 
     def _tear(self, lines: Lines, line: int, others: dict[int, Record]) -> None:
         """Take back the row whose last cell such a tail belongs to: that cell is cut short."""

@@ -150,24 +150,25 @@ def _cells(line: Line) -> tuple[object, ...]:
     code = line.code.partition(";")[0]
     return (
         harmless(line.file), harmless(line.sheet), line.row, harmless(line.id), line.status,
-        harmless(";".join(line.new)), _json(line.old), _json(line.new), line.http_status, line.attempts, line.code,
+        harmless(line.changed), line.old, line.new, line.http_status, line.attempts, line.code,
         harmless(line.message), turn(code), harmless(line.name or ""), harmless(line.email or ""),
-        _json(line.custom_attributes) if line.custom_attributes is not None else "", line.finished_at,
+        line.custom_attributes, line.finished_at,
     )  # fmt: skip
-
-
-def _json(value: Json) -> str:
-    return json.dumps(value, ensure_ascii=False) if value else ""
 
 
 def harmless(text: str) -> str:
     """Put an apostrophe before what a spreadsheet would run as a formula; `original` takes it off again."""
-    return f"'{text}" if text.lstrip("'").startswith(_FORMULA) else text
+    return f"'{text}" if _runs(text) else text
 
 
 def original(text: str) -> str:
     """Undo `harmless`."""
-    return text[1:] if text.startswith("'") and text.lstrip("'").startswith(_FORMULA) else text
+    return text[1:] if text.startswith("'") and _runs(text) else text
+
+
+def _runs(text: str) -> bool:
+    bare = text.lstrip("'")
+    return len(bare) > 1 and bare.startswith(_FORMULA)
 
 
 def _write_text(path: Path, text: str) -> None:

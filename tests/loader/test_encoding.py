@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import pytest
+
+from usersync.errors import SourceError
+from usersync.loader.encoding import to_utf8
+
+TEXT = "id,name\n1,Zoë\n2,語\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "encoding", "found"),
+    [
+        pytest.param(TEXT.encode(), None, "utf-8", id="UTF-8 without a mark"),
+        pytest.param(TEXT.encode("utf-8-sig"), None, "utf-8", id="UTF-8 with a mark"),
+        pytest.param(TEXT.encode("utf-16"), None, "utf-16-le", id="UTF-16 with a mark"),
+        pytest.param(b"\xfe\xff" + TEXT.encode("utf-16-be"), None, "utf-16-be", id="UTF-16, big end first"),
+        pytest.param(TEXT.encode("utf-16-le"), None, "utf-16-le", id="UTF-16 without a mark"),
+        pytest.param(TEXT.encode("utf-16-be"), None, "utf-16-be", id="UTF-16 without a mark, big end first"),
+        pytest.param(TEXT.encode("utf-32"), None, "utf-32-le", id="UTF-32 with a mark"),
+        pytest.param(TEXT.encode("utf-16-be"), "utf-16", "utf-16-be", id="UTF-16 by settings finds its byte order"),
+        pytest.param(TEXT.encode("utf-8-sig"), "utf-8", "utf-8", id="a mark is no text when settings name UTF-8"),
+        pytest.param(
+            TEXT.encode("utf-8-sig"), "cp1252", "utf-8", id="a mark that the text bears out wins over settings"
+        ),
+    ],
+)
+def test_reads_unicode_as_it_is(data: bytes, encoding: str | None, found: str) -> None:
+    text = to_utf8(data, file="f.csv", encoding=encoding)
+    assert (text.data[text.start :].decode(), text.encoding) == (TEXT, found)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param("Müller;Jürgen Schäfer;Größe", id="German"),
+        pytest.param("Noël;Benoît;François;Hélène", id="French"),
+        pytest.param("José Muñoz;Begoña Núñez;García", id="Spanish"),
+        pytest.param("João Conceição;Luís;Simões", id="Portuguese"),
+        pytest.param("L’Oréal – 50 €;„Zitat“", id="signs of Windows"),
+        pytest.param("Søren Bjørn;Åse;Ænne", id="Nordic"),
+    ],
+)
+def test_takes_typical_western_text_for_windows_1252_and_says_so(names: str) -> None:
+    text = to_utf8(f"id;a;b;c\n1;{names}\n".encode("cp1252"), file="f.csv")
+    assert names in text.data.decode()
+    assert text.encoding == "cp1252"
+    assert text.notes == (
+        "the encoding is a guess: cp1252, all letters beyond ASCII are western European ones; "
+        "settle it with source.encoding",
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "encoding"),
+    [
+        pytest.param("Paweł;Łukasz;Wójcik", "cp1250", id="Polish"),
+        pytest.param("Dvořák;Kučera;Říha", "cp1250", id="Czech"),
+        pytest.param("Dvořák;Kučera;Šťastný", "iso8859_2", id="Czech under ISO"),
+        pytest.param("Kovač;Babić", "cp1250", id="Croatian, which Windows-1252 reads as words too"),
+        pytest.param("Şükrü;Işık;Barış", "cp1254", id="Turkish"),
+        pytest.param("Eglė;Živilė", "cp1257", id="Lithuanian"),
+        pytest.param("Müller;Jürgen", "cp850", id="German of DOS"),
+        pytest.param("Müller;Jürgen;Köhler", "mac_roman", id="German of an old Mac"),
+        pytest.param("Иван;Ольга", "cp1251", id="Russian"),
+        pytest.param("Иван;Ольга", "koi8_r", id="Russian of Unix"),
+        pytest.param("Νίκος;Μαρία", "cp1253", id="Greek"),
+        pytest.param("田中;さくら", "shift_jis", id="Japanese"),
+        pytest.param("田中;さくら", "iso2022_jp", id="Japanese of e-mails"),
+        pytest.param("王伟;李娜", "gb18030", id="Chinese"),
+        pytest.param("Hélène", "cp1252", id="a western word too few to tell from Czech"),
+    ],
+)
+def test_refuses_a_guess_that_is_not_safe_and_is_settled_by_name(names: str, encoding: str) -> None:
+    data = f"id;a;b;c\n1;{names}\n".encode(encoding)
+    with pytest.raises(SourceError, match="encoding is in doubt.*source.encoding"):
+        to_utf8(data, file="f.csv")
+    text = to_utf8(data, file="f.csv", encoding=encoding)
+    assert names in text.data[text.start :].decode()
+
+
+def test_names_the_candidates_and_what_each_makes_of_the_letters() -> None:
+    with pytest.raises(SourceError) as caught:
+        to_utf8("id,name\n1,Muñoz\n".encode("cp1252"), file="f.csv")
+    assert str(caught.value) == (
+        "f.csv: the encoding is in doubt: it may be cp1252 (ñ) or cp1250 (ń); "
+        "settle it with source.encoding, or save the file as UTF-8"
+    )
+
+
+def test_keeps_utf8_where_few_sequences_are_broken() -> None:
+    text = to_utf8("id,name\n1,Zoë\n2,Jörg\n3,".encode() + b"M\xfcller\n", file="f.csv")
+    assert text.data.decode() == "id,name\n1,Zoë\n2,Jörg\n3,M\ufffdller\n"
+    assert text.notes == (
+        "read as utf-8, but 1 broken byte sequences are not: the rows that hold them are rejected",
+    )
+
+
+def test_marks_a_stray_byte_in_plain_ascii() -> None:
+    text = to_utf8(b"id,name\n1,Ann\n2,B\xffb\n3,Cy\n", file="f.csv")
+    assert text.data.decode() == "id,name\n1,Ann\n2,B\ufffdb\n3,Cy\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "encoding"),
+    [
+        pytest.param(TEXT.encode("utf-16-le")[:-1], "utf-16-le", id="half a character at the end"),
+        pytest.param(b"id\n\x81\n", "cp1252", id="a byte that means nothing"),
+        pytest.param(b"id\n\xff\n", "ascii", id="a byte beyond ASCII"),
+        pytest.param(b"\xff\xfeid", "utf-8", id="a mark of another encoding"),
+        pytest.param(b"\x00\xd8\n\x00", "utf-16-le", id="half a pair"),
+    ],
+)
+def test_marks_what_cannot_be_read_under_the_named_encoding(data: bytes, encoding: str) -> None:
+    assert "\ufffd" in to_utf8(data, file="f.csv", encoding=encoding).data.decode()
+
+
+@pytest.mark.parametrize(
+    "encoding", ["idna", "punycode", "utf-7", "unicode_escape", "utf-32", "shift_jis", "gb18030"]
+)
+def test_never_ends_in_a_traceback_whatever_encoding_is_named(encoding: str) -> None:
+    for data in (bytes(range(256)), b"\xff\xfe\x00", b"\\x", b"+", b"xn--\xff"):
+        try:
+            to_utf8(data, file="f.csv", encoding=encoding).data.decode()
+        except SourceError as error:
+            assert "source.encoding" in str(error)
