@@ -99,8 +99,8 @@ def test_says_what_was_found_and_what_to_do(row: str, message: str) -> None:
 
 
 def test_rejects_an_escape_that_means_nothing() -> None:
-    grid = read('id,name\n1,"say \\"hi\\""\n2,"a\\nb"\n3,C:\\\\x\n')
-    assert rows(grid) == [(2, ["1", 'say "hi"']), (3, BAD), (4, ["3", "C:\\x"])]
+    grid = read('id,name\n0,"\\"x\\" y"\n1,"say \\"hi\\""\n2,"a\\nb"\n3,C:\\\\x\n')
+    assert rows(grid) == [(2, ["0", '"x" y']), (3, ["1", 'say "hi"']), (4, BAD), (5, ["3", "C:\\x"])]
 
 
 def test_names_the_cell_that_cannot_be_read() -> None:
@@ -156,7 +156,7 @@ def test_reads_the_same_in_blocks_of_any_size(monkeypatch: pytest.MonkeyPatch) -
         pytest.param('1,"",""x', id="empty quotes on every line"),
         pytest.param('1,"","', id="quotes that close on the next line"),
         pytest.param("1,x,y", id="a cell too many on every line"),
-        pytest.param("\ufffd,\0", id="nothing to be read on any line"),
+        pytest.param("\ufffd,a\0", id="nothing to be read on any line"),
         pytest.param('x"', id="ends of cells without their beginnings"),
         pytest.param("\\\"'", id="escapes and apostrophes"),
     ],

@@ -112,6 +112,10 @@ class _Finder:
             for quote in quotes:
                 dialects = (Dialect(d, quote, swapped=swapped) for d in delimiters)
                 found = [layout for dialect in dialects if (layout := self._anchor(data, dialect))]
+                if quote == "'" and given is None:
+                    found = [
+                        layout for layout in found if b"'" in data[: layout.stop].rstrip().rpartition(b"\n")[2]
+                    ]
                 if found:
                     return [self._escaped(self._quoted(self._weigh(layout))) for layout in found]
         return []

@@ -57,7 +57,7 @@ def to_utf8(data: bytes, *, file: str, encoding: str | None = None) -> Text:
             return Text(text.data, text.start, text.encoding, text.why, (note, *text.notes))
         return text
     if encoding:
-        start = len(bom[0]) if bom else 0
+        start = len(bom[0]) if bom and bom[1] == "utf-8" else 0
         return _as_utf8(data, start, _marked(encoding, data), file=file, why="source.encoding")
     wide = _wide(data)
     if wide:

@@ -146,9 +146,7 @@ def _word_like(text: str, dense: int) -> bool:
             apostrophe = c == "\u2019"
             if c not in _MARKS or (left.isalpha() and right.isalpha() and not apostrophe):
                 return False
-        elif c.isupper() and (left.islower() or (left.isupper() and right.islower())):
-            return False
-        elif c.islower() and right.isupper():
+        elif right.isupper() if c.islower() else left.islower() or (left.isupper() and right.islower()):
             return False
     foreign = re.sub(r"[\x00-\x7f\W]", " ", text).split()
     return all(len(run) <= dense for run in foreign) and sum(map(len, foreign)) * dense <= max(len(text), 2) * (

@@ -100,6 +100,8 @@ class Reader:
         """Take back the row whose last cell such a tail belongs to: that cell is cut short."""
         line -= 1
         while line in others and others[line].flaw and self._bare(others[line].start, others[line].stop):
+            if self._tail(others[line].start, others[line].stop):
+                return
             line -= 1
         row = others.get(line)
         if line < 0 or (row and row.cells is None) or (row is None and lines.suspect[line]):
