@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 READ_TOGETHER = 1000
 """Users that are compared at once while they are read one by one."""
-CLAIMED_TOGETHER = 256
+CLAIMED_TOGETHER = 512
 """Rows that are marked as being sent in one durable step."""
 PROBLEMS_SHOWN = 5
 """Problems of each kind that are told one by one; the report has all."""
