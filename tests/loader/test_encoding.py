@@ -14,16 +14,18 @@ TEXT = "id,name\n1,Zoë\n2,語\n"
     ("data", "encoding", "found"),
     [
         pytest.param(TEXT.encode(), None, "utf-8", id="UTF-8 without a mark"),
-        pytest.param(TEXT.encode("utf-8-sig"), None, "utf-8", id="UTF-8 with a mark"),
-        pytest.param(TEXT.encode("utf-16"), None, "utf-16-le", id="UTF-16 with a mark"),
+        pytest.param(TEXT.encode("utf-8-sig"), None, "utf-8-sig", id="UTF-8 with a mark"),
+        pytest.param(TEXT.encode("utf-16"), None, "utf-16", id="UTF-16 with a mark"),
         pytest.param(b"\xfe\xff" + TEXT.encode("utf-16-be"), None, "utf-16-be", id="UTF-16, big end first"),
         pytest.param(TEXT.encode("utf-16-le"), None, "utf-16-le", id="UTF-16 without a mark"),
         pytest.param(TEXT.encode("utf-16-be"), None, "utf-16-be", id="UTF-16 without a mark, big end first"),
-        pytest.param(TEXT.encode("utf-32"), None, "utf-32-le", id="UTF-32 with a mark"),
+        pytest.param(TEXT.encode("utf-32"), None, "utf-32", id="UTF-32 with a mark"),
         pytest.param(TEXT.encode("utf-16-be"), "utf-16", "utf-16-be", id="UTF-16 by settings finds its byte order"),
-        pytest.param(TEXT.encode("utf-8-sig"), "utf-8", "utf-8", id="a mark is no text when settings name UTF-8"),
         pytest.param(
-            TEXT.encode("utf-8-sig"), "cp1252", "utf-8", id="a mark that the text bears out wins over settings"
+            TEXT.encode("utf-8-sig"), "utf-8", "utf-8-sig", id="a mark is no text when settings name UTF-8"
+        ),
+        pytest.param(
+            TEXT.encode("utf-8-sig"), "cp1252", "utf-8-sig", id="a mark that the text bears out wins over settings"
         ),
     ],
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from usersync.errors import SourceError
 from usersync.loader.text_guess import Guess, guess
@@ -20,6 +20,7 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_WITH_MARK = {"utf-8": "utf-8-sig", "utf-16-le": "utf-16", "utf-32-le": "utf-32"}
 _BLOCK = 1 << 22
 _SETTLE = "settle it with source.encoding"
 _SEQUENCE = re.compile(
@@ -38,6 +39,7 @@ class Text:
     start: int
     """Where the text begins in `data`: behind a byte-order mark."""
     encoding: str
+    """A name under which Python writes the text in the same way, with the mark if there was one."""
     why: str
     notes: tuple[str, ...] = ()
 
@@ -156,7 +158,7 @@ def _guessed(data: bytes, file: str) -> Text:
     if best.safe:
         note = f"the encoding is a guess: {best.encoding}, {best.why}; {_SETTLE}"
         text = _as_utf8(data, 0, best.encoding, file=file, why=best.why)
-        return Text(text.data, text.start, text.encoding, text.why, (note,))
+        return replace(text, notes=(note,))
     if not valid and _few(data):
         note = f"read as utf-8, but the rows that hold other bytes are rejected; {_readings(best)}; {_SETTLE}"
         return _lossy(data, f"ASCII but for {broken} bytes", note, file)
@@ -164,8 +166,7 @@ def _guessed(data: bytes, file: str) -> Text:
 
 
 def _lossy(data: bytes, why: str, note: str, file: str) -> Text:
-    text = _as_utf8(data, 0, "utf-8", file=file, why=why)
-    return Text(text.data, text.start, text.encoding, text.why, (note,))
+    return replace(_as_utf8(data, 0, "utf-8", file=file, why=why), notes=(note,))
 
 
 def _few(data: bytes) -> bool:

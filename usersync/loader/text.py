@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +99,7 @@ class _Body:
             np.searchsorted(places, [i for i, _ in others]).tolist(), others, strict=True
         ):
             table[position] = self._judge(record, at + position)
-        return pd.DataFrame(table)
+        return pd.DataFrame(table, dtype=object)
 
     def _sound(self, block: Block) -> pd.DataFrame:
         """Read the sound lines of a block in C; they must come out as many as went in."""
@@ -139,7 +140,7 @@ class _Body:
         """Give the cells of a row that was read alone, and note what is wrong with it."""
         if record.cells is None:
             raw = self._layout.data[record.start : record.stop]
-            self.faults.append(Fault(at, Code.ROW_RAGGED, record.flaw))
+            self.faults.append(Fault(at, Code.ROW_RAGGED, sys.intern(record.flaw)))
             if (seen := _unreadable(raw.decode("utf-8"))) is not None:
                 self.faults.append(Fault(at, Code.ENCODING, f"{seen} stands in this row"))
             return [""] * self._width

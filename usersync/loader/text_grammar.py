@@ -31,6 +31,8 @@ class Reading:
     flaw: str = ""
     unclosed: bool = False
     """The text ended inside quotes: a later line may close them."""
+    before: int = 0
+    """Cells that were read before the flaw."""
 
 
 class Grammar:
@@ -82,7 +84,7 @@ class Grammar:
         quote = self.dialect.quote
         if self._open and self._open.match(data, position, stop):
             flaw = f"the {quote} that opens cell {cell} is never closed; close it, or take it away"
-            return Reading(None, stop, flaw, True)
+            return Reading(None, stop, flaw, True, cell - 1)
         closed = self._closed and self._closed.match(data, position, stop)
         place = closed or self._plain.match(data, position, stop)
         at = data[place.end() : place.end() + 1] if place else b""

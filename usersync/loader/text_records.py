@@ -129,23 +129,20 @@ class Reader:
             if len(reading.cells) == self.width:
                 return [Record(start, stop, reading.cells)]
             return [Record(start, stop, None, self._miscount(len(reading.cells)))]
-        if reading.unclosed and (longer := read_on(data, start, stop, grammar=grammar)):
-            end = line_stop(data, longer.end)
-            if longer.cells and len(longer.cells) == self.width:
-                return self._told_apart(start, stop, end, longer)
+        longer = read_on(data, start, stop, grammar=grammar) if reading.unclosed else None
+        if longer and longer.cells and len(longer.cells) == self.width:
+            return self._told_apart(start, stop, longer=longer, before=reading.before)
         return [Record(start, stop, None, reading.flaw)]
 
-    def _told_apart(self, start: int, stop: int, end: int, longer: Reading) -> list[Record]:
+    def _told_apart(self, start: int, stop: int, *, longer: Reading, before: int) -> list[Record]:
         """Take the longer record, unless rows may have been swallowed between two stray quotes."""
-        cells = longer.cells or ()
+        cells, end = longer.cells or (), line_stop(self._data, longer.end)
         lines = [(start, stop)]
         while lines[-1][1] < end:
             begin = lines[-1][1]
             lines.append((begin, line_stop(self._data, begin)))
-        full = self._split(*lines[0]) is not None
-        if self.width > 1 and (
-            any(self._row_like(*line) for line in lines[1:-1]) or (full and self._row_like(*lines[-1]))
-        ):
+        inside = lines[1:] if before else lines[1:-1]  # the last line may hold all cells but the first
+        if self.width > 1 and any(self._row_like(*line) for line in inside):
             flaw = (
                 f"{len(lines)} lines from here could be one row with line breaks in it, or rows with a stray "
                 f"{self._grammar.dialect.quote}; take the stray one away, or the line breaks"
