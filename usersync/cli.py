@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from usersync.dispatch.gate import Stop
     from usersync.plan import Plan
     from usersync.settings import Settings
-    from usersync.sync import Surroundings
+    from usersync.sync import Choice, Surroundings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -39,8 +39,10 @@ _COMMON_OPTIONS = (
     click.option("-q", "--quiet", is_flag=True, help="Say nothing unless a person is needed."),
     click.option("-v", "--verbose", count=True, help="Say more; twice: everything."),
 )
+_SHEET_OPTION = (click.option("--sheet", help="The sheet of a workbook to read."),)
 _SOURCE_OPTIONS = (
-    click.option("--sheet", help="The sheet of a workbook to read."),
+    click.option("--where", multiple=True, metavar="COLUMN=VALUE", help="Only rows with this value (repeatable)."),
+    click.option("--skip", type=click.IntRange(min=0), default=0, help="Leave out the first N rows."),
     click.option("--compare-with", help="remote, nothing, last-run, or a file's path."),
     click.option("--limit", type=click.IntRange(min=1), help="The first N changes only."),
 )
@@ -88,30 +90,61 @@ def say(text: str) -> None:
 @cli.command()
 @click.argument("files", nargs=-1, required=True)
 @click.option("--yes", is_flag=True, help="Send without asking.")
-@_options(_SOURCE_OPTIONS, _REQUEST_OPTIONS, _COMMON_OPTIONS)
-def run(files: tuple[str, ...], *, yes: bool, limit: int | None, **options: Any) -> int:
+@_options(_SHEET_OPTION, _SOURCE_OPTIONS, _REQUEST_OPTIONS, _COMMON_OPTIONS)
+def run(files: tuple[str, ...], *, yes: bool, **options: Any) -> int:
     """Plan, show, ask, send, report: the main job. FILES are CSV or Excel; - is stdin."""
     from usersync import sync
 
     settings = _settings(options)
-    summary = sync.run(files, settings, confirm=_ask(options, yes=yes), limit=limit, around=_around(options))
+    summary = sync.run(
+        files, settings, confirm=_ask(options, yes=yes), choice=_choice(options), around=_around(options)
+    )
     return _finish(summary, options)
 
 
 @cli.command()
 @click.argument("files", nargs=-1, required=True)
-@_options(_SOURCE_OPTIONS, _REQUEST_OPTIONS, _COMMON_OPTIONS)
-def plan(files: tuple[str, ...], *, limit: int | None, **options: Any) -> int:
+@_options(_SHEET_OPTION, _SOURCE_OPTIONS, _REQUEST_OPTIONS, _COMMON_OPTIONS)
+def plan(files: tuple[str, ...], **options: Any) -> int:
     """Show what a run would change, and send nothing."""
     from usersync import sync
     from usersync.report.terminal import plan_text
 
-    found = sync.plan(files, _settings(options), limit=limit, around=_around(options))
+    found = sync.plan(files, _settings(options), choice=_choice(options), around=_around(options))
     if options["as_json"]:
         click.echo(json.dumps(found.as_json(), ensure_ascii=False, indent=2))
     else:
         say(plan_text(found))
     return found.exit_code
+
+
+@cli.command()
+@click.argument("file")
+@click.option("--cells", is_flag=True, help="Print the data rows as read, as CSV on stdout.")
+@_options(_SHEET_OPTION, _COMMON_OPTIONS)
+def inspect(file: str, *, cells: bool, **options: Any) -> int:
+    """Show what the loader sees in FILE, without a platform; settings are optional here."""
+    from usersync import sync
+    from usersync.report import inspection
+    from usersync.settings import SourceSettings, load_settings
+
+    config = options["config"] or os.environ.get("USERSYNC_CONFIG") or Path("usersync.yaml")
+    overrides = {"source": {"sheet": options["sheet"]}} if options["sheet"] else {}
+    if options["config"] or Path(config).exists():
+        settings = load_settings(Path(config), overrides)
+        table, wanted = sync.read_and_check([file], settings.source, settings.columns, settings.fields)
+    else:
+        table, wanted = sync.read_and_check([file], SourceSettings(sheet=options["sheet"]))
+    groups = sync.problem_groups(table, wanted)
+    if cells:
+        left_out = inspection.write_cells(table, sys.stdout.buffer)
+        for line in left_out:
+            say(line)
+    elif options["as_json"]:
+        click.echo(json.dumps(inspection.as_json(table, wanted, groups), ensure_ascii=False, indent=2))
+    else:
+        say(inspection.as_text(table, wanted, groups))
+    return 1 if wanted.problems else 0
 
 
 @cli.command()
@@ -236,6 +269,12 @@ def _ask(options: dict[str, Any], *, yes: bool) -> Callable[[Plan], bool] | None
         return yes or click.confirm(f"Send {plan.changes:,} updates?", err=True)
 
     return confirm
+
+
+def _choice(options: dict[str, Any]) -> Choice:
+    from usersync.sync import Choice
+
+    return Choice(options["where"], options["skip"], options["limit"])
 
 
 def _finish(summary: Any, options: dict[str, Any]) -> int:

@@ -176,10 +176,15 @@ class Table:
     """One text column per field (`id`, `email`, `custom_attributes.seats`), one row per data row; the index,
     0..n-1, is the row's key. A blank cell is ""; None where the row's file has no such column."""
     places: DataFrame
-    """Same index; whole numbers: `source` (position in `sources`), `row` (as the spreadsheet numbers it)."""
+    """Same index; whole numbers: `source` (position in `sources`), `at` (position in that source's sheet), `row`
+    (as the spreadsheet numbers it)."""
     sources: tuple[Source, ...]
+    sheets: tuple[DataFrame, ...] = ()
+    """For each source, all its cells as read, meaningless columns too: 0.. in the order of `Source.columns`."""
     problems: tuple[Problem, ...] = ()
     """Of rows that could not be read, in input order."""
+    left_out: int = 0
+    """Rows left out by choice (`--where`, `--skip`); they have no key."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,9 @@ class Plan:
     """Key of an example -> where it stands."""
     notes: list[str] = field(default_factory=list)
     left_out: int = 0
-    """Rows beyond `--limit`: neither sent nor reported."""
+    """Rows left out by choice: neither sent nor reported."""
+    beyond_limit: int = 0
+    """Those of them that `--limit` left out."""
 
     @property
     def rows(self) -> int:

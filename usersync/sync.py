@@ -38,7 +38,7 @@ from usersync.model import (
 )
 from usersync.plan import Plan
 from usersync.report import Summary, write_report
-from usersync.settings import Settings
+from usersync.settings import FieldSettings, Settings, SourceSettings
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -100,18 +100,17 @@ def run(
     settings: Settings,
     *,
     confirm: Confirm | None,
-    limit: int | None = None,
+    choice: Choice | None = None,
     around: Surroundings | None = None,
 ) -> Summary:
     """Bring the rows of `files` to the platform, and account for every one of them.
 
-    `confirm` is shown the plan and says whether to send it, None where nobody can be asked; `limit` keeps the
-    first so many changes.
+    `confirm` is shown the plan and says whether to send it, None where nobody can be asked.
     Writes `report.csv` and `summary.json` below `settings.report.dir`, also where the run stops early.
     Raises UsageError (nothing was sent), RefusedError (not confirmed) or AccountsError.
     """
     around = around or Surroundings()
-    table, wanted = read(files, settings)
+    table, wanted = read(files, settings, choice=choice)
     if confirm is None:
         raise RefusedError(
             "nothing was sent: there is no terminal to ask on. Add --yes to send without asking, "
@@ -119,22 +118,22 @@ def run(
         )
     with Ledger(settings.ledger) as ledger:
         book = ledger.start(_head("run", settings, table, around.clock))
-        return asyncio.run(_Run(settings, around, book).whole(table, wanted, confirm, limit))
+        return asyncio.run(_Run(settings, around, book).whole(table, wanted, confirm, choice))
 
 
 def plan(
     files: Sequence[str | Path],
     settings: Settings,
     *,
-    limit: int | None = None,
+    choice: Choice | None = None,
     around: Surroundings | None = None,
 ) -> Plan:
     """Work out what `run` would do, and send nothing but reads."""
     around = around or Surroundings()
-    table, wanted = read(files, settings)
+    table, wanted = read(files, settings, choice=choice)
     with Ledger(None) as ledger:
         book = ledger.start(_head("plan", settings, table, around.clock))
-        return asyncio.run(_Run(settings, around, book).planned_only(table, wanted, limit))
+        return asyncio.run(_Run(settings, around, book).planned_only(table, wanted, choice))
 
 
 def update(
@@ -148,9 +147,11 @@ def update(
 
     `cells` maps fields (`name`, `custom_attributes.seats`) to text. A bad cell gives a rejected outcome.
     """
+    from usersync.check import check
+
     around = around or Surroundings()
     table = single_row({"id": user_id, **cells})
-    wanted = _check(table, settings)
+    wanted = check(table, settings.fields)
     if wanted.problems:
         message = "; ".join(f"{p.column}: {p.message}" if p.column else p.message for p in wanted.problems)
         return Outcome(0, Status.REJECTED, wanted.problems[0].code, message)
@@ -159,18 +160,43 @@ def update(
         return asyncio.run(_Run(settings, around, book).single(table, wanted))
 
 
-def _check(table: Table, settings: Settings) -> Wanted:
-    from usersync.check import check
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which rows of the input a person wants: `COLUMN=VALUE` for each, without the first `skip`."""
 
-    return check(table, settings.fields, duplicates=settings.source.duplicates)
+    where: tuple[str, ...] = ()
+    skip: int = 0
+    limit: int | None = None
+    """The first so many changes only."""
 
 
-def read(files: Sequence[str | Path], settings: Settings) -> tuple[Table, Wanted]:
+def read(files: Sequence[str | Path], settings: Settings, *, choice: Choice | None = None) -> tuple[Table, Wanted]:
     """Read and check files: steps 1 and 2."""
-    from usersync.loader import load
+    return read_and_check(files, settings.source, settings.columns, settings.fields, choice=choice)
 
-    table = load(files, options=settings.source, columns=settings.columns)
-    return table, _check(table, settings)
+
+def read_and_check(
+    files: Sequence[str | Path],
+    source: SourceSettings,
+    columns: Mapping[str, str] | None = None,
+    fields: Mapping[str, FieldSettings] | None = None,
+    *,
+    choice: Choice | None = None,
+) -> tuple[Table, Wanted]:
+    """Read and check files with no platform in sight, as `usersync inspect` does."""
+    from usersync.check import check
+    from usersync.loader import load
+    from usersync.loader.select import select
+
+    table = load(files, options=source, columns=columns)
+    if choice:
+        table = select(table, where=choice.where, skip=choice.skip)
+    return table, check(table, fields, duplicates=source.duplicates)
+
+
+def problem_groups(table: Table, wanted: Wanted) -> tuple[ProblemGroup, ...]:
+    """Gather all problems by kind, with the first few of each."""
+    return _Rows(table, wanted).problem_groups()
 
 
 class _Run:
@@ -184,19 +210,19 @@ class _Run:
         self._began = around.clock.monotonic()
         self._tally = Tally()
 
-    async def whole(self, table: Table, wanted: Wanted, confirm: Confirm, limit: int | None) -> Summary:
+    async def whole(self, table: Table, wanted: Wanted, confirm: Confirm, choice: Choice | None) -> Summary:
         confirmed = False
         async with self._sender() as sender:
-            plan = await self._plan(table, wanted, sender, limit)
+            plan = await self._plan(table, wanted, sender, choice.limit if choice else None)
             if not self._around.stop and plan.changes:
                 confirmed = confirm(plan)
                 if confirmed:
                     await self._send(sender, wanted, plan.changes)
         return self._account(table, plan, refused=bool(plan.changes) and not confirmed)
 
-    async def planned_only(self, table: Table, wanted: Wanted, limit: int | None) -> Plan:
+    async def planned_only(self, table: Table, wanted: Wanted, choice: Choice | None) -> Plan:
         async with self._sender() as sender:
-            return await self._plan(table, wanted, sender, limit)
+            return await self._plan(table, wanted, sender, choice.limit if choice else None)
 
     async def single(self, table: Table, wanted: Wanted) -> Outcome:
         rows = _Rows(table, wanted)
@@ -245,8 +271,10 @@ class _Run:
             await self._compare_remote(rows, wanted, plan, sender)
         self._book.enter(rows.twins())
         self._book.match_twins()
+        plan.left_out = table.left_out
         if limit is not None and limit < plan.changes:
-            plan.left_out = self._book.keep_first(limit)
+            plan.beyond_limit = self._book.keep_first(limit)
+            plan.left_out += plan.beyond_limit
             plan.changes = limit
         plan.counts.update({Status(name): n for name, n in self._book.counts().items()})
         plan.places = {entry.key: rows.place(entry.key) for entry in plan.examples}
@@ -322,7 +350,7 @@ class _Run:
         self._book.finish(
             finished_at=iso(self._clock.now()), exit_code=summary.exit_code, stopped=stop.message if stop else None
         )
-        _prove(len(table.cells) - plan.left_out, summary)
+        _prove(len(table.cells) - plan.beyond_limit, summary)
         return summary
 
 

@@ -70,6 +70,9 @@ def test_leaves_every_cell_as_it_is(body: str, expected: list[object]) -> None:
         ),
         pytest.param('1,"x\n2,y"\n4,w\n', [(2, BAD), (3, BAD), (4, ["4", "w"])], id="two rows between two"),
         pytest.param(
+            '1,"a, b\n2,y"\n4,w\n', [(2, BAD), (3, BAD), (4, ["4", "w"])], id="two, the first with a comma"
+        ),
+        pytest.param(
             '1,x\ny"\n2,z\n', [(2, BAD), (3, BAD), (4, ["2", "z"])], id="a cell that lost its first quote"
         ),
         pytest.param("1,x\ry\n2,y\n", [(2, BAD), (3, ["2", "y"])], id="a lone CR"),

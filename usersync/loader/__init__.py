@@ -36,8 +36,7 @@ def load(
     if not files:
         raise UsageError("name at least one file")
     headings = Headings(columns)
-    parts = [_read(str(file), headings, options) for file in files]
-    return _join(parts)
+    return _join([_read(str(file), headings, options) for file in files])
 
 
 def read_bytes(file: str) -> bytes:
@@ -100,7 +99,7 @@ def _join(parts: list[tuple[Source, Grid]]) -> Table:
     start = 0
     for number, (source, grid) in enumerate(parts):
         frames.append(_fields_only(grid.cells, source.columns))
-        places.append(pd.DataFrame({"source": np.int32(number), "row": grid.rows}))
+        places.append(pd.DataFrame({"source": np.int32(number), "at": np.arange(len(grid.rows)), "row": grid.rows}))
         problems.extend(_problems(grid.faults, source.columns, start))
         start += len(grid.rows)
     cells = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True).astype(object)
@@ -110,6 +109,7 @@ def _join(parts: list[tuple[Source, Grid]]) -> Table:
         cells.reset_index(drop=True),
         places[0] if len(places) == 1 else pd.concat(places, ignore_index=True),
         tuple(source for source, _ in parts),
+        tuple(grid.cells for _, grid in parts),
         tuple(problems),
     )
 

@@ -26,7 +26,7 @@ class Fault:
     code: Code
     message: str
     column: int | None = None
-    """Position of the column; None when the whole row is meant, and all its cells are ""."""
+    """Position of the column; None when the whole row is meant."""
     value: str = ""
     """The cell as seen, cut to a readable length."""
 

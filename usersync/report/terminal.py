@@ -34,12 +34,14 @@ def plan_text(plan: Plan) -> str:
     """Show what a run would do: counts, fields, old -> new of the first changes, and every kind of problem."""
     users = _plural(plan.changes, "user")
     parts = [f"Plan: {users} to change, {_plural(plan.rows, 'row')} read"]
-    parts.append(_table([(str(s), str(plan.counts[s]), _MEANING[s]) for s in Status if plan.counts[s]], right={1}))
+    parts.append(
+        table_text([(str(s), str(plan.counts[s]), _MEANING[s]) for s in Status if plan.counts[s]], right={1})
+    )
     if plan.left_out:
-        parts.append(f"{_plural(plan.left_out, 'row')} left out by --limit")
+        parts.append(f"{_plural(plan.left_out, 'row')} left out by choice")
     if plan.fields:
         fields = sorted(plan.fields.items(), key=lambda item: (-item[1], item[0]))
-        parts.append(_table([("field", "users"), *((name, str(n)) for name, n in fields)], right={1}))
+        parts.append(table_text([("field", "users"), *((name, str(n)) for name, n in fields)], right={1}))
     if plan.examples:
         parts.append(_examples(plan))
     if plan.sets_passwords:
@@ -57,7 +59,7 @@ def _examples(plan: Plan) -> str:
             place = _place(plan.places[entry.key], several=len(files) > 1)
             rows.append((place, entry.user, item.field, _old(item), "->", _value(shown(item.field, item.new))))
     more = plan.changes - min(EXAMPLES, len(plan.examples))
-    return _table(rows, right={0, 1}) + (f"\n  ... and {more} more" if more > 0 else "")
+    return table_text(rows, right={0, 1}) + (f"\n  ... and {more} more" if more > 0 else "")
 
 
 def _old(item: FieldChange) -> str:
@@ -93,11 +95,13 @@ def summary_text(summary: Summary) -> str:
     requests = summary.requests
     asked = requests["get"] + requests["patch"]
     parts = [
-        _table([*counts, ("rows", str(summary.counts["rows"]), "")], right={1}),
+        table_text([*counts, ("rows", str(summary.counts["rows"]), "")], right={1}),
         f"{_plural(asked, 'request')} in {summary.seconds:.1f} s"
         f" ({requests['get']} reads, {requests['patch']} updates, {requests['retried']} retries,"
         f" {requests['throttled']} throttled)",
     ]
+    if summary.left_out:
+        parts.append(f"{_plural(summary.left_out, 'row')} left out by choice")
     if summary.stopped:
         parts.append(f"Stopped: {summary.stopped}")
     parts.append(f"report: {summary.files['report']}\nexit {summary.exit_code}: {_EXITS[summary.exit_code]}")
@@ -116,7 +120,8 @@ def _plural(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def _table(rows: Sequence[Sequence[str]], *, right: set[int]) -> str:
+def table_text(rows: Sequence[Sequence[str]], *, right: set[int]) -> str:
+    """Align columns; those in `right` to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []
     for row in rows:
