@@ -165,16 +165,13 @@ class _Finder:
             return replace(layout, why=("the header is wrapped in '",))
         if self._options.quote or layout.data.find(b"'", layout.stop) < 0:
             return layout
-        other = self._anchor(layout.data, replace(dialect, quote="'"))
-        if other is None or len(other.header) != len(layout.header):
+        edges = (dialect.delimiter.encode("ascii"), b"\n")
+        places = [place for edge in edges if (place := layout.data.find(edge + b"'", layout.stop - 1)) >= 0]
+        other = self._anchor(layout.data, replace(dialect, quote="'")) if places else None
+        sample = layout.data[layout.stop - 1 : layout.stop + _SAMPLE]
+        if other is None or len(other.header) != len(layout.header) or any(e + b'"' in sample for e in edges):
             return layout
-        edge = re.escape(dialect.delimiter.encode("ascii"))
-        first = re.compile(rb"(?:^|" + edge + rb")'", re.MULTILINE).search(layout.data, layout.stop)
-        doubt = first.start() if first else layout.stop
-        mine, other = self._weigh(layout, doubt), self._weigh(other, doubt)
-        sample = layout.data[layout.stop : layout.stop + _SAMPLE]
-        if re.search(rb"(?:^|" + edge + rb')"', sample, re.MULTILINE):
-            return layout
+        mine, other = self._weigh(layout, min(places)), self._weigh(other, min(places))
         if other.bad < mine.bad:
             return replace(other, why=(f"with ' as quote {other.bad} rows do not fit, else {mine.bad}",))
         if other.bad == mine.bad and _wrapped(layout):

@@ -52,12 +52,9 @@ def to_utf8(data: bytes, *, file: str, encoding: str | None = None) -> Text:
     bom = _bom(data)
     if bom and (encoding is None or _same(encoding, bom[1]) or _decodes(data[len(bom[0]) :], bom[1])):
         text = _as_utf8(data, len(bom[0]), bom[1], file=file, why="byte-order mark")
-        if encoding and not _same(encoding, bom[1]):
-            note = (
-                f"source.encoding says {encoding}, but the file says {bom[1]} by its byte-order mark: read as that"
-            )
-            return Text(text.data, text.start, text.encoding, text.why, (note, *text.notes))
-        return text
+        note = f"source.encoding says {encoding}, but the file's byte-order mark says {bom[1]}: read as that"
+        notes = (note,) if encoding and not _same(encoding, bom[1]) else ()
+        return replace(text, encoding=_WITH_MARK.get(bom[1], bom[1]), notes=notes)
     if encoding:
         start = len(bom[0]) if bom and bom[1] == "utf-8" else 0
         return _as_utf8(data, start, _marked(encoding, data), file=file, why="source.encoding")
