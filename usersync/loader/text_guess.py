@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 _WESTERN = "äöüßÄÖÜẞéèêëàâçîïôùûœæåøñáíóúãõìòÉÈÊÀÂÇÎÔÛŒÆÅØÑÁÍÓÚÃÕª"
 _MARKS = (
@@ -157,9 +158,9 @@ def _word_like(text: str, dense: int) -> bool:
 def _script(data: bytes, encoding: str, script: str) -> bool:
     """Whether all words with letters beyond ASCII are of one other script, and not of single letters alone."""
     inside, longest = re.compile(f"[{script}]+"), 0
-    for line in _LINE.findall(data):
+    for line in _LINE.finditer(data):
         try:
-            text = line.decode(encoding)
+            text = line[0].decode(encoding)
         except UnicodeDecodeError:
             return False
         for word in re.findall(r"[^\W\d_]+", text):
@@ -173,6 +174,6 @@ def _script(data: bytes, encoding: str, script: str) -> bool:
 
 def _letters(data: bytes, encoding: str) -> str:
     """The first letters beyond ASCII under an encoding, to choose by; not words, for they may be secret."""
-    text = "".join(line.decode(encoding, "replace") for line in _LINE.findall(data)[:100])
+    text = "".join(line[0].decode(encoding, "replace") for line in islice(_LINE.finditer(data), 100))
     found = dict.fromkeys(c for c in text if c.isalpha() and not c.isascii())
     return f" ({' '.join(list(found)[:6])})" if found else ""
