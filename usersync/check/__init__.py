@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from usersync.check.cells import (
+    PLAIN_COLUMNS,
     PLAIN_EMAIL,
     PLAIN_ID,
     CellError,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     Objects = NDArray[np.object_]
 
 _VALUE_SHOWN = 80
+_ORDINARY = FieldSettings()
 
 
 def check(table: Table, fields: Mapping[str, FieldSettings] | None = None, *, duplicates: str = "reject") -> Wanted:
@@ -58,7 +60,7 @@ class _Check:
         values = pd.DataFrame({"id": ids})
         for name in self._table.cells.columns:
             if name != "id":
-                values[name] = self._column(name)
+                values[name] = pd.Series(self._column(name), dtype=object)  # else pandas infers text
         self._merge_attributes(values)
         self._nothing_to_do(values)
         bad_keys = frozenset(p.key for p in self._problems)
@@ -99,10 +101,10 @@ class _Check:
 
     def _ids(self) -> NDArray[np.int64]:
         cells = self._table.cells["id"].to_numpy(object)
+        if _plain(cells, "id"):
+            return np.asarray(cells, dtype=np.int64)
         plain = PLAIN_ID.fullmatch
         odd = [i for i, text in enumerate(cells) if not plain(text)]
-        if not odd:
-            return np.asarray(cells, dtype=np.int64)
         clean = cells.copy()
         clean[odd] = "0"
         ids = np.asarray(clean, dtype=np.int64)
@@ -121,6 +123,10 @@ class _Check:
     def _column(self, name: str) -> Objects:
         field = self._fields.get(name, FieldSettings())
         cells = self._table.cells[name].to_numpy(object)
+        if field == _ORDINARY and name not in SECRET_FIELDS | {"custom_attributes"}:
+            kind = "email" if name == "email" else "text"
+            if not (cells == field.clear).any() and _plain(cells, kind):
+                return cells if (cells != "").all() else _objects([text or None for text in cells])
         texts = _trimmed(cells) if field.trim and name not in SECRET_FIELDS else cells
         texts = _rewritten(texts, field)
         blank = texts == ""
@@ -186,6 +192,15 @@ class _Check:
             for key in map(int, np.flatnonzero(idle))
         )
         values.loc[idle, "id"] = 0  # a row that asks for nothing is nobody's rival
+
+
+def _plain(cells: Objects, kind: str) -> bool:
+    """Whether no cell of a column needs a closer look; one search over all of them is ten times quicker."""
+    try:
+        text = "\n".join(cells)
+    except TypeError:  # None: a file without this column
+        return False
+    return text.count("\n") == len(cells) - 1 and PLAIN_COLUMNS[kind].fullmatch(text + "\n") is not None
 
 
 def _trimmed(cells: Objects) -> Objects:

@@ -17,11 +17,21 @@ _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u
 _WHOLE = re.compile(r"[+-]?[0-9]+(?:\.0+)?")
 _E_NOTATION = re.compile(r"[0-9]+(?:[.,][0-9]+)?[eE][+-]?[0-9]+")
 _ATOM = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+"
-PLAIN_EMAIL = re.compile(
-    rf"(?=.{{3,254}}\Z)(?=[^@]{{1,64}}@){_ATOM}(?:\.{_ATOM})*@"
+_EMAIL = (
+    rf"(?=[^@\n]{{1,64}}@)(?=[^\n]{{3,254}}(?:\n|\Z)){_ATOM}(?:\.{_ATOM})*@"
     r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}"
 )
-PLAIN_ID = re.compile(r"[1-9][0-9]{0,17}")
+_ID = r"[1-9][0-9]{0,17}"
+PLAIN_EMAIL = re.compile(_EMAIL)
+PLAIN_ID = re.compile(_ID)
+PLAIN_COLUMNS = {
+    "id": re.compile(rf"(?:{_ID}\n)*+"),
+    "email": re.compile(rf"(?:(?:{_EMAIL})?\n)*+"),
+    "text": re.compile(
+        r"(?:(?:[^\s\x00-\x1f\x7f-\x9f](?:[^\n\x00-\x1f\x7f-\x9f\ud800-\udfff]*[^\s\x00-\x1f\x7f-\x9f])?)?\n)*+"
+    ),
+}
+"""A whole column, its cells joined by line ends: what matches needs no look at single cells."""
 
 
 class CellError(ValueError):
