@@ -200,7 +200,12 @@ def _plain(cells: Objects, kind: str) -> bool:
         text = "\n".join(cells)
     except TypeError:  # None: a file without this column
         return False
-    return text.count("\n") == len(cells) - 1 and PLAIN_COLUMNS[kind].fullmatch(text + "\n") is not None
+    if text.count("\n") != len(cells) - 1:
+        return False
+    if kind == "text":
+        trimmed = not ("\n " in text or " \n" in text or text[:1] == " " or text[-1:] == " ")
+        return trimmed and text.replace("\n", "").isprintable()
+    return PLAIN_COLUMNS[kind].fullmatch(text + "\n") is not None
 
 
 def _trimmed(cells: Objects) -> Objects:

@@ -27,9 +27,6 @@ PLAIN_ID = re.compile(_ID)
 PLAIN_COLUMNS = {
     "id": re.compile(rf"(?:{_ID}\n)*+"),
     "email": re.compile(rf"(?:(?:{_EMAIL})?\n)*+"),
-    "text": re.compile(
-        r"(?:(?:[^\s\x00-\x1f\x7f-\x9f](?:[^\n\x00-\x1f\x7f-\x9f\ud800-\udfff]*[^\s\x00-\x1f\x7f-\x9f])?)?\n)*+"
-    ),
 }
 """A whole column, its cells joined by line ends: what matches needs no look at single cells."""
 
