@@ -60,7 +60,6 @@ CREATE TABLE row (
   finished_at TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (run, key)
 ) WITHOUT ROWID;
-CREATE INDEX row_user ON row (user, run) WHERE sent = 1;
 """
 _INSERT = (
     "INSERT INTO row (run, key, source, row, user, status, twin_of, changed, old, new, note, code, message,"
@@ -240,15 +239,15 @@ class Book:
         """
         self._db.execute("BEGIN")
         found = self._db.execute(
-            "SELECT key, user, old, new FROM row WHERE run = ? AND key > ? AND status = 'planned' AND sent = 0"
-            " AND twin_of IS NULL ORDER BY key LIMIT ?",
+            "UPDATE row SET sent = 1 WHERE run = ?1 AND key IN (SELECT key FROM row WHERE run = ?1 AND key > ?2"
+            " AND status = 'planned' AND sent = 0 AND twin_of IS NULL ORDER BY key LIMIT ?3)"
+            " RETURNING key, user, old, new",
             (self._n, after, most),
         ).fetchall()
-        self._db.executemany("UPDATE row SET sent = 1 WHERE run = ? AND key = ?", ((self._n, f[0]) for f in found))
         self._write_outcomes()
         self._db.execute("COMMIT")
         self._settled.clear()
-        return [_change(*one) for one in found]
+        return [_change(*one) for one in sorted(found)]
 
     def settle(self, outcome: Outcome) -> None:
         """Take an outcome in; it is on disk after the next `flush` or `claim`."""
@@ -374,7 +373,8 @@ def _sides(change: Change) -> tuple[str, str, str]:
 
 
 def _change(key: int, user: str, old: str, new: str) -> Change:
-    before, after = json.loads(old), json.loads(new)
+    before: Json = json.loads(old) if old != "{}" else {}
+    after: Json = json.loads(new)
     return Change(
         key,
         int(user),

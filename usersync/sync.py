@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 
 READ_TOGETHER = 1000
 """Users that are compared at once while they are read one by one."""
-CLAIMED_TOGETHER = 512
-"""Rows that are marked as being sent in one durable step."""
+FEWEST_CLAIMED, MOST_CLAIMED = 32, 4096
+"""Rows that are marked as being sent in one durable step: about as many as are sent in half a second."""
 PROBLEMS_SHOWN = 5
 """Problems of each kind that are told one by one; the report has all."""
 FLUSH_EVERY = 0.2
@@ -310,7 +310,7 @@ class _Run:
         self._book.enter(rows.unread(Outcome(key, Status.NOT_SENT)) for key, _ in jobs)
 
     async def _send(self, sender: Sender, wanted: Wanted, total: int) -> None:
-        claims = Claims(self._book)
+        claims = Claims(self._book, self._clock.monotonic)
         hidden = Passwords(wanted.values)
         watch = self._around.watch
 
@@ -367,21 +367,34 @@ def _prove(rows_in: int, summary: Summary) -> None:
 class Claims:
     """The planned changes of a run, each marked in the ledger before it is handed out."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: Book, monotonic: Callable[[], float]) -> None:
         self._book = book
+        self._monotonic = monotonic
         self._group: list[Change] = []
         self._last = -1
+        self._size = FEWEST_CLAIMED
+        self._claimed_at = float("-inf")
 
     def __iter__(self) -> Iterator[Change]:
         return self
 
     def __next__(self) -> Change:
         if not self._group:
-            self._group = self._book.claim(CLAIMED_TOGETHER, after=self._last)[::-1]
+            self._fit_size()
+            self._group = self._book.claim(self._size, after=self._last)[::-1]
             if not self._group:
                 raise StopIteration
             self._last = self._group[0].key
         return self._group.pop()
+
+    def _fit_size(self) -> None:
+        """Claim more at once where rows go fast; what is claimed when the power fails must be looked up."""
+        now = self._monotonic()
+        if now - self._claimed_at < 0.25:
+            self._size = min(2 * self._size, MOST_CLAIMED)
+        elif now - self._claimed_at > 1.0:
+            self._size = max(self._size // 2, FEWEST_CLAIMED)
+        self._claimed_at = now
 
     def rest(self) -> list[int]:
         """Keys that were claimed and never handed out."""

@@ -14,6 +14,7 @@ from usersync.model import ATTRIBUTE, Change, Code, Json, User
 
 JSON_TYPE = "application/json; charset=utf-8"
 _TEXT_SHOWN = 200
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def read_request(user_id: int) -> Request:
 
 def update_request(change: Change) -> Request:
     """Ask for a user's change, all fields in one call."""
-    return Request("PATCH", change.user_id, json.dumps(body_of(change), ensure_ascii=False).encode())
+    return Request("PATCH", change.user_id, _encode(body_of(change)).encode())
 
 
 def body_of(change: Change) -> dict[str, Json]:
