@@ -120,7 +120,7 @@ def plan(files: tuple[str, ...], **options: Any) -> int:
 
 @cli.command()
 @click.argument("file")
-@click.option("--cells", is_flag=True, help="Print the data rows as read, as CSV on stdout.")
+@click.option("--cells", is_flag=True, help="Print the data rows as read (passwords too), as CSV on stdout.")
 @_options(_SHEET_OPTION, _COMMON_OPTIONS)
 def inspect(file: str, *, cells: bool, **options: Any) -> int:
     """Show what the loader sees in FILE, without a platform; settings are optional here."""
@@ -135,7 +135,8 @@ def inspect(file: str, *, cells: bool, **options: Any) -> int:
         table, wanted = sync.read_and_check([file], settings.source, settings.columns, settings.fields)
     else:
         table, wanted = sync.read_and_check([file], SourceSettings(sheet=options["sheet"]))
-    groups = sync.problem_groups(table, wanted)
+    shown = None if options["as_json"] or options["verbose"] else 10
+    groups = sync.problem_groups(table, wanted, shown=shown)
     if cells:
         left_out = inspection.write_cells(table, sys.stdout.buffer)
         for line in left_out:

@@ -9,9 +9,10 @@ import random
 import secrets
 import socket
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -26,6 +27,7 @@ from usersync.model import (
     Change,
     Column,
     Entry,
+    Line,
     Outcome,
     Place,
     Problem,
@@ -38,6 +40,7 @@ from usersync.model import (
 )
 from usersync.plan import Plan
 from usersync.report import Summary, write_report
+from usersync.report.rejects import write_rejects
 from usersync.settings import FieldSettings, Settings, SourceSettings
 
 if TYPE_CHECKING:
@@ -194,9 +197,9 @@ def read_and_check(
     return table, check(table, fields, duplicates=source.duplicates)
 
 
-def problem_groups(table: Table, wanted: Wanted) -> tuple[ProblemGroup, ...]:
-    """Gather all problems by kind, with the first few of each."""
-    return _Rows(table, wanted).problem_groups()
+def problem_groups(table: Table, wanted: Wanted, *, shown: int | None = None) -> tuple[ProblemGroup, ...]:
+    """Gather all problems by kind, with the first `shown` of each; None: with all."""
+    return _Rows(table, wanted).problem_groups(shown)
 
 
 class _Run:
@@ -218,7 +221,7 @@ class _Run:
                 confirmed = confirm(plan)
                 if confirmed:
                     await self._send(sender, wanted, plan.changes)
-        return self._account(table, plan, refused=bool(plan.changes) and not confirmed)
+        return self._account(table, wanted, plan, refused=bool(plan.changes) and not confirmed)
 
     async def planned_only(self, table: Table, wanted: Wanted, choice: Choice | None) -> Plan:
         async with self._sender() as sender:
@@ -333,7 +336,7 @@ class _Run:
             watch.end()
         self._book.release(claims.rest())
 
-    def _account(self, table: Table, plan: Plan, *, refused: bool) -> Summary:
+    def _account(self, table: Table, wanted: Wanted, plan: Plan, *, refused: bool) -> Summary:
         stop = self._around.stop.reason
         if refused and stop is None:
             stop = StopReason(RefusedError.exit_code, "not confirmed; nothing was sent")
@@ -346,12 +349,25 @@ class _Run:
             requests=self._tally,
             problems=plan.problems,
             left_out=plan.left_out,
+            rejects=self._rejects(table, wanted),
         )
         self._book.finish(
             finished_at=iso(self._clock.now()), exit_code=summary.exit_code, stopped=stop.message if stop else None
         )
         _prove(len(table.cells) - plan.beyond_limit, summary)
         return summary
+
+    def _rejects(self, table: Table, wanted: Wanted) -> Callable[[Iterable[Line], Path], Path | None]:
+        from usersync.loader import load
+
+        source = self._settings.source
+        return partial(
+            write_rejects,
+            table=table,
+            problems=wanted.problems,
+            header_row=source.header_row or 1,
+            reread=partial(load, options=source, columns=self._settings.columns),
+        )
 
 
 def _prove(rows_in: int, summary: Summary) -> None:
@@ -462,12 +478,12 @@ class _Rows:
         source = self._table.sources[int(self._sources[key])]
         return Place(source.file, source.sheet, int(self._numbers[key]))
 
-    def problem_groups(self) -> tuple[ProblemGroup, ...]:
+    def problem_groups(self, shown: int | None = PROBLEMS_SHOWN) -> tuple[ProblemGroup, ...]:
         groups: dict[str, list[Problem]] = defaultdict(list)
         for problem in self._wanted.problems:
             groups[problem.code].append(problem)
         return tuple(
-            ProblemGroup(code, len(found), tuple((self.place(p.key), p) for p in found[:PROBLEMS_SHOWN]))
+            ProblemGroup(code, len(found), tuple((self.place(p.key), p) for p in found[:shown]))
             for code, found in groups.items()
         )
 

@@ -143,6 +143,14 @@ def test_a_blank_cell_leaves_its_field_alone() -> None:
     assert wanted.values["email"].tolist() == [None]
 
 
+def test_a_cell_that_shows_nothing_is_blank() -> None:
+    wanted = check(
+        table({"id": "1", "name": "\u200b", "email": "\u00a0\ufeff"}, {"id": "2", "name": "Jo\u200bAnn"})
+    )
+    assert codes(wanted.problems) == [(0, "nothing-to-do")]
+    assert wanted.values["name"].tolist() == ["Jo\u200bAnn"]
+
+
 def test_an_id_and_nothing_else_is_nothing_to_do() -> None:
     wanted = check(table({"id": "1", "name": ""}, {"id": "2", "name": "Bob"}))
     assert codes(wanted.problems) == [(0, "nothing-to-do")]
@@ -174,7 +182,7 @@ def test_a_problem_names_the_column_as_its_author_wrote_it_and_hides_passwords()
 def test_rows_of_one_user_that_contradict_each_other_are_all_rejected() -> None:
     wanted = check(table({"id": "7", "name": "A"}, {"id": "8", "name": "B"}, {"id": "7.0", "name": "C"}))
     assert codes(wanted.problems) == [(0, "duplicate"), (2, "duplicate")]
-    assert wanted.problems[0].message == "row 4 asks for other values for user 7; keep one row"
+    assert wanted.problems[0].message == "row 4 asks for other values for user 7 (name); keep one row"
 
 
 def test_rows_of_one_user_that_say_the_same_collapse() -> None:

@@ -54,8 +54,9 @@ def test_a_heading_that_is_nearly_a_field_can_be_settled() -> None:
 def test_two_columns_for_one_field_are_refused_all_at_once() -> None:
     with pytest.raises(SourceError) as caught:
         Headings({"Mail": "email"}).columns(["id", "email", "Mail", "ID", "pasword"], "staff.csv")
-    assert str(caught.value) == (
-        "staff.csv: the column 'pasword' is nearly password; write password, or settle it with columns: "
-        "{pasword: password} (or: ignore); the columns 'id' and 'ID' both mean id; keep one of them; the columns "
-        "'email' and 'Mail' both mean email; keep one of them"
-    )
+    remedy = "write password, or map it with columns: {pasword: password}, or to ignore"
+    assert str(caught.value).splitlines() == [
+        f"staff.csv: the column 'pasword' is nearly password; {remedy}",
+        "  the columns 'id' and 'ID' both mean id; keep one of them",
+        "  the columns 'email' and 'Mail' both mean email; keep one of them",
+    ]

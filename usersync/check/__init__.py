@@ -20,6 +20,7 @@ from usersync.check.cells import (
     read_name,
     read_password,
     typed_reader,
+    visible,
 )
 from usersync.check.rivals import settle_rivals
 from usersync.model import ATTRIBUTE, CLEAR, MASK, SECRET_FIELDS, Code, Problem, Source, Table, Wanted
@@ -114,7 +115,8 @@ class _Check:
             except CellError as error:
                 self._refuse(key, "id", error, cells[key])
             else:
-                self._note(key, f"id {cells[key]!r} read as {ids[key]}")
+                if str(ids[key]) != cells[key].strip():
+                    self._note(key, f"id {cells[key]!r} read as {ids[key]}")
         return ids
 
     def _note(self, key: int, remark: str) -> None:
@@ -209,7 +211,13 @@ def _plain(cells: Objects, kind: str) -> bool:
 
 
 def _trimmed(cells: Objects) -> Objects:
-    return _objects([text if text is None else text.strip() for text in cells])
+    return _objects([text if text is None else _trim(text) for text in cells])
+
+
+def _trim(text: str) -> str:
+    """Take blanks off the ends; a cell that shows nothing is blank, whatever it holds."""
+    bare = text.strip()
+    return bare if bare.isprintable() or visible(bare) else ""
 
 
 def _rewritten(texts: Objects, field: FieldSettings) -> Objects:

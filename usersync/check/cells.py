@@ -55,7 +55,7 @@ def read_id(text: str) -> int:
             "the spreadsheet rounded this id; format the column as text and enter the id again",
         )
     if not re.fullmatch(r"[0-9]+(?:\.0+)?", digits, re.ASCII):
-        raise CellError(Code.ID_INVALID, "an id is a whole number, such as 1042")
+        raise CellError(Code.ID_INVALID, "an id is a whole number written in digits only, such as 1042")
     number = int(digits.partition(".")[0][:40])
     if not 0 < number <= MAX_ID:
         raise CellError(Code.ID_INVALID, f"an id lies between 1 and {MAX_ID}")
@@ -65,6 +65,8 @@ def read_id(text: str) -> int:
 def read_email(text: str) -> str:
     """Read an e-mail address, as the platform stores it: trimmed, in lower case."""
     address = visible(text).lower()
+    if address.count("@") > 1 and re.search(r"[\s,;]", address):
+        raise CellError(Code.EMAIL_INVALID, "this is more than one e-mail address; write one only")
     if PLAIN_EMAIL.fullmatch(address):
         return address
     from email_validator import EmailNotValidError, validate_email
@@ -126,9 +128,20 @@ def read_json(text: str) -> Json:
         )
         json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise CellError(Code.JSON_INVALID, f"this is no JSON: {_lower_first(reason)}") from None
+        raise CellError(Code.JSON_INVALID, f"this is no JSON: {_json_reason(text, error)}") from None
     return value
+
+
+def _json_reason(text: str, error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, json.JSONDecodeError):
+        curly = " and straight ones, not curly" if re.search("[\u2018-\u201f]", text) else ""
+        return (
+            f"it goes wrong at character {error.pos + 1}; "
+            f'put names and texts in double quotes{curly}, such as {{"plan": "pro", "seats": 5}}'
+        )
+    return _lower_first(str(error))
 
 
 def read_attributes(text: str) -> dict[str, Json]:

@@ -54,13 +54,17 @@ def settle_rivals(values: DataFrame, bad: frozenset[int], *, row: Callable[[int]
 
 
 def _contradiction(values: DataFrame, keys: Sequence[int], row: Callable[[int], str]) -> list[Problem]:
+    rows = [_row_values(values, key) for key in keys]
+    unlike = [name for name, *cells in zip(values.columns, *rows, strict=True) if len(set(cells)) > 1]
+    about = f" ({', '.join(unlike)})" if unlike else ""
+    user = values["id"].iat[keys[0]]
     return [
         Problem(
             key,
             Code.DUPLICATE,
-            f"{_others(keys, key, row)} asks for other values for user {values['id'].iat[key]}; keep one row",
+            f"{_others(keys, key, row)} asks for other values for user {user}{about}; keep one row",
             "id",
-            str(values["id"].iat[key]),
+            str(user),
         )
         for key in keys
     ]

@@ -59,7 +59,7 @@ class Headings:
             if len(same) > 1:
                 problems.append(f"the columns {' and '.join(same)} both mean {name}; keep one of them")
         if problems:
-            raise SourceError(file, "; ".join(problems))
+            raise SourceError(file, "\n  ".join(problems))
         return found
 
     def _near(self, heading: str) -> str | None:
@@ -74,7 +74,7 @@ class Headings:
             return None
         return (
             f"the column {heading.strip()!r} is nearly {meant}; write {meant}, "
-            f"or settle it with columns: {{{heading.strip()}: {meant}}} (or: {IGNORE})"
+            f"or map it with columns: {{{heading.strip()}: {meant}}}, or to {IGNORE}"
         )
 
 

@@ -10,19 +10,28 @@ from typing import BinaryIO
 import numpy as np
 
 from usersync.model import Code, Json, ProblemGroup, Source, Table, Wanted
-from usersync.report.terminal import problems_text, table_text
+from usersync.report.terminal import plural, problems_text, table_text
 
-_UNWRITABLE = frozenset({Code.ROW_RAGGED, Code.ENCODING})
+_UNWRITABLE = frozenset({Code.ROW_RAGGED, Code.ENCODING, Code.FORMULA_UNSAVED})
+_NOTES_SHOWN = 10
 
 
 def as_text(table: Table, wanted: Wanted, groups: Sequence[ProblemGroup]) -> str:
     """Show dialect, sheet, header row, the meaning of each column, row counts and every kind of problem."""
     parts = [_source_text(source) for source in table.sources]
     parts.append(
-        f"{len(table.cells):,} data rows: {len(wanted.values):,} can be sent,"
+        f"{plural(len(table.cells), 'data row')}: {len(wanted.values):,} can be sent,"
         f" {len({p.key for p in wanted.problems}):,} rejected, {len(wanted.twins):,} repeated"
     )
-    return "\n\n".join([*parts, *problems_text(groups)])
+    return "\n\n".join([*parts, *_notes_text(table, wanted), *problems_text(groups)])
+
+
+def _notes_text(table: Table, wanted: Wanted) -> list[str]:
+    numbers = table.places["row"].to_numpy()
+    lines = [f"note: row {numbers[key]}: {wanted.notes[key]}" for key in sorted(wanted.notes)[:_NOTES_SHOWN]]
+    if len(wanted.notes) > _NOTES_SHOWN:
+        lines.append(f"  ... and {len(wanted.notes) - _NOTES_SHOWN} more")
+    return ["\n".join(lines)] if lines else []
 
 
 def _source_text(source: Source) -> str:
@@ -39,6 +48,7 @@ def _source_text(source: Source) -> str:
 
 def as_json(table: Table, wanted: Wanted, groups: Sequence[ProblemGroup]) -> Json:
     """Give the same as one document."""
+    numbers = table.places["row"].to_numpy()
     return {
         "sources": [
             {
@@ -60,6 +70,7 @@ def as_json(table: Table, wanted: Wanted, groups: Sequence[ProblemGroup]) -> Jso
             "repeated": len(wanted.twins),
         },
         "problems": [group.as_json() for group in groups],
+        "notes": [{"row": int(numbers[key]), "note": note} for key, note in sorted(wanted.notes.items())],
     }
 
 

@@ -32,20 +32,20 @@ _EXITS = {
 
 def plan_text(plan: Plan) -> str:
     """Show what a run would do: counts, fields, old -> new of the first changes, and every kind of problem."""
-    users = _plural(plan.changes, "user")
-    parts = [f"Plan: {users} to change, {_plural(plan.rows, 'row')} read"]
+    users = plural(plan.changes, "user")
+    parts = [f"Plan: {users} to change, {plural(plan.rows, 'row')} read"]
     parts.append(
         table_text([(str(s), str(plan.counts[s]), _MEANING[s]) for s in Status if plan.counts[s]], right={1})
     )
     if plan.left_out:
-        parts.append(f"{_plural(plan.left_out, 'row')} left out by choice")
+        parts.append(f"{plural(plan.left_out, 'row')} left out by choice")
     if plan.fields:
         fields = sorted(plan.fields.items(), key=lambda item: (-item[1], item[0]))
         parts.append(table_text([("field", "users"), *((name, str(n)) for name, n in fields)], right={1}))
     if plan.examples:
         parts.append(_examples(plan))
     if plan.sets_passwords:
-        parts.append(f"{_plural(plan.sets_passwords, 'password')} will be set; a password cannot be put back")
+        parts.append(f"{plural(plan.sets_passwords, 'password')} will be set; a password cannot be put back")
     parts.extend(_notes(plan.notes))
     parts.extend(problems_text(plan.problems))
     return "\n\n".join(parts)
@@ -77,7 +77,7 @@ def problems_text(groups: Iterable[ProblemGroup]) -> list[str]:
     parts = []
     for group in groups:
         files = {place.file for place, _ in group.first}
-        told = [f"{group.code}: {_plural(group.count, 'row')}"]
+        told = [f"{group.code}: {plural(group.count, 'row')}"]
         for place, problem in group.first:
             cell = f", {problem.column}" if problem.column else ""
             value = f" {_value(problem.value)!r}" if problem.value else ""
@@ -96,12 +96,12 @@ def summary_text(summary: Summary) -> str:
     asked = requests["get"] + requests["patch"]
     parts = [
         table_text([*counts, ("rows", str(summary.counts["rows"]), "")], right={1}),
-        f"{_plural(asked, 'request')} in {summary.seconds:.1f} s"
+        f"{plural(asked, 'request')} in {summary.seconds:.1f} s"
         f" ({requests['get']} reads, {requests['patch']} updates, {requests['retried']} retries,"
         f" {requests['throttled']} throttled)",
     ]
     if summary.left_out:
-        parts.append(f"{_plural(summary.left_out, 'row')} left out by choice")
+        parts.append(f"{plural(summary.left_out, 'row')} left out by choice")
     if summary.stopped:
         parts.append(f"Stopped: {summary.stopped}")
     parts.append(f"report: {summary.files['report']}\nexit {summary.exit_code}: {_EXITS[summary.exit_code]}")
@@ -116,7 +116,8 @@ def _place(place: Place, *, several: bool) -> str:
     return f"{place.row} of {place.file}" if several else str(place.row)
 
 
-def _plural(number: int, noun: str) -> str:
+def plural(number: int, noun: str) -> str:
+    """Count a noun."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
