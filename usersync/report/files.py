@@ -6,7 +6,7 @@ import csv
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -86,11 +86,12 @@ def write_report(
     requests: Requests,
     problems: Sequence[ProblemGroup],
     left_out: int = 0,
+    rejects: Callable[[Iterable[Line], Path], Path | None] | None = None,
 ) -> Summary:
     """Write the files of a run below `folder`/RUN.
 
-    `stop` is the exit code and the reason of a run that ended early. Raises UsageError where the folder
-    cannot be written.
+    `stop` is the exit code and the reason of a run that ended early; `rejects` writes the file of the rows that
+    need a person, as `write_rejects` does. Raises UsageError where the folder cannot be written.
     """
     home = folder / rows.info.run
     report, summary_file = home / "report.csv", home / "summary.json"
@@ -98,6 +99,7 @@ def write_report(
     try:
         home.mkdir(parents=True, exist_ok=True)
         lines = _write_csv(report, _counted(rows.lines(), counts))
+        rejected = rejects(rows.lines(), home) if rejects and any(map(counts.get, _BAD)) else None
         exit_code = stop[0] if stop else int(any(counts[status] for status in _BAD))
         summary = Summary(
             run=rows.info.run,
@@ -106,7 +108,12 @@ def write_report(
             counts={**{s.value: counts[s] for s in Status if counts[s]}, "rows": counts.total()},
             requests={name: getattr(requests, name) for name in ("get", "patch", "retried", "throttled")},
             seconds=round(seconds, 3),
-            files={"report": str(report), "rejects": None, "html": None, "summary": str(summary_file)},
+            files={
+                "report": str(report),
+                "rejects": str(rejected) if rejected else None,
+                "html": None,
+                "summary": str(summary_file),
+            },
             problems=[group.as_json() for group in problems],
             stopped=stop[1] if stop else None,
             left_out=left_out,
