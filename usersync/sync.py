@@ -8,31 +8,26 @@ import platform as machine
 import random
 import secrets
 import socket
-from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from usersync.claims import Claims, Passwords
 from usersync.clock import Clock, SystemClock, iso
 from usersync.dispatch.client import Door
 from usersync.dispatch.gate import Gate, Stop, StopReason, each, make_pace
 from usersync.dispatch.sender import Sender, Tally
+from usersync.entries import Rows, frame, single_row
 from usersync.errors import AccountsError, RefusedError
 from usersync.ledger import Book, Ledger, RunInfo, source_heads
 from usersync.model import (
-    SECRET_FIELDS,
     Change,
-    Column,
-    Entry,
     Line,
     Outcome,
-    Place,
-    Problem,
     ProblemGroup,
-    Source,
     Status,
     Table,
     User,
@@ -44,15 +39,11 @@ from usersync.report.rejects import write_rejects
 from usersync.settings import FieldSettings, Settings, SourceSettings
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    pass
 
 
 READ_TOGETHER = 1000
 """Users that are compared at once while they are read one by one."""
-FEWEST_CLAIMED, MOST_CLAIMED = 32, 4096
-"""Rows that are marked as being sent in one durable step: about as many as are sent in half a second."""
-PROBLEMS_SHOWN = 5
-"""Problems of each kind that are told one by one; the report has all."""
 FLUSH_EVERY = 0.2
 """Seconds that an answer may wait for its place on the disk."""
 
@@ -199,7 +190,7 @@ def read_and_check(
 
 def problem_groups(table: Table, wanted: Wanted, *, shown: int | None = None) -> tuple[ProblemGroup, ...]:
     """Gather all problems by kind, with the first `shown` of each; None: with all."""
-    return _Rows(table, wanted).problem_groups(shown)
+    return Rows(table, wanted).problem_groups(shown)
 
 
 class _Run:
@@ -228,7 +219,7 @@ class _Run:
             return await self._plan(table, wanted, sender, choice.limit if choice else None)
 
     async def single(self, table: Table, wanted: Wanted) -> Outcome:
-        rows = _Rows(table, wanted)
+        rows = Rows(table, wanted)
         entries = list(rows.compared(wanted.values, None, self._settings))
         self._book.enter(entries)
         async with self._sender() as sender:
@@ -264,7 +255,7 @@ class _Run:
             yield sender
 
     async def _plan(self, table: Table, wanted: Wanted, sender: Sender, limit: int | None) -> Plan:
-        rows = _Rows(table, wanted)
+        rows = Rows(table, wanted)
         plan = Plan(problems=rows.problem_groups())
         plan.notes = [f"{s.file}: {note}" for s in table.sources for note in s.notes]
         self._book.enter(rows.rejected())
@@ -283,14 +274,14 @@ class _Run:
         plan.places = {entry.key: rows.place(entry.key) for entry in plan.examples}
         return plan
 
-    async def _compare_remote(self, rows: _Rows, wanted: Wanted, plan: Plan, sender: Sender) -> None:
+    async def _compare_remote(self, rows: Rows, wanted: Wanted, plan: Plan, sender: Sender) -> None:
         """Read each user, and compare those read in batches, so that memory does not grow with them."""
         values, watch = wanted.values, self._around.watch
         known: dict[int, User] = {}
         lost: list[Outcome] = []
 
         def compare() -> None:
-            self._book.enter(plan.noting(rows.compared(values.loc[list(known)], _frame(known), self._settings)))
+            self._book.enter(plan.noting(rows.compared(values.loc[list(known)], frame(known), self._settings)))
             self._book.enter(map(rows.unread, lost))
             known.clear()
             lost.clear()
@@ -378,159 +369,6 @@ def _prove(rows_in: int, summary: Summary) -> None:
             f"the accounts do not add up: {rows_in} rows in, {summary.lines} lines out, {total} counted. "
             f"This is a defect of usersync; the ledger holds the truth (run {summary.run}). Please report it"
         )
-
-
-class Claims:
-    """The planned changes of a run, each marked in the ledger before it is handed out."""
-
-    def __init__(self, book: Book, monotonic: Callable[[], float]) -> None:
-        self._book = book
-        self._monotonic = monotonic
-        self._group: list[Change] = []
-        self._last = -1
-        self._size = FEWEST_CLAIMED
-        self._claimed_at = float("-inf")
-
-    def __iter__(self) -> Iterator[Change]:
-        return self
-
-    def __next__(self) -> Change:
-        if not self._group:
-            self._fit_size()
-            self._group = self._book.claim(self._size, after=self._last)[::-1]
-            if not self._group:
-                raise StopIteration
-            self._last = self._group[0].key
-        return self._group.pop()
-
-    def _fit_size(self) -> None:
-        """Claim more at once where rows go fast; what is claimed when the power fails must be looked up."""
-        now = self._monotonic()
-        if now - self._claimed_at < 0.25:
-            self._size = min(2 * self._size, MOST_CLAIMED)
-        elif now - self._claimed_at > 1.0:
-            self._size = max(self._size // 2, FEWEST_CLAIMED)
-        self._claimed_at = now
-
-    def rest(self) -> list[int]:
-        """Keys that were claimed and never handed out."""
-        return [change.key for change in self._group]
-
-
-class Passwords:
-    """The secrets of the source, which neither plan nor ledger hold."""
-
-    def __init__(self, values: DataFrame) -> None:
-        self._columns = {name: values[name] for name in SECRET_FIELDS if name in values}
-
-    def fill(self, change: Change) -> Change:
-        """Put the secrets into a change that the ledger gave without them."""
-        if not any(item.field in SECRET_FIELDS for item in change.fields):
-            return change
-        return replace(
-            change,
-            fields=tuple(
-                replace(item, new=self._columns[item.field][change.key]) if item.field in SECRET_FIELDS else item
-                for item in change.fields
-            ),
-        )
-
-
-class _Rows:
-    """Turns what the stages say of keys into entries for the ledger."""
-
-    def __init__(self, table: Table, wanted: Wanted) -> None:
-        self._table = table
-        self._wanted = wanted
-        self._sources = table.places["source"].to_numpy()
-        self._numbers = table.places["row"].to_numpy()
-
-    def rejected(self) -> Iterator[Entry]:
-        reasons: dict[int, list[Problem]] = defaultdict(list)
-        for problem in self._wanted.problems:
-            reasons[problem.key].append(problem)
-        for key, problems in reasons.items():
-            codes = dict.fromkeys(p.code for p in problems)
-            message = "; ".join(f"{p.column}: {p.message}" if p.column else p.message for p in problems)
-            yield self._entry(key, Status.REJECTED, code=";".join(codes), message=message)
-
-    def compared(self, values: DataFrame, known: DataFrame | None, settings: Settings) -> Iterator[Entry]:
-        from usersync.diff.compare import compare
-
-        careful = frozenset(name for name, f in settings.fields.items() if f.only_if_blank)
-        comparison = compare(values, known, only_if_blank=careful)
-        for key in comparison.unchanged_keys():
-            yield self._entry(key, Status.UNCHANGED)
-        for change in comparison.changes():
-            yield self._entry(change.key, Status.PLANNED, change=change)
-
-    def unread(self, outcome: Outcome) -> Entry:
-        return self._entry(outcome.key, outcome.status, code=outcome.code, message=outcome.message, outcome=outcome)
-
-    def twins(self) -> Iterator[Entry]:
-        """Rows whose fate is that of another row, or that a later row outdoes."""
-        for key, first in self._wanted.twins.items():
-            yield self._entry(key, Status.PLANNED, twin_of=first)
-        for key in sorted(self._wanted.superseded):
-            yield self._entry(key, Status.UNCHANGED)
-
-    def place(self, key: int) -> Place:
-        source = self._table.sources[int(self._sources[key])]
-        return Place(source.file, source.sheet, int(self._numbers[key]))
-
-    def problem_groups(self, shown: int | None = PROBLEMS_SHOWN) -> tuple[ProblemGroup, ...]:
-        groups: dict[str, list[Problem]] = defaultdict(list)
-        for problem in self._wanted.problems:
-            groups[problem.code].append(problem)
-        return tuple(
-            ProblemGroup(code, len(found), tuple((self.place(p.key), p) for p in found[:shown]))
-            for code, found in groups.items()
-        )
-
-    def _entry(
-        self,
-        key: int,
-        status: Status,
-        *,
-        change: Change | None = None,
-        code: str = "",
-        message: str = "",
-        outcome: Outcome | None = None,
-        twin_of: int | None = None,
-    ) -> Entry:
-        user = str(change.user_id) if change else str(self._table.cells["id"].iat[key])
-        note = self._wanted.notes.get(key, "")
-        text = "; ".join(part for part in (message, note) if part)
-        return Entry(
-            key,
-            int(self._sources[key]),
-            int(self._numbers[key]),
-            user,
-            status,
-            change,
-            code,
-            text,
-            outcome,
-            twin_of,
-        )
-
-
-def single_row(cells: Mapping[str, str]) -> Table:
-    """Make a table of one row, as if it had been read from a file."""
-    import pandas as pd
-
-    columns = tuple(Column(name, name) for name in cells)
-    source = Source("command line", "", columns=columns)
-    frame = pd.DataFrame({name: pd.Series([text], dtype=object) for name, text in cells.items()})
-    return Table(frame, pd.DataFrame({"source": [0], "row": [1]}), (source,))
-
-
-def _frame(known: dict[int, User]) -> DataFrame:
-    import pandas as pd
-
-    names = ("name", "display_name", "email", "custom_attributes")
-    columns = {name: pd.Series([getattr(u, name) for u in known.values()], dtype=object) for name in names}
-    return pd.DataFrame(columns).set_axis(list(known), axis=0)
 
 
 def _head(kind: str, settings: Settings, table: Table, clock: Clock) -> RunInfo:

@@ -1,0 +1,132 @@
+"""What the stages say of rows in, entries for the ledger and the plan out."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from usersync.model import (
+    Change,
+    Column,
+    Entry,
+    Outcome,
+    Place,
+    Problem,
+    ProblemGroup,
+    Source,
+    Status,
+    Table,
+    User,
+    Wanted,
+)
+from usersync.settings import Settings
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+PROBLEMS_SHOWN = 5
+"""Problems of each kind that are told one by one; the report has all."""
+
+
+class Rows:
+    """Turns what the stages say of keys into entries for the ledger."""
+
+    def __init__(self, table: Table, wanted: Wanted) -> None:
+        self._table = table
+        self._wanted = wanted
+        self._sources = table.places["source"].to_numpy()
+        self._numbers = table.places["row"].to_numpy()
+
+    def rejected(self) -> Iterator[Entry]:
+        """Rows with problems, every reason in one message."""
+        reasons: dict[int, list[Problem]] = defaultdict(list)
+        for problem in self._wanted.problems:
+            reasons[problem.key].append(problem)
+        for key, problems in reasons.items():
+            codes = dict.fromkeys(p.code for p in problems)
+            message = "; ".join(f"{p.column}: {p.message}" if p.column else p.message for p in problems)
+            yield self._entry(key, Status.REJECTED, code=";".join(codes), message=message)
+
+    def compared(self, values: DataFrame, known: DataFrame | None, settings: Settings) -> Iterator[Entry]:
+        """Rows of `values` against what is known of their users: unchanged, or planned."""
+        from usersync.diff.compare import compare
+
+        careful = frozenset(name for name, f in settings.fields.items() if f.only_if_blank)
+        comparison = compare(values, known, only_if_blank=careful)
+        for key in comparison.unchanged_keys():
+            yield self._entry(key, Status.UNCHANGED)
+        for change in comparison.changes():
+            yield self._entry(change.key, Status.PLANNED, change=change)
+
+    def unread(self, outcome: Outcome) -> Entry:
+        """A row whose user could not be read."""
+        return self._entry(outcome.key, outcome.status, code=outcome.code, message=outcome.message, outcome=outcome)
+
+    def twins(self) -> Iterator[Entry]:
+        """Rows whose fate is that of another row, or that a later row outdoes."""
+        for key, first in self._wanted.twins.items():
+            yield self._entry(key, Status.PLANNED, twin_of=first)
+        for key in sorted(self._wanted.superseded):
+            yield self._entry(key, Status.UNCHANGED)
+
+    def place(self, key: int) -> Place:
+        """Where a row stands."""
+        source = self._table.sources[int(self._sources[key])]
+        return Place(source.file, source.sheet, int(self._numbers[key]))
+
+    def problem_groups(self, shown: int | None = PROBLEMS_SHOWN) -> tuple[ProblemGroup, ...]:
+        """All problems by kind, with the first `shown` of each; None: with all."""
+        groups: dict[str, list[Problem]] = defaultdict(list)
+        for problem in self._wanted.problems:
+            groups[problem.code].append(problem)
+        return tuple(
+            ProblemGroup(code, len(found), tuple((self.place(p.key), p) for p in found[:shown]))
+            for code, found in groups.items()
+        )
+
+    def _entry(
+        self,
+        key: int,
+        status: Status,
+        *,
+        change: Change | None = None,
+        code: str = "",
+        message: str = "",
+        outcome: Outcome | None = None,
+        twin_of: int | None = None,
+    ) -> Entry:
+        user = str(change.user_id) if change else str(self._table.cells["id"].iat[key])
+        note = self._wanted.notes.get(key, "")
+        text = "; ".join(part for part in (message, note) if part)
+        return Entry(
+            key,
+            int(self._sources[key]),
+            int(self._numbers[key]),
+            user,
+            status,
+            change,
+            code,
+            text,
+            outcome,
+            twin_of,
+        )
+
+
+def single_row(cells: Mapping[str, str]) -> Table:
+    """Make a table of one row, as if it had been read from a file."""
+    import pandas as pd
+
+    columns = tuple(Column(name, name) for name in cells)
+    source = Source("command line", "", columns=columns)
+    frame = pd.DataFrame({name: pd.Series([text], dtype=object) for name, text in cells.items()})
+    return Table(frame, pd.DataFrame({"source": [0], "row": [1]}), (source,))
+
+
+def frame(known: dict[int, User]) -> DataFrame:
+    """Make the table that the diff compares with, from users by key."""
+    import pandas as pd
+
+    names = ("name", "display_name", "email", "custom_attributes")
+    columns = {name: pd.Series([getattr(u, name) for u in known.values()], dtype=object) for name in names}
+    return pd.DataFrame(columns).set_axis(list(known), axis=0)
