@@ -149,6 +149,27 @@ def inspect(file: str, *, cells: bool, **options: Any) -> int:
 
 
 @cli.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@_options(_COMMON_OPTIONS)
+def template(out: Path, **options: Any) -> int:
+    """Write OUT.xlsx, an empty workbook for the people who fill it in; settings are optional here."""
+    from usersync.report.template import write_template
+    from usersync.settings import load_settings
+
+    config = Path(options["config"] or os.environ.get("USERSYNC_CONFIG") or "usersync.yaml")
+    if options["config"] or config.exists():
+        settings = load_settings(config)
+        write_template(out, columns=settings.columns, fields=settings.fields, sheet=settings.source.sheet)
+    else:
+        write_template(out, columns={}, fields={})
+    if options["as_json"]:
+        click.echo(json.dumps({"file": str(out)}))
+    elif not options["quiet"]:
+        say(f"{out}: fill it in, and look at it with `usersync plan {out}`")
+    return 0
+
+
+@cli.command()
 @click.argument("user_id", metavar="ID")
 @click.option("--name")
 @click.option("--display-name")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods")
 TEXTS = (".csv", ".tsv", ".txt")
+EXAMPLE = "EXAMPLE"
+"""The id of a template's example row, which is left out."""
 _ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
@@ -57,6 +60,7 @@ def _read(file: str, headings: Headings, options: SourceSettings) -> tuple[Sourc
         raise SourceError(file, "the file is empty")
     grid = _read_grid(data, file, headings, options)
     columns = headings.columns(grid.header, file)
+    grid = _without_example(grid, columns)
     ignored = [c.heading.strip() for c in columns if c.field is None and plain(c.heading) not in OUR_COLUMNS]
     named = [repr(heading) for heading in ignored if heading]
     notes = grid.notes
@@ -74,6 +78,26 @@ def _read(file: str, headings: Headings, options: SourceSettings) -> tuple[Sourc
         skipped=grid.skipped,
     )
     return source, grid
+
+
+def _without_example(grid: Grid, columns: tuple[Column, ...]) -> Grid:
+    import numpy as np
+
+    key = next(i for i, column in enumerate(columns) if column.field == "id")
+    found = np.asarray(grid.cells[key].to_numpy(object) == EXAMPLE)
+    if not found.any():
+        return grid
+    kept = np.flatnonzero(~found)
+    fresh = {int(old): new for new, old in enumerate(kept)}
+    rows = ", ".join(map(str, grid.rows[found].tolist()))
+    return replace(
+        grid,
+        cells=grid.cells.iloc[kept].reset_index(drop=True),
+        rows=grid.rows[kept],
+        faults=tuple(replace(f, at=fresh[f.at]) for f in grid.faults if f.at in fresh),
+        notes=(*grid.notes, f"left out the template's example: row {rows}"),
+        skipped=grid.skipped + int(found.sum()),
+    )
 
 
 def _read_grid(data: bytes, file: str, headings: Headings, options: SourceSettings) -> Grid:
