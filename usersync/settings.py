@@ -226,21 +226,62 @@ class Diff(Section):
 
 
 class FieldLimit(Section):
-    """Limits on the changes of one field."""
+    """Limits on the changes of one field; None where there is none."""
 
     changes: NonNegativeInt | None = None
+    """Most users for whom the field may change."""
     percent: Annotated[float, Field(ge=0, le=100)] | None = None
+    """The same as a share of the input's rows."""
 
 
 class Limits(Section):
-    """How much one run may change."""
+    """How much one run may change; beyond it nothing is sent (exit 3). None (`null`) lifts a limit.
+
+    A limit that everybody overrides protects nobody: by default only those stand that speak of accidents.
+    """
 
     changes: NonNegativeInt | None = None
+    """Most users who may be changed. None: how many are too many depends on the platform's size."""
     changes_percent: Annotated[float, Field(ge=0, le=100)] | None = None
+    """The same as a share of the input's rows. None: a workbook of nothing but changes is the usual one."""
     fields: dict[str, FieldLimit] = {}
-    same_value: PositiveInt | None = None
+    """The same for one field. Empty: moving everybody to a new e-mail domain is an honest job; a nightly file
+    in which e-mails seldom change does well to set `email: {percent: 5}`."""
+    same_value: PositiveInt | None = 20
+    """Most users who may get the same name, or the same password. 20: more than share a name by chance in a
+    workbook, fewer than a fill-down by mistake reaches."""
     min_rows: NonNegativeInt | None = None
+    """Fewest rows of the input. None: one row is a fine workbook; an export that broke off is not."""
+    rows_percent: Annotated[float, Field(ge=0)] | None = 50.0
+    """How much smaller or larger than at the last finished run of the same source, in percent of that run's
+    rows. 50: a nightly file seldom halves. It holds only where the last run had 50 rows or more, so that
+    trying a few rows before sending all is not refused."""
+    blank_column: bool = True
+    """Refuse a column that is blank throughout and was not at the last run. True: an export that lost a column
+    would clear it for everybody where `blank: clear` is set; a first run has nothing to lose."""
     protect: tuple[str, ...] = ()
+    """Users who are never sent: ids, or e-mail patterns with `*`."""
+
+    @field_validator("fields")
+    @classmethod
+    def _single_fields(cls, fields: dict[str, FieldLimit]) -> dict[str, FieldLimit]:
+        wrong = [f"{name} is no field{_nearest_field(name)}" for name in fields if not is_field(name)]
+        if "custom_attributes" in fields:
+            wrong.append(f"attributes are limited one by one, as {ATTRIBUTE}seats")
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return fields
+
+    @field_validator("protect", mode="before")
+    @classmethod
+    def _ids_and_patterns(cls, entries: object) -> object:
+        if not isinstance(entries, list | tuple):
+            return entries
+        texts = tuple("" if isinstance(e, bool | None) else str(e).strip() for e in entries)
+        wrong = [e for e, t in zip(entries, texts, strict=True) if not re.fullmatch(r"[0-9]+|\S*[@*]\S*", t)]
+        if wrong:
+            raise ValueError(f"{', '.join(map(repr, wrong))}: write an id, or an e-mail pattern like *@example.org")
+        return texts
 
 
 class Report(Section):
