@@ -252,7 +252,7 @@ class Limits(Section):
     workbook, fewer than a fill-down by mistake reaches."""
     min_rows: NonNegativeInt | None = None
     """Fewest rows of the input. None: one row is a fine workbook; an export that broke off is not."""
-    rows_percent: Annotated[float, Field(ge=0)] | None = 50.0
+    rows_percent: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = 50.0
     """How much smaller or larger than at the last finished run of the same source, in percent of that run's
     rows. 50: a nightly file seldom halves. It holds only where the last run had 50 rows or more, so that
     trying a few rows before sending all is not refused."""
