@@ -56,7 +56,7 @@ class Ran:
 
     @property
     def report(self) -> list[dict[str, str]]:
-        (path,) = self.folder.glob("runs/*/report.csv")
+        path = max(self.folder.glob("runs/*/report.csv"), key=lambda found: found.stat().st_mtime_ns)
         with path.open(encoding="utf-8-sig", newline="") as file:
             return list(csv.DictReader(file))
 
@@ -111,3 +111,7 @@ def desk(tmp_path: Path) -> Callable[..., Any]:
             yield open_box, Desk(tmp_path, open_box.url, settings)
 
     return opened
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=50, help="How many real runs the kill test kills.")

@@ -39,6 +39,11 @@ _COMMON_OPTIONS = (
     click.option("-q", "--quiet", is_flag=True, help="Say nothing unless a person is needed."),
     click.option("-v", "--verbose", count=True, help="Say more; twice: everything."),
 )
+_RUN_OPTIONS = (
+    click.option("--yes", is_flag=True, help="Send without asking."),
+    click.option("--max-duration", metavar="TIME", help="Stop in good order after 90s, 10m or 2h."),
+    click.option("--lock-wait", metavar="TIME", help="Wait so long for another run to finish."),
+)
 _SHEET_OPTION = (click.option("--sheet", help="The sheet of a workbook to read."),)
 _SOURCE_OPTIONS = (
     click.option("--where", multiple=True, metavar="COLUMN=VALUE", help="Only rows with this value (repeatable)."),
@@ -89,8 +94,7 @@ def say(text: str) -> None:
 
 @cli.command()
 @click.argument("files", nargs=-1, required=True)
-@click.option("--yes", is_flag=True, help="Send without asking.")
-@_options(_SHEET_OPTION, _SOURCE_OPTIONS, _REQUEST_OPTIONS, _COMMON_OPTIONS)
+@_options(_RUN_OPTIONS, _SHEET_OPTION, _SOURCE_OPTIONS, _REQUEST_OPTIONS, _COMMON_OPTIONS)
 def run(files: tuple[str, ...], *, yes: bool, **options: Any) -> int:
     """Plan, show, ask, send, report: the main job. FILES are CSV or Excel; - is stdin."""
     from usersync import sync
@@ -100,6 +104,54 @@ def run(files: tuple[str, ...], *, yes: bool, **options: Any) -> int:
         files, settings, confirm=_ask(options, yes=yes), choice=_choice(options), around=_around(options)
     )
     return _finish(summary, options)
+
+
+@cli.command()
+@click.argument("run_name", metavar="[RUN]", required=False)
+@_options(_RUN_OPTIONS, _REQUEST_OPTIONS, _COMMON_OPTIONS)
+def resume(run_name: str | None, *, yes: bool, **options: Any) -> int:
+    """Go on with a run that was stopped; by default the latest."""
+    from usersync import sync
+
+    settings = _settings(options)
+    summary = sync.resume(run_name, settings, confirm=_ask(options, yes=yes), around=_around(options))
+    return _finish(summary, options)
+
+
+@cli.command()
+@click.option("--prune", metavar="TIME", help="Drop runs that finished longer ago, like 90d.")
+@_options(_COMMON_OPTIONS)
+def runs(*, prune: str | None, **options: Any) -> int:
+    """List what was done, newest first."""
+    from usersync import records
+
+    settings = _settings(options)
+    if prune:
+        say(records.pruned(settings, _seconds("--prune", prune)))
+    click.echo(records.runs(settings, as_json=options["as_json"]))
+    return 0
+
+
+@cli.command()
+@click.argument("run_name", metavar="RUN")
+@_options(_COMMON_OPTIONS)
+def show(run_name: str, **options: Any) -> int:
+    """Show one run: who, when, from which file, and every row."""
+    from usersync import records
+
+    click.echo(records.show(run_name, _settings(options), as_json=options["as_json"]))
+    return 0
+
+
+@cli.command()
+@click.argument("user_id", type=click.IntRange(min=1))
+@_options(_COMMON_OPTIONS)
+def history(user_id: int, **options: Any) -> int:
+    """Show every change that was sent for one user, old -> new."""
+    from usersync import records
+
+    click.echo(records.history(user_id, _settings(options), as_json=options["as_json"]))
+    return 0
 
 
 @cli.command()
@@ -342,6 +394,8 @@ def _around(options: dict[str, Any]) -> Surroundings:
     logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", force=True)
     clock = SystemClock()
     around = Surroundings(clock=clock, on_start=_connect_signals)
+    around.max_duration = _seconds("--max-duration", options.get("max_duration"))
+    around.lock_wait = _seconds("--lock-wait", options.get("lock_wait")) or 0.0
     if not options["quiet"] and not options["as_json"]:
         around.watch = Bar(sys.stderr) if sys.stderr.isatty() else Lines(say, clock.monotonic)
     else:
@@ -349,10 +403,22 @@ def _around(options: dict[str, Any]) -> Surroundings:
     return around
 
 
+def _seconds(option: str, text: str | None) -> float | None:
+    from usersync.settings import parse_duration
+
+    try:
+        return parse_duration(text) if text is not None else None
+    except ValueError as error:
+        raise click.UsageError(f"{option} {text}: {error}") from None
+
+
 def _connect_signals(stop: Stop) -> None:
     """Let Ctrl-C and SIGTERM end a run in good order."""
 
     def ask(number: signal.Signals) -> None:
+        if stop:
+            say("stopped at once; `usersync resume` looks up what was in flight")
+            os._exit(128 + number)
         stop.ask(128 + number, f"stopped by {'Ctrl-C' if number == signal.SIGINT else number.name}")
 
     loop = asyncio.get_running_loop()

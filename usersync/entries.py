@@ -38,6 +38,11 @@ class Rows:
         self._sources = table.places["source"].to_numpy()
         self._numbers = table.places["row"].to_numpy()
 
+    @property
+    def total(self) -> int:
+        """How many rows there are."""
+        return len(self._numbers)
+
     def rejected(self) -> Iterator[Entry]:
         """Rows with problems, every reason in one message."""
         reasons: dict[int, list[Problem]] = defaultdict(list)

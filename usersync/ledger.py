@@ -38,7 +38,9 @@ CREATE TABLE run (
   platform TEXT NOT NULL,
   settings TEXT NOT NULL,        -- JSON, without secrets
   sources TEXT NOT NULL,         -- JSON: file, sheet, sha256 of each source
+  choice TEXT NOT NULL,          -- JSON: where, skip, limit
   overrides TEXT NOT NULL DEFAULT '[]',
+  planned_at TEXT,               -- when the plan was whole; before that nothing was sent
   exit_code INTEGER,
   stopped TEXT
 );
@@ -84,6 +86,8 @@ class RunInfo:
     sources: tuple[Mapping[str, str], ...] = ()
     parent: str | None = None
     overrides: tuple[str, ...] = ()
+    choice: Mapping[str, Json] = field(default_factory=dict)
+    planned_at: str | None = None
     finished_at: str | None = None
     exit_code: int | None = None
     stopped: str | None = None
@@ -140,8 +144,8 @@ class Ledger:
     def start(self, info: RunInfo) -> Book:
         """Begin a run."""
         cursor = self._db.execute(
-            "INSERT INTO run (run, kind, parent, started_at, started_by, platform, settings, sources, overrides)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO run (run, kind, parent, started_at, started_by, platform, settings, sources, overrides,"
+            " choice) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 info.run,
                 info.kind,
@@ -152,6 +156,7 @@ class Ledger:
                 _text(info.settings),
                 _text(info.sources),
                 _text(info.overrides),
+                _text(info.choice),
             ),
         )
         return Book(self._db, int(cursor.lastrowid or 0), info)
@@ -161,6 +166,31 @@ class Ledger:
         for found in self._db.execute(f"SELECT {_HEAD} FROM run ORDER BY n DESC"):
             yield _head(found)
 
+    def stopped(self, platform: str) -> str | None:
+        """Name the latest run for `platform` that can go on."""
+        found = self._db.execute(
+            "SELECT run FROM run WHERE platform = ? AND kind IN ('run', 'apply', 'undo')"
+            " AND (finished_at IS NULL OR exit_code IN (4, 130, 143)) ORDER BY n DESC LIMIT 1",
+            (platform,),
+        ).fetchone()
+        return found[0] if found else None
+
+    def history(self, user_id: int) -> Iterator[tuple[RunInfo, Line]]:
+        """Give what was sent for a user, oldest first."""
+        found = self._db.execute(
+            "SELECT run, key FROM row WHERE user = ? AND sent = 1 ORDER BY run, key", (str(user_id),)
+        ).fetchall()
+        for number, key in found:
+            head = self._db.execute(f"SELECT {_HEAD} FROM run WHERE n = ?", (number,)).fetchone()
+            book = Book(self._db, number, _head(head))
+            yield from ((book.info, line) for line in book.lines(only=key))
+
+    def prune(self, before: str) -> int:
+        """Drop runs that finished before a time (ISO 8601); returns how many."""
+        gone = self._db.execute("DELETE FROM run WHERE finished_at < ?", (before,)).rowcount
+        self._db.execute("VACUUM")
+        return gone
+
     def find(self, run: str) -> Book | None:
         """Open the run of that name."""
         found = self._db.execute(f"SELECT n, {_HEAD} FROM run WHERE run = ?", (run,)).fetchone()
@@ -168,13 +198,13 @@ class Ledger:
 
 
 _HEAD = (
-    "run, kind, platform, started_at, started_by, settings, sources, parent, overrides, finished_at, exit_code,"
-    " stopped"
+    "run, kind, platform, started_at, started_by, settings, sources, parent, overrides, choice, planned_at,"
+    " finished_at, exit_code, stopped"
 )
 
 
 def _head(found: Sequence[Any]) -> RunInfo:
-    run, kind, platform, started_at, started_by, settings, sources, parent, overrides, *end = found
+    run, kind, platform, started_at, started_by, settings, sources, parent, overrides, choice, *end = found
     return RunInfo(
         run,
         kind,
@@ -185,6 +215,7 @@ def _head(found: Sequence[Any]) -> RunInfo:
         tuple(json.loads(sources)),
         parent,
         tuple(json.loads(overrides)),
+        json.loads(choice),
         *end,
     )
 
@@ -281,6 +312,48 @@ class Book:
             outcome.key,
         )
 
+    def planned(self, at: str) -> None:
+        """Note that the plan is whole: from now on rows may be sent."""
+        self._db.execute("UPDATE run SET planned_at = ? WHERE n = ?", (at, self._n))
+
+    def forget_rows(self) -> None:
+        """Drop the rows of a plan that never became whole."""
+        self._db.execute("DELETE FROM row WHERE run = ?", (self._n,))
+
+    def reopen(self) -> None:
+        """Let a stopped run go on: rows that were not sent are planned again, and so are their twins."""
+        self._db.execute(
+            "UPDATE row SET status = 'planned', code = '', message = '' WHERE run = ?"
+            " AND (status = 'not-sent' AND sent = 0 OR status IN ('not-sent', 'unknown') AND twin_of IS NOT NULL)",
+            (self._n,),
+        )
+
+    def in_flight(self) -> list[Change]:
+        """Give the changes that were being sent, and whose answer never came in."""
+        found = self._db.execute(
+            "SELECT key, user, old, new FROM row WHERE run = ? AND sent = 1 AND twin_of IS NULL"
+            " AND status IN ('planned', 'unknown') ORDER BY key",
+            (self._n,),
+        )
+        return [_change(*one) for one in found]
+
+    def put_back(self, keys: Sequence[int]) -> None:
+        """Plan rows again that turned out not to have been carried out."""
+        self._db.executemany(
+            "UPDATE row SET status = 'planned', sent = 0, code = '', message = '' WHERE run = ? AND key = ?",
+            ((self._n, key) for key in keys),
+        )
+
+    def planned_entries(self) -> Iterator[Entry]:
+        """Give the rows that are still to be sent."""
+        found = self._db.execute(
+            "SELECT key, source, row, user, old, new FROM row WHERE run = ? AND status = 'planned' AND sent = 0"
+            " AND twin_of IS NULL ORDER BY key",
+            (self._n,),
+        )
+        for key, source, row, user, old, new in found:
+            yield Entry(key, source, row, user, Status.PLANNED, _change(key, user, old, new))
+
     def keep_first(self, most: int) -> int:
         """Leave out all planned changes but the first `most`, and their twins; returns how many rows went."""
         found = self._db.execute(
@@ -340,14 +413,15 @@ class Book:
             ).fetchall()
         )
 
-    def lines(self) -> Iterator[Line]:
-        """Give the lines of the report, in input order."""
+    def lines(self, *, only: int | None = None) -> Iterator[Line]:
+        """Give the lines of the report, in input order; or the one of key `only`."""
         sources = [(source["file"], source["sheet"]) for source in self.info.sources]
         found = self._db.execute(
             "SELECT status, source, key, row, user, changed, old, new, http_status, attempts, code,"
             " message || iif(message = '' OR note = '', '', '; ') || note,"
-            " name, email, custom_attributes, finished_at FROM row WHERE run = ? ORDER BY key",
-            (self._n,),
+            " name, email, custom_attributes, finished_at FROM row WHERE run = ?1 AND (?2 IS NULL OR key = ?2)"
+            " ORDER BY key",
+            (self._n, only),
         )
         for status, source, key, row, user, *rest in found:
             file, sheet = sources[source]

@@ -62,7 +62,7 @@ def parse_rate(text: object) -> object:
     return Rate(int(found[1]), float(found[2] or 1) * _UNITS[found[3]])
 
 
-def parse_duration(text: object) -> object:
+def parse_duration(text: object) -> float:
     """`90s`, `10m`, `2h`, `90d` or a bare number of seconds -> seconds."""
     if isinstance(text, int | float) and not isinstance(text, bool):
         return float(text)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import os
 import platform as machine
 import random
 import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractContextManager, asynccontextmanager
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -18,13 +19,16 @@ from typing import TYPE_CHECKING, Protocol
 from usersync.claims import Claims, Passwords
 from usersync.clock import Clock, SystemClock, iso
 from usersync.dispatch.client import Door
+from usersync.dispatch.echo import settles
 from usersync.dispatch.gate import Gate, Stop, StopReason, each, make_pace
 from usersync.dispatch.sender import Sender, Tally
 from usersync.entries import Rows, frame, single_row
-from usersync.errors import AccountsError, RefusedError
+from usersync.errors import AccountsError, RefusedError, StoppedError, UsageError
 from usersync.ledger import Book, Ledger, RunInfo, source_heads
+from usersync.lock import one_run_at_a_time
 from usersync.model import (
     Change,
+    Json,
     Line,
     Outcome,
     ProblemGroup,
@@ -36,7 +40,7 @@ from usersync.model import (
 from usersync.plan import Plan
 from usersync.report import Summary, write_report
 from usersync.report.rejects import write_rejects
-from usersync.settings import FieldSettings, Settings, SourceSettings
+from usersync.settings import FieldSettings, Settings, SourceSettings, make_settings
 
 if TYPE_CHECKING:
     pass
@@ -82,6 +86,10 @@ class Surroundings:
     chance: Callable[[], float] = random.random
     watch: Watch = field(default_factory=Unwatched)
     stop: Stop = field(default_factory=Stop)
+    max_duration: float | None = None
+    """Seconds after which the run stops in good order (exit 4)."""
+    lock_wait: float = 0.0
+    """Seconds to wait for another run to finish."""
     on_start: Callable[[Stop], None] = lambda _: None
     """Called inside the running event loop, before the first request: the place to connect signals."""
 
@@ -106,13 +114,76 @@ def run(
     around = around or Surroundings()
     table, wanted = read(files, settings, choice=choice)
     if confirm is None:
-        raise RefusedError(
-            "nothing was sent: there is no terminal to ask on. Add --yes to send without asking, "
-            "or look first with `usersync plan`"
-        )
+        raise nobody_to_ask()
+    info = head("run", settings, table, around.clock, choice=choice)
+    with locked(settings, around, info), Ledger(settings.ledger) as ledger:
+        return asyncio.run(Run(settings, around, ledger.start(info)).whole(table, wanted, confirm))
+
+
+def resume(
+    run_name: str | None, settings: Settings, *, confirm: Confirm | None, around: Surroundings | None = None
+) -> Summary:
+    """Go on with a run that was stopped; by default the latest one of this platform.
+
+    What was in flight is looked up first; what was answered is not sent again. The source must be as it was:
+    RefusedError otherwise.
+    """
+    around = around or Surroundings()
     with Ledger(settings.ledger) as ledger:
-        book = ledger.start(_head("run", settings, table, around.clock))
-        return asyncio.run(_Run(settings, around, book).whole(table, wanted, confirm, choice))
+        name = run_name or ledger.stopped(settings.platform.url)
+        if name is None:
+            raise UsageError("there is no stopped run to go on with; `usersync runs` lists all")
+        book = open_book(ledger, name, settings)
+        table, wanted = read_again(book.info, settings)
+        if confirm is None:
+            raise nobody_to_ask()
+        with locked(settings, around, book.info):
+            return asyncio.run(Run(settings, around, book).resumed(table, wanted, confirm))
+
+
+def open_book(ledger: Ledger, name: str, settings: Settings) -> Book:
+    """Find a run in the ledger that belongs to this platform."""
+    book = ledger.find(name)
+    if book is None:
+        raise UsageError(f"there is no run {name} in {settings.ledger}; `usersync runs` lists all")
+    if book.info.platform != settings.platform.url:
+        raise RefusedError(f"stale: run {name} is for {book.info.platform}, not {settings.platform.url}")
+    return book
+
+
+def read_again(info: RunInfo, settings: Settings) -> tuple[Table, Wanted]:
+    """Read the sources of an earlier run; RefusedError where a file has changed since.
+
+    They mean now what they meant then: the settings that say so come from the run.
+    """
+    files = list(dict.fromkeys(source["file"] for source in info.sources))
+    if "-" in files:
+        raise RefusedError("stale: the rows came from standard input, which cannot be read again")
+    then = {name: info.settings[name] for name in ("source", "columns", "fields")}
+    settings = make_settings({**_given(settings), **then}, f"run {info.run}")
+    table, wanted = read(files, settings, choice=Choice(**info.choice) if info.choice else None)
+    for source, known in zip(table.sources, info.sources, strict=True):
+        if source.sha256 != known["sha256"]:
+            raise RefusedError(f"stale: {source.file} has changed since run {info.run}; nothing was sent")
+    return table, wanted
+
+
+def _given(settings: Settings) -> dict[str, Json]:
+    return {"platform": settings.platform.model_dump(exclude_none=True)}
+
+
+def nobody_to_ask() -> RefusedError:
+    """Say how to send where there is no terminal."""
+    return RefusedError(
+        "nothing was sent: there is no terminal to ask on. Add --yes to send without asking, "
+        "or look first with `usersync plan`"
+    )
+
+
+def locked(settings: Settings, around: Surroundings, info: RunInfo) -> AbstractContextManager[None]:
+    """Hold the lock of this platform."""
+    since = f"by {info.started_by} since {iso(around.clock.now())} (run {info.run}, process {os.getpid()})"
+    return one_run_at_a_time(settings.ledger, settings.platform.url, holder=since, wait=around.lock_wait)
 
 
 def plan(
@@ -126,8 +197,8 @@ def plan(
     around = around or Surroundings()
     table, wanted = read(files, settings, choice=choice)
     with Ledger(None) as ledger:
-        book = ledger.start(_head("plan", settings, table, around.clock))
-        return asyncio.run(_Run(settings, around, book).planned_only(table, wanted, choice))
+        book = ledger.start(head("plan", settings, table, around.clock, choice=choice))
+        return asyncio.run(Run(settings, around, book).planned_only(table, wanted))
 
 
 def update(
@@ -150,8 +221,8 @@ def update(
         message = "; ".join(f"{p.column}: {p.message}" if p.column else p.message for p in wanted.problems)
         return Outcome(0, Status.REJECTED, wanted.problems[0].code, message)
     with Ledger(settings.ledger) as ledger:
-        book = ledger.start(_head("update", settings, table, around.clock))
-        return asyncio.run(_Run(settings, around, book).single(table, wanted))
+        book = ledger.start(head("update", settings, table, around.clock))
+        return asyncio.run(Run(settings, around, book).single(table, wanted))
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +264,7 @@ def problem_groups(table: Table, wanted: Wanted, *, shown: int | None = None) ->
     return Rows(table, wanted).problem_groups(shown)
 
 
-class _Run:
+class Run:
     """One run, from a checked table to its report."""
 
     def __init__(self, settings: Settings, around: Surroundings, book: Book) -> None:
@@ -204,21 +275,76 @@ class _Run:
         self._began = around.clock.monotonic()
         self._tally = Tally()
 
-    async def whole(self, table: Table, wanted: Wanted, confirm: Confirm, choice: Choice | None) -> Summary:
-        confirmed = False
+    async def whole(self, table: Table, wanted: Wanted, confirm: Confirm) -> Summary:
+        """Plan, ask, send, report."""
         async with self._sender() as sender:
-            plan = await self._plan(table, wanted, sender, choice.limit if choice else None)
-            if not self._around.stop and plan.changes:
-                confirmed = confirm(plan)
-                if confirmed:
-                    await self._send(sender, wanted, plan.changes)
+            plan = await self._plan(table, wanted, sender)
+            return await self._confirmed(table, wanted, plan, sender=sender, confirm=confirm)
+
+    async def resumed(self, table: Table, wanted: Wanted, confirm: Confirm) -> Summary:
+        """Look up what was in flight, and send what was not."""
+        async with self._sender() as sender:
+            if self._book.info.planned_at is None:  # nothing was sent: plan anew
+                self._book.forget_rows()
+                plan = await self._plan(table, wanted, sender)
+            else:
+                self._book.reopen()
+                await self._look_up(sender)
+                plan = self._standing_plan(Rows(table, wanted))
+            return await self._confirmed(table, wanted, plan, sender=sender, confirm=confirm)
+
+    async def _confirmed(
+        self, table: Table, wanted: Wanted, plan: Plan, *, sender: Sender, confirm: Confirm
+    ) -> Summary:
+        confirmed = False
+        if not self._around.stop and plan.changes:
+            confirmed = confirm(plan)
+            if confirmed:
+                await self._send(sender, wanted, plan.changes)
         return self._account(table, wanted, plan, refused=bool(plan.changes) and not confirmed)
 
-    async def planned_only(self, table: Table, wanted: Wanted, choice: Choice | None) -> Plan:
+    async def planned_only(self, table: Table, wanted: Wanted) -> Plan:
+        """Plan, and no more."""
         async with self._sender() as sender:
-            return await self._plan(table, wanted, sender, choice.limit if choice else None)
+            return await self._plan(table, wanted, sender)
+
+    async def _look_up(self, sender: Sender) -> None:
+        """Learn with a GET what became of changes whose answer never came in."""
+        again: list[int] = []
+
+        async def look(change: Change) -> None:
+            found = await sender.read(change.key, change.user_id)
+            if isinstance(found, Outcome):
+                if found.status is not Status.NOT_SENT:
+                    self._book.settle(found)
+            elif settles(change, found):
+                message = "the answer was lost; a look afterwards found the new values"
+                now = iso(self._clock.now())
+                self._book.settle(Outcome(change.key, Status.UPDATED, "", message, 200, 1, found, now))
+            else:
+                again.append(change.key)
+
+        jobs = iter(self._book.in_flight())
+        await each(jobs, look, concurrency=self._settings.request.concurrency, stop=self._around.stop)
+        self._book.flush()
+        self._book.put_back(again)
+
+    def _standing_plan(self, rows: Rows) -> Plan:
+        """Show what the ledger holds to be sent."""
+        plan = Plan(problems=rows.problem_groups())
+        for _ in plan.noting(self._book.planned_entries()):
+            pass
+        self._count(plan, rows)
+        if self._book.info.choice.get("limit") is not None:
+            plan.beyond_limit = rows.total - plan.rows
+        return plan
+
+    def _count(self, plan: Plan, rows: Rows) -> None:
+        plan.counts.update({Status(name): n for name, n in self._book.counts().items()})
+        plan.places = {entry.key: rows.place(entry.key) for entry in plan.examples}
 
     async def single(self, table: Table, wanted: Wanted) -> Outcome:
+        """Send the one row of a table, without reading the user first and without a report."""
         rows = Rows(table, wanted)
         entries = list(rows.compared(wanted.values, None, self._settings))
         self._book.enter(entries)
@@ -252,9 +378,18 @@ class _Run:
                 chance=around.chance,
             )
             self._tally = sender.tally
-            yield sender
+            timer = asyncio.create_task(self._time_out())
+            try:
+                yield sender
+            finally:
+                timer.cancel()
 
-    async def _plan(self, table: Table, wanted: Wanted, sender: Sender, limit: int | None) -> Plan:
+    async def _time_out(self) -> None:
+        if (seconds := self._around.max_duration) is not None:
+            await self._clock.sleep(seconds)
+            self._around.stop.ask(StoppedError.exit_code, f"the time allowed ({seconds:g} s) is over")
+
+    async def _plan(self, table: Table, wanted: Wanted, sender: Sender) -> Plan:
         rows = Rows(table, wanted)
         plan = Plan(problems=rows.problem_groups())
         plan.notes = [f"{s.file}: {note}" for s in table.sources for note in s.notes]
@@ -266,12 +401,14 @@ class _Run:
         self._book.enter(rows.twins())
         self._book.match_twins()
         plan.left_out = table.left_out
+        limit = self._book.info.choice.get("limit")
         if limit is not None and limit < plan.changes:
             plan.beyond_limit = self._book.keep_first(limit)
             plan.left_out += plan.beyond_limit
             plan.changes = limit
-        plan.counts.update({Status(name): n for name, n in self._book.counts().items()})
-        plan.places = {entry.key: rows.place(entry.key) for entry in plan.examples}
+        self._count(plan, rows)
+        if not self._around.stop:
+            self._book.planned(iso(self._clock.now()))
         return plan
 
     async def _compare_remote(self, rows: Rows, wanted: Wanted, plan: Plan, sender: Sender) -> None:
@@ -371,7 +508,16 @@ def _prove(rows_in: int, summary: Summary) -> None:
         )
 
 
-def _head(kind: str, settings: Settings, table: Table, clock: Clock) -> RunInfo:
+def head(
+    kind: str,
+    settings: Settings,
+    table: Table,
+    clock: Clock,
+    *,
+    choice: Choice | None = None,
+    parent: str | None = None,
+) -> RunInfo:
+    """Make the head of a new run."""
     now = clock.now()
     return RunInfo(
         run=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(2)}",
@@ -379,9 +525,16 @@ def _head(kind: str, settings: Settings, table: Table, clock: Clock) -> RunInfo:
         platform=settings.platform.url,
         started_at=iso(now),
         started_by=f"{_user_name()}@{socket.gethostname() or machine.node()}",
-        settings=settings.model_dump(mode="json", exclude={"platform", "ledger", "report"}),
+        settings=dumped(settings),
         sources=source_heads(table.sources),
+        parent=parent,
+        choice=asdict(choice) if choice else {},
     )
+
+
+def dumped(settings: Settings) -> dict[str, Json]:
+    """Give the settings that matter for what a run does, without secrets."""
+    return settings.model_dump(mode="json", exclude={"platform", "ledger", "report"})
 
 
 def _user_name() -> str:

@@ -15,6 +15,11 @@ def echo_differs(change: Change, user: User) -> tuple[str, ...]:
     )
 
 
+def settles(change: Change, user: User) -> bool:
+    """Whether a user that was read proves a change carried out; with a password in it nothing does."""
+    return not echo_differs(change, user) and not any(item.field in SECRET_FIELDS for item in change.fields)
+
+
 def _held(user: User, name: str) -> object:
     if name.startswith(ATTRIBUTE):
         return user.custom_attributes.get(name[len(ATTRIBUTE) :])

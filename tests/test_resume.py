@@ -1,0 +1,183 @@
+"""Stopped anywhere, gone on with: no row lost, none sent again that was answered."""
+
+import json
+import random
+import signal
+import sqlite3
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from usersync.sandbox import Sandbox
+
+Opened = Callable[..., Any]
+ROWS = 150
+PASSWORD = "Str0ng!secret"
+
+
+def changes(rows: int = ROWS) -> str:
+    return "id,name\n" + "".join(f"{i},New {i}\n" for i in range(1, rows + 1))
+
+
+def answered(folder: Path) -> set[int]:
+    """Users whose answer the ledger holds."""
+    db = sqlite3.connect(folder / "usersync.db")
+    found = db.execute("SELECT user FROM row WHERE status = 'updated'").fetchall()
+    db.close()
+    return {int(user) for (user,) in found}
+
+
+def patched(box: Sandbox) -> Counter[int]:
+    return Counter(r.user_id for r in box.log if r.method == "PATCH" and r.user_id)
+
+
+def test_runs_killed_at_random_moments_lose_no_row(desk: Opened, request: pytest.FixtureRequest) -> None:
+    kills, chance = request.config.getoption("--kills"), random.Random(7)
+    done = 0
+    while done < kills:
+        with desk(Sandbox(users=ROWS, limit=None, latency=0.005)) as (box, at):
+            for old in at.folder.iterdir():
+                if old.is_file():
+                    old.unlink()
+            at.settings["request"] = {"rate": "400/s", "concurrency": 8}
+            at.write("changes.csv", changes())
+            words = ["run", "changes.csv"]
+            for _ in range(5):
+                process = at.start(*words, "--yes", "-q", "--compare-with", "nothing")
+                target = sum(patched(box).values()) + chance.randrange(1, 40)
+                while sum(patched(box).values()) < target and process.poll() is None:
+                    pass
+                process.kill()
+                _, err = process.communicate()
+                assert "Traceback" not in err, err
+                done += 1
+                words = ["resume"]
+                before, known = patched(box), answered(at.folder)
+                if len(known) == ROWS:
+                    break
+            ended = at.run("resume", "--yes", "--json") if len(known) < ROWS else None
+            if ended:
+                assert ended.code == 0, ended.err
+                assert ended.summary["counts"] == {"updated": ROWS, "rows": ROWS}
+                assert [line["status"] for line in ended.report] == ["updated"] * ROWS
+            after = patched(box)
+            assert all(after[user] == before[user] for user in known)
+            assert all(user.name == f"New {i}" for i, user in box.world.users.items())
+
+
+def test_a_row_that_was_in_flight_is_looked_up(desk: Opened) -> None:
+    """Killed between the platform's update and its answer: the ledger says in flight, a GET says done."""
+    with desk(Sandbox(users=3, limit=None, latency=0.3)) as (box, at):
+        at.write("changes.csv", f"id,name,password\n1,A,\n2,,{PASSWORD}\n3,C,\n")
+        at.settings["request"] = {"rate": "off", "concurrency": 2}
+        process = at.start("run", "changes.csv", "--yes", "-q", "--compare-with", "nothing")
+        while sum(patched(box).values()) < 2:
+            pass
+        process.kill()
+        process.communicate()
+        ran = at.run("resume", "--yes")
+        assert ran.code == 0, ran.err
+        assert patched(box) == {1: 1, 2: 2, 3: 1}  # a password cannot be read back: sent again
+        assert "a look afterwards found the new values" in ran.report[0]["message"]
+        assert box.world.users[2].password == PASSWORD
+
+
+def test_ctrl_c_and_resume_send_every_row_once(desk: Opened) -> None:
+    with desk(Sandbox(users=ROWS, limit=None)) as (box, at):
+        at.settings["request"] = {"rate": "100/s", "concurrency": 4}
+        at.write("changes.csv", changes())
+        process = at.start("run", "changes.csv", "--yes", "--compare-with", "nothing")
+        while len(box.log) < 20:
+            pass
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=30)
+        assert process.returncode == 143
+        assert "exit 143: stopped by SIGTERM; `usersync resume` goes on" in err
+        at.settings["request"] = {"rate": "off"}
+        ran = at.run("resume", "--yes", "--json")
+        assert (ran.code, ran.summary["counts"]) == (0, {"updated": ROWS, "rows": ROWS})
+        assert set(patched(box).values()) == {1}
+
+
+def test_a_run_stopped_while_it_read_is_planned_anew(desk: Opened) -> None:
+    with desk(Sandbox(users=ROWS, limit=None)) as (box, at):
+        at.settings["request"] = {"rate": "100/s", "concurrency": 4}
+        at.write("changes.csv", changes() + "x,bad\n")
+        process = at.start("run", "changes.csv", "--yes")
+        while len(box.log) < 20:
+            pass
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+        assert process.returncode == 130
+        at.settings["request"] = {"rate": "off"}
+        ran = at.run("resume", "--yes", "--json")
+        assert ran.summary["counts"] == {"updated": ROWS, "rejected": 1, "rows": ROWS + 1}
+
+
+def test_max_duration_stops_in_good_order(desk: Opened) -> None:
+    with desk(Sandbox(users=ROWS, limit=None)) as (_, at):
+        at.settings["request"] = {"rate": "50/s"}
+        at.write("changes.csv", changes())
+        ran = at.run("run", "changes.csv", "--yes", "--compare-with", "nothing", "--max-duration", "0.5", "--json")
+        assert (ran.code, ran.summary["stopped"]) == (4, "the time allowed (0.5 s) is over")
+        assert 0 < ran.summary["counts"]["updated"] < ROWS
+        assert ran.summary["counts"]["rows"] == ROWS
+
+
+def test_a_changed_source_is_stale(desk: Opened) -> None:
+    with desk() as (box, at):
+        at.env["USERSYNC_TOKEN"] = "wrong"
+        at.write("changes.csv", "id,name\n1,A\n")
+        assert at.run("run", "changes.csv", "--yes").code == 4
+        at.env["USERSYNC_TOKEN"] = "sandbox-token"
+        at.write("changes.csv", "id,name\n1,B\n")
+        ran = at.run("resume", "--yes")
+        assert ran.code == 3
+        assert "stale: changes.csv has changed since run" in ran.err
+        assert box.world.users[1].name not in ("A", "B")
+
+
+def test_there_is_nothing_to_go_on_with(desk: Opened) -> None:
+    with desk() as (_, at):
+        assert "there is no stopped run" in at.run("resume", "--yes").err
+        assert "there is no run 7" in at.run("resume", "7", "--yes").err
+
+
+def test_one_run_at_a_time(desk: Opened) -> None:
+    with desk(Sandbox(users=ROWS, limit=None)) as (box, at):
+        at.settings["request"] = {"rate": "100/s"}
+        at.write("changes.csv", changes())
+        first = at.start("run", "changes.csv", "--yes", "--compare-with", "nothing", "-q")
+        while not box.log:
+            pass
+        second = at.run("run", "changes.csv", "--yes")
+        assert second.code == 5
+        assert "is held by " in second.err
+        assert f"process {first.pid}" in second.err
+        first.kill()
+        first.communicate()
+        at.settings["request"] = {"rate": "off"}
+        assert at.run("resume", "--yes", "--lock-wait", "10s").code == 0  # the lock died with its process
+
+
+def test_the_ledger_tells_what_was_done(desk: Opened) -> None:
+    with desk() as (box, at):
+        before = box.world.users[1].name
+        at.write("changes.csv", f"id,name,password\n1,Ann,{PASSWORD}\nx,,\n")
+        run = at.run("run", "changes.csv", "--yes", "--json").summary["run"]
+        listed = json.loads(at.run("runs", "--json").out)
+        assert [(r["run"], r["kind"], r["exit_code"]) for r in listed] == [(run, "run", 1)]
+        assert run in at.run("runs").out
+        shown = json.loads(at.run("show", run, "--json").out)
+        assert [row["status"] for row in shown["rows"]] == ["updated", "rejected"]
+        (change,) = json.loads(at.run("history", "1", "--json").out)
+        assert (change["row"]["old"], change["row"]["new"]) == (
+            {"name": before},
+            {"name": "Ann", "password": "***"},
+        )
+        assert "nothing was ever sent for user 2" in at.run("history", "2").out
+        assert "1 run dropped" in at.run("runs", "--prune", "0s").err
+        assert json.loads(at.run("runs", "--json").out) == []
