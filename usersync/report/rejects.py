@@ -199,8 +199,11 @@ def _headings(source: Source, targets: Sequence[int | None]) -> dict[str, int]:
 def _named(line: Line) -> list[str]:
     """Which of the changed fields the message names; all of them where somebody else changed the user."""
     changed = line.changed.split(";") if line.changed else []
-    words = [name.removeprefix(ATTRIBUTE).replace("_", "[ _]") for name in changed]
-    named = [n for n, w in zip(changed, words, strict=True) if re.search(rf"(?<!\w){w}(?!\w)", line.message, re.I)]
+    named, text = [], line.message
+    for name in sorted(changed, key=len, reverse=True):  # "display name" is not "name"
+        words = re.escape(name.removeprefix(ATTRIBUTE)).replace("_", "[ _]")
+        text, found = re.subn(rf"(?<!\w){words}(?!\w)", "", text, flags=re.IGNORECASE)
+        named += [name] if found else []
     return named or (changed if line.status is Status.CONFLICT else [])
 
 

@@ -149,9 +149,9 @@ def _workbook(columns: Sequence[_Column], name: str) -> bytes:
     sheet: Any = book.active
     sheet.title = name
     sheet.freeze_panes = "A2"
+    how_to: Any = book.create_sheet("How to")
     for number, column in enumerate(columns, 1):
         _fill(book, sheet, number, column)
-    how_to: Any = book.create_sheet("How to")
     how_to.column_dimensions["A"].width = 110
     for line in (*_HOW_TO, *(f"{column.heading}: {column.advice}" for column in columns)):
         how_to.append([line])

@@ -1,0 +1,410 @@
+"""The reject file: what is written is the author's own sheet, and reads back the same."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+import xlsxwriter
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from openpyxl.styles import Font
+
+from usersync.check import check
+from usersync.errors import SourceError
+from usersync.loader import load
+from usersync.loader.header import OUR_COLUMNS
+from usersync.model import Code, Line, Place, Problem, Status, Table
+from usersync.report import rejects
+from usersync.report.rejects import write_rejects
+from usersync.sandbox import Sandbox
+from usersync.settings import SourceSettings
+
+PASSWORD = "Str0ng!secret"
+AUTO = SourceSettings()
+FRESH = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+TEXT = st.text(
+    st.sampled_from(list("ab1 \t,;|\"'\\\n=#_x0D-é€"))
+    | st.characters(blacklist_categories=("Cs",), blacklist_characters="\0\r\ufffd\ufffe\uffff"),
+    max_size=8,
+)
+
+
+def line(table: Table, key: int, *, status: Status = Status.REJECTED, **known: Any) -> Line:
+    source, row = (int(table.places[name].iat[key]) for name in ("source", "row"))
+    place = Place(table.sources[source].file, table.sources[source].sheet, row)
+    blank = {"id": "", "changed": "", "old": "", "new": "", "code": "id-invalid", "message": "wrong"}
+    rest = {"name": None, "email": None, "custom_attributes": "", "finished_at": "", "http_status": None}
+    given = {**blank, **rest, "attempts": 0, **known}
+    return Line(key, place.file, place.sheet, place.row, status=status, **given)
+
+
+def write_all(
+    files: Sequence[Path], home: Path, options: SourceSettings = AUTO, **known: Any
+) -> tuple[Table, Path]:
+    """Write every row of some files as a reject, with the problems that the check finds."""
+    table = load(files, options=options)
+    lines = [line(table, key, **known) for key in range(len(table.cells))]
+    path = write_rejects(
+        lines,
+        home,
+        table=table,
+        problems=check(table).problems,
+        header_row=options.header_row or 1,
+        reread=partial(load, options=options),
+    )
+    assert path
+    return table, path
+
+
+def cells(table: Table, ours: int = 0) -> list[list[str]]:
+    """All cells of the first source, without our columns and without blanks at the end."""
+    rows = table.sheets[0].iloc[:, ours:].to_numpy(object).tolist()
+    return [row[: max((i for i, text in enumerate(row, 1) if text), default=0)] for row in rows]
+
+
+def test_our_headings_are_those_that_the_loader_ignores() -> None:
+    assert (rejects.ROW, rejects.WHY) == OUR_COLUMNS
+
+
+def test_writes_nothing_where_no_row_needs_a_person(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,name\n1,Ann\n")
+    table = load([tmp_path / "a.csv"], options=AUTO)
+    others = [s for s in Status if s not in rejects.NEEDS_PERSON]
+    lines = [line(table, 0, status=status) for status in others]
+    assert write_rejects(lines, tmp_path, table=table, problems=()) is None
+    assert [p.name for p in tmp_path.iterdir()] == ["a.csv"]
+
+
+SHEET = (
+    ("Id", "Name", "E-mail ", "Password", "Notes", "Notes", ""),
+    ("1", "Ann", "ann@example.org", "", "first", "second", "third"),
+    ("x", "=1+1", "", PASSWORD, "", "", ""),
+    ("2", "", "no address", "weak", "kept, too", "'", ""),
+)
+WHY = (
+    "wrong",
+    "wrong; enter the password again",
+    "wrong; enter the password again",
+)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_a_csv_keeps_order_headings_and_dialect(tmp_path: Path, delimiter: str) -> None:
+    text = io.StringIO()
+    csv.writer(text, delimiter=delimiter, lineterminator="\r\n").writerows(SHEET)
+    (tmp_path / "a.csv").write_bytes(text.getvalue().encode("utf-8-sig"))
+    columns = {"E-mail": "email"}
+    table = load([tmp_path / "a.csv"], options=AUTO, columns=columns)
+    lines = [line(table, key) for key in range(3)]
+    path = write_rejects(
+        lines, tmp_path, table=table, problems=(), reread=partial(load, options=AUTO, columns=columns)
+    )
+    assert path == tmp_path / "rejects.csv"
+    data = path.read_bytes()
+    assert data.startswith(b"\xef\xbb\xbf")
+    assert data.count(b"\r\n") == data.count(b"\n") == 4
+    rows = list(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), delimiter=delimiter))
+    assert rows[0] == ["usersync: row", "usersync: why", *SHEET[0]]
+    for number, (row, whole) in enumerate(zip(rows[1:], SHEET[1:], strict=True), 2):
+        assert row == [str(number), WHY[number - 2], *whole[:3], "", *whole[4:]]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "mark", "given"),
+    [
+        pytest.param("utf-8", b"", None, id="UTF-8"),
+        pytest.param("utf-8", b"\xef\xbb\xbf", None, id="UTF-8 with its mark"),
+        pytest.param("utf-16-le", b"\xff\xfe", None, id="UTF-16 with its mark"),
+        pytest.param("utf-16-be", b"\xfe\xff", None, id="UTF-16, the other way round"),
+        pytest.param("cp1252", b"", "cp1252", id="Windows, settled by source.encoding"),
+        pytest.param("shift_jis", b"", "shift_jis", id="Japanese, settled by source.encoding"),
+    ],
+)
+def test_a_csv_keeps_its_encoding(tmp_path: Path, encoding: str, mark: bytes, given: str | None) -> None:
+    name = "山田" if encoding == "shift_jis" else "Zoë"
+    (tmp_path / "a.csv").write_bytes(mark + f"id;name\r\nx;{name}\r\n".encode(encoding))
+    _, path = write_all([tmp_path / "a.csv"], tmp_path, SourceSettings(encoding=given), message="wrong \ufffd")
+    data = path.read_bytes()
+    assert data.startswith(mark)
+    assert f";x;{name}\r\n" in data[len(mark) :].decode(encoding)
+
+
+def test_an_encoding_that_a_few_rows_leave_in_doubt_gives_way_to_utf_8(tmp_path: Path) -> None:
+    rows = "".join(f"{i};Jürgen Müller;größer\n{i + 50};Élodie Lefèvre;à la carte\n" for i in range(1, 40))
+    (tmp_path / "a.csv").write_bytes(f"id;name;note\n{rows}x;GARÇON;\n".encode("cp1252"))
+    table = load([tmp_path / "a.csv"], options=AUTO)
+    assert table.sources[0].dialect["encoding"] == "cp1252"
+    again = partial(load, options=AUTO)
+    path = write_rejects([line(table, len(table.cells) - 1)], tmp_path, table=table, problems=(), reread=again)
+    assert path
+    assert path.read_bytes().startswith(b"\xef\xbb\xbf")
+    assert cells(again([path]), 2) == [["x", "GARÇON"]]
+
+
+@pytest.mark.parametrize(
+    ("quote", "row"),
+    [
+        pytest.param('"', '1,"say \\"hi\\", C:\\\\x",y', id="backslashes that escape"),
+        pytest.param('"', "1,'quoted',y", id="apostrophes that are none"),
+        pytest.param("'", "'1','it''s, well','y'", id="apostrophes that are quotes"),
+        pytest.param("none", '1,5" nail,y', id="no quotes at all"),
+    ],
+)
+def test_quotes_and_escapes_come_back(tmp_path: Path, quote: str, row: str) -> None:
+    (tmp_path / "a.csv").write_text(f"id,name,note\n{row}\n2,b,c\n")
+    options = SourceSettings.model_validate({"quote": quote})
+    table, path = write_all([tmp_path / "a.csv"], tmp_path, options, message="one, two")
+    assert path.name == "rejects.csv"
+    assert cells(load([path], options=options), 2) == cells(table)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "xlsx"])
+def test_the_header_stands_where_settings_say(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    if suffix == "csv":
+        path.write_text("Team\n,id\nid,name\nx,Ann\n")
+    else:
+        _workbook(path, [("Team", ""), ("", "id"), ("id", "name"), ("x", "Ann")])
+    options = SourceSettings(header_row=3)
+    _, written = write_all([path], tmp_path, options)
+    back = load([written], options=options)
+    assert (cells(back, 2), back.places["row"].tolist()) == ([["x", "Ann"]], [4])
+
+
+def test_a_ragged_row_is_told_as_written_unless_it_may_hold_a_password(tmp_path: Path) -> None:
+    for heading, why in (("note", "wrong; as written: 1,a,b,c"), ("password", "wrong")):
+        (tmp_path / "a.csv").write_text(f"id,name,{heading}\n1,a,b,c\n")
+        table = load([tmp_path / "a.csv"], options=AUTO)
+        problem = Problem(0, Code.ROW_RAGGED, "4 cells where the header has 3", value="1,a,b,c\n")
+        path = write_rejects([line(table, 0)], tmp_path, table=table, problems=[problem])
+        assert path
+        assert cells(load([path], options=AUTO)) == [["2", why]]
+
+
+def test_several_files_share_one_reject_file(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("Id;Name;Memo\nx;Ann;m\n")
+    (tmp_path / "b.csv").write_text("email,ID,Other\nbad,y,o\n")
+    files = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    _, path = write_all(files, tmp_path)
+    assert path.read_text() == (
+        "usersync: row;usersync: why;Id;Name;Memo;email;Other\n"
+        f'2 of {files[0]};"wrong";x;Ann;m;;\n'
+        f'2 of {files[1]};"wrong";y;;;bad;o\n'
+    )
+
+
+def test_a_workbook_among_the_files_makes_a_workbook(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,name\nx,Ann\n")
+    _workbook(tmp_path / "b.xlsx", [("name", "id"), ("Bea", 10**18)])
+    _, path = write_all([tmp_path / "a.csv", tmp_path / "b.xlsx"], tmp_path)
+    back = load([path], options=AUTO)
+    assert path.name == "rejects.xlsx"
+    assert cells(back, 2) == [["x", "Ann"], ["1000000000000000000", "Bea"]]
+    assert [p.code for p in check(back).problems] == [Code.ID_INVALID, Code.ID_DAMAGED]
+
+
+def test_a_reject_file_of_a_reject_file_has_our_columns_once(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,name\nx,Ann\n")
+    _, path = write_all([tmp_path / "a.csv"], tmp_path)
+    (tmp_path / "again").mkdir()
+    _, again = write_all([path], tmp_path / "again")
+    assert again.read_text() == 'usersync: row,usersync: why,id,name\n2,"wrong",x,Ann\n'
+
+
+def _workbook(path: Path, rows: Iterable[Sequence[object]], formats: dict[type, str] | None = None) -> None:
+    """Write values as they are; text always as text."""
+    with xlsxwriter.Workbook(path) as book:
+        sheet = book.add_worksheet("Users")
+        looks = {kind: book.add_format({"num_format": code}) for kind, code in (formats or {}).items()}
+        for y, row in enumerate(rows):
+            for x, value in enumerate(row):
+                put = sheet.write_string if isinstance(value, str) else sheet.write
+                put(y, x, value, looks.get(type(value)))
+
+
+def test_a_workbook_keeps_widths_formats_values_and_looks(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    sheet = book.active
+    sheet.title = "Users"
+    for y, row in enumerate([("Id", "Seats", "Since", "Yes"), ("x", 3.5, date(2026, 1, 2), True)], 3):
+        for x, value in enumerate(row, 2):
+            sheet.cell(y, x, value)
+    sheet["C3"].font = Font("Arial", 9, italic=True)
+    sheet["C4"].number_format, sheet["D4"].number_format, sheet["B4"].number_format = "0.00", "dd/mm/yyyy", "@"
+    sheet.column_dimensions["C"].width = 33
+    book.save(tmp_path / "a.xlsx")
+    _, path = write_all([tmp_path / "a.xlsx"], tmp_path)
+    written = openpyxl.load_workbook(path).active
+    assert (written.title, written.freeze_panes, written.auto_filter.ref) == ("Users", "A2", "A1:F2")
+    assert [c.value for c in written[2]] == [4, "wrong", "x", 3.5, datetime(2026, 1, 2), True]
+    assert [c.number_format for c in written[2]][2:5] == ["@", "0.00", "dd/mm/yyyy"]
+    assert written.column_dimensions["D"].width == 33
+    assert (written["D1"].font.name, written["D1"].font.i, written["A1"].font.b) == ("Arial", True, True)
+
+
+def test_guilty_cells_are_coloured_and_say_what_is_wrong(tmp_path: Path) -> None:
+    rows = [("id", "name", "email", "password"), ("1", "Ann", "bad", "weak"), ("2", "Bea", "", "")]
+    _workbook(tmp_path / "a.xlsx", rows)
+    _, path = write_all([tmp_path / "a.xlsx"], tmp_path, message="email: bad")
+    assert _red(path) == {
+        "E2": "this is no e-mail address: an email address must have an @-sign",
+        "F2": "the password needs 6 to 128 characters, an upper-case letter, a digit, a special character such as"
+        " ! or #",
+        "B3": "",
+    }
+    assert openpyxl.load_workbook(path).active["F2"].value is None
+
+
+def _red(path: Path) -> dict[str, str]:
+    sheet = openpyxl.load_workbook(path).active
+    red = [cell for row in sheet.iter_rows() for cell in row if cell.fill.fgColor.rgb == "00FFC7CE"]
+    return {cell.coordinate: cell.comment.text if cell.comment else "" for cell in red}
+
+
+@pytest.mark.parametrize(
+    ("known", "red"),
+    [
+        pytest.param({"code": "refused", "message": "the platform is out of order"}, "B2", id="none named: why"),
+        pytest.param({"code": "timeout", "message": "no answer"}, "B2", id="no answer: why"),
+        pytest.param({"code": "not-found", "message": "no user"}, "C2", id="not found: the id"),
+        pytest.param({"code": "not-permitted", "message": "no"}, "C2", id="not permitted: the id"),
+        pytest.param({"code": "refused", "message": "Display name is rude"}, "E2", id="a field by its words"),
+        pytest.param({"code": "refused", "message": "team: too long"}, "F2", id="a key of the JSON column"),
+        pytest.param({"code": "refused", "message": "renamed"}, "B2", id="a part of a word names nothing"),
+        pytest.param({"code": "stale", "message": "changed", "status": Status.CONFLICT}, "D2 E2 F2", id="conflict"),
+    ],
+)
+def test_a_failed_row_shows_the_cell_that_the_platform_means(
+    tmp_path: Path, known: dict[str, Any], red: str
+) -> None:
+    heads = ("id", "name", "display_name", "custom_attributes")
+    _workbook(tmp_path / "a.xlsx", [heads, ("1", "Ann", "A", '{"team": "x"}')])
+    known = {"status": Status.FAILED, "changed": "name;display_name;custom_attributes.team", **known}
+    table = load([tmp_path / "a.xlsx"], options=AUTO)
+    path = write_rejects([line(table, 0, **known)], tmp_path, table=table, problems=())
+    assert path
+    assert " ".join(_red(path)) == red
+
+
+def test_what_a_workbook_damaged_stays_damaged_until_somebody_corrects_it(tmp_path: Path) -> None:
+    with xlsxwriter.Workbook(tmp_path / "a.xlsx") as book:
+        sheet = book.add_worksheet("Users")
+        sheet.write_row(0, 0, ("id", "name", "email"))
+        sheet.write_row(1, 0, (1234567890123456768, "damaged id"))
+        sheet.write_row(2, 0, (2, 98765432109876543210.0))
+        sheet.write_row(3, 0, (3,))
+        sheet.write_formula(3, 1, "=NA()", None, "#N/A")
+        sheet.write_row(4, 0, (4,))
+        sheet.write_formula(4, 1, "=1+1", None, "")
+    codes = [Code.ID_DAMAGED, Code.TYPE_INVALID, Code.CELL_ERROR, Code.FORMULA_UNSAVED]
+    for keep in (True, False):  # opened again, or too large for that
+        table = load([tmp_path / "a.xlsx"], options=AUTO)
+        found = check(table).problems
+        assert [p.code for p in found] == codes
+        lines = [line(table, key) for key in range(4)]
+        source = table.sources[0]
+        if not keep:
+            object.__setattr__(source, "sha256", "of another file")
+        path = write_rejects(lines, tmp_path, table=table, problems=found, reread=partial(load, options=AUTO))
+        assert path
+        again = check(load([path], options=AUTO)).problems
+        assert [p.code for p in again] == [*codes[:3], Code.CELL_ERROR]
+
+
+def test_a_source_that_changed_meanwhile_is_not_trusted(tmp_path: Path) -> None:
+    _workbook(tmp_path / "a.xlsx", [("id", "name"), ("x", 1)])
+    table = load([tmp_path / "a.xlsx"], options=AUTO)
+    _workbook(tmp_path / "a.xlsx", [("id", "name"), ("x", 2)])
+    path = write_rejects([line(table, 0)], tmp_path, table=table, problems=())
+    assert path
+    assert cells(load([path], options=AUTO), 2) == [["x", "1"]]
+
+
+ROW = st.lists(TEXT, min_size=3, max_size=3)
+
+
+@FRESH
+@given(
+    rows=st.lists(ROW, min_size=1, max_size=5),
+    delimiter=st.sampled_from(",;\t|"),
+    end=st.sampled_from(("\n", "\r\n")),
+    encoding=st.sampled_from(("utf-8", "utf-8-sig", "utf-16")),
+)
+def test_a_csv_of_any_cells_reads_back_the_same(
+    tmp_path: Path, rows: list[list[str]], delimiter: str, end: str, encoding: str
+) -> None:
+    text = io.StringIO()
+    csv.writer(text, delimiter=delimiter, lineterminator=end, quoting=csv.QUOTE_ALL).writerows(
+        [("id", "name", "note", "more"), *(("x", *row) for row in rows)]
+    )
+    (tmp_path / "a.csv").write_bytes(text.getvalue().encode(encoding))
+    try:
+        table, path = write_all([tmp_path / "a.csv"], tmp_path)
+    except SourceError:
+        assume(False)
+    assert cells(load([path], options=AUTO), 2) == cells(table)
+
+
+VALUE = (
+    TEXT
+    | st.integers(-(10**14), 10**14)
+    | st.floats(-1e9, 1e9).map(lambda x: round(x, 3))
+    | st.booleans()
+    | st.datetimes(datetime(1950, 1, 1), datetime(2090, 1, 1)).map(lambda t: t.replace(microsecond=0))
+)
+FORMATS = {int: "0000", float: "0.0%", datetime: "dd/mm/yyyy hh:mm"}
+
+
+@FRESH
+@given(rows=st.lists(st.lists(VALUE, min_size=3, max_size=3), min_size=1, max_size=5))
+def test_a_workbook_of_any_values_reads_back_the_same(tmp_path: Path, rows: list[list[object]]) -> None:
+    _workbook(tmp_path / "a.xlsx", [("id", "name", "note", "more"), *(("x", *row) for row in rows)], FORMATS)
+    table, path = write_all([tmp_path / "a.xlsx"], tmp_path)
+    back = load([path], options=AUTO)
+    assert cells(back, 2) == cells(table)
+    assert len(check(back).problems) >= len(rows)
+
+
+def test_a_csv_rejected_corrected_and_run_again_is_done(desk: Callable[..., Any]) -> None:
+    with desk(Sandbox(users=50, limit=None), source={"encoding": "cp1252"}) as (box, at):
+        text = f"Id;Name;Email;Password\r\n1;Zoë;;\r\n2;Bea;no address;{PASSWORD}\r\n999;Ghost;;\r\n"
+        at.write("changes.csv", text.encode("cp1252"))
+        first = at.run("run", "changes.csv", "--yes", "--json")
+        assert first.summary["counts"] == {"updated": 1, "rejected": 1, "failed": 1, "rows": 3}
+        path = Path(at.folder, first.summary["files"]["rejects"])
+        written = path.read_bytes().decode("cp1252")
+        assert PASSWORD not in written
+        fixed = written.replace("no address;", f"bea@example.org;{PASSWORD}").replace("999", "3")
+        path.write_bytes(fixed.encode("cp1252"))
+        sent = len([r for r in box.log if r.method == "PATCH"])
+        again = at.run("run", str(path), "--yes", "--json")
+        assert (again.code, again.summary["counts"]) == (0, {"updated": 2, "rows": 2})
+        assert sorted(r.user_id for r in box.log if r.method == "PATCH")[sent:] == [2, 3]
+        assert (box.world.users[2].email, box.world.users[3].name) == ("bea@example.org", "Ghost")
+        assert again.summary["files"]["rejects"] is None
+
+
+def test_a_workbook_rejected_corrected_and_run_again_is_done(desk: Callable[..., Any]) -> None:
+    with desk(Sandbox(users=50, limit=None)) as (box, at):
+        rows = [("Id", "Name", "Email"), (1, "Ann", ""), (2, "=Bea()", "no address"), (999, "Ghost", "")]
+        _workbook(at.folder / "changes.xlsx", rows)
+        first = at.run("run", "changes.xlsx", "--yes", "--json")
+        assert first.summary["counts"] == {"updated": 1, "rejected": 1, "failed": 1, "rows": 3}
+        path = Path(at.folder, first.summary["files"]["rejects"])
+        assert path.name == "rejects.xlsx"
+        assert _red(path).keys() == {"E2", "C3"}
+        book = openpyxl.load_workbook(path)
+        book.active["E2"], book.active["C3"] = "bea@example.org", "3"
+        book.save(path)
+        again = at.run("run", str(path), "--yes", "--json")
+        assert (again.code, again.summary["counts"]) == (0, {"updated": 2, "rows": 2})
+        assert sorted(r.user_id for r in box.log if r.method == "PATCH") == [1, 2, 3]
+        assert (box.world.users[2].name, box.world.users[3].name) == ("=Bea()", "Ghost")
