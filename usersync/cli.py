@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from usersync.dispatch.gate import Stop
     from usersync.plan import Plan
     from usersync.settings import Settings
-    from usersync.sync import Choice, Surroundings
+    from usersync.surroundings import Choice, Surroundings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -42,6 +42,7 @@ _COMMON_OPTIONS = (
 _RUN_OPTIONS = (
     click.option("--yes", is_flag=True, help="Send without asking."),
     click.option("--max-duration", metavar="TIME", help="Stop in good order after 90s, 10m or 2h."),
+    click.option("--override", multiple=True, metavar="RULE", help="Send although this limit says no."),
     click.option("--lock-wait", metavar="TIME", help="Wait so long for another run to finish."),
 )
 _SHEET_OPTION = (click.option("--sheet", help="The sheet of a workbook to read."),)
@@ -346,7 +347,7 @@ def _ask(options: dict[str, Any], *, yes: bool) -> Callable[[Plan], bool] | None
 
 
 def _choice(options: dict[str, Any]) -> Choice:
-    from usersync.sync import Choice
+    from usersync.surroundings import Choice
 
     return Choice(options["where"], options["skip"], options["limit"])
 
@@ -388,13 +389,14 @@ def _settings(options: dict[str, Any]) -> Settings:
 def _around(options: dict[str, Any]) -> Surroundings:
     from usersync.clock import SystemClock
     from usersync.report.progress import Bar, Lines
-    from usersync.sync import Surroundings, Unwatched
+    from usersync.surroundings import Surroundings, Unwatched
 
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(options["verbose"], 2)]
     logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", force=True)
     clock = SystemClock()
     around = Surroundings(clock=clock, on_start=_connect_signals)
     around.max_duration = _seconds("--max-duration", options.get("max_duration"))
+    around.overrides = tuple(options.get("override") or ())
     around.lock_wait = _seconds("--lock-wait", options.get("lock_wait")) or 0.0
     if not options["quiet"] and not options["as_json"]:
         around.watch = Bar(sys.stderr) if sys.stderr.isatty() else Lines(say, clock.monotonic)

@@ -9,7 +9,8 @@ from pathlib import Path
 from usersync.report import Summary
 from usersync.sandbox import Sandbox, running
 from usersync.settings import make_settings
-from usersync.sync import Confirm, Surroundings, run
+from usersync.surroundings import Confirm, Surroundings
+from usersync.sync import run
 
 WORKBOOK = Path(__file__).parent / "sandbox" / "demo.xlsx"
 _TOKEN_ENV = "USERSYNC_DEMO_TOKEN"  # noqa: S105 - a variable's name

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from usersync.model import (
     Change,
+    Code,
     Column,
     Entry,
     Outcome,
@@ -64,6 +65,11 @@ class Rows:
         for change in comparison.changes():
             yield self._entry(change.key, Status.PLANNED, change=change)
 
+    def protected(self, reasons: Mapping[int, str]) -> Iterator[Entry]:
+        """Rows of users who are never sent: key -> the entry of limits.protect."""
+        for key, entry in reasons.items():
+            yield self._entry(key, Status.REJECTED, code=Code.PROTECTED, message=protected_message(entry))
+
     def unread(self, outcome: Outcome) -> Entry:
         """A row whose user could not be read."""
         return self._entry(outcome.key, outcome.status, code=outcome.code, message=outcome.message, outcome=outcome)
@@ -116,6 +122,16 @@ class Rows:
             outcome,
             twin_of,
         )
+
+
+def filled(values: DataFrame) -> tuple[str, ...]:
+    """Name the fields that hold a value in any row."""
+    return tuple(name for name in values.columns[1:] if values[name].notna().any())
+
+
+def protected_message(entry: str) -> str:
+    """Say why a protected user is not sent."""
+    return f"this user is protected (limits.protect: {entry}); nothing is sent"
 
 
 def single_row(cells: Mapping[str, str]) -> Table:

@@ -40,6 +40,7 @@ CREATE TABLE run (
   sources TEXT NOT NULL,         -- JSON: file, sheet, sha256 of each source
   choice TEXT NOT NULL,          -- JSON: where, skip, limit
   overrides TEXT NOT NULL DEFAULT '[]',
+  filled TEXT NOT NULL DEFAULT '[]',      -- JSON: the fields of the input that held any value
   planned_at TEXT,               -- when the plan was whole; before that nothing was sent
   exit_code INTEGER,
   stopped TEXT
@@ -87,6 +88,7 @@ class RunInfo:
     parent: str | None = None
     overrides: tuple[str, ...] = ()
     choice: Mapping[str, Json] = field(default_factory=dict)
+    filled: tuple[str, ...] = ()
     planned_at: str | None = None
     finished_at: str | None = None
     exit_code: int | None = None
@@ -145,7 +147,7 @@ class Ledger:
         """Begin a run."""
         cursor = self._db.execute(
             "INSERT INTO run (run, kind, parent, started_at, started_by, platform, settings, sources, overrides,"
-            " choice) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " choice, filled) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 info.run,
                 info.kind,
@@ -157,14 +159,23 @@ class Ledger:
                 _text(info.sources),
                 _text(info.overrides),
                 _text(info.choice),
+                _text(info.filled),
             ),
         )
-        return Book(self._db, int(cursor.lastrowid or 0), info)
+        return Book(self._db, int(cursor.lastrowid or 0), info, self.last_like(info))
 
     def runs(self) -> Iterator[RunInfo]:
         """Give the heads of all runs, newest first."""
         for found in self._db.execute(f"SELECT {_HEAD} FROM run ORDER BY n DESC"):
             yield _head(found)
+
+    def last_like(self, info: RunInfo) -> tuple[int, tuple[str, ...]] | None:
+        """Rows, and filled fields, of the last finished run of the same files; None where there was none."""
+        for head in self.runs():
+            same = head.platform == info.platform and _files(head) == _files(info)
+            if same and head.run != info.run and head.exit_code in (0, 1) and (book := self.find(head.run)):
+                return sum(book.counts().values()), head.filled
+        return None
 
     def stopped(self, platform: str) -> str | None:
         """Name the latest run for `platform` that can go on."""
@@ -198,13 +209,13 @@ class Ledger:
 
 
 _HEAD = (
-    "run, kind, platform, started_at, started_by, settings, sources, parent, overrides, choice, planned_at,"
+    "run, kind, platform, started_at, started_by, settings, sources, parent, overrides, choice, filled, planned_at,"
     " finished_at, exit_code, stopped"
 )
 
 
 def _head(found: Sequence[Any]) -> RunInfo:
-    run, kind, platform, started_at, started_by, settings, sources, parent, overrides, choice, *end = found
+    run, kind, platform, started_at, started_by, settings, sources, parent, overrides, choice, filled, *end = found
     return RunInfo(
         run,
         kind,
@@ -216,6 +227,7 @@ def _head(found: Sequence[Any]) -> RunInfo:
         parent,
         tuple(json.loads(overrides)),
         json.loads(choice),
+        tuple(json.loads(filled)),
         *end,
     )
 
@@ -223,8 +235,16 @@ def _head(found: Sequence[Any]) -> RunInfo:
 class Book:
     """The rows of one run: entered once, claimed before they are sent, settled when they are answered."""
 
-    def __init__(self, db: sqlite3.Connection, number: int, info: RunInfo) -> None:
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        number: int,
+        info: RunInfo,
+        last: tuple[int, tuple[str, ...]] | None = None,
+    ) -> None:
         self.info = info
+        self.last = last
+        """Rows, and filled fields, of the run before this one with the same files."""
         self._db = db
         self._n = number
         self._settled: list[Outcome] = []
@@ -311,6 +331,16 @@ class Book:
             self._n,
             outcome.key,
         )
+
+    def most_common(self, name: str) -> tuple[str, int] | None:
+        """Give the new value of a field that most planned rows share, and how many do."""
+        found = self._db.execute(
+            "SELECT json_extract(new, '$.' || ?2) AS value, count(*) AS n FROM row WHERE run = ?1"
+            " AND status = 'planned' AND twin_of IS NULL AND value IS NOT NULL"
+            " GROUP BY value ORDER BY n DESC LIMIT 1",
+            (self._n, name),
+        ).fetchone()
+        return (str(found[0]), found[1]) if found else None
 
     def planned(self, at: str) -> None:
         """Note that the plan is whole: from now on rows may be sent."""
@@ -433,6 +463,10 @@ def _unusable(where: str, error: sqlite3.Error) -> UsageError:
         f"{where}: the ledger cannot be used: {error}; see that its folder exists and can be written, "
         "or name another file under ledger:"
     )
+
+
+def _files(info: RunInfo) -> list[str]:
+    return [source["file"] for source in info.sources]
 
 
 def source_heads(sources: Sequence[Source]) -> tuple[Mapping[str, str], ...]:

@@ -5,8 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from usersync.model import SECRET_FIELDS, Change, Entry, Json, Place, ProblemGroup, Status
+
+
+class Refusal(Protocol):
+    """A limit that a plan is beyond (`usersync.diff.guard`)."""
+
+    @property
+    def rule(self) -> str:
+        """The word for `--override`."""
+
+    def sentence(self) -> str:
+        """Every number, the rule, and the way to send it all the same."""
+
 
 EXAMPLES = 10
 """Changes and problems of a kind that are shown; the rest is counted."""
@@ -26,6 +39,8 @@ class Plan:
     places: dict[int, Place] = field(default_factory=dict)
     """Key of an example -> where it stands."""
     notes: list[str] = field(default_factory=list)
+    refusals: tuple[Refusal, ...] = ()
+    """Limits that the plan is beyond, overridden ones too."""
     left_out: int = 0
     """Rows left out by choice: neither sent nor reported."""
     beyond_limit: int = 0
@@ -57,7 +72,9 @@ class Plan:
 
     @property
     def exit_code(self) -> int:
-        """What `usersync plan` ends with: 1 where rows need a person."""
+        """What `usersync plan` ends with: 3 beyond a limit, 1 where rows need a person."""
+        if self.refusals:
+            return 3
         return int(any(self.counts[status] for status in (Status.REJECTED, Status.FAILED)))
 
     def as_json(self) -> dict[str, Json]:
@@ -69,6 +86,7 @@ class Plan:
             "changes": self.changes,
             "fields": dict(self.fields),
             "left_out": self.left_out,
+            "limits": [{"rule": r.rule, "sentence": r.sentence()} for r in self.refusals],
             "problems": [group.as_json() for group in self.problems],
             "notes": list(self.notes),
         }

@@ -86,6 +86,7 @@ def write_report(
     requests: Requests,
     problems: Sequence[ProblemGroup],
     left_out: int = 0,
+    limits: Sequence[Json] = (),
     rejects: Callable[[Iterable[Line], Path], Path | None] | None = None,
 ) -> Summary:
     """Write the files of a run below `folder`/RUN.
@@ -117,6 +118,7 @@ def write_report(
             problems=[group.as_json() for group in problems],
             stopped=stop[1] if stop else None,
             left_out=left_out,
+            limits=list(limits),
             lines=lines,
         )
         _write_text(summary_file, json.dumps(summary.as_json(), ensure_ascii=False, indent=2) + "\n")

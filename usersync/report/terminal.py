@@ -32,6 +32,8 @@ _EXITS = {
 
 def plan_text(plan: Plan) -> str:
     """Show what a run would do: counts, fields, old -> new of the first changes, and every kind of problem."""
+    if not plan.rows:
+        return "\n\n".join(["There is nothing to do: no data rows were read", *_notes(plan.notes)])
     users = plural(plan.changes, "user")
     parts = [f"Plan: {users} to change, {plural(plan.rows, 'row')} read"]
     parts.append(
@@ -46,6 +48,8 @@ def plan_text(plan: Plan) -> str:
         parts.append(_examples(plan))
     if plan.sets_passwords:
         parts.append(f"{plural(plan.sets_passwords, 'password')} will be set; a password cannot be put back")
+    if plan.refusals:
+        parts.append("\n".join(["Beyond the limits:", *(f"  {refusal.sentence()}" for refusal in plan.refusals)]))
     parts.extend(_notes(plan.notes))
     parts.extend(problems_text(plan.problems))
     return "\n\n".join(parts)
@@ -104,6 +108,8 @@ def summary_text(summary: Summary) -> str:
         parts.append(f"{plural(summary.left_out, 'row')} left out by choice")
     if summary.stopped:
         parts.append(f"Stopped: {summary.stopped}")
+    if summary.files["rejects"]:
+        parts.append(f"to correct and run again: {summary.files['rejects']}")
     parts.append(f"report: {summary.files['report']}\nexit {summary.exit_code}: {_EXITS[summary.exit_code]}")
     return "\n\n".join(parts)
 

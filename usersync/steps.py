@@ -1,0 +1,338 @@
+"""One run, from a checked table to its report: compared, planned, sent, recorded, reported, in this order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from usersync.claims import Claims, Passwords
+from usersync.clock import iso
+from usersync.dispatch.client import Door
+from usersync.dispatch.echo import settles
+from usersync.dispatch.gate import Gate, StopReason, each, make_pace
+from usersync.dispatch.sender import Sender, Tally
+from usersync.entries import Rows, filled, frame, protected_message
+from usersync.errors import AccountsError, RefusedError, StoppedError
+from usersync.ledger import Book
+from usersync.model import (
+    SECRET_FIELDS,
+    Change,
+    Code,
+    Line,
+    Outcome,
+    Status,
+    Table,
+    User,
+    Wanted,
+)
+from usersync.plan import Plan
+from usersync.report import Summary, write_report
+from usersync.report.rejects import write_rejects
+from usersync.settings import Settings
+from usersync.surroundings import Confirm, Surroundings
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from usersync.diff.guard import Refusal
+
+READ_TOGETHER = 1000
+"""Users that are compared at once while they are read one by one."""
+FLUSH_EVERY = 0.2
+"""Seconds that an answer may wait for its place on the disk."""
+
+
+class Run:
+    """One run, from a checked table to its report."""
+
+    def __init__(self, settings: Settings, around: Surroundings, book: Book) -> None:
+        self._settings = settings
+        self._around = around
+        self._clock = around.clock
+        self._book = book
+        self._began = around.clock.monotonic()
+        self._tally = Tally()
+
+    async def whole(self, table: Table, wanted: Wanted, confirm: Confirm) -> Summary:
+        """Plan, ask, send, report."""
+        async with self._sender() as sender:
+            plan = await self._plan(table, wanted, sender)
+            return await self._confirmed(table, wanted, plan, sender=sender, confirm=confirm)
+
+    async def resumed(self, table: Table, wanted: Wanted, confirm: Confirm) -> Summary:
+        """Look up what was in flight, and send what was not."""
+        async with self._sender() as sender:
+            if self._book.info.planned_at is None:  # nothing was sent: plan anew
+                self._book.forget_rows()
+                plan = await self._plan(table, wanted, sender)
+            else:
+                self._book.reopen()
+                await self._look_up(sender)
+                plan = self._standing_plan(Rows(table, wanted))
+            return await self._confirmed(table, wanted, plan, sender=sender, confirm=confirm)
+
+    async def _confirmed(
+        self, table: Table, wanted: Wanted, plan: Plan, *, sender: Sender, confirm: Confirm
+    ) -> Summary:
+        confirmed = False
+        if not self._around.stop and plan.changes:
+            plan.refusals = self._weigh(plan, wanted)
+            standing = [r for r in plan.refusals if r.rule not in self._book.info.overrides]
+            if standing:
+                sentences = "\n  ".join(refusal.sentence() for refusal in standing)
+                self._around.stop.ask(
+                    RefusedError.exit_code, f"beyond the limits, nothing was sent:\n  {sentences}"
+                )
+                return self._account(table, wanted, plan, refused=True)
+            confirmed = confirm(plan)
+            if confirmed:
+                await self._send(sender, wanted, plan.changes)
+        return self._account(table, wanted, plan, refused=bool(plan.changes) and not confirmed)
+
+    def _weigh(self, plan: Plan, wanted: Wanted) -> tuple[Refusal, ...]:
+        from usersync.diff.guard import Weights, same_values, weigh
+
+        alike = {n: found for n in ("name",) if (found := self._book.most_common(n))}
+        secret = [n for n in SECRET_FIELDS if n in wanted.values]
+        last_rows, had_values = self._book.last or (None, ())
+        now = filled(wanted.values)
+        weights = Weights(
+            rows=plan.rows,
+            changes=plan.changes,
+            fields=plan.fields,
+            same_values={**alike, **same_values(wanted.values[secret])},
+            last_rows=last_rows,
+            blank_columns=tuple(n for n in had_values if n in wanted.values and n not in now),
+        )
+        return weigh(weights, self._settings.limits)
+
+    async def planned_only(self, table: Table, wanted: Wanted) -> Plan:
+        """Plan, and no more."""
+        async with self._sender() as sender:
+            plan = await self._plan(table, wanted, sender)
+            plan.refusals = self._weigh(plan, wanted)
+            return plan
+
+    async def _look_up(self, sender: Sender) -> None:
+        """Learn with a GET what became of changes whose answer never came in."""
+        again: list[int] = []
+
+        async def look(change: Change) -> None:
+            found = await sender.read(change.key, change.user_id)
+            if isinstance(found, Outcome):
+                if found.status is not Status.NOT_SENT:
+                    self._book.settle(found)
+            elif settles(change, found):
+                message = "the answer was lost; a look afterwards found the new values"
+                now = iso(self._clock.now())
+                self._book.settle(Outcome(change.key, Status.UPDATED, "", message, 200, 1, found, now))
+            else:
+                again.append(change.key)
+
+        jobs = iter(self._book.in_flight())
+        await each(jobs, look, concurrency=self._settings.request.concurrency, stop=self._around.stop)
+        self._book.flush()
+        self._book.put_back(again)
+
+    def _standing_plan(self, rows: Rows) -> Plan:
+        """Show what the ledger holds to be sent."""
+        plan = Plan(problems=rows.problem_groups())
+        for _ in plan.noting(self._book.planned_entries()):
+            pass
+        self._count(plan, rows)
+        if self._book.info.choice.get("limit") is not None:
+            plan.beyond_limit = rows.total - plan.rows
+        return plan
+
+    def _count(self, plan: Plan, rows: Rows) -> None:
+        plan.counts.update({Status(name): n for name, n in self._book.counts().items()})
+        plan.places = {entry.key: rows.place(entry.key) for entry in plan.examples}
+
+    async def single(self, table: Table, wanted: Wanted) -> Outcome:
+        """Send the one row of a table, without reading the user first and without a report."""
+        rows = Rows(table, wanted)
+        entries = list(rows.compared(wanted.values, None, self._settings))
+        self._book.enter(entries)
+        async with self._sender() as sender:
+            (change,) = self._book.claim(1)
+            outcome = await sender.update(Passwords(wanted.values).fill(change))
+        self._book.settle(outcome)
+        self._book.flush()
+        stop = self._around.stop.reason
+        if stop:
+            outcome = replace(outcome, message=stop.message)
+        code = stop.exit_code if stop else int(outcome.status is not Status.UPDATED)
+        self._book.finish(
+            finished_at=iso(self._clock.now()), exit_code=code, stopped=stop.message if stop else None
+        )
+        return outcome
+
+    @asynccontextmanager
+    async def _sender(self) -> AsyncIterator[Sender]:
+        request, around = self._settings.request, self._around
+        around.on_start(around.stop)
+        async with Door(self._settings, self._settings.platform.token()) as door:
+            gate = Gate(make_pace(request), around.clock, around.stop)
+            sender = Sender(
+                door,
+                gate,
+                clock=around.clock,
+                stop=around.stop,
+                retries=request.retries,
+                stop_after=request.stop_after,
+                chance=around.chance,
+            )
+            self._tally = sender.tally
+            timer = asyncio.create_task(self._time_out())
+            try:
+                yield sender
+            finally:
+                timer.cancel()
+
+    async def _time_out(self) -> None:
+        if (seconds := self._around.max_duration) is not None:
+            await self._clock.sleep(seconds)
+            self._around.stop.ask(StoppedError.exit_code, f"the time allowed ({seconds:g} s) is over")
+
+    async def _plan(self, table: Table, wanted: Wanted, sender: Sender) -> Plan:
+        rows = Rows(table, wanted)
+        plan = Plan(problems=rows.problem_groups())
+        plan.notes = [f"{s.file}: {note}" for s in table.sources for note in s.notes]
+        self._book.enter(rows.rejected())
+        values = self._unprotected(rows, wanted.values)
+        if self._settings.diff.compare_with == "nothing":
+            self._book.enter(plan.noting(rows.compared(values, None, self._settings)))
+        else:
+            await self._compare_remote(rows, values, plan, sender)
+        self._book.enter(rows.twins())
+        self._book.match_twins()
+        plan.left_out = table.left_out
+        limit = self._book.info.choice.get("limit")
+        if limit is not None and limit < plan.changes:
+            plan.beyond_limit = self._book.keep_first(limit)
+            plan.left_out += plan.beyond_limit
+            plan.changes = limit
+        self._count(plan, rows)
+        if not self._around.stop:
+            self._book.planned(iso(self._clock.now()))
+        return plan
+
+    def _unprotected(self, rows: Rows, values: DataFrame) -> DataFrame:
+        from usersync.diff.guard import protected
+
+        reasons = protected(values, self._settings.limits.protect)
+        self._book.enter(rows.protected(reasons))
+        return values.drop(index=list(reasons)) if reasons else values
+
+    async def _compare_remote(self, rows: Rows, values: DataFrame, plan: Plan, sender: Sender) -> None:
+        """Read each user, and compare those read in batches, so that memory does not grow with them."""
+        from usersync.diff.guard import protects_user
+
+        watch, protect = self._around.watch, self._settings.limits.protect
+        known: dict[int, User] = {}
+        lost: list[Outcome] = []
+
+        def compare() -> None:
+            self._book.enter(plan.noting(rows.compared(values.loc[list(known)], frame(known), self._settings)))
+            self._book.enter(map(rows.unread, lost))
+            known.clear()
+            lost.clear()
+
+        async def look(job: tuple[int, int]) -> None:
+            found = await sender.read(*job)
+            if isinstance(found, User) and (entry := protects_user(protect, found.id, found.email)):
+                found = Outcome(job[0], Status.REJECTED, Code.PROTECTED, protected_message(entry))
+            if isinstance(found, User):
+                known[job[0]] = found
+            else:
+                lost.append(found)
+            watch.row(found.status if isinstance(found, Outcome) else Status.PLANNED)
+            if len(known) + len(lost) >= READ_TOGETHER:
+                compare()
+
+        jobs = iter(zip(values.index.tolist(), values["id"].tolist(), strict=True))
+        watch.begin("reading", len(values))
+        await each(jobs, look, concurrency=self._settings.request.concurrency, stop=self._around.stop)
+        watch.end()
+        compare()
+        self._book.enter(rows.unread(Outcome(key, Status.NOT_SENT)) for key, _ in jobs)
+
+    async def _send(self, sender: Sender, wanted: Wanted, total: int) -> None:
+        claims = Claims(self._book, self._clock.monotonic)
+        hidden = Passwords(wanted.values)
+        watch = self._around.watch
+
+        async def update(change: Change) -> None:
+            outcome = await sender.update(hidden.fill(change))
+            self._book.settle(outcome)
+            watch.row(outcome.status)
+
+        async def flush() -> None:
+            while True:
+                await self._clock.sleep(FLUSH_EVERY)
+                self._book.flush()
+
+        watch.begin("sending", total)
+        flusher = asyncio.create_task(flush())
+        try:
+            await each(claims, update, concurrency=self._settings.request.concurrency, stop=self._around.stop)
+        finally:
+            flusher.cancel()
+            watch.end()
+        self._book.release(claims.rest())
+
+    def _account(self, table: Table, wanted: Wanted, plan: Plan, *, refused: bool) -> Summary:
+        stop = self._around.stop.reason
+        if refused and stop is None:
+            stop = StopReason(RefusedError.exit_code, "not confirmed; nothing was sent")
+        self._book.close_rows(planned_as=Status.PLANNED if refused else Status.NOT_SENT)
+        summary = write_report(
+            self._book,
+            self._settings.report.dir,
+            stop=(stop.exit_code, stop.message) if stop else None,
+            seconds=self._clock.monotonic() - self._began,
+            requests=self._tally,
+            problems=plan.problems,
+            left_out=plan.left_out,
+            limits=[
+                {
+                    "rule": r.rule,
+                    "sentence": r.sentence(),
+                    "overridden": r.rule in self._book.info.overrides,
+                }
+                for r in plan.refusals
+            ],
+            rejects=self._rejects(table, wanted),
+        )
+        self._book.finish(
+            finished_at=iso(self._clock.now()), exit_code=summary.exit_code, stopped=stop.message if stop else None
+        )
+        _prove(len(table.cells) - plan.beyond_limit, summary)
+        return summary
+
+    def _rejects(self, table: Table, wanted: Wanted) -> Callable[[Iterable[Line], Path], Path | None]:
+        from usersync.loader import load
+
+        source = self._settings.source
+        return partial(
+            write_rejects,
+            table=table,
+            problems=wanted.problems,
+            header_row=source.header_row or 1,
+            reread=partial(load, options=source, columns=self._settings.columns),
+        )
+
+
+def _prove(rows_in: int, summary: Summary) -> None:
+    """See that every row has exactly one line; a miscount is our defect, and said loudly."""
+    total = sum(n for name, n in summary.counts.items() if name != "rows")
+    if not rows_in == summary.lines == summary.counts["rows"] == total:
+        raise AccountsError(
+            f"the accounts do not add up: {rows_in} rows in, {summary.lines} lines out, {total} counted. "
+            f"This is a defect of usersync; the ledger holds the truth (run {summary.run}). Please report it"
+        )
