@@ -120,6 +120,30 @@ def resume(run_name: str | None, *, yes: bool, **options: Any) -> int:
 
 
 @cli.command()
+@click.argument("plan_file", metavar="PLAN", type=click.Path(path_type=Path))
+@_options(_RUN_OPTIONS, _REQUEST_OPTIONS, _COMMON_OPTIONS)
+def apply(plan_file: Path, *, yes: bool, **options: Any) -> int:
+    """Send exactly a plan that `usersync plan -o` saved."""
+    from usersync import sync
+
+    settings = _settings(options)
+    summary = sync.apply(plan_file, settings, confirm=_ask(options, yes=yes), around=_around(options))
+    return _finish(summary, options)
+
+
+@cli.command()
+@click.argument("run_name", metavar="RUN")
+@_options(_RUN_OPTIONS, _REQUEST_OPTIONS, _COMMON_OPTIONS)
+def undo(run_name: str, *, yes: bool, **options: Any) -> int:
+    """Put the old values of a run back, where ours still stand."""
+    from usersync import sync
+
+    settings = _settings(options)
+    summary = sync.undo(run_name, settings, confirm=_ask(options, yes=yes), around=_around(options))
+    return _finish(summary, options)
+
+
+@cli.command()
 @click.option("--prune", metavar="TIME", help="Drop runs that finished longer ago, like 90d.")
 @_options(_COMMON_OPTIONS)
 def runs(*, prune: str | None, **options: Any) -> int:
@@ -157,13 +181,15 @@ def history(user_id: int, **options: Any) -> int:
 
 @cli.command()
 @click.argument("files", nargs=-1, required=True)
+@click.option("-o", "save_as", type=click.Path(path_type=Path), help="Save the plan, for `usersync apply`.")
 @_options(_SHEET_OPTION, _SOURCE_OPTIONS, _REQUEST_OPTIONS, _COMMON_OPTIONS)
-def plan(files: tuple[str, ...], **options: Any) -> int:
+def plan(files: tuple[str, ...], *, save_as: Path | None, **options: Any) -> int:
     """Show what a run would change, and send nothing."""
     from usersync import sync
     from usersync.report.terminal import plan_text
 
-    found = sync.plan(files, _settings(options), choice=_choice(options), around=_around(options))
+    settings, around = _settings(options), _around(options)
+    found = sync.plan(files, settings, choice=_choice(options), around=around, save_as=save_as)
     if options["as_json"]:
         click.echo(json.dumps(found.as_json(), ensure_ascii=False, indent=2))
     else:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from usersync.ledger import Book
 from usersync.model import (
     Change,
     Code,
@@ -142,6 +143,18 @@ def single_row(cells: Mapping[str, str]) -> Table:
     source = Source("command line", "", columns=columns)
     frame = pd.DataFrame({name: pd.Series([text], dtype=object) for name, text in cells.items()})
     return Table(frame, pd.DataFrame({"source": [0], "row": [1]}), (source,))
+
+
+def rows_of(book: Book) -> tuple[Table, Wanted]:
+    """Make the table of the rows that a former run updated; they want nothing of themselves."""
+    import pandas as pd
+
+    entries = [entry for entry, _, _ in book.changed_rows()]
+    places = {"source": [e.source for e in entries], "row": [e.row for e in entries]}
+    sources = tuple(Source(s["file"], s["sha256"], s["sheet"]) for s in book.info.sources)
+    index = [entry.key for entry in entries]
+    table = Table(pd.DataFrame({"id": [e.user for e in entries]}, index), pd.DataFrame(places, index), sources)
+    return table, Wanted(pd.DataFrame({"id": pd.Series([], dtype="int64")}), ())
 
 
 def frame(known: dict[int, User]) -> DataFrame:

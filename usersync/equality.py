@@ -14,7 +14,11 @@ def same_value(name: str, wanted: Json, held: Json) -> bool:
     cannot tell `5` from `"5"`, and turning one into the other would change data that nobody meant to change).
     """
     if name == "email":
-        return isinstance(held, str) and wanted.strip().casefold() == held.strip().casefold()
+        return (
+            isinstance(wanted, str)
+            and isinstance(held, str)
+            and wanted.strip().casefold() == held.strip().casefold()
+        )
     if name.startswith(ATTRIBUTE) and isinstance(wanted, str) and not isinstance(held, str):
         return held is not None and wanted == json_text(held)
     if isinstance(wanted, str) or wanted is None:

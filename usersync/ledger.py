@@ -69,7 +69,7 @@ _INSERT = (
     " http_status, attempts, finished_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _OUTCOME = (
-    "UPDATE row SET sent = ?, status = ?, code = ?, message = ?, http_status = ?, attempts = ?, name = ?,"
+    "UPDATE row SET sent = sent AND ?, status = ?, code = ?, message = ?, http_status = ?, attempts = ?, name = ?,"
     " email = ?, custom_attributes = ?, finished_at = ? WHERE run = ? AND key = ?"
 )
 
@@ -332,6 +332,33 @@ class Book:
             outcome.key,
         )
 
+    def dump(self) -> Iterator[dict[str, Json]]:
+        """Give every row with what is planned for it, in input order, for a plan that is saved."""
+        names = ("key", "source", "row", "user", "status", "code", "message", "note", "http_status", "twin_of")
+        found = self._db.execute(
+            f"SELECT {', '.join(names)}, old, new FROM row WHERE run = ? ORDER BY key", (self._n,)
+        )
+        for *values, old, new in found:
+            yield {
+                **dict(zip(names, values, strict=True)),
+                "old": json.loads(old or "{}"),
+                "new": json.loads(new or "{}"),
+            }
+
+    def restore(self, rows: Iterable[Mapping[str, Json]]) -> None:
+        """Enter the rows of a saved plan."""
+        self.enter(map(_entry, rows))
+
+    def changed_rows(self) -> Iterator[tuple[Entry, dict[str, Json], dict[str, Json]]]:
+        """Give the rows that were updated, each with its old and new values."""
+        found = self._db.execute(
+            "SELECT key, source, row, user, old, new FROM row WHERE run = ? AND status = 'updated'"
+            " AND twin_of IS NULL ORDER BY key",
+            (self._n,),
+        ).fetchall()
+        for key, source, row, user, old, new in found:
+            yield Entry(key, source, row, user, Status.PLANNED), json.loads(old or "{}"), json.loads(new or "{}")
+
     def most_common(self, name: str) -> tuple[str, int] | None:
         """Give the new value of a field that most planned rows share, and how many do."""
         found = self._db.execute(
@@ -463,6 +490,16 @@ def _unusable(where: str, error: sqlite3.Error) -> UsageError:
         f"{where}: the ledger cannot be used: {error}; see that its folder exists and can be written, "
         "or name another file under ledger:"
     )
+
+
+def _entry(row: Mapping[str, Json]) -> Entry:
+    new = {name: MASK if name in SECRET_FIELDS else value for name, value in row["new"].items()}
+    fields = tuple(FieldChange(name, row["old"].get(name, UNKNOWN), value) for name, value in new.items())
+    change = Change(row["key"], int(row["user"]), fields) if fields else None
+    text = row["message"] or row["note"]
+    outcome = Outcome(row["key"], Status(row["status"]), http_status=row["http_status"])
+    places = (row["key"], row["source"], row["row"], row["user"], Status(row["status"]))
+    return Entry(*places, change, row["code"], text, outcome, row["twin_of"])
 
 
 def _files(info: RunInfo) -> list[str]:

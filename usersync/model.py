@@ -234,6 +234,13 @@ class User:
     custom_attributes: Mapping[str, Json]
 
 
+def held(user: User, name: str) -> Json:
+    """Give what a user holds in a field; None where there is nothing."""
+    if name.startswith(ATTRIBUTE):
+        return user.custom_attributes.get(name[len(ATTRIBUTE) :])
+    return getattr(user, name)
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of one row."""

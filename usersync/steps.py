@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from usersync.claims import Claims, Passwords
 from usersync.clock import iso
+from usersync.diff.reverse import reverse
 from usersync.dispatch.client import Door
-from usersync.dispatch.echo import settles
+from usersync.dispatch.echo import settles, stale
 from usersync.dispatch.gate import Gate, StopReason, each, make_pace
 from usersync.dispatch.sender import Sender, Tally
 from usersync.entries import Rows, filled, frame, protected_message
@@ -23,8 +24,11 @@ from usersync.model import (
     SECRET_FIELDS,
     Change,
     Code,
+    Entry,
+    Json,
     Line,
     Outcome,
+    Place,
     Status,
     Table,
     User,
@@ -73,7 +77,61 @@ class Run:
             else:
                 self._book.reopen()
                 await self._look_up(sender)
+                if self._book.info.kind == "apply":
+                    await self._refuse_stale(sender)
                 plan = self._standing_plan(Rows(table, wanted))
+            return await self._confirmed(table, wanted, plan, sender=sender, confirm=confirm)
+
+    async def applied(self, table: Table, wanted: Wanted, confirm: Confirm) -> Summary:
+        """Send exactly the plan that was restored into the ledger, but for rows whose user changed meanwhile."""
+        self._book.planned(iso(self._clock.now()))
+        async with self._sender() as sender:
+            await self._refuse_stale(sender)
+            plan = self._standing_plan(Rows(table, wanted))
+            return await self._confirmed(table, wanted, plan, sender=sender, confirm=confirm)
+
+    async def _refuse_stale(self, sender: Sender) -> None:
+        async def look(entry: Entry) -> None:
+            assert entry.change is not None  # noqa: S101 - planned entries have one
+            found = await sender.read(entry.key, entry.change.user_id)
+            if isinstance(found, Outcome):
+                self._book.settle(found)
+            elif fields := stale(entry.change, found):
+                message = f"the platform no longer holds the old value of {', '.join(fields)}; plan again"
+                self._book.settle(Outcome(entry.key, Status.CONFLICT, Code.STALE, message))
+
+        await self._each_planned(look)
+
+    async def _each_planned(self, look: Callable[[Entry], Awaitable[None]]) -> None:
+        jobs = iter(list(self._book.planned_entries()))
+        await each(jobs, look, concurrency=self._settings.request.concurrency, stop=self._around.stop)
+        self._book.flush()
+
+    async def undone(self, table: Table, wanted: Wanted, former: Book, confirm: Confirm) -> Summary:
+        """Put the old values of a former run back, where ours still stand."""
+        changed = list(former.changed_rows())
+
+        async def look(job: tuple[Entry, dict[str, Json], dict[str, Json]]) -> None:
+            entry, old, new = job
+            found = await sender.read(entry.key, int(entry.user))
+            if isinstance(found, Outcome):
+                self._book.enter(
+                    [replace(entry, status=found.status, code=found.code, message=found.message, outcome=found)]
+                )
+                return
+            fields, kept = reverse(old, new, found)
+            status = Status.PLANNED if fields else Status.CONFLICT if kept else Status.UNCHANGED
+            note = f"kept: {', '.join(kept)}" if kept else "put back" if fields else "the old values stand already"
+            change = Change(entry.key, int(entry.user), fields) if fields else None
+            self._book.enter([replace(entry, status=status, change=change, message=note)])
+
+        async with self._sender() as sender:
+            jobs = iter(changed)
+            await each(jobs, look, concurrency=self._settings.request.concurrency, stop=self._around.stop)
+            self._book.enter(replace(entry, status=Status.NOT_SENT) for entry, _, _ in jobs)
+            plan = self._standing_plan(Rows(table, wanted))
+            if not self._around.stop:
+                self._book.planned(iso(self._clock.now()))
             return await self._confirmed(table, wanted, plan, sender=sender, confirm=confirm)
 
     async def _confirmed(
@@ -112,9 +170,11 @@ class Run:
         return weigh(weights, self._settings.limits)
 
     async def planned_only(self, table: Table, wanted: Wanted) -> Plan:
-        """Plan, and no more."""
+        """Plan, and no more. A stop on the way is a StoppedError: half a plan is none."""
         async with self._sender() as sender:
             plan = await self._plan(table, wanted, sender)
+            if self._around.stop.reason:
+                raise StoppedError(self._around.stop.reason.message)
             plan.refusals = self._weigh(plan, wanted)
             return plan
 
@@ -144,14 +204,17 @@ class Run:
         plan = Plan(problems=rows.problem_groups())
         for _ in plan.noting(self._book.planned_entries()):
             pass
-        self._count(plan, rows)
+        self._count(plan)
         if self._book.info.choice.get("limit") is not None:
             plan.beyond_limit = rows.total - plan.rows
         return plan
 
-    def _count(self, plan: Plan, rows: Rows) -> None:
+    def _count(self, plan: Plan) -> None:
         plan.counts.update({Status(name): n for name, n in self._book.counts().items()})
-        plan.places = {entry.key: rows.place(entry.key) for entry in plan.examples}
+        sources = self._book.info.sources
+        plan.places = {
+            e.key: Place(sources[e.source]["file"], sources[e.source]["sheet"], e.row) for e in plan.examples
+        }
 
     async def single(self, table: Table, wanted: Wanted) -> Outcome:
         """Send the one row of a table, without reading the user first and without a report."""
@@ -217,7 +280,7 @@ class Run:
             plan.beyond_limit = self._book.keep_first(limit)
             plan.left_out += plan.beyond_limit
             plan.changes = limit
-        self._count(plan, rows)
+        self._count(plan)
         if not self._around.stop:
             self._book.planned(iso(self._clock.now()))
         return plan
@@ -318,6 +381,8 @@ class Run:
     def _rejects(self, table: Table, wanted: Wanted) -> Callable[[Iterable[Line], Path], Path | None]:
         from usersync.loader import load
 
+        if not table.sheets:  # an undo: its rows are no sheet's
+            return lambda _lines, _folder: None
         source = self._settings.source
         return partial(
             write_rejects,

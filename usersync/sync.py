@@ -10,12 +10,12 @@ import secrets
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from usersync.clock import iso
-from usersync.entries import Rows, filled, single_row
+from usersync.entries import Rows, filled, rows_of, single_row
 from usersync.errors import RefusedError, UsageError
 from usersync.ledger import Book, Ledger, RunInfo, source_heads
 from usersync.lock import one_run_at_a_time
@@ -81,6 +81,50 @@ def resume(
             return asyncio.run(Run(settings, around, book).resumed(table, wanted, confirm))
 
 
+def apply(
+    plan_file: Path, settings: Settings, *, confirm: Confirm | None, around: Surroundings | None = None
+) -> Summary:
+    """Send exactly a saved plan.
+
+    RefusedError (`stale`) where a source or the platform is not the plan's; a row whose user no longer holds
+    the plan's old value ends as a conflict.
+    """
+    from usersync.planfile import read_plan
+
+    around = around or Surroundings()
+    planned, rows = read_plan(plan_file)
+    if planned.platform != settings.platform.url:
+        raise RefusedError(f"stale: the plan is for {planned.platform}, not {settings.platform.url}")
+    table, wanted = read_again(planned, settings)
+    if confirm is None:
+        raise nobody_to_ask()
+    choice = Choice(**planned.choice) if planned.choice else None
+    info = head("apply", settings, table, around, choice=choice, had_values=filled(wanted.values))
+    info = replace(info, parent=planned.run, settings=planned.settings)
+    with locked(settings, around, info), Ledger(settings.ledger) as ledger:
+        book = ledger.start(info)
+        book.restore(rows)
+        return asyncio.run(Run(settings, around, book).applied(table, wanted, confirm))
+
+
+def undo(
+    run_name: str, settings: Settings, *, confirm: Confirm | None, around: Surroundings | None = None
+) -> Summary:
+    """Put the old values of a run back, where the present value is still ours; a run of its own.
+
+    A row ends as updated (reversed), conflict (kept: somebody changed it since), unchanged or failed.
+    """
+    around = around or Surroundings()
+    with Ledger(settings.ledger) as ledger:
+        former = open_book(ledger, run_name, settings)
+        table, wanted = rows_of(former)
+        if confirm is None:
+            raise nobody_to_ask()
+        info = replace(head("undo", settings, table, around, parent=run_name), sources=former.info.sources)
+        with locked(settings, around, info):
+            return asyncio.run(Run(settings, around, ledger.start(info)).undone(table, wanted, former, confirm))
+
+
 def open_book(ledger: Ledger, name: str, settings: Settings) -> Book:
     """Find a run in the ledger that belongs to this platform."""
     book = ledger.find(name)
@@ -132,13 +176,19 @@ def plan(
     *,
     choice: Choice | None = None,
     around: Surroundings | None = None,
+    save_as: Path | None = None,
 ) -> Plan:
-    """Work out what `run` would do, and send nothing but reads."""
+    """Work out what `run` would do, and send nothing but reads; `save_as` keeps the plan for `apply`."""
     around = around or Surroundings()
     table, wanted = read(files, settings, choice=choice)
     with Ledger(None) as ledger:
         book = ledger.start(head("plan", settings, table, around, choice=choice))
-        return asyncio.run(Run(settings, around, book).planned_only(table, wanted))
+        found = asyncio.run(Run(settings, around, book).planned_only(table, wanted))
+        if save_as:
+            from usersync.planfile import write_plan
+
+            write_plan(save_as, book, found)
+        return found
 
 
 def update(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from usersync.equality import same_value
-from usersync.model import ATTRIBUTE, SECRET_FIELDS, Change, User
+from usersync.model import SECRET_FIELDS, UNKNOWN, Change, User, held
 
 
 def echo_differs(change: Change, user: User) -> tuple[str, ...]:
@@ -11,7 +11,7 @@ def echo_differs(change: Change, user: User) -> tuple[str, ...]:
     return tuple(
         item.field
         for item in change.fields
-        if item.field not in SECRET_FIELDS and not same_value(item.field, item.new, _held(user, item.field))
+        if item.field not in SECRET_FIELDS and not same_value(item.field, item.new, held(user, item.field))
     )
 
 
@@ -20,7 +20,10 @@ def settles(change: Change, user: User) -> bool:
     return not echo_differs(change, user) and not any(item.field in SECRET_FIELDS for item in change.fields)
 
 
-def _held(user: User, name: str) -> object:
-    if name.startswith(ATTRIBUTE):
-        return user.custom_attributes.get(name[len(ATTRIBUTE) :])
-    return getattr(user, name)
+def stale(change: Change, user: User) -> tuple[str, ...]:
+    """Name the fields whose old value, as planned, is no longer what the platform holds."""
+    return tuple(
+        item.field
+        for item in change.fields
+        if item.old is not UNKNOWN and not same_value(item.field, item.old, held(user, item.field))
+    )

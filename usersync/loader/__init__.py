@@ -149,5 +149,6 @@ def _problems(faults: Sequence[Fault], columns: tuple[Column, ...], start: int) 
         column = columns[fault.column] if fault.column is not None else None
         if column and not column.field:
             continue
-        value = MASK if column and column.field in SECRET_FIELDS else fault.value
+        hidden = column.field in SECRET_FIELDS if column else any(c.field in SECRET_FIELDS for c in columns)
+        value = MASK if hidden and fault.value else fault.value
         yield Problem(start + fault.at, fault.code, fault.message, column.heading.strip() if column else "", value)

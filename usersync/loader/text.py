@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _BLOCK = 1 << 21
 _LOST = "\ufffd"
 _SHOWN = 80
+_ROW_SHOWN = 300
 
 
 def read_text(data: bytes, *, file: str, finds_id: FindsId, options: SourceSettings) -> Grid:
@@ -140,7 +141,8 @@ class _Body:
         """Give the cells of a row that was read alone, and note what is wrong with it."""
         if record.cells is None:
             raw = self._layout.data[record.start : record.stop]
-            self.faults.append(Fault(at, Code.ROW_RAGGED, sys.intern(record.flaw)))
+            written = raw.decode("utf-8").strip()[:_ROW_SHOWN]
+            self.faults.append(Fault(at, Code.ROW_RAGGED, sys.intern(record.flaw), value=written))
             if (seen := _unreadable(raw.decode("utf-8"))) is not None:
                 self.faults.append(Fault(at, Code.ENCODING, f"{seen} stands in this row"))
             return [""] * self._width

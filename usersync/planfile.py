@@ -1,0 +1,76 @@
+"""A plan as a file: sorted, counted, versioned, and without a secret; written and read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from usersync.errors import UsageError
+from usersync.ledger import Book, RunInfo
+from usersync.model import SECRET_FIELDS, Json
+from usersync.plan import Plan
+
+VERSION = 1
+
+
+def write_plan(path: Path, book: Book, plan: Plan) -> None:
+    """Save what a run would do. A password is "set, from row 7 of the file"."""
+    info = book.info
+    document = {
+        "usersync_plan": VERSION,
+        "plan": info.run,
+        "made_at": info.started_at,
+        "made_by": info.started_by,
+        "platform": info.platform,
+        "sources": [dict(source) for source in info.sources],
+        "settings": dict(info.settings),
+        "choice": dict(info.choice),
+        **{k: v for k, v in plan.as_json().items() if k not in ("status", "exit_code", "problems")},
+        "rows": [_shown(row) for row in book.dump()],
+    }
+    try:
+        path.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: the plan cannot be written: {error.strerror}") from None
+
+
+def _shown(row: dict[str, Json]) -> dict[str, Json]:
+    for name in SECRET_FIELDS & row["new"].keys():
+        row["new"][name] = f"set, from row {row['row']} of the file"
+    return row
+
+
+def read_plan(path: Path) -> tuple[RunInfo, list[dict[str, Any]]]:
+    """Read a saved plan: its head, and its rows. Raises UsageError where it is none."""
+    try:
+        document = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{path}: there is no such plan; make one with `usersync plan FILE -o {path}`") from None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: this is no saved plan: {error}") from None
+    if not isinstance(document, dict) or document.get("usersync_plan") != VERSION:
+        raise UsageError(f"{path}: this is no plan of version {VERSION}; make it anew with `usersync plan FILE -o`")
+    try:
+        info = RunInfo(
+            run=document["plan"],
+            kind="plan",
+            platform=document["platform"],
+            started_at=document["made_at"],
+            started_by=document["made_by"],
+            settings=document["settings"],
+            sources=tuple(document["sources"]),
+            choice=document["choice"],
+        )
+        rows = list(_checked(document["rows"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{path}: the plan is damaged ({error!r}); make it anew") from None
+    return info, rows
+
+
+def _checked(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for row in rows:
+        if not isinstance(row["key"], int) or not isinstance(row["new"], dict):
+            raise TypeError(row["key"])
+        yield row
