@@ -17,10 +17,11 @@ FEWEST_CLAIMED, MOST_CLAIMED = 32, 4096
 
 
 class Claims:
-    """The planned changes of a run, each marked in the ledger before it is handed out."""
+    """The planned changes of one turn of a run, each marked in the ledger before it is handed out."""
 
-    def __init__(self, book: Book, monotonic: Callable[[], float]) -> None:
+    def __init__(self, book: Book, monotonic: Callable[[], float], *, turn: int = 0) -> None:
         self._book = book
+        self._turn = turn
         self._monotonic = monotonic
         self._group: list[Change] = []
         self._last = -1
@@ -33,7 +34,7 @@ class Claims:
     def __next__(self) -> Change:
         if not self._group:
             self._fit_size()
-            self._group = self._book.claim(self._size, after=self._last)[::-1]
+            self._group = self._book.claim(self._size, after=self._last, turn=self._turn)[::-1]
             if not self._group:
                 raise StopIteration
             self._last = self._group[0].key

@@ -12,6 +12,7 @@ from usersync.model import (
     Code,
     Column,
     Entry,
+    Json,
     Outcome,
     Place,
     Problem,
@@ -55,16 +56,33 @@ class Rows:
             message = "; ".join(f"{p.column}: {p.message}" if p.column else p.message for p in problems)
             yield self._entry(key, Status.REJECTED, code=";".join(codes), message=message)
 
-    def compared(self, values: DataFrame, known: DataFrame | None, settings: Settings) -> Iterator[Entry]:
-        """Rows of `values` against what is known of their users: unchanged, or planned."""
+    def compared(
+        self,
+        values: DataFrame,
+        known: DataFrame | None,
+        settings: Settings,
+        *,
+        users: Mapping[int, User] | None = None,
+        written: Mapping[int, Mapping[str, Json]] | None = None,
+    ) -> Iterator[Entry]:
+        """Rows of `values` against what is known of their users: unchanged, planned, or a conflict.
+
+        `users` (by key) are those that were read just now, `written` (by user id) what we wrote earlier.
+        """
         from usersync.diff.compare import compare
+        from usersync.diff.conflict import conflicts, told
 
         careful = frozenset(name for name, f in settings.fields.items() if f.only_if_blank)
         comparison = compare(values, known, only_if_blank=careful)
         for key in comparison.unchanged_keys():
-            yield self._entry(key, Status.UNCHANGED)
+            seen = Outcome(key, Status.UNCHANGED, user=users[key]) if users else None
+            yield self._entry(key, Status.UNCHANGED, outcome=seen)
         for change in comparison.changes():
-            yield self._entry(change.key, Status.PLANNED, change=change)
+            ours = (written or {}).get(change.user_id, {})
+            if ours and settings.diff.on_conflict == "report" and (strange := conflicts(change, ours)):
+                yield self._entry(change.key, Status.CONFLICT, change=change, message=told(strange, ours))
+            else:
+                yield self._entry(change.key, Status.PLANNED, change=change)
 
     def protected(self, reasons: Mapping[int, str]) -> Iterator[Entry]:
         """Rows of users who are never sent: key -> the entry of limits.protect."""

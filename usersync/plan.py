@@ -54,7 +54,7 @@ class Plan:
     def noting(self, entries: Iterable[Entry]) -> Iterator[Entry]:
         """Pass entries on, counting their changes."""
         for entry in entries:
-            if entry.change and entry.twin_of is None:
+            if entry.change and entry.status is Status.PLANNED:
                 self._note(entry, entry.change)
             yield entry
 

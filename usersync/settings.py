@@ -223,6 +223,10 @@ class Diff(Section):
 
     compare_with: str = "remote"
     """remote, nothing, last-run, or a file's path."""
+    verify: bool = False
+    """With last-run or a file: read the users that would change once more before."""
+    on_conflict: Literal["report", "overwrite"] = "report"
+    """Where a person changed what we wrote earlier: leave it and say so, or write over it."""
 
 
 class FieldLimit(Section):

@@ -19,6 +19,7 @@ from usersync.dispatch.gate import Gate, StopReason, each, make_pace
 from usersync.dispatch.sender import Sender, Tally
 from usersync.entries import Rows, filled, frame, protected_message
 from usersync.errors import AccountsError, RefusedError, StoppedError
+from usersync.known import known_from_file
 from usersync.ledger import Book
 from usersync.model import (
     SECRET_FIELDS,
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 
 READ_TOGETHER = 1000
 """Users that are compared at once while they are read one by one."""
+KNOWN_TOGETHER = 50_000
+"""Users whose last known values are looked up at once."""
 FLUSH_EVERY = 0.2
 """Seconds that an answer may wait for its place on the disk."""
 
@@ -268,10 +271,14 @@ class Run:
         plan.notes = [f"{s.file}: {note}" for s in table.sources for note in s.notes]
         self._book.enter(rows.rejected())
         values = self._unprotected(rows, wanted.values)
-        if self._settings.diff.compare_with == "nothing":
+        source = self._settings.diff.compare_with
+        if source == "nothing":
             self._book.enter(plan.noting(rows.compared(values, None, self._settings)))
         else:
+            if source != "remote":
+                values = self._compare_known(rows, values, plan)
             await self._compare_remote(rows, values, plan, sender)
+        self._put_in_order(plan)
         self._book.enter(rows.twins())
         self._book.match_twins()
         plan.left_out = table.left_out
@@ -284,6 +291,42 @@ class Run:
         if not self._around.stop:
             self._book.planned(iso(self._clock.now()))
         return plan
+
+    def _compare_known(self, rows: Rows, values: DataFrame, plan: Plan) -> DataFrame:
+        """Compare with what the last run, or a file, says; give the rows of users that have to be read."""
+        import pandas as pd
+
+        source, unread = self._settings.diff.compare_with, []
+        look_up = self._book.known if source == "last-run" else known_from_file(source, self._settings)
+        for start in range(0, len(values), KNOWN_TOGETHER):
+            part = values.iloc[start : start + KNOWN_TOGETHER]
+            found = {user.id: user for user, _ in look_up(part["id"].tolist())}
+            here = part["id"].isin(found)
+            users = {int(key): found[user] for key, user in zip(part.index[here], part["id"][here], strict=True)}
+            entries = rows.compared(part[here], frame(users), self._settings)
+            if self._settings.diff.verify:
+                sure, again = _apart(entries)
+                unread.append(part.loc[again])
+                self._book.enter(sure)
+            else:
+                self._book.enter(plan.noting(entries))
+            unread.append(part[~here])
+        return pd.concat(unread) if unread else values
+
+    def _put_in_order(self, plan: Plan) -> None:
+        """See that an e-mail address is given up before another user takes it."""
+        from usersync.diff.order import Move, order
+
+        found = order(Move(*move) for move in self._book.moves())
+        self._book.put_in_order(found.turns, found.after)
+        stuck = {key: ring for ring in found.cycles for key in ring}
+        reasons = {
+            key: f"{len(ring)} users exchange e-mail addresses in a ring, which the platform does not do in one "
+            "step; give one of them another address first, in a run of its own"
+            for key, ring in stuck.items()
+        }
+        self._book.refuse(reasons, Code.SWAP_CYCLE)
+        plan.changes -= len(reasons)
 
     def _unprotected(self, rows: Rows, values: DataFrame) -> DataFrame:
         from usersync.diff.guard import protected
@@ -301,7 +344,11 @@ class Run:
         lost: list[Outcome] = []
 
         def compare() -> None:
-            self._book.enter(plan.noting(rows.compared(values.loc[list(known)], frame(known), self._settings)))
+            written = {user.id: ours for user, ours in self._book.known([u.id for u in known.values()])}
+            entries = rows.compared(
+                values.loc[list(known)], frame(known), self._settings, users=known, written=written
+            )
+            self._book.enter(plan.noting(entries))
             self._book.enter(map(rows.unread, lost))
             known.clear()
             lost.clear()
@@ -326,7 +373,6 @@ class Run:
         self._book.enter(rows.unread(Outcome(key, Status.NOT_SENT)) for key, _ in jobs)
 
     async def _send(self, sender: Sender, wanted: Wanted, total: int) -> None:
-        claims = Claims(self._book, self._clock.monotonic)
         hidden = Passwords(wanted.values)
         watch = self._around.watch
 
@@ -343,11 +389,14 @@ class Run:
         watch.begin("sending", total)
         flusher = asyncio.create_task(flush())
         try:
-            await each(claims, update, concurrency=self._settings.request.concurrency, stop=self._around.stop)
+            for turn in range(self._book.last_turn() + 1):
+                self._book.block(turn)
+                claims = Claims(self._book, self._clock.monotonic, turn=turn)
+                await each(claims, update, concurrency=self._settings.request.concurrency, stop=self._around.stop)
+                self._book.release(claims.rest())
         finally:
             flusher.cancel()
             watch.end()
-        self._book.release(claims.rest())
 
     def _account(self, table: Table, wanted: Wanted, plan: Plan, *, refused: bool) -> Summary:
         stop = self._around.stop.reason
@@ -391,6 +440,15 @@ class Run:
             header_row=source.header_row or 1,
             reread=partial(load, options=source, columns=self._settings.columns),
         )
+
+
+def _apart(entries: Iterable[Entry]) -> tuple[list[Entry], list[int]]:
+    """Part entries from the keys of those that would change somebody."""
+    found = list(entries)
+    return (
+        [entry for entry in found if entry.change is None],
+        [entry.key for entry in found if entry.change is not None],
+    )
 
 
 def _prove(rows_in: int, summary: Summary) -> None:
