@@ -98,7 +98,7 @@ def test_rejects_a_badly_written_row_alone(body: str, expected: list[object]) ->
     ],
 )
 def test_says_what_was_found_and_what_to_do(row: str, message: str) -> None:
-    assert read(f"id,name\n{row}\n2,x\n").faults == (Fault(0, Code.ROW_RAGGED, message),)
+    assert read(f"id,name\n{row}\n2,x\n").faults == (Fault(0, Code.ROW_RAGGED, message, value=row),)
 
 
 def test_rejects_an_escape_that_means_nothing() -> None:
