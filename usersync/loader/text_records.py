@@ -128,7 +128,7 @@ class Reader:
                 return [Record(start, stop)]
             if len(reading.cells) == self.width:
                 return [Record(start, stop, reading.cells)]
-            return [Record(start, stop, None, self._miscount(len(reading.cells)))]
+            return [Record(start, stop, None, self._miscount(reading.cells))]
         longer = read_on(data, start, stop, grammar=grammar) if reading.unclosed else None
         if longer and longer.cells and len(longer.cells) == self.width:
             return self._told_apart(start, stop, longer=longer, before=reading.before)
@@ -163,12 +163,15 @@ class Reader:
         parts = text.split(self._grammar.dialect.delimiter)
         return parts if len(parts) == self.width else None
 
-    def _miscount(self, found: int) -> str:
-        cells = "1 cell" if found == 1 else f"{found} cells"
+    def _miscount(self, found: Sequence[str]) -> str:
+        cells = "1 cell" if len(found) == 1 else f"{len(found)} cells"
         delimiter = {"\t": "tab"}.get(self._grammar.dialect.delimiter, self._grammar.dialect.delimiter)
-        if found > self.width:
-            return f"{cells} where the header has {self.width}; put the cell that holds a {delimiter} in quotes"
-        return f"{cells} where the header has {self.width}; add the cells that are missing, or their {delimiter}"
+        remedy = f"add the cells that are missing, or their {delimiter}"
+        if len(found) > self.width:
+            remedy = f"put the cell that holds a {delimiter} in quotes"
+            if not any(found[self.width :]):
+                remedy += f", or take the {delimiter} at the end away if no cell does"
+        return f"{cells} where the header has {self.width}; {remedy}"
 
 
 def _compact(lines: Lines, inner: Flags, others: list[tuple[int, Record]], stop: int) -> Block:
