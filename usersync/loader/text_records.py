@@ -8,6 +8,7 @@ the next line. So no damage reaches further than the record it is in.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
