@@ -1,5 +1,6 @@
 """Where "known" comes from, what a person changed meanwhile, and who must give up an address first."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -38,6 +39,18 @@ def test_last_run_reads_those_that_would_change_where_settings_say_so(desk: Open
         at.write("nightly.csv", "id,name\n1,Ann\n2,Beatrice\n")
         assert list(at.run("run", "nightly.csv", "--yes").statuses().values()) == ["unchanged", "updated"]
         assert methods(open_box, before) == ["GET 2", "PATCH 2"]
+
+
+def test_a_plan_knows_what_the_ledger_knows_and_leaves_no_trace(desk: Opened) -> None:
+    with desk(box(), diff={"compare_with": "last-run"}) as (open_box, at):
+        at.write("nightly.csv", "id,name\n1,Ann\n2,Bea\n")
+        at.run("run", "nightly.csv", "--yes")
+        before = len(open_box.log)
+        at.write("nightly.csv", "id,name\n1,Ann\n2,Beatrice\n")
+        ran = at.run("plan", "nightly.csv", "--json")
+        assert ran.summary["counts"] == {"unchanged": 1, "planned": 1, "rows": 2}
+        assert methods(open_box, before) == []
+        assert len(json.loads(at.run("runs", "--json").out)) == 1
 
 
 def test_yesterdays_export_is_compared_with(desk: Opened) -> None:

@@ -40,6 +40,7 @@ class Rows:
         self._wanted = wanted
         self._sources = table.places["source"].to_numpy()
         self._numbers = table.places["row"].to_numpy()
+        self._ids = table.cells["id"].to_numpy(object)
 
     @property
     def total(self) -> int:
@@ -126,7 +127,7 @@ class Rows:
         outcome: Outcome | None = None,
         twin_of: int | None = None,
     ) -> Entry:
-        user = str(change.user_id) if change else str(self._table.cells["id"].iat[key])
+        user = str(change.user_id) if change else str(self._ids[key])
         note = self._wanted.notes.get(key, "")
         text = "; ".join(part for part in (message, note) if part)
         return Entry(

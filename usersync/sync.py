@@ -181,9 +181,13 @@ def plan(
     """Work out what `run` would do, and send nothing but reads; `save_as` keeps the plan for `apply`."""
     around = around or Surroundings()
     table, wanted = read(files, settings, choice=choice)
-    with Ledger(None) as ledger:
+    past = settings.ledger if settings.ledger.exists() else None
+    with Ledger(past, aside=True) as ledger:
         book = ledger.start(head("plan", settings, table, around, choice=choice))
-        found = asyncio.run(Run(settings, around, book).planned_only(table, wanted))
+        try:
+            found = asyncio.run(Run(settings, around, book).planned_only(table, wanted))
+        finally:
+            ledger.forget(book.info.run)
         if save_as:
             from usersync.planfile import write_plan
 

@@ -11,7 +11,7 @@ from typing import Self
 from usersync.errors import UsageError
 from usersync.ledger.book import Book
 from usersync.ledger.head import HEAD, RunInfo, files_of, head_of, source_heads
-from usersync.ledger.schema import SCHEMA, SCHEMA_VERSION, text
+from usersync.ledger.schema import ROWS_ASIDE, SCHEMA, SCHEMA_VERSION, text
 from usersync.model import Line
 
 __all__ = ["Book", "Ledger", "RunInfo", "source_heads"]
@@ -20,8 +20,10 @@ __all__ = ["Book", "Ledger", "RunInfo", "source_heads"]
 class Ledger:
     """One database of runs."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, *, aside: bool = False) -> None:
         """Open or make the ledger at `path`; None keeps it in a temporary file that goes with it.
+
+        `aside` keeps the rows of new runs out of it: a plan reads the ledger's memory and leaves no trace.
 
         Raises UsageError where it cannot be written.
         """
@@ -39,6 +41,8 @@ class Ledger:
             ):
                 self._db.execute(f"PRAGMA {setting}")
             self._prepare(where)
+            if aside:
+                self._db.execute(ROWS_ASIDE)
         except sqlite3.Error as error:
             self._db.close()
             raise _unusable(where, error) from None
@@ -99,7 +103,7 @@ class Ledger:
         for head in self.runs():
             same = head.platform == info.platform and files_of(head) == files_of(info)
             if same and head.run != info.run and head.exit_code in (0, 1) and (book := self.find(head.run)):
-                return sum(book.counts().values()), head.filled
+                return book.total(), head.filled
         return None
 
     def stopped(self, platform: str) -> str | None:
@@ -126,6 +130,10 @@ class Ledger:
         gone = self._db.execute("DELETE FROM run WHERE finished_at < ?", (before,)).rowcount
         self._db.execute("VACUUM")
         return gone
+
+    def forget(self, run: str) -> None:
+        """Drop a run."""
+        self._db.execute("DELETE FROM run WHERE run = ?", (run,))
 
     def find(self, run: str) -> Book | None:
         """Open the run of that name."""

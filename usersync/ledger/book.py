@@ -201,7 +201,8 @@ class Book:
             (self.info.platform,),
         )
         for user, name, display_name, email, attributes, written in found:
-            yield User(user, name, display_name, email, json.loads(attributes)), json.loads(written)
+            ours = json.loads(written) if written != "{}" else {}
+            yield User(user, name, display_name, email, json.loads(attributes)), ours
 
     def remember(self) -> None:
         """Keep what this run learned of its users, for the next one to compare with."""
@@ -319,6 +320,10 @@ class Book:
             "UPDATE run SET finished_at = ?, exit_code = ?, stopped = ? WHERE n = ?",
             (finished_at, exit_code, stopped, self._n),
         )
+
+    def total(self) -> int:
+        """Count all rows in the ledger itself."""
+        return int(self._db.execute("SELECT count(*) FROM main.row WHERE run = ?", (self._n,)).fetchone()[0])
 
     def counts(self) -> dict[str, int]:
         """Count the rows by status."""

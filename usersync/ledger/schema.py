@@ -66,6 +66,10 @@ CREATE TABLE known (             -- what the platform last confirmed to us
   PRIMARY KEY (platform, user)
 ) WITHOUT ROWID;
 """
+ROWS_ASIDE = "CREATE TEMP TABLE " + SCHEMA[SCHEMA.index("row (") : SCHEMA.index("CREATE TABLE known")].replace(
+    " REFERENCES run(n) ON DELETE CASCADE", ""
+)
+"""A table of rows that goes with its connection; it stands before the ledger's own."""
 INSERT = (
     "INSERT INTO row (run, key, source, row, user, status, twin_of, changed, old, new, note, code, message,"
     " http_status, attempts, finished_at, name, display_name, email, custom_attributes)"
