@@ -1,4 +1,4 @@
-"""One run, from a checked table to its report: compared, planned, sent, recorded, reported, in this order."""
+"""One run, from its plan to its report: asked for, sent, recorded, reported, in this order."""
 
 from __future__ import annotations
 
@@ -17,39 +17,30 @@ from usersync.dispatch.client import Door
 from usersync.dispatch.echo import settles, stale
 from usersync.dispatch.gate import Gate, StopReason, each, make_pace
 from usersync.dispatch.sender import Sender, Tally
-from usersync.entries import Rows, filled, frame, protected_message
+from usersync.entries import Rows
 from usersync.errors import AccountsError, RefusedError, StoppedError
-from usersync.known import known_from_file
 from usersync.ledger import Book
 from usersync.model import (
-    SECRET_FIELDS,
     Change,
     Code,
     Entry,
     Json,
     Line,
     Outcome,
-    Place,
     Status,
     Table,
-    User,
     Wanted,
 )
 from usersync.plan import Plan
+from usersync.planning import Planner
 from usersync.report import Summary, write_report
 from usersync.report.rejects import write_rejects
 from usersync.settings import Settings
 from usersync.surroundings import Confirm, Surroundings
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    pass
 
-    from usersync.diff.guard import Refusal
-
-READ_TOGETHER = 1000
-"""Users that are compared at once while they are read one by one."""
-KNOWN_TOGETHER = 50_000
-"""Users whose last known values are looked up at once."""
 FLUSH_EVERY = 0.2
 """Seconds that an answer may wait for its place on the disk."""
 
@@ -65,10 +56,13 @@ class Run:
         self._began = around.clock.monotonic()
         self._tally = Tally()
 
+    def _planner(self, sender: Sender) -> Planner:
+        return Planner(self._settings, self._around, self._book, sender)
+
     async def whole(self, table: Table, wanted: Wanted, confirm: Confirm) -> Summary:
         """Plan, ask, send, report."""
         async with self._sender() as sender:
-            plan = await self._plan(table, wanted, sender)
+            plan = await self._planner(sender).plan(table, wanted)
             return await self._confirmed(table, wanted, plan, sender=sender, confirm=confirm)
 
     async def resumed(self, table: Table, wanted: Wanted, confirm: Confirm) -> Summary:
@@ -76,13 +70,13 @@ class Run:
         async with self._sender() as sender:
             if self._book.info.planned_at is None:  # nothing was sent: plan anew
                 self._book.forget_rows()
-                plan = await self._plan(table, wanted, sender)
+                plan = await self._planner(sender).plan(table, wanted)
             else:
                 self._book.reopen()
                 await self._look_up(sender)
                 if self._book.info.kind == "apply":
                     await self._refuse_stale(sender)
-                plan = self._standing_plan(Rows(table, wanted))
+                plan = self._planner(sender).standing(Rows(table, wanted))
             return await self._confirmed(table, wanted, plan, sender=sender, confirm=confirm)
 
     async def applied(self, table: Table, wanted: Wanted, confirm: Confirm) -> Summary:
@@ -90,7 +84,7 @@ class Run:
         self._book.planned(iso(self._clock.now()))
         async with self._sender() as sender:
             await self._refuse_stale(sender)
-            plan = self._standing_plan(Rows(table, wanted))
+            plan = self._planner(sender).standing(Rows(table, wanted))
             return await self._confirmed(table, wanted, plan, sender=sender, confirm=confirm)
 
     async def _refuse_stale(self, sender: Sender) -> None:
@@ -132,7 +126,7 @@ class Run:
             jobs = iter(changed)
             await each(jobs, look, concurrency=self._settings.request.concurrency, stop=self._around.stop)
             self._book.enter(replace(entry, status=Status.NOT_SENT) for entry, _, _ in jobs)
-            plan = self._standing_plan(Rows(table, wanted))
+            plan = self._planner(sender).standing(Rows(table, wanted))
             if not self._around.stop:
                 self._book.planned(iso(self._clock.now()))
             return await self._confirmed(table, wanted, plan, sender=sender, confirm=confirm)
@@ -142,7 +136,7 @@ class Run:
     ) -> Summary:
         confirmed = False
         if not self._around.stop and plan.changes:
-            plan.refusals = self._weigh(plan, wanted)
+            plan.refusals = self._planner(sender).weigh(plan, wanted)
             standing = [r for r in plan.refusals if r.rule not in self._book.info.overrides]
             if standing:
                 sentences = "\n  ".join(refusal.sentence() for refusal in standing)
@@ -155,30 +149,13 @@ class Run:
                 await self._send(sender, wanted, plan.changes)
         return self._account(table, wanted, plan, refused=bool(plan.changes) and not confirmed)
 
-    def _weigh(self, plan: Plan, wanted: Wanted) -> tuple[Refusal, ...]:
-        from usersync.diff.guard import Weights, same_values, weigh
-
-        alike = {n: found for n in ("name",) if (found := self._book.most_common(n))}
-        secret = [n for n in SECRET_FIELDS if n in wanted.values]
-        last_rows, had_values = self._book.last or (None, ())
-        now = filled(wanted.values)
-        weights = Weights(
-            rows=plan.rows,
-            changes=plan.changes,
-            fields=plan.fields,
-            same_values={**alike, **same_values(wanted.values[secret])},
-            last_rows=last_rows,
-            blank_columns=tuple(n for n in had_values if n in wanted.values and n not in now),
-        )
-        return weigh(weights, self._settings.limits)
-
     async def planned_only(self, table: Table, wanted: Wanted) -> Plan:
         """Plan, and no more. A stop on the way is a StoppedError: half a plan is none."""
         async with self._sender() as sender:
-            plan = await self._plan(table, wanted, sender)
+            plan = await self._planner(sender).plan(table, wanted)
             if self._around.stop.reason:
                 raise StoppedError(self._around.stop.reason.message)
-            plan.refusals = self._weigh(plan, wanted)
+            plan.refusals = self._planner(sender).weigh(plan, wanted)
             return plan
 
     async def _look_up(self, sender: Sender) -> None:
@@ -201,23 +178,6 @@ class Run:
         await each(jobs, look, concurrency=self._settings.request.concurrency, stop=self._around.stop)
         self._book.flush()
         self._book.put_back(again)
-
-    def _standing_plan(self, rows: Rows) -> Plan:
-        """Show what the ledger holds to be sent."""
-        plan = Plan(problems=rows.problem_groups())
-        for _ in plan.noting(self._book.planned_entries()):
-            pass
-        self._count(plan)
-        if self._book.info.choice.get("limit") is not None:
-            plan.beyond_limit = rows.total - plan.rows
-        return plan
-
-    def _count(self, plan: Plan) -> None:
-        plan.counts.update({Status(name): n for name, n in self._book.counts().items()})
-        sources = self._book.info.sources
-        plan.places = {
-            e.key: Place(sources[e.source]["file"], sources[e.source]["sheet"], e.row) for e in plan.examples
-        }
 
     async def single(self, table: Table, wanted: Wanted) -> Outcome:
         """Send the one row of a table, without reading the user first and without a report."""
@@ -264,113 +224,6 @@ class Run:
         if (seconds := self._around.max_duration) is not None:
             await self._clock.sleep(seconds)
             self._around.stop.ask(StoppedError.exit_code, f"the time allowed ({seconds:g} s) is over")
-
-    async def _plan(self, table: Table, wanted: Wanted, sender: Sender) -> Plan:
-        rows = Rows(table, wanted)
-        plan = Plan(problems=rows.problem_groups())
-        plan.notes = [f"{s.file}: {note}" for s in table.sources for note in s.notes]
-        self._book.enter(rows.rejected())
-        values = self._unprotected(rows, wanted.values)
-        source = self._settings.diff.compare_with
-        if source == "nothing":
-            self._book.enter(plan.noting(rows.compared(values, None, self._settings)))
-        else:
-            if source != "remote":
-                values = self._compare_known(rows, values, plan)
-            await self._compare_remote(rows, values, plan, sender)
-        self._put_in_order(plan)
-        self._book.enter(rows.twins())
-        self._book.match_twins()
-        plan.left_out = table.left_out
-        limit = self._book.info.choice.get("limit")
-        if limit is not None and limit < plan.changes:
-            plan.beyond_limit = self._book.keep_first(limit)
-            plan.left_out += plan.beyond_limit
-            plan.changes = limit
-        self._count(plan)
-        if not self._around.stop:
-            self._book.planned(iso(self._clock.now()))
-        return plan
-
-    def _compare_known(self, rows: Rows, values: DataFrame, plan: Plan) -> DataFrame:
-        """Compare with what the last run, or a file, says; give the rows of users that have to be read."""
-        import pandas as pd
-
-        source, unread = self._settings.diff.compare_with, []
-        look_up = self._book.known if source == "last-run" else known_from_file(source, self._settings)
-        for start in range(0, len(values), KNOWN_TOGETHER):
-            part = values.iloc[start : start + KNOWN_TOGETHER]
-            found = {user.id: user for user, _ in look_up(part["id"].tolist())}
-            here = part["id"].isin(found)
-            users = {int(key): found[user] for key, user in zip(part.index[here], part["id"][here], strict=True)}
-            entries = rows.compared(part[here], frame(users), self._settings)
-            if self._settings.diff.verify:
-                sure, again = _apart(entries)
-                unread.append(part.loc[again])
-                self._book.enter(sure)
-            else:
-                self._book.enter(plan.noting(entries))
-            unread.append(part[~here])
-        return pd.concat(unread) if unread else values
-
-    def _put_in_order(self, plan: Plan) -> None:
-        """See that an e-mail address is given up before another user takes it."""
-        from usersync.diff.order import Move, order
-
-        found = order(Move(*move) for move in self._book.moves())
-        self._book.put_in_order(found.turns, found.after)
-        stuck = {key: ring for ring in found.cycles for key in ring}
-        reasons = {
-            key: f"{len(ring)} users exchange e-mail addresses in a ring, which the platform does not do in one "
-            "step; give one of them another address first, in a run of its own"
-            for key, ring in stuck.items()
-        }
-        self._book.refuse(reasons, Code.SWAP_CYCLE)
-        plan.changes -= len(reasons)
-
-    def _unprotected(self, rows: Rows, values: DataFrame) -> DataFrame:
-        from usersync.diff.guard import protected
-
-        reasons = protected(values, self._settings.limits.protect)
-        self._book.enter(rows.protected(reasons))
-        return values.drop(index=list(reasons)) if reasons else values
-
-    async def _compare_remote(self, rows: Rows, values: DataFrame, plan: Plan, sender: Sender) -> None:
-        """Read each user, and compare those read in batches, so that memory does not grow with them."""
-        from usersync.diff.guard import protects_user
-
-        watch, protect = self._around.watch, self._settings.limits.protect
-        known: dict[int, User] = {}
-        lost: list[Outcome] = []
-
-        def compare() -> None:
-            written = {user.id: ours for user, ours in self._book.known([u.id for u in known.values()])}
-            entries = rows.compared(
-                values.loc[list(known)], frame(known), self._settings, users=known, written=written
-            )
-            self._book.enter(plan.noting(entries))
-            self._book.enter(map(rows.unread, lost))
-            known.clear()
-            lost.clear()
-
-        async def look(job: tuple[int, int]) -> None:
-            found = await sender.read(*job)
-            if isinstance(found, User) and (entry := protects_user(protect, found.id, found.email)):
-                found = Outcome(job[0], Status.REJECTED, Code.PROTECTED, protected_message(entry))
-            if isinstance(found, User):
-                known[job[0]] = found
-            else:
-                lost.append(found)
-            watch.row(found.status if isinstance(found, Outcome) else Status.PLANNED)
-            if len(known) + len(lost) >= READ_TOGETHER:
-                compare()
-
-        jobs = iter(zip(values.index.tolist(), values["id"].tolist(), strict=True))
-        watch.begin("reading", len(values))
-        await each(jobs, look, concurrency=self._settings.request.concurrency, stop=self._around.stop)
-        watch.end()
-        compare()
-        self._book.enter(rows.unread(Outcome(key, Status.NOT_SENT)) for key, _ in jobs)
 
     async def _send(self, sender: Sender, wanted: Wanted, total: int) -> None:
         hidden = Passwords(wanted.values)
@@ -440,15 +293,6 @@ class Run:
             header_row=source.header_row or 1,
             reread=partial(load, options=source, columns=self._settings.columns),
         )
-
-
-def _apart(entries: Iterable[Entry]) -> tuple[list[Entry], list[int]]:
-    """Part entries from the keys of those that would change somebody."""
-    found = list(entries)
-    return (
-        [entry for entry in found if entry.change is None],
-        [entry.key for entry in found if entry.change is not None],
-    )
 
 
 def _prove(rows_in: int, summary: Summary) -> None:

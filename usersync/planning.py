@@ -1,0 +1,196 @@
+"""A checked table in, a plan in the ledger out: compared with what is known, put in order, weighed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from usersync.clock import iso
+from usersync.dispatch.gate import each
+from usersync.dispatch.sender import Sender
+from usersync.entries import Rows, filled, frame, protected_message
+from usersync.known import known_from_file
+from usersync.ledger import Book
+from usersync.model import (
+    SECRET_FIELDS,
+    Code,
+    Entry,
+    Outcome,
+    Place,
+    Status,
+    Table,
+    User,
+    Wanted,
+)
+from usersync.plan import Plan
+from usersync.settings import Settings
+from usersync.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from usersync.diff.guard import Refusal
+
+READ_TOGETHER = 1000
+"""Users that are compared at once while they are read one by one."""
+KNOWN_TOGETHER = 50_000
+"""Users whose last known values are looked up at once."""
+
+
+class Planner:
+    """Plans one run."""
+
+    def __init__(self, settings: Settings, around: Surroundings, book: Book, sender: Sender) -> None:
+        self._settings, self._around, self._book, self._sender = settings, around, book, sender
+
+    def weigh(self, plan: Plan, wanted: Wanted) -> tuple[Refusal, ...]:
+        """Hold a plan against the limits; overridden ones are told as well."""
+        from usersync.diff.guard import Weights, same_values, weigh
+
+        alike = {n: found for n in ("name",) if (found := self._book.most_common(n))}
+        secret = [n for n in SECRET_FIELDS if n in wanted.values]
+        last_rows, had_values = self._book.last or (None, ())
+        now = filled(wanted.values)
+        weights = Weights(
+            rows=plan.rows,
+            changes=plan.changes,
+            fields=plan.fields,
+            same_values={**alike, **same_values(wanted.values[secret])},
+            last_rows=last_rows,
+            blank_columns=tuple(n for n in had_values if n in wanted.values and n not in now),
+        )
+        return weigh(weights, self._settings.limits)
+
+    def standing(self, rows: Rows) -> Plan:
+        """Show what the ledger holds to be sent."""
+        plan = Plan(problems=rows.problem_groups())
+        for _ in plan.noting(self._book.planned_entries()):
+            pass
+        self._count(plan)
+        if self._book.info.choice.get("limit") is not None:
+            plan.beyond_limit = rows.total - plan.rows
+        return plan
+
+    def _count(self, plan: Plan) -> None:
+        plan.counts.update({Status(name): n for name, n in self._book.counts().items()})
+        sources = self._book.info.sources
+        plan.places = {
+            e.key: Place(sources[e.source]["file"], sources[e.source]["sheet"], e.row) for e in plan.examples
+        }
+
+    async def plan(self, table: Table, wanted: Wanted) -> Plan:
+        """Compare every row, enter it into the ledger, and put what is to be sent in order."""
+        rows = Rows(table, wanted)
+        plan = Plan(problems=rows.problem_groups())
+        plan.notes = [f"{s.file}: {note}" for s in table.sources for note in s.notes]
+        self._book.enter(rows.rejected())
+        values = self._unprotected(rows, wanted.values)
+        source = self._settings.diff.compare_with
+        if source == "nothing":
+            self._book.enter(plan.noting(rows.compared(values, None, self._settings)))
+        else:
+            if source != "remote":
+                values = self._compare_known(rows, values, plan)
+            await self._compare_remote(rows, values, plan)
+        self._put_in_order(plan)
+        self._book.enter(rows.twins())
+        self._book.match_twins()
+        plan.left_out = table.left_out
+        limit = self._book.info.choice.get("limit")
+        if limit is not None and limit < plan.changes:
+            plan.beyond_limit = self._book.keep_first(limit)
+            plan.left_out += plan.beyond_limit
+            plan.changes = limit
+        self._count(plan)
+        if not self._around.stop:
+            self._book.planned(iso(self._around.clock.now()))
+        return plan
+
+    def _compare_known(self, rows: Rows, values: DataFrame, plan: Plan) -> DataFrame:
+        """Compare with what the last run, or a file, says; give the rows of users that have to be read."""
+        import pandas as pd
+
+        source, unread = self._settings.diff.compare_with, []
+        look_up = self._book.known if source == "last-run" else known_from_file(source, self._settings)
+        for start in range(0, len(values), KNOWN_TOGETHER):
+            part = values.iloc[start : start + KNOWN_TOGETHER]
+            found = {user.id: user for user, _ in look_up(part["id"].tolist())}
+            here = part["id"].isin(found)
+            users = {int(key): found[user] for key, user in zip(part.index[here], part["id"][here], strict=True)}
+            entries = rows.compared(part[here], frame(users), self._settings)
+            if self._settings.diff.verify:
+                sure, again = _apart(entries)
+                unread.append(part.loc[again])
+                self._book.enter(sure)
+            else:
+                self._book.enter(plan.noting(entries))
+            unread.append(part[~here])
+        return pd.concat(unread) if unread else values
+
+    def _put_in_order(self, plan: Plan) -> None:
+        """See that an e-mail address is given up before another user takes it."""
+        from usersync.diff.order import Move, order
+
+        found = order(Move(*move) for move in self._book.moves())
+        self._book.put_in_order(found.turns, found.after)
+        stuck = {key: ring for ring in found.cycles for key in ring}
+        reasons = {
+            key: f"{len(ring)} users exchange e-mail addresses in a ring, which the platform does not do in one "
+            "step; give one of them another address first, in a run of its own"
+            for key, ring in stuck.items()
+        }
+        self._book.refuse(reasons, Code.SWAP_CYCLE)
+        plan.changes -= len(reasons)
+
+    def _unprotected(self, rows: Rows, values: DataFrame) -> DataFrame:
+        from usersync.diff.guard import protected
+
+        reasons = protected(values, self._settings.limits.protect)
+        self._book.enter(rows.protected(reasons))
+        return values.drop(index=list(reasons)) if reasons else values
+
+    async def _compare_remote(self, rows: Rows, values: DataFrame, plan: Plan) -> None:
+        """Read each user, and compare those read in batches, so that memory does not grow with them."""
+        from usersync.diff.guard import protects_user
+
+        watch, protect = self._around.watch, self._settings.limits.protect
+        known: dict[int, User] = {}
+        lost: list[Outcome] = []
+
+        def compare() -> None:
+            written = {user.id: ours for user, ours in self._book.known([u.id for u in known.values()])}
+            entries = rows.compared(
+                values.loc[list(known)], frame(known), self._settings, users=known, written=written
+            )
+            self._book.enter(plan.noting(entries))
+            self._book.enter(map(rows.unread, lost))
+            known.clear()
+            lost.clear()
+
+        async def look(job: tuple[int, int]) -> None:
+            found = await self._sender.read(*job)
+            if isinstance(found, User) and (entry := protects_user(protect, found.id, found.email)):
+                found = Outcome(job[0], Status.REJECTED, Code.PROTECTED, protected_message(entry))
+            if isinstance(found, User):
+                known[job[0]] = found
+            else:
+                lost.append(found)
+            watch.row(found.status if isinstance(found, Outcome) else Status.PLANNED)
+            if len(known) + len(lost) >= READ_TOGETHER:
+                compare()
+
+        jobs = iter(zip(values.index.tolist(), values["id"].tolist(), strict=True))
+        watch.begin("reading", len(values))
+        await each(jobs, look, concurrency=self._settings.request.concurrency, stop=self._around.stop)
+        watch.end()
+        compare()
+        self._book.enter(rows.unread(Outcome(key, Status.NOT_SENT)) for key, _ in jobs)
+
+
+def _apart(entries: Iterable[Entry]) -> tuple[list[Entry], list[int]]:
+    """Part entries from the keys of those that would change somebody."""
+    found = list(entries)
+    return (
+        [entry for entry in found if entry.change is None],
+        [entry.key for entry in found if entry.change is not None],
+    )
