@@ -22,7 +22,7 @@ from usersync.errors import SourceError
 from usersync.loader import load
 from usersync.loader.header import OUR_COLUMNS
 from usersync.model import Code, Line, Place, Problem, Status, Table
-from usersync.report import rejects
+from usersync.report.reject_rows import ROW, WHY
 from usersync.report.rejects import write_rejects
 from usersync.sandbox import Sandbox
 from usersync.settings import SourceSettings
@@ -71,7 +71,7 @@ def cells(table: Table, ours: int = 0) -> list[list[str]]:
 
 
 def test_our_headings_are_those_that_the_loader_ignores() -> None:
-    assert (rejects.ROW, rejects.WHY) == OUR_COLUMNS
+    assert (ROW, WHY) == OUR_COLUMNS
 
 
 def test_writes_nothing_where_no_row_needs_a_person(tmp_path: Path) -> None:
