@@ -22,8 +22,8 @@ from usersync.errors import SourceError
 from usersync.loader import load
 from usersync.loader.header import OUR_COLUMNS
 from usersync.model import Code, Line, Place, Problem, Status, Table
-from usersync.report.reject_rows import ROW, WHY
-from usersync.report.rejects import write_rejects
+from usersync.report import reject_rows
+from usersync.report.rejects import NEEDS_PERSON, write_rejects
 from usersync.sandbox import Sandbox
 from usersync.settings import SourceSettings
 
@@ -71,13 +71,13 @@ def cells(table: Table, ours: int = 0) -> list[list[str]]:
 
 
 def test_our_headings_are_those_that_the_loader_ignores() -> None:
-    assert (ROW, WHY) == OUR_COLUMNS
+    assert (reject_rows.ROW, reject_rows.WHY) == OUR_COLUMNS
 
 
 def test_writes_nothing_where_no_row_needs_a_person(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("id,name\n1,Ann\n")
     table = load([tmp_path / "a.csv"], options=AUTO)
-    others = [s for s in Status if s not in rejects.NEEDS_PERSON]
+    others = [s for s in Status if s not in NEEDS_PERSON]
     lines = [line(table, 0, status=status) for status in others]
     assert write_rejects(lines, tmp_path, table=table, problems=()) is None
     assert [p.name for p in tmp_path.iterdir()] == ["a.csv"]
