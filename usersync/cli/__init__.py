@@ -1,0 +1,55 @@
+"""Words in, exit code out: the command line is a client of the public functions, and decides nothing."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from usersync.cli import looking, sending, trying
+from usersync.cli.options import say
+from usersync.errors import UsersyncError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="usersync")
+def cli() -> None:
+    """Bring a spreadsheet of user changes to the platform, and account for every row."""
+
+
+for _command in (
+    sending.run,
+    sending.plan,
+    sending.apply,
+    sending.resume,
+    sending.undo,
+    sending.update,
+    looking.inspect,
+    looking.template,
+    looking.runs,
+    looking.show,
+    looking.history,
+    trying.sandbox,
+    trying.demo,
+):
+    cli.add_command(_command)
+
+
+def main() -> None:
+    """Run the command line; every error that a user can meet ends in a sentence and an exit code."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except (click.Abort, KeyboardInterrupt):
+        say("stopped before anything was sent")
+        code = 130
+    except UsersyncError as error:
+        say(f"usersync: {error}")
+        code = error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,174 @@
+"""The options that commands share, and what becomes of them: settings, surroundings, a question, an ending."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from usersync.dispatch.gate import Stop
+    from usersync.plan import Plan
+    from usersync.settings import Settings
+    from usersync.surroundings import Choice, Surroundings
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+REQUEST_OPTIONS = (
+    click.option("--rate", help="Requests at most, like 3000/min, 50/s or off."),
+    click.option("--concurrency", type=int, help="Requests in flight at most."),
+    click.option("--timeout", help="Seconds to wait for an answer."),
+    click.option("--proxy", help="http://user:password@host:port of a proxy."),
+    click.option("--insecure", is_flag=True, help="Do not check TLS certificates (a risk)."),
+    click.option("--batch-size", type=int, help="Requests in a batch."),
+    click.option("--batch-interval", type=float, help="Milliseconds between two batches."),
+)
+COMMON_OPTIONS = (
+    click.option("-c", "--config", type=click.Path(path_type=Path), help="Settings; default: ./usersync.yaml"),
+    click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else."),
+    click.option("-q", "--quiet", is_flag=True, help="Say nothing unless a person is needed."),
+    click.option("-v", "--verbose", count=True, help="Say more; twice: everything."),
+)
+RUN_OPTIONS = (
+    click.option("--yes", is_flag=True, help="Send without asking."),
+    click.option("--max-duration", metavar="TIME", help="Stop in good order after 90s, 10m or 2h."),
+    click.option("--override", multiple=True, metavar="RULE", help="Send although this limit says no."),
+    click.option("--lock-wait", metavar="TIME", help="Wait so long for another run to finish."),
+)
+SHEET_OPTION = (click.option("--sheet", help="The sheet of a workbook to read."),)
+SOURCE_OPTIONS = (
+    click.option("--where", multiple=True, metavar="COLUMN=VALUE", help="Only rows with this value (repeatable)."),
+    click.option("--skip", type=click.IntRange(min=0), default=0, help="Leave out the first N rows."),
+    click.option("--compare-with", help="remote, nothing, last-run, or a file's path."),
+    click.option("--limit", type=click.IntRange(min=1), help="The first N changes only."),
+)
+
+
+def options_of(*groups: tuple[Callable[[Command], Command], ...]) -> Callable[[Command], Command]:
+    """Decorate a command with groups of options."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed([option for group in groups for option in group]):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def say(text: str) -> None:
+    """Tell people; stdout is for data."""
+    click.echo(text, err=True)
+
+
+def ask(options: dict[str, Any], *, yes: bool) -> Callable[[Plan], bool] | None:
+    """Give the way to have a plan confirmed; None where there is nobody to ask."""
+    quiet = options["quiet"] or options["as_json"]
+    if not yes and not sys.stdin.isatty():
+        return None
+
+    def confirm(plan: Plan) -> bool:
+        from usersync.report.terminal import plan_text
+
+        if not (yes and quiet):
+            say(plan_text(plan) + "\n")
+        return yes or click.confirm(f"Send {plan.changes:,} updates?", err=True)
+
+    return confirm
+
+
+def choice_of(options: dict[str, Any]) -> Choice:
+    """Give the rows that a person wants."""
+    from usersync.surroundings import Choice
+
+    return Choice(options["where"], options["skip"], options["limit"])
+
+
+def finish(summary: Any, options: dict[str, Any]) -> int:
+    """Show how a run ended, and give its exit code."""
+    from usersync.report.terminal import summary_text
+
+    if options["as_json"]:
+        click.echo(json.dumps(summary.as_json(), ensure_ascii=False, indent=2))
+    elif summary.exit_code or not options["quiet"]:
+        say(summary_text(summary))
+    return int(summary.exit_code)
+
+
+def settings_of(options: dict[str, Any]) -> Settings:
+    """Load the settings, options of the command line winning over the file."""
+    from usersync.settings import load_settings
+
+    request = {
+        name: options[name]
+        for name in ("rate", "concurrency", "timeout", "proxy", "batch_size", "batch_interval")
+        if options.get(name) is not None
+    }
+    if options.get("insecure"):
+        request["verify_ssl"] = False
+    overrides: dict[str, dict[str, Any]] = {"request": request}
+    if options.get("sheet"):
+        overrides["source"] = {"sheet": options["sheet"]}
+    if options.get("compare_with"):
+        overrides["diff"] = {"compare_with": options["compare_with"]}
+    settings = load_settings(options["config"], overrides)
+    if not settings.request.verify_ssl:
+        say(
+            "warning: TLS certificates are not checked; whoever sits in between can read the token "
+            "(better: request.ca_file)"
+        )
+    return settings
+
+
+def around_of(options: dict[str, Any]) -> Surroundings:
+    """Give a run its clock, progress, logging, time limits and overrides."""
+    from usersync.clock import SystemClock
+    from usersync.report.progress import Bar, Lines
+    from usersync.surroundings import Surroundings, Unwatched
+
+    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(options["verbose"], 2)]
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", force=True)
+    clock = SystemClock()
+    around = Surroundings(clock=clock, on_start=_connect_signals)
+    around.max_duration = seconds_of("--max-duration", options.get("max_duration"))
+    around.overrides = tuple(options.get("override") or ())
+    around.lock_wait = seconds_of("--lock-wait", options.get("lock_wait")) or 0.0
+    if not options["quiet"] and not options["as_json"]:
+        around.watch = Bar(sys.stderr) if sys.stderr.isatty() else Lines(say, clock.monotonic)
+    else:
+        around.watch = Unwatched()
+    return around
+
+
+def seconds_of(option: str, text: str | None) -> float | None:
+    """Read a time such as 10m; UsageError names the option."""
+    from usersync.settings import parse_duration
+
+    try:
+        return parse_duration(text) if text is not None else None
+    except ValueError as error:
+        raise click.UsageError(f"{option} {text}: {error}") from None
+
+
+def _connect_signals(stop: Stop) -> None:
+    """Let Ctrl-C and SIGTERM end a run in good order."""
+
+    def ask(number: signal.Signals) -> None:
+        if stop:
+            say("stopped at once; `usersync resume` looks up what was in flight")
+            os._exit(128 + number)
+        stop.ask(128 + number, f"stopped by {'Ctrl-C' if number == signal.SIGINT else number.name}")
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, ask, number)
+        except NotImplementedError:  # Windows
+            signal.signal(number, lambda *_, n=number: loop.call_soon_threadsafe(ask, n))
