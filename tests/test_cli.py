@@ -131,6 +131,14 @@ def test_wrong_use_ends_in_a_sentence_and_exit_2(words: list[str], says: str, de
         assert not box.log
 
 
+def test_a_report_that_cannot_be_written_is_told_before_anything_is_sent(desk: Callable[..., Any]) -> None:
+    with desk(report={"dir": "changes.csv/runs"}) as (box, at):
+        at.write("changes.csv", "id,name\n1,Ann\n")
+        ran = at.run("run", "changes.csv", "--yes")
+        assert (ran.code, "name another place under report.dir" in ran.err) == (2, True), ran.err
+        assert {r.method for r in box.log} == {"GET"}
+
+
 def test_a_wrong_token_stops_the_run_and_every_row_is_not_sent(desk: Callable[..., Any]) -> None:
     with desk() as (box, at):
         at.env["USERSYNC_TOKEN"] = "wrong"

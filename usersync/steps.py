@@ -33,7 +33,7 @@ from usersync.model import (
 )
 from usersync.plan import Plan
 from usersync.planning import Planner
-from usersync.report import Summary, write_report
+from usersync.report import Summary, make_home, write_report
 from usersync.report.rejects import write_rejects
 from usersync.settings import Settings
 from usersync.surroundings import Confirm, Surroundings
@@ -135,6 +135,7 @@ class Run:
         self, table: Table, wanted: Wanted, plan: Plan, *, sender: Sender, confirm: Confirm
     ) -> Summary:
         confirmed = False
+        make_home(self._settings.report.dir, self._book.info.run)
         if not self._around.stop and plan.changes:
             plan.refusals = self._planner(sender).weigh(plan, wanted)
             standing = [r for r in plan.refusals if r.rule not in self._book.info.overrides]

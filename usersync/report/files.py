@@ -77,6 +77,19 @@ class Summary:
         return document
 
 
+def make_home(folder: Path, run: str) -> Path:
+    """Make the folder of a run's files; called before anything is sent. UsageError where that cannot be."""
+    home = folder / run
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        (home / "report.csv").open("a").close()
+    except OSError as error:
+        raise UsageError(
+            f"{home}: the report cannot be written here: {error.strerror}; name another place under report.dir"
+        ) from None
+    return home
+
+
 def write_report(
     rows: Rows,
     folder: Path,
@@ -94,11 +107,10 @@ def write_report(
     `stop` is the exit code and the reason of a run that ended early; `rejects` writes the file of the rows that
     need a person, as `write_rejects` does. Raises UsageError where the folder cannot be written.
     """
-    home = folder / rows.info.run
+    home = make_home(folder, rows.info.run)
     report, summary_file = home / "report.csv", home / "summary.json"
     counts: Counter[str] = Counter()
     try:
-        home.mkdir(parents=True, exist_ok=True)
         lines = _write_csv(report, _counted(rows.lines(), counts))
         rejected = rejects(rows.lines(), home) if rejects and any(map(counts.get, _BAD)) else None
         exit_code = stop[0] if stop else int(any(counts[status] for status in _BAD))
