@@ -117,6 +117,27 @@ def test_a_run_stopped_while_it_read_is_planned_anew(desk: Opened) -> None:
         assert ran.summary["counts"] == {"updated": ROWS, "rejected": 1, "rows": ROWS + 1}
 
 
+@pytest.mark.parametrize("method", ["GET", "PATCH"])
+def test_an_undo_that_was_stopped_goes_on_as_an_undo(method: str, desk: Opened) -> None:
+    """Stopped while it reads, or while it sends: never may it send the file of the run that it undoes."""
+    with desk(Sandbox(users=ROWS, limit=None)) as (box, at):
+        names = {i: user.name for i, user in box.world.users.items()}
+        at.write("changes.csv", changes())
+        run = at.run("run", "changes.csv", "--yes", "--json").summary["run"]
+        before = len(box.log)
+        at.settings["request"] = {"rate": "200/s", "concurrency": 4}
+        process = at.start("undo", run, "--yes")
+        while sum(r.method == method for r in box.log[before:]) < 20:
+            pass
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+        assert process.returncode == 130
+        at.settings["request"] = {"rate": "off"}
+        ran = at.run("resume", "--yes", "--json")
+        assert (ran.code, ran.summary["counts"]) == (0, {"updated": ROWS, "rows": ROWS})
+        assert {i: user.name for i, user in box.world.users.items()} == names
+
+
 def test_max_duration_stops_in_good_order(desk: Opened) -> None:
     with desk(Sandbox(users=ROWS, limit=None)) as (_, at):
         at.settings["request"] = {"rate": "50/s"}

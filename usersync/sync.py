@@ -74,11 +74,16 @@ def resume(
         if name is None:
             raise UsageError("there is no stopped run to go on with; `usersync runs` lists all")
         book = open_book(ledger, name, settings)
-        table, wanted = read_again(book.info, settings)
+        former = open_book(ledger, book.info.parent or "", settings) if book.info.kind == "undo" else None
+        table, wanted = rows_of(former) if former else read_again(book.info, settings)
         if confirm is None:
             raise nobody_to_ask()
         with locked(settings, around, book.info):
-            return asyncio.run(Run(settings, around, book).resumed(table, wanted, confirm))
+            process = Run(settings, around, book)
+            if former and book.info.planned_at is None:  # nothing was sent: begin again
+                book.forget_rows()
+                return asyncio.run(process.undone(table, wanted, former, confirm))
+            return asyncio.run(process.resumed(table, wanted, confirm))
 
 
 def apply(

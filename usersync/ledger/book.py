@@ -18,6 +18,9 @@ from usersync.model import (
     User,
 )
 
+_SHARED = "status, code, message, changed, old, new, http_status, name, display_name, email, custom_attributes, finished_at"
+"""What a row that repeats another has in common with it."""
+
 
 class Book:
     """The rows of one run: entered once, claimed before they are sent, settled when they are answered."""
@@ -306,9 +309,8 @@ class Book:
     def match_twins(self) -> None:
         """Give rows that repeat another the ending of that one, where it has one."""
         self._db.execute(
-            "UPDATE row SET (status, code, message, http_status, name, email, custom_attributes, finished_at) ="
-            " (SELECT status, code, message, http_status, name, email, custom_attributes, finished_at FROM row AS"
-            " first WHERE first.run = row.run AND first.key = row.twin_of)"
+            f"UPDATE row SET ({_SHARED}) = (SELECT {_SHARED} FROM row AS first"
+            " WHERE first.run = row.run AND first.key = row.twin_of)"
             " WHERE run = ? AND twin_of IS NOT NULL AND status = 'planned'",
             (self._n,),
         )
