@@ -92,9 +92,17 @@ def test_undo_puts_back_what_is_still_ours(desk: Opened) -> None:
         assert (users[2].name, users[4].name, users[3].password) == ("Beatrice", "User 4", PASSWORD)
         messages = {line["row"]: line["message"] for line in undone.report}
         assert messages == {
-            "2": "put back", "3": "kept: name (somebody changed it since)",
-            "4": "kept: password (it cannot be put back)", "5": "put back",
+            "2": f"undoes run {run}", "3": "kept: name (somebody changed it since)",
+            "4": "kept: password (it cannot be put back)", "5": f"undoes run {run}",
         }  # fmt: skip
+
+
+def test_an_undo_gives_addresses_up_before_they_are_taken(desk: Opened) -> None:
+    with desk(box()) as (open_box, at):
+        at.write("changes.csv", "id,email\n2,new@example.org\n1,u2@example.org\n")
+        run = at.run("run", "changes.csv", "--yes", "--json").summary["run"]
+        assert at.run("undo", run, "--yes").code == 0
+        assert [open_box.world.users[i].email for i in (1, 2)] == ["u1@example.org", "u2@example.org"]
 
 
 def test_an_undo_can_be_undone(desk: Opened) -> None:

@@ -86,13 +86,14 @@ class Planner:
         self._book.enter(rows.rejected())
         values = self._unprotected(rows, wanted.values)
         source = self._settings.diff.compare_with
-        if source == "nothing":
+        careful = any(f.only_if_blank and name in values for name, f in self._settings.fields.items())
+        if source == "nothing" and not careful:
             self._book.enter(plan.noting(rows.compared(values, None, self._settings)))
         else:
-            if source != "remote":
+            if source not in ("remote", "nothing"):
                 values = self._compare_known(rows, values, plan)
             await self._compare_remote(rows, values, plan)
-        self._put_in_order(plan)
+        self.put_in_order(plan)
         self._book.enter(rows.twins())
         self._book.match_twins()
         plan.left_out = table.left_out
@@ -127,7 +128,7 @@ class Planner:
             unread.append(part[~here])
         return pd.concat(unread) if unread else values
 
-    def _put_in_order(self, plan: Plan) -> None:
+    def put_in_order(self, plan: Plan) -> None:
         """See that an e-mail address is given up before another user takes it."""
         from usersync.diff.order import Move, order
 

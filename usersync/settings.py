@@ -9,6 +9,7 @@ import shlex
 import subprocess
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import (
@@ -50,6 +51,8 @@ class Rate:
 
 def parse_rate(text: object) -> object:
     """`3000/min`, `50/s`, `7/3s` -> Rate; `off` -> None (no pace at all)."""
+    if text is False:  # YAML's reading of a bare `off`
+        return None
     if not isinstance(text, str):
         if isinstance(text, Rate) or text is None:
             return text
@@ -72,7 +75,7 @@ def parse_duration(text: object) -> float:
     return float(found[1]) * _UNITS[found[2] or "s"]
 
 
-Seconds = Annotated[PositiveFloat, BeforeValidator(parse_duration)]
+Seconds = Annotated[PositiveFloat, Field(allow_inf_nan=False), BeforeValidator(parse_duration)]
 
 
 class Section(BaseModel):
@@ -81,12 +84,20 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
 
 
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
 class Platform(Section):
     """Where the users live, and where the token is kept."""
 
     url: str
     path: str = "/platform/api/v1/users/{id}"
-    token_header: str = "api_access_token"  # noqa: S105 - a header's name
+    token_header: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] = "api_access_token"  # noqa: S105 - a header's name
     token_env: str | None = None
     token_file: Path | None = None
     token_command: str | None = Field(default=None, validate_default=True)
@@ -104,7 +115,7 @@ class Platform(Section):
     @field_validator("url")
     @classmethod
     def _web_address(cls, url: str) -> str:
-        if not re.fullmatch(r"https?://[^\s/@]+(/\S*)?", url):
+        if not _is_address(url) or not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s?#]*)?", url):
             raise ValueError("write the address with http:// or https://, without user or password")
         return url.rstrip("/")
 
@@ -127,7 +138,7 @@ class Platform(Section):
         """Fetch the token; SettingsError (exit 2) with the remedy where it is not to be had."""
         try:
             text = self._fetch_token().strip()
-        except (OSError, subprocess.SubprocessError, UnicodeDecodeError) as error:
+        except (OSError, subprocess.SubprocessError, ValueError, IndexError, RuntimeError) as error:
             reason = str(error)
             if isinstance(error, subprocess.CalledProcessError):
                 reason = f"the command ended with {error.returncode}"
@@ -169,7 +180,7 @@ class Request(Section):
     @field_validator("proxy")
     @classmethod
     def _proxy_address(cls, proxy: SecretStr | None) -> SecretStr | None:
-        if proxy and not re.fullmatch(r"https?://\S+", proxy.get_secret_value()):
+        if proxy and not _is_address(proxy.get_secret_value()):
             raise ValueError("write the proxy as http://host:port or http://user:password@host:port")
         return proxy
 
@@ -373,7 +384,7 @@ def load_settings(path: Path | None = None, overrides: dict[str, dict[str, Any]]
             str(path),
             ("there is no such settings file; name one with -c, or start from config/usersync.yaml",),
         ) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise SettingsError(str(path), (" ".join(str(error).split()),)) from None
     if not isinstance(raw, dict):
         raise SettingsError(str(path), ("settings are a mapping, beginning with platform:",))

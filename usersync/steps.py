@@ -30,6 +30,8 @@ from usersync.model import (
     Status,
     Table,
     Wanted,
+    Who,
+    turn,
 )
 from usersync.plan import Plan
 from usersync.planning import Planner
@@ -118,7 +120,8 @@ class Run:
                 return
             fields, kept = reverse(old, new, found)
             status = Status.PLANNED if fields else Status.CONFLICT if kept else Status.UNCHANGED
-            note = f"kept: {', '.join(kept)}" if kept else "put back" if fields else "the old values stand already"
+            note = f"undoes run {former.info.run}" if fields else "" if kept else "the old values stand already"
+            note = "; ".join(part for part in (note, f"kept: {', '.join(kept)}" if kept else "") if part)
             change = Change(entry.key, int(entry.user), fields) if fields else None
             self._book.enter([replace(entry, status=status, change=change, message=note)])
 
@@ -126,7 +129,9 @@ class Run:
             jobs = iter(changed)
             await each(jobs, look, concurrency=self._settings.request.concurrency, stop=self._around.stop)
             self._book.enter(replace(entry, status=Status.NOT_SENT) for entry, _, _ in jobs)
-            plan = self._planner(sender).standing(Rows(table, wanted))
+            planner = self._planner(sender)
+            plan = planner.standing(Rows(table, wanted))
+            planner.put_in_order(plan)
             if not self._around.stop:
                 self._book.planned(iso(self._clock.now()))
             return await self._confirmed(table, wanted, plan, sender=sender, confirm=confirm)
@@ -145,10 +150,12 @@ class Run:
                     RefusedError.exit_code, f"beyond the limits, nothing was sent:\n  {sentences}"
                 )
                 return self._account(table, wanted, plan, refused=True)
-            confirmed = confirm(plan)
+            confirmed = confirm(plan) and not self._around.stop
             if confirmed:
                 await self._send(sender, wanted, plan.changes)
-        return self._account(table, wanted, plan, refused=bool(plan.changes) and not confirmed)
+        return self._account(
+            table, wanted, plan, refused=bool(plan.changes) and not confirmed and not self._around.stop
+        )
 
     async def planned_only(self, table: Table, wanted: Wanted) -> Plan:
         """Plan, and no more. A stop on the way is a StoppedError: half a plan is none."""
@@ -167,7 +174,8 @@ class Run:
             found = await sender.read(change.key, change.user_id)
             if isinstance(found, Outcome):
                 if found.status is not Status.NOT_SENT:
-                    self._book.settle(found)
+                    unsure = Who.PLATFORM is turn(found.code)  # the look itself failed: we know no more
+                    self._book.settle(replace(found, status=Status.UNKNOWN) if unsure else found)
             elif settles(change, found):
                 message = "the answer was lost; a look afterwards found the new values"
                 now = iso(self._clock.now())
@@ -203,7 +211,8 @@ class Run:
     async def _sender(self) -> AsyncIterator[Sender]:
         request, around = self._settings.request, self._around
         around.on_start(around.stop)
-        async with Door(self._settings, self._settings.platform.token()) as door:
+        token = self._settings.platform.token()
+        async with Door(self._settings, token) as door:
             gate = Gate(make_pace(request), around.clock, around.stop)
             sender = Sender(
                 door,
@@ -213,6 +222,7 @@ class Run:
                 retries=request.retries,
                 stop_after=request.stop_after,
                 chance=around.chance,
+                secret=token.get_secret_value(),
             )
             self._tally = sender.tally
             timer = asyncio.create_task(self._time_out())
@@ -244,6 +254,8 @@ class Run:
         flusher = asyncio.create_task(flush())
         try:
             for turn in range(self._book.last_turn() + 1):
+                if self._around.stop:
+                    break
                 self._book.block(turn)
                 claims = Claims(self._book, self._clock.monotonic, turn=turn)
                 await each(claims, update, concurrency=self._settings.request.concurrency, stop=self._around.stop)

@@ -56,7 +56,7 @@ def run(
     if confirm is None:
         raise nobody_to_ask()
     info = head("run", settings, table, around, choice=choice, had_values=filled(wanted.values))
-    with locked(settings, around, info), Ledger(settings.ledger) as ledger:
+    with locked(settings, around, f"run {info.run}"), Ledger(settings.ledger) as ledger:
         return asyncio.run(Run(settings, around, ledger.start(info)).whole(table, wanted, confirm))
 
 
@@ -69,7 +69,7 @@ def resume(
     RefusedError otherwise.
     """
     around = around or Surroundings()
-    with Ledger(settings.ledger) as ledger:
+    with locked(settings, around, "a run that goes on"), Ledger(settings.ledger) as ledger:
         name = run_name or ledger.stopped(settings.platform.url)
         if name is None:
             raise UsageError("there is no stopped run to go on with; `usersync runs` lists all")
@@ -78,12 +78,11 @@ def resume(
         table, wanted = rows_of(former) if former else read_again(book.info, settings)
         if confirm is None:
             raise nobody_to_ask()
-        with locked(settings, around, book.info):
-            process = Run(settings, around, book)
-            if former and book.info.planned_at is None:  # nothing was sent: begin again
-                book.forget_rows()
-                return asyncio.run(process.undone(table, wanted, former, confirm))
-            return asyncio.run(process.resumed(table, wanted, confirm))
+        process = Run(settings, around, book)
+        if former and book.info.planned_at is None:  # nothing was sent: begin again
+            book.forget_rows()
+            return asyncio.run(process.undone(table, wanted, former, confirm))
+        return asyncio.run(process.resumed(table, wanted, confirm))
 
 
 def apply(
@@ -106,7 +105,7 @@ def apply(
     choice = Choice(**planned.choice) if planned.choice else None
     info = head("apply", settings, table, around, choice=choice, had_values=filled(wanted.values))
     info = replace(info, parent=planned.run, settings=planned.settings)
-    with locked(settings, around, info), Ledger(settings.ledger) as ledger:
+    with locked(settings, around, f"run {info.run}"), Ledger(settings.ledger) as ledger:
         book = ledger.start(info)
         book.restore(rows)
         return asyncio.run(Run(settings, around, book).applied(table, wanted, confirm))
@@ -126,7 +125,7 @@ def undo(
         if confirm is None:
             raise nobody_to_ask()
         info = replace(head("undo", settings, table, around, parent=run_name), sources=former.info.sources)
-        with locked(settings, around, info):
+        with locked(settings, around, f"run {info.run}"):
             return asyncio.run(Run(settings, around, ledger.start(info)).undone(table, wanted, former, confirm))
 
 
@@ -145,7 +144,7 @@ def read_again(info: RunInfo, settings: Settings) -> tuple[Table, Wanted]:
 
     They mean now what they meant then: the settings that say so come from the run.
     """
-    files = list(dict.fromkeys(source["file"] for source in info.sources))
+    files = [source["file"] for source in info.sources]
     if "-" in files:
         raise RefusedError("stale: the rows came from standard input, which cannot be read again")
     then = {name: info.settings[name] for name in ("source", "columns", "fields")}
@@ -169,9 +168,10 @@ def nobody_to_ask() -> RefusedError:
     )
 
 
-def locked(settings: Settings, around: Surroundings, info: RunInfo) -> AbstractContextManager[None]:
-    """Hold the lock of this platform."""
-    since = f"by {info.started_by} since {iso(around.clock.now())} (run {info.run}, process {os.getpid()})"
+def locked(settings: Settings, around: Surroundings, what: str) -> AbstractContextManager[None]:
+    """Hold the lock of this platform; `what` tells others what for."""
+    who = f"{_user_name()}@{socket.gethostname()}"
+    since = f"by {who} since {iso(around.clock.now())} ({what}, process {os.getpid()})"
     return one_run_at_a_time(settings.ledger, settings.platform.url, holder=since, wait=around.lock_wait)
 
 

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -65,13 +66,14 @@ def options_of(*groups: tuple[Callable[[Command], Command], ...]) -> Callable[[C
 
 def say(text: str) -> None:
     """Tell people; stdout is for data."""
-    click.echo(text, err=True)
+    with suppress(OSError):
+        click.echo(text, err=True)
 
 
-def ask(options: dict[str, Any], *, yes: bool) -> Callable[[Plan], bool] | None:
+def ask(options: dict[str, Any], around: Surroundings, *, yes: bool) -> Callable[[Plan], bool] | None:
     """Give the way to have a plan confirmed; None where there is nobody to ask."""
     quiet = options["quiet"] or options["as_json"]
-    if not yes and not sys.stdin.isatty():
+    if not yes and not (sys.stdin and sys.stdin.isatty()):
         return None
 
     def confirm(plan: Plan) -> bool:
@@ -79,9 +81,22 @@ def ask(options: dict[str, Any], *, yes: bool) -> Callable[[Plan], bool] | None:
 
         if not (yes and quiet):
             say(plan_text(plan) + "\n")
-        return yes or click.confirm(f"Send {plan.changes:,} updates?", err=True)
+        return yes or _answer(f"Send {plan.changes:,} updates?", around.stop)
 
     return confirm
+
+
+def _answer(question: str, stop: Stop) -> bool:
+    """Ask on the terminal; while it is asked, Ctrl-C does not wait for the event loop."""
+    with suppress(NotImplementedError):
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        stop.ask(130, "stopped by Ctrl-C before anything was sent")
+        return False
+    finally:
+        _connect_signals(stop)
 
 
 def choice_of(options: dict[str, Any]) -> Choice:
@@ -141,7 +156,7 @@ def around_of(options: dict[str, Any]) -> Surroundings:
     around.overrides = tuple(options.get("override") or ())
     around.lock_wait = seconds_of("--lock-wait", options.get("lock_wait")) or 0.0
     if not options["quiet"] and not options["as_json"]:
-        around.watch = Bar(sys.stderr) if sys.stderr.isatty() else Lines(say, clock.monotonic)
+        around.watch = Bar(sys.stderr) if sys.stderr and sys.stderr.isatty() else Lines(say, clock.monotonic)
     else:
         around.watch = Unwatched()
     return around

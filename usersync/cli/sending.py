@@ -32,10 +32,9 @@ def run(files: tuple[str, ...], *, yes: bool, **options: Any) -> int:
     """Plan, show, ask, send, report: the main job. FILES are CSV or Excel; - is stdin."""
     from usersync import sync
 
-    settings = settings_of(options)
-    summary = sync.run(
-        files, settings, confirm=ask(options, yes=yes), choice=choice_of(options), around=around_of(options)
-    )
+    settings, around = settings_of(options), around_of(options)
+    confirm = ask(options, around, yes=yes)
+    summary = sync.run(files, settings, confirm=confirm, choice=choice_of(options), around=around)
     return finish(summary, options)
 
 
@@ -64,8 +63,8 @@ def apply(plan_file: Path, *, yes: bool, **options: Any) -> int:
     """Send exactly a plan that `usersync plan -o` saved."""
     from usersync import sync
 
-    settings = settings_of(options)
-    summary = sync.apply(plan_file, settings, confirm=ask(options, yes=yes), around=around_of(options))
+    settings, around = settings_of(options), around_of(options)
+    summary = sync.apply(plan_file, settings, confirm=ask(options, around, yes=yes), around=around)
     return finish(summary, options)
 
 
@@ -76,8 +75,8 @@ def resume(run_name: str | None, *, yes: bool, **options: Any) -> int:
     """Go on with a run that was stopped; by default the latest."""
     from usersync import sync
 
-    settings = settings_of(options)
-    summary = sync.resume(run_name, settings, confirm=ask(options, yes=yes), around=around_of(options))
+    settings, around = settings_of(options), around_of(options)
+    summary = sync.resume(run_name, settings, confirm=ask(options, around, yes=yes), around=around)
     return finish(summary, options)
 
 
@@ -88,8 +87,8 @@ def undo(run_name: str, *, yes: bool, **options: Any) -> int:
     """Put the old values of a run back, where ours still stand."""
     from usersync import sync
 
-    settings = settings_of(options)
-    summary = sync.undo(run_name, settings, confirm=ask(options, yes=yes), around=around_of(options))
+    settings, around = settings_of(options), around_of(options)
+    summary = sync.undo(run_name, settings, confirm=ask(options, around, yes=yes), around=around)
     return finish(summary, options)
 
 
@@ -113,18 +112,20 @@ def update(user_id: str, *, password_stdin: bool, attr: tuple[str, ...], **optio
         if options[name] is not None:
             cells[name] = options[name]
     if password_stdin:
-        cells["password"] = sys.stdin.readline().rstrip("\r\n")
+        cells["password"] = sys.stdin.readline().rstrip("\r\n") if sys.stdin else ""
     settings = settings_of(options)
     types = dict(settings.fields)
     for key, value, is_json in map(_attribute, attr):
         name = f"custom_attributes.{key}"
+        if name in cells:
+            raise click.UsageError(f"--attr {key} is given twice")
         cells[name] = value
         if is_json:
             types[name] = types.get(name, FieldSettings()).model_copy(update={"type": "json"})
     settings = settings.model_copy(update={"fields": types})
     around = around_of({**options, "quiet": True})
     done = sync.update(user_id, cells, settings, around=around)
-    if done.user is None:
+    if done.user is None or done.status != "updated":
         say(f"usersync: user {user_id}: {done.message}")
     else:
         user = {"id": done.user.id, "name": done.user.name, "email": done.user.email}

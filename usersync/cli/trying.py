@@ -73,5 +73,6 @@ def demo(folder: Path) -> int:
     from usersync.demo import run_demo
 
     options = {"as_json": False, "quiet": False, "verbose": 0}
-    summary = run_demo(folder, confirm=ask(options, yes=True), around=around_of(options))
+    around = around_of(options)
+    summary = run_demo(folder, confirm=ask(options, around, yes=True), around=around)
     return finish(summary, options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -39,8 +39,11 @@ class Stop:
         for task in list(self._waiting):
             task.cancel()
 
-    async def wait(self, sleep: Awaitable[None]) -> None:
-        """Wait with nothing in flight; `Stopping` where the run ends meanwhile."""
+    async def wait(self, sleep: Coroutine[object, object, None]) -> None:
+        """Wait with nothing in flight; `Stopping` where the run ends, before or meanwhile."""
+        if self:
+            sleep.close()
+            raise Stopping
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - coroutines run in tasks
         self._waiting.add(task)

@@ -59,10 +59,11 @@ class Pace:
     def throttled(self, now: float, started: float, after: float | None) -> None:
         """Hold everybody back after a 429 for a request that started at `started`.
 
-        Without `after` (the platform's own wish, seconds) the wait doubles from one second to a minute;
+        Without `after` (the platform's own wish, seconds; less than one is none) the wait doubles from one
+        second to a minute;
         the 429s of requests that were in flight together count once.
         """
-        if after is not None:
+        if after is not None and after >= 1.0:
             self.hold_until = max(self.hold_until, now + after)
         elif started >= self._resumed:
             self.hold_until = max(self.hold_until, now + min(LONGEST_HOLD, 2.0**self._holds))

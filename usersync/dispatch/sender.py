@@ -27,6 +27,11 @@ from usersync.model import MASK, SECRET_FIELDS, Change, Code, Outcome, Status, U
 
 log = logging.getLogger(__name__)
 
+UNAVAILABLE = 503
+"""The one answer of a platform in trouble that says it did nothing."""
+LONGEST_WISH = 3600.0
+"""Seconds of `Retry-After` that a run waits for; beyond, it stops."""
+
 
 @dataclass(slots=True)
 class Tally:
@@ -62,10 +67,11 @@ class Sender:
         retries: int,
         stop_after: float,
         chance: Callable[[], float],
+        secret: str = "",
     ) -> None:
         self.tally = Tally()
         self._door, self._gate, self._clock, self._stop = door, gate, clock, stop
-        self._retries, self._chance = retries, chance
+        self._retries, self._chance, self._secret = retries, chance, secret
         self._health = Health(stop_after)
 
     async def read(self, key: int, user_id: int) -> User | Outcome:
@@ -121,11 +127,17 @@ class Sender:
                 self._stop.ask(StoppedError.exit_code, answer.message)
                 raise Stopping
             after = answer.after or 0.0
+            if after > LONGEST_WISH:
+                self._stop.ask(
+                    StoppedError.exit_code,
+                    f"the platform asks to wait {after:.0f} s; come back then with `usersync resume`",
+                )
+                raise Stopping
             self._worry(after)
             if isinstance(answer, Busy):
                 self.tally.throttled += 1
                 continue
-            talk.doubt |= answer.reached and answer.status in (None, 408, 504)
+            talk.doubt |= answer.reached and answer.status != UNAVAILABLE
             if talk.attempts > self._retries:
                 return answer
             await self._stop.wait(self._clock.sleep(backoff(talk.attempts, answer.after, self._chance)))
@@ -166,6 +178,8 @@ class Sender:
             )
 
     def _verified(self, change: Change, talk: Dialogue, user: User) -> Outcome:
+        if user.id != change.user_id:
+            return self._failure(change.key, talk, Done(user))
         differs = echo_differs(change, user)
         if not differs:
             return self._outcome(change.key, talk, Status.UPDATED, user=user)
@@ -194,6 +208,8 @@ class Sender:
         user: User | None = None,
     ) -> Outcome:
         done_at = iso(self._clock.now())
+        if self._secret:
+            message = message.replace(self._secret, MASK)
         return Outcome(key, status, code, message, talk.status, talk.attempts, user, done_at)
 
 

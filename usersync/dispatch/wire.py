@@ -185,9 +185,21 @@ def _is_html(reply: Reply) -> bool:
 
 def _json(reply: Reply) -> Json:
     try:
-        return json.loads(reply.body)
+        value = json.loads(reply.body)
     except (ValueError, RecursionError):
         return None
+    return _whole(value) if b"\\u" in reply.body else value
+
+
+def _whole(value: Json) -> Json:
+    """Replace half characters, which no file and no database takes."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    if isinstance(value, dict):
+        return {_whole(name): _whole(item) for name, item in value.items()}
+    return value
 
 
 def _error_text(reply: Reply) -> str:
@@ -230,7 +242,7 @@ def _wait_asked(headers: Mapping[str, str], now: datetime) -> float | None:
     except ValueError:
         try:
             moment = parsedate_to_datetime(text)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return max(0.0, (moment - now).total_seconds())

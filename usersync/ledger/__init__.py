@@ -110,7 +110,8 @@ class Ledger:
         """Name the latest run for `platform` that can go on."""
         found = self._db.execute(
             "SELECT run FROM run WHERE platform = ? AND kind IN ('run', 'apply', 'undo')"
-            " AND (finished_at IS NULL OR exit_code IN (4, 130, 143)) ORDER BY n DESC LIMIT 1",
+            " AND (finished_at IS NULL OR exit_code IN (4, 130, 143) OR EXISTS (SELECT 1 FROM row WHERE"
+            " row.run = run.n AND row.status = 'unknown')) ORDER BY n DESC LIMIT 1",
             (platform,),
         ).fetchone()
         return found[0] if found else None

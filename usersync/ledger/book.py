@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
+from usersync.errors import StoppedError
 from usersync.ledger.head import RunInfo
 from usersync.ledger.schema import INSERT, OUTCOME, answered, change_of, entry_of, sides
 from usersync.model import (
@@ -18,7 +20,10 @@ from usersync.model import (
     User,
 )
 
-_SHARED = "status, code, message, changed, old, new, http_status, name, display_name, email, custom_attributes, finished_at"
+_SHARED = (
+    "status, code, message, changed, old, new, http_status, name, display_name, email, custom_attributes,"
+    " finished_at"
+)
 """What a row that repeats another has in common with it."""
 
 
@@ -39,16 +44,27 @@ class Book:
         self._n = number
         self._settled: list[Outcome] = []
 
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        """Do all of it or nothing; StoppedError where the disk is full or the ledger cannot be written."""
+        try:
+            self._db.execute("BEGIN")
+            yield
+            self._db.execute("COMMIT")
+        except BaseException as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            if isinstance(error, sqlite3.OperationalError):
+                raise StoppedError(
+                    f"the ledger cannot be written: {error}; make room, then run `usersync resume`"
+                ) from None
+            raise
+
     def enter(self, entries: Iterable[Entry]) -> int:
         """Write down rows and what is planned for them, all or none; returns how many."""
         before = self._db.total_changes
-        self._db.execute("BEGIN")
-        try:
+        with self._together():
             self._db.executemany(INSERT, map(self._inserted, entries))
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
         return self._db.total_changes - before
 
     def _inserted(self, entry: Entry) -> tuple[object, ...]:
@@ -79,15 +95,14 @@ class Book:
 
         A password's new value is `***`: whoever sends knows it from the source.
         """
-        self._db.execute("BEGIN")
-        found = self._db.execute(
-            "UPDATE row SET sent = 1 WHERE run = ?1 AND key IN (SELECT key FROM row WHERE run = ?1 AND key > ?2"
-            " AND status = 'planned' AND sent = 0 AND twin_of IS NULL AND turn = ?4 ORDER BY key LIMIT ?3)"
-            " RETURNING key, user, old, new",
-            (self._n, after, most, turn),
-        ).fetchall()
-        self._write_outcomes()
-        self._db.execute("COMMIT")
+        with self._together():
+            found = self._db.execute(
+                "UPDATE row SET sent = 1 WHERE run = ?1 AND key IN (SELECT key FROM row WHERE run = ?1 AND key > ?2"
+                " AND status = 'planned' AND sent = 0 AND twin_of IS NULL AND turn = ?4 ORDER BY key LIMIT ?3)"
+                " RETURNING key, user, old, new",
+                (self._n, after, most, turn),
+            ).fetchall()
+            self._write_outcomes()
         self._settled.clear()
         return [change_of(*one) for one in sorted(found)]
 
@@ -98,9 +113,8 @@ class Book:
     def flush(self) -> None:
         """Write what was settled since the last time, in one transaction."""
         if self._settled:
-            self._db.execute("BEGIN")
-            self._write_outcomes()
-            self._db.execute("COMMIT")
+            with self._together():
+                self._write_outcomes()
             self._settled.clear()
 
     def _write_outcomes(self) -> None:
@@ -158,21 +172,19 @@ class Book:
 
     def put_in_order(self, turns: Mapping[int, int], after: Mapping[int, int]) -> None:
         """Let rows wait: key -> turn, and key -> key of the row that must be updated first."""
-        self._db.execute("BEGIN")
-        self._db.executemany(
-            "UPDATE row SET turn = ?, waits_for = ? WHERE run = ? AND key = ?",
-            ((turn, after[key], self._n, key) for key, turn in turns.items()),
-        )
-        self._db.execute("COMMIT")
+        with self._together():
+            self._db.executemany(
+                "UPDATE row SET turn = ?, waits_for = ? WHERE run = ? AND key = ?",
+                ((turn, after[key], self._n, key) for key, turn in turns.items()),
+            )
 
     def refuse(self, reasons: Mapping[int, str], code: str) -> None:
         """Take planned rows out of the plan: key -> why."""
-        self._db.execute("BEGIN")
-        self._db.executemany(
-            "UPDATE row SET status = 'rejected', code = ?, message = ? WHERE run = ? AND key = ?",
-            ((code, why, self._n, key) for key, why in reasons.items()),
-        )
-        self._db.execute("COMMIT")
+        with self._together():
+            self._db.executemany(
+                "UPDATE row SET status = 'rejected', code = ?, message = ? WHERE run = ? AND key = ?",
+                ((code, why, self._n, key) for key, why in reasons.items()),
+            )
 
     def last_turn(self) -> int:
         """Give the highest turn of a row that is still to be sent."""
@@ -185,11 +197,12 @@ class Book:
         """Take the rows of a turn out whose predecessor was not updated."""
         self.flush()
         self._db.execute(
-            "UPDATE row SET status = 'rejected', code = 'blocked-by', message = (SELECT 'not sent: row ' ||"
-            " first.row || ' must give up this e-mail address first, and is ' || first.status FROM row AS first"
-            " WHERE first.run = row.run AND first.key = row.waits_for) WHERE run = ? AND turn = ? AND"
-            " status = 'planned' AND (SELECT status FROM row AS first WHERE first.run = row.run AND"
-            " first.key = row.waits_for) <> 'updated'",
+            "UPDATE row SET status = 'rejected', code = 'blocked-by', message = coalesce((SELECT"
+            " 'not sent: row ' || first.row || ' must give up this e-mail address first, and is ' || first.status"
+            " FROM row AS first WHERE first.run = row.run AND first.key = row.waits_for),"
+            " 'not sent: the row that must give up this e-mail address first was left out')"
+            " WHERE run = ? AND turn = ? AND status = 'planned' AND waits_for IS NOT NULL AND (SELECT status"
+            " FROM row AS first WHERE first.run = row.run AND first.key = row.waits_for) IS NOT 'updated'",
             (self._n, turn),
         )
 
@@ -208,7 +221,15 @@ class Book:
             yield User(user, name, display_name, email, json.loads(attributes)), ours
 
     def remember(self) -> None:
-        """Keep what this run learned of its users, for the next one to compare with."""
+        """Keep what this run learned of its users, for the next one to compare with.
+
+        Users of whom it is in doubt what they hold now are forgotten, and read again.
+        """
+        self._db.execute(
+            "DELETE FROM known WHERE platform = ?2 AND user IN (SELECT CAST(user AS INTEGER) FROM row"
+            " WHERE run = ?1 AND sent = 1 AND twin_of IS NULL AND status IN ('planned', 'unknown', 'failed'))",
+            (self._n, self.info.platform),
+        )
         self._db.execute(
             "INSERT INTO known SELECT ?2, CAST(user AS INTEGER), name, display_name, email, custom_attributes,"
             " iif(status = 'updated' AND new <> '', new, '{}') FROM row WHERE run = ?1 AND custom_attributes <> ''"
@@ -240,6 +261,7 @@ class Book:
 
     def reopen(self) -> None:
         """Let a stopped run go on: rows that were not sent are planned again, and so are their twins."""
+        self._db.execute("UPDATE run SET finished_at = NULL, exit_code = NULL WHERE n = ?", (self._n,))
         self._db.execute(
             "UPDATE row SET status = 'planned', code = '', message = '' WHERE run = ?"
             " AND (status = 'not-sent' AND sent = 0 OR status IN ('not-sent', 'unknown') AND twin_of IS NOT NULL)",
@@ -290,20 +312,20 @@ class Book:
     def release(self, keys: Sequence[int]) -> None:
         """Take back claims on rows that were never sent."""
         self.flush()
-        self._db.execute("BEGIN")
-        self._db.executemany("UPDATE row SET sent = 0 WHERE run = ? AND key = ?", ((self._n, key) for key in keys))
-        self._db.execute("COMMIT")
+        with self._together():
+            self._db.executemany(
+                "UPDATE row SET sent = 0 WHERE run = ? AND key = ?", ((self._n, key) for key in keys)
+            )
 
     def close_rows(self, *, planned_as: Status) -> None:
         """Give every row an ending: twins that of their row, rows without an answer `planned_as` or unknown."""
         self.flush()
-        self._db.execute("BEGIN")
-        self._db.execute(
-            "UPDATE row SET status = CASE WHEN sent = 1 THEN 'unknown' ELSE ? END, code = CASE WHEN sent = 1"
-            " THEN 'connection' ELSE '' END WHERE run = ? AND status = 'planned' AND twin_of IS NULL",
-            (planned_as, self._n),
-        )
-        self._db.execute("COMMIT")
+        with self._together():
+            self._db.execute(
+                "UPDATE row SET status = CASE WHEN sent = 1 THEN 'unknown' ELSE ? END, code = CASE WHEN sent = 1"
+                " THEN 'connection' ELSE '' END WHERE run = ? AND status = 'planned' AND twin_of IS NULL",
+                (planned_as, self._n),
+            )
         self.match_twins()
 
     def match_twins(self) -> None:

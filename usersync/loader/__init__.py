@@ -44,8 +44,13 @@ def load(
 
 def read_bytes(file: str) -> bytes:
     """Fetch a file as it is; SourceError where that cannot be done."""
+    if file == "-" and not sys.stdin:
+        raise SourceError(file, "standard input is closed; name a file")
     try:
+        file.encode()
         return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except UnicodeEncodeError:
+        raise SourceError(ascii(file), "the file's name is no UTF-8; rename it") from None
     except FileNotFoundError:
         raise SourceError(file, "there is no such file") from None
     except IsADirectoryError:
