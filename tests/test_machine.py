@@ -318,8 +318,6 @@ class Team(RuleBasedStateMachine):
             former, user = ours[line["id"]], before[int(line["id"])]
             old, new = (json.loads(former[side] or "{}") for side in ("old", "new"))
             email = old.get("email")
-            if line["code"] == "refused" and email:
-                continue  # defect: an undo does not put its e-mail moves in order
             if line["status"] in ("failed", "rejected") and owners.get(email, user.id) != user.id:
                 continue  # the address that it had is somebody else's now
             if line["status"] in ("failed", "unknown") and line["code"] != "refused":
