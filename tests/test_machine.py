@@ -298,8 +298,7 @@ class Team(RuleBasedStateMachine):
                 assert any(r.applied and _holds(line, r.body) for r in mine), line
             if line["status"] not in SENT:
                 assert not [r for r in mine if r.applied], (line, mine)
-            # defect: a row in flight whose look fails at resume is told as failed, not unknown: see only `updated`
-            if line["status"] == "updated" and int(line["id"]) not in tale.edited:
+            if line["new"] and line["status"] in ("updated", "failed") and int(line["id"]) not in tale.edited:
                 stands = self._stands(line, "new")
                 assert stands == (line["status"] == "updated"), line
 

@@ -1,0 +1,182 @@
+"""What hostile eyes found once: answers that lie, stops at bad moments, settings that are nearly right."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from usersync.errors import SettingsError
+from usersync.sandbox import Answer, Fault, Faults, Sandbox
+from usersync.settings import make_settings
+
+Opened = Callable[..., Any]
+ROWS = "id,name\n1,Ann\n2,Bea\n3,Cid\n"
+
+
+def scripted(**answers: Any) -> Sandbox:
+    """Answer `METHOD_ID` as given; everybody else as the platform does."""
+
+    def script(method: str, user_id: int | None, nth: int) -> Any:
+        return answers.get(f"{method}_{user_id}")
+
+    return Sandbox(users=5, limit=None, faults=Faults(script=script))
+
+
+def test_the_echo_of_another_user_is_no_success(desk: Opened) -> None:
+    other = Answer(200, {"id": 999, "name": "Ann", "email": "x@example.org"})
+    with desk(scripted(PATCH_1=other)) as (_, at):
+        at.write("changes.csv", ROWS)
+        ran = at.run("run", "changes.csv", "--yes")
+        assert list(ran.statuses().values()) == ["failed echo-differs", "updated", "updated"]
+        assert ran.report[0]["message"] == "the platform answered with user 999"
+
+
+def test_half_a_character_from_the_platform_costs_no_row(desk: Opened) -> None:
+    lone = Answer(422, '{"message": "no \\ud800 good"}')
+    with desk(scripted(PATCH_1=lone)) as (_, at):
+        at.write("changes.csv", ROWS)
+        ran = at.run("run", "changes.csv", "--yes")
+        assert list(ran.statuses().values()) == ["failed refused", "updated", "updated"]
+        assert "no ? good" in ran.report[0]["message"]
+
+
+def test_a_token_that_the_platform_quotes_is_masked(desk: Opened) -> None:
+    with desk(scripted(PATCH_1=Answer(422, {"message": "token sandbox-token is odd", "attributes": []}))) as (
+        _,
+        at,
+    ):
+        at.write("changes.csv", ROWS)
+        assert "token *** is odd" in at.run("run", "changes.csv", "--yes").report[0]["message"]
+
+
+def test_an_unreachable_platform_wish_ends_the_run(desk: Opened) -> None:
+    with desk(scripted(GET_1=Answer(429, "Retry later", {"Retry-After": "1e300"}))) as (_, at):
+        at.write("changes.csv", ROWS)
+        ran = at.run("run", "changes.csv", "--yes")
+        assert (ran.code, "the platform asks to wait" in ran.err) == (4, True), ran.err
+
+
+def test_a_stop_wakes_a_row_whose_answer_comes_later(desk: Opened) -> None:
+    """In flight at Ctrl-C, then told to come back in an hour: nobody waits for that."""
+    box = Sandbox(
+        users=5, limit=None, latency=0.4, faults=Faults(script=lambda *_: Answer(429, "", {"Retry-After": "60"}))
+    )
+    with desk(box) as (open_box, at):
+        at.write("changes.csv", ROWS)
+        process = at.start("run", "changes.csv", "--yes")
+        while not open_box.log:
+            pass
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+        assert process.returncode == 130
+
+
+def test_a_row_that_was_stopped_while_it_was_read_is_not_sent(desk: Opened) -> None:
+    with desk(Sandbox(users=50, limit=None)) as (_, at):
+        at.settings["request"] = {"rate": "20/s", "concurrency": 2}
+        at.write("changes.csv", "id,name\n" + "".join(f"{i},N{i}\n" for i in range(1, 51)))
+        ran = at.run("run", "changes.csv", "--yes", "--max-duration", "0.6")
+        assert (ran.code, set(ran.statuses().values())) == (4, {"not-sent"})
+
+
+def test_only_if_blank_reads_the_user_even_where_nothing_is_compared(desk: Opened) -> None:
+    careful = {"name": {"only_if_blank": True}}
+    with desk(fields=careful) as (open_box, at):
+        before = open_box.world.users[1].name
+        at.write("changes.csv", "id,name,display_name\n1,Ann,A\n")
+        assert at.run("run", "changes.csv", "--yes", "--compare-with", "nothing").code == 0
+        assert (open_box.world.users[1].name, open_box.world.users[1].display_name) == (before, "A")
+
+
+@pytest.mark.parametrize("answer", ["n\n", "\x03"])
+def test_no_and_ctrl_c_at_the_question_send_nothing(answer: str, desk: Opened) -> None:
+    with desk() as (open_box, at):
+        at.write("changes.csv", ROWS)
+        env = at._prepare()
+        leader, follower = pty.openpty()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "usersync", "run", "changes.csv"],
+            cwd=at.folder, env=env, stdin=follower, stdout=follower, stderr=follower, start_new_session=True,
+            preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0),
+        )  # fmt: skip
+        os.close(follower)
+        seen = b""
+        while b"Send 3 updates?" not in seen:
+            seen += os.read(leader, 4096)
+        os.write(leader, answer.encode())
+        deadline = time.monotonic() + 20
+        while process.poll() is None and time.monotonic() < deadline:
+            try:
+                os.read(leader, 4096)
+            except OSError:
+                break
+        assert process.wait(timeout=5) == (3 if answer == "n\n" else 130)
+        os.close(leader)
+        assert not [r for r in open_box.log if r.method == "PATCH"]
+
+
+def test_the_same_file_twice_can_be_resumed(desk: Opened) -> None:
+    with desk() as (_, at):
+        at.env["USERSYNC_TOKEN"] = "wrong"
+        at.write("changes.csv", ROWS)
+        assert at.run("run", "changes.csv", "changes.csv", "--yes").code == 4
+        at.env["USERSYNC_TOKEN"] = "sandbox-token"
+        ran = at.run("resume", "--yes", "--json")
+        assert (ran.code, ran.summary["counts"]) == (0, {"updated": 6, "rows": 6})
+
+
+def test_a_resume_that_waits_for_the_lock_sees_the_run_as_it_ended(desk: Opened) -> None:
+    with desk(Sandbox(users=40, limit=None)) as (_, at):
+        at.settings["request"] = {"rate": "60/s", "concurrency": 2}
+        at.write("changes.csv", "id,name\n" + "".join(f"{i},N{i}\n" for i in range(1, 41)))
+        first = at.start("run", "changes.csv", "--yes", "-q")
+        while not list(at.folder.glob("*.holder")):
+            pass
+        late = at.run("resume", "--yes", "--lock-wait", "30s")
+        first.communicate(timeout=30)
+        assert first.returncode == 0
+        assert "there is no stopped run to go on with" in late.err
+        assert set(late.statuses().values()) == {"updated"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"platform": {"url": "http://127.0.0.1:99999"}},
+        {"platform": {"url": "http://[::1"}},
+        {"platform": {"url": "http://host?x=1"}},
+        {"platform": {"token_header": "a b"}},
+        {"request": {"proxy": "http://127.0.0.1:99999"}},
+        {"request": {"timeout": float("inf")}},
+    ],
+)
+def test_refuses_settings_that_are_nearly_right(wrong: dict[str, dict[str, Any]]) -> None:
+    settings = {"platform": {"url": "http://x", "token_env": "T"}, "request": {}}
+    for section, values in wrong.items():
+        settings[section] = {**settings[section], **values}
+    with pytest.raises(SettingsError):
+        make_settings(settings)
+
+
+def test_a_bare_off_in_yaml_is_off(desk: Opened) -> None:
+    settings = make_settings({"platform": {"url": "http://x", "token_env": "T"}, "request": {"rate": False}})
+    assert settings.request.rate is None
+
+
+def test_what_was_carried_out_behind_a_broken_answer_is_looked_up(desk: Opened) -> None:
+    """The platform updates, the proxy in front answers 502: a look tells."""
+
+    def script(method: str, user_id: int | None, nth: int) -> Any:
+        return Fault.RESET_AFTER if (method, user_id, nth) == ("PATCH", 1, 1) else (
+            Answer(502, "<html>") if (method, user_id) == ("PATCH", 1) else None)  # fmt: skip
+
+    box = Sandbox(users=5, limit=None, faults=Faults(script=script))
+    with desk(box, request={"rate": "off", "retries": 1}) as (_, at):
+        at.write("changes.csv", ROWS)
+        assert list(at.run("run", "changes.csv", "--yes").statuses().values()) == ["updated"] * 3
