@@ -20,6 +20,7 @@ COLUMNS = (
 )  # fmt: skip
 _BAD = (Status.REJECTED, Status.FAILED, Status.CONFLICT, Status.UNKNOWN)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_SUSPECT = frozenset((*_FORMULA, "'"))
 
 
 class Head(Protocol):
@@ -179,7 +180,7 @@ def _cells(line: Line) -> tuple[object, ...]:
 
 def harmless(text: str) -> str:
     """Put an apostrophe before what a spreadsheet would run as a formula; `original` takes it off again."""
-    return f"'{text}" if _runs(text) else text
+    return f"'{text}" if text[:1] in _SUSPECT and _runs(text) else text
 
 
 def original(text: str) -> str:
