@@ -180,3 +180,16 @@ def test_what_was_carried_out_behind_a_broken_answer_is_looked_up(desk: Opened) 
     with desk(box, request={"rate": "off", "retries": 1}) as (_, at):
         at.write("changes.csv", ROWS)
         assert list(at.run("run", "changes.csv", "--yes").statuses().values()) == ["updated"] * 3
+
+
+@pytest.mark.parametrize(("where", "code"), [(">/dev/full", 0), (">&-", 0), ("2>&-", 0), ("<&-", 0)])
+def test_streams_that_take_nothing_cost_no_row(where: str, code: int, desk: Opened) -> None:
+    with desk() as (open_box, at):
+        at.write("changes.csv", ROWS)
+        command = f"{sys.executable} -m usersync run changes.csv --yes --json {where}"
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=at.folder, env=at._prepare(), capture_output=True, text=True, check=False
+        )
+        assert done.returncode == code, done.stderr
+        assert "Traceback" not in done.stderr
+        assert open_box.world.users[3].name == "Cid"

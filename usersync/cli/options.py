@@ -111,7 +111,10 @@ def finish(summary: Any, options: dict[str, Any]) -> int:
     from usersync.report.terminal import summary_text
 
     if options["as_json"]:
-        click.echo(json.dumps(summary.as_json(), ensure_ascii=False, indent=2))
+        try:
+            click.echo(json.dumps(summary.as_json(), ensure_ascii=False, indent=2))
+        except OSError as error:
+            say(f"usersync: stdout takes nothing ({error.strerror}); see {summary.files['summary']}")
     elif summary.exit_code or not options["quiet"]:
         say(summary_text(summary))
     return int(summary.exit_code)
