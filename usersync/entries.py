@@ -54,7 +54,7 @@ class Rows:
             reasons[problem.key].append(problem)
         for key, problems in reasons.items():
             codes = dict.fromkeys(p.code for p in problems)
-            message = "; ".join(f"{p.column}: {p.message}" if p.column else p.message for p in problems)
+            message = "; ".join(p.sentence() for p in problems)
             yield self._entry(key, Status.REJECTED, code=";".join(codes), message=message)
 
     def compared(

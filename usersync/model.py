@@ -117,6 +117,10 @@ class Problem:
     value: str = ""
     """The cell as seen; `***` for a password."""
 
+    def sentence(self) -> str:
+        """Name the column, where there is one, and what is wrong."""
+        return f"{self.column}: {self.message}" if self.column else self.message
+
 
 @dataclass(frozen=True, slots=True)
 class Place:

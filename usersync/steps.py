@@ -15,7 +15,7 @@ from usersync.clock import iso
 from usersync.diff.reverse import reverse
 from usersync.dispatch.client import Door
 from usersync.dispatch.echo import settles, stale
-from usersync.dispatch.gate import Gate, StopReason, each, make_pace
+from usersync.dispatch.gate import Gate, Job, StopReason, each, make_pace
 from usersync.dispatch.sender import Sender, Tally
 from usersync.entries import Rows
 from usersync.errors import AccountsError, RefusedError, StoppedError
@@ -99,36 +99,35 @@ class Run:
                 message = f"the platform no longer holds the old value of {', '.join(fields)}; plan again"
                 self._book.settle(Outcome(entry.key, Status.CONFLICT, Code.STALE, message))
 
-        await self._each_planned(look)
-
-    async def _each_planned(self, look: Callable[[Entry], Awaitable[None]]) -> None:
-        jobs = iter(list(self._book.planned_entries()))
-        await each(jobs, look, concurrency=self._settings.request.concurrency, stop=self._around.stop)
+        await self._each(list(self._book.planned_entries()), look)
         self._book.flush()
+
+    async def _each(self, jobs: Iterable[Job], work: Callable[[Job], Awaitable[None]]) -> None:
+        await each(jobs, work, concurrency=self._settings.request.concurrency, stop=self._around.stop)
 
     async def undone(self, table: Table, wanted: Wanted, former: Book, confirm: Confirm) -> Summary:
         """Put the old values of a former run back, where ours still stand."""
-        changed = list(former.changed_rows())
+        jobs = iter(list(former.changed_rows()))
+        entries: list[Entry] = []
 
         async def look(job: tuple[Entry, dict[str, Json], dict[str, Json]]) -> None:
             entry, old, new = job
             found = await sender.read(entry.key, int(entry.user))
             if isinstance(found, Outcome):
-                self._book.enter(
-                    [replace(entry, status=found.status, code=found.code, message=found.message, outcome=found)]
-                )
+                code, message = found.code, found.message
+                entries.append(replace(entry, status=found.status, code=code, message=message, outcome=found))
                 return
             fields, kept = reverse(old, new, found)
             status = Status.PLANNED if fields else Status.CONFLICT if kept else Status.UNCHANGED
             note = f"undoes run {former.info.run}" if fields else "" if kept else "the old values stand already"
             note = "; ".join(part for part in (note, f"kept: {', '.join(kept)}" if kept else "") if part)
             change = Change(entry.key, int(entry.user), fields) if fields else None
-            self._book.enter([replace(entry, status=status, change=change, message=note)])
+            entries.append(replace(entry, status=status, change=change, message=note))
 
         async with self._sender() as sender:
-            jobs = iter(changed)
-            await each(jobs, look, concurrency=self._settings.request.concurrency, stop=self._around.stop)
-            self._book.enter(replace(entry, status=Status.NOT_SENT) for entry, _, _ in jobs)
+            await self._each(jobs, look)
+            entries.extend(replace(entry, status=Status.NOT_SENT) for entry, _, _ in jobs)
+            self._book.enter(entries)  # in one step: a commit for each row waits for the disk each time
             planner = self._planner(sender)
             plan = planner.standing(Rows(table, wanted))
             planner.put_in_order(plan)
@@ -184,7 +183,7 @@ class Run:
                 again.append(change.key)
 
         jobs = iter(self._book.in_flight())
-        await each(jobs, look, concurrency=self._settings.request.concurrency, stop=self._around.stop)
+        await self._each(jobs, look)
         self._book.flush()
         self._book.put_back(again)
 
@@ -258,7 +257,7 @@ class Run:
                     break
                 self._book.block(turn)
                 claims = Claims(self._book, self._clock.monotonic, turn=turn)
-                await each(claims, update, concurrency=self._settings.request.concurrency, stop=self._around.stop)
+                await self._each(claims, update)
                 self._book.release(claims.rest())
         finally:
             flusher.cancel()

@@ -148,16 +148,13 @@ def read_again(info: RunInfo, settings: Settings) -> tuple[Table, Wanted]:
     if "-" in files:
         raise RefusedError("stale: the rows came from standard input, which cannot be read again")
     then = {name: info.settings[name] for name in ("source", "columns", "fields")}
-    settings = make_settings({**_given(settings), **then}, f"run {info.run}")
+    platform = settings.platform.model_dump(exclude_none=True)
+    settings = make_settings({"platform": platform, **then}, f"run {info.run}")
     table, wanted = read(files, settings, choice=Choice(**info.choice) if info.choice else None)
     for source, known in zip(table.sources, info.sources, strict=True):
         if source.sha256 != known["sha256"]:
             raise RefusedError(f"stale: {source.file} has changed since run {info.run}; nothing was sent")
     return table, wanted
-
-
-def _given(settings: Settings) -> dict[str, Json]:
-    return {"platform": settings.platform.model_dump(exclude_none=True)}
 
 
 def nobody_to_ask() -> RefusedError:
@@ -217,7 +214,7 @@ def update(
     table = single_row({"id": user_id, **cells})
     wanted = check(table, settings.fields)
     if wanted.problems:
-        message = "; ".join(f"{p.column}: {p.message}" if p.column else p.message for p in wanted.problems)
+        message = "; ".join(p.sentence() for p in wanted.problems)
         return Outcome(0, Status.REJECTED, wanted.problems[0].code, message)
     with Ledger(settings.ledger) as ledger:
         book = ledger.start(head("update", settings, table, around))

@@ -20,11 +20,11 @@ from usersync.check.cells import (
     read_name,
     read_password,
     typed_reader,
-    visible,
 )
 from usersync.check.rivals import settle_rivals
 from usersync.model import ATTRIBUTE, CLEAR, MASK, SECRET_FIELDS, Code, Problem, Source, Table, Wanted
 from usersync.settings import FieldSettings
+from usersync.visible import visible
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,9 +11,9 @@ from datetime import date, datetime
 
 from usersync.model import Code, Json
 from usersync.settings import FieldSettings
+from usersync.visible import visible
 
 MAX_ID = 2**63 - 1
-_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 _WHOLE = re.compile(r"[+-]?[0-9]+(?:\.0+)?")
 _E_NOTATION = re.compile(r"[0-9]+(?:[.,][0-9]+)?[eE][+-]?[0-9]+")
 _ATOM = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+"
@@ -37,11 +37,6 @@ class CellError(ValueError):
     def __init__(self, code: Code, message: str) -> None:
         self.code = code
         super().__init__(message)
-
-
-def visible(text: str) -> str:
-    """Without invisible characters, blanks around, and full-width forms: safe for ids and e-mails only."""
-    return unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).strip()
 
 
 def read_id(text: str) -> int:

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import difflib
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 
 from usersync.errors import SourceError
 from usersync.model import ATTRIBUTE, FIELDS, Column
+from usersync.visible import visible
 
 IGNORE = "ignore"
 """As a value under `columns:`, says that a heading means nothing."""
 OUR_COLUMNS = ("usersync: row", "usersync: why")
 """Headings of the reject file, which come back with it."""
 
-_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 _NAMES = ("id", *FIELDS)
 
 
 def plain(heading: str) -> str:
     """Fold what the eye does not see: case, width, blanks around, invisible characters."""
-    text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", heading))
-    return " ".join(text.split()).casefold()
+    return " ".join(visible(heading).split()).casefold()
 
 
 class Headings:
@@ -39,7 +37,7 @@ class Headings:
         if text in _NAMES:
             return text
         if text.startswith(ATTRIBUTE) and len(text) > len(ATTRIBUTE):
-            written = " ".join(unicodedata.normalize("NFKC", _INVISIBLE.sub("", heading)).split())
+            written = " ".join(visible(heading).split())
             return ATTRIBUTE + written[len(ATTRIBUTE) :].strip()
         return None
 
