@@ -65,8 +65,11 @@ def write_all(
 
 
 def cells(table: Table, ours: int = 0) -> list[list[str]]:
-    """All cells of the first source, without our columns and without blanks at the end."""
-    rows = table.sheets[0].iloc[:, ours:].to_numpy(object).tolist()
+    """All cells of the first source, without our columns and without blanks at the end.
+
+    openpyxl does not keep a cell of nothing but blanks, which means the same as an empty one.
+    """
+    rows = [["" if text == " " else text for text in row] for row in table.sheets[0].iloc[:, ours:].to_numpy(object)]
     return [row[: max((i for i, text in enumerate(row, 1) if text), default=0)] for row in rows]
 
 
