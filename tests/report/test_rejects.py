@@ -69,7 +69,9 @@ def cells(table: Table, ours: int = 0) -> list[list[str]]:
 
     openpyxl does not keep a cell of nothing but blanks, which means the same as an empty one.
     """
-    rows = [["" if text == " " else text for text in row] for row in table.sheets[0].iloc[:, ours:].to_numpy(object)]
+    rows = [
+        [text if text.strip() else "" for text in row] for row in table.sheets[0].iloc[:, ours:].to_numpy(object)
+    ]
     return [row[: max((i for i, text in enumerate(row, 1) if text), default=0)] for row in rows]
 
 
