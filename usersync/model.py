@@ -302,6 +302,27 @@ class Line:
     finished_at: str
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What the dispatcher measured in one slice of a run; slices follow each other without gaps."""
+
+    at: float
+    """Seconds since the run began, at the slice's begin."""
+    seconds: float
+    """How long the slice is."""
+    requests: int
+    throttled: int
+    """Requests answered with 429."""
+    trouble: int
+    """Requests without an answer, or with a 5xx."""
+    pace: float | None
+    """Requests per second that were allowed at the slice's end; None: no limit."""
+    median: float | None
+    """Seconds to an answer, half of the requests; None where there were none. So is `slowest`."""
+    slowest: float | None
+    """Seconds to an answer, 95 % of the requests."""
+
+
 SECRET_FIELDS: Final = frozenset({"password"})
 MASK: Final = "***"
 
