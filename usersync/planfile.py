@@ -10,7 +10,7 @@ from typing import Any
 from usersync.errors import UsageError
 from usersync.ledger import Book, RunInfo
 from usersync.model import SECRET_FIELDS, Json
-from usersync.plan import Plan
+from usersync.planned import Plan
 
 VERSION = 1
 

@@ -22,7 +22,7 @@ from usersync.model import (
     User,
     Wanted,
 )
-from usersync.plan import Plan
+from usersync.planned import Plan
 from usersync.settings import Settings
 from usersync.surroundings import Surroundings
 

@@ -33,7 +33,7 @@ from usersync.model import (
     Who,
     turn,
 )
-from usersync.plan import Plan
+from usersync.planned import Plan
 from usersync.planning import Planner
 from usersync.report import Summary, make_home, write_report
 from usersync.report.rejects import write_rejects

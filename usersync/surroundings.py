@@ -10,7 +10,7 @@ from typing import Protocol
 from usersync.clock import Clock, SystemClock
 from usersync.dispatch.gate import Stop
 from usersync.model import Status
-from usersync.plan import Plan
+from usersync.planned import Plan
 
 
 class Watch(Protocol):

@@ -27,7 +27,7 @@ from usersync.model import (
     Table,
     Wanted,
 )
-from usersync.plan import Plan
+from usersync.planned import Plan
 from usersync.report import Summary
 from usersync.settings import FieldSettings, Settings, SourceSettings, make_settings
 from usersync.steps import Run

@@ -17,7 +17,7 @@ import click
 
 if TYPE_CHECKING:
     from usersync.dispatch.gate import Stop
-    from usersync.plan import Plan
+    from usersync.planned import Plan
     from usersync.settings import Settings
     from usersync.surroundings import Choice, Surroundings
 

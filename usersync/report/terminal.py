@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 from usersync.model import UNKNOWN, FieldChange, Place, ProblemGroup, Status, shown
-from usersync.plan import EXAMPLES, Plan
+from usersync.planned import EXAMPLES, Plan
 from usersync.report.files import Summary
 
 _WIDEST = 30
