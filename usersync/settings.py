@@ -305,6 +305,51 @@ class Report(Section):
     dir: Path = Path("runs")
 
 
+class Metrics(Section):
+    """A text file for Prometheus, as node exporter's textfile collector reads it (extra `metrics`)."""
+
+    file: Path
+    job: str = "usersync"
+    """Tells several jobs apart, each with a file of its own."""
+
+
+class Email(Section):
+    """Where mail is handed in; port 465 speaks TLS from the first byte."""
+
+    host: str
+    port: Annotated[PositiveInt, Field(le=65535)] = 587
+    sender: str = Field(alias="from")
+    to: Annotated[tuple[str, ...], BeforeValidator(lambda to: (to,) if isinstance(to, str) else to)]
+    user: str | None = None
+    password_env: str | None = None
+    starttls: bool = True
+
+
+class Notify(Section):
+    """Who is told how a run ended. What holds a secret may stand in an environment variable (`..._env`)."""
+
+    when: tuple[Literal["failed", "partial", "refused", "stopped", "recovered", "done"], ...] = (
+        "failed", "partial", "refused", "stopped", "recovered",
+    )  # fmt: skip
+    """`recovered`: all is well, and it was not at the run before. (A bare `on` is a truth value in YAML.)"""
+    urls: tuple[SecretStr, ...] = ()
+    """Addresses that apprise knows (extra `notify`); in the variable `urls_env`, blanks stand between them."""
+    urls_env: str | None = None
+    webhook: SecretStr | None = None
+    webhook_env: str | None = None
+    email: Email | None = None
+    ping_url: SecretStr | None = None
+    """A dead-man's switch: asked after every run, with `/fail` behind it where the exit code is not 0."""
+    ping_url_env: str | None = None
+
+    @field_validator("webhook", "ping_url")
+    @classmethod
+    def _web_addresses(cls, url: SecretStr | None) -> SecretStr | None:
+        if url and not _is_address(url.get_secret_value()):
+            raise ValueError("write the address with http:// or https://")
+        return url
+
+
 def is_field(name: str) -> bool:
     """Whether `name` is a field of a user that can be changed."""
     return name in FIELDS or (name.startswith(ATTRIBUTE) and len(name) > len(ATTRIBUTE))
@@ -341,6 +386,8 @@ class Settings(Section):
     limits: Limits = Limits()
     ledger: Path = Path("usersync.db")
     report: Report = Report()
+    metrics: Metrics | None = None
+    notify: Notify = Notify()
 
     @field_validator("fields")
     @classmethod
@@ -422,4 +469,5 @@ def _known_keys(place: tuple[int | str, ...]) -> list[str]:
         info = model.model_fields.get(str(part))
         options = [info.annotation, *get_args(info.annotation)] if info else [model]
         model = next((t for t in options if isinstance(t, type) and issubclass(t, BaseModel)), model)
-    return sorted(name for name, info in model.model_fields.items() if not info.alias)
+    known = model.model_fields.items()
+    return sorted(info.alias or name for name, info in known if info.annotation is not type(None))

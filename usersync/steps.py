@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
+from logging import INFO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from usersync.dispatch.sender import Sender, Tally
 from usersync.entries import Rows
 from usersync.errors import AccountsError, RefusedError, StoppedError
 from usersync.ledger import Book
+from usersync.logs import EVENTS, event, run_name
 from usersync.model import (
     Change,
     Code,
@@ -57,6 +59,8 @@ class Run:
         self._book = book
         self._began = around.clock.monotonic()
         self._tally = Tally()
+        run_name.set(book.info.run)
+        event("begin", kind=book.info.kind)
 
     def _planner(self, sender: Sender) -> Planner:
         return Planner(self._settings, self._around, self._book, sender)
@@ -139,6 +143,8 @@ class Run:
         self, table: Table, wanted: Wanted, plan: Plan, *, sender: Sender, confirm: Confirm
     ) -> Summary:
         confirmed = False
+        self._numbers = table.places["row"]
+        event("plan", **{status.value: n for status, n in plan.counts.items()})
         make_home(self._settings.report.dir, self._book.info.run)
         if not self._around.stop and plan.changes:
             plan.refusals = self._planner(sender).weigh(plan, wanted)
@@ -238,11 +244,15 @@ class Run:
     async def _send(self, sender: Sender, wanted: Wanted, total: int) -> None:
         hidden = Passwords(wanted.values)
         watch = self._around.watch
+        logged = EVENTS.isEnabledFor(INFO)
 
         async def update(change: Change) -> None:
+            began = self._clock.monotonic() if logged else 0.0
             outcome = await sender.update(hidden.fill(change))
             self._book.settle(outcome)
             watch.row(outcome.status)
+            if logged:
+                self._tell(change, outcome, self._clock.monotonic() - began)
 
         async def flush() -> None:
             while True:
@@ -262,6 +272,17 @@ class Run:
         finally:
             flusher.cancel()
             watch.end()
+
+    def _tell(self, change: Change, outcome: Outcome, seconds: float) -> None:
+        row = int(self._numbers[change.key])
+        event(
+            "row",
+            row=row,
+            user=change.user_id,
+            status=outcome.status.value,
+            code=outcome.code,
+            seconds=round(seconds, 3),
+        )
 
     def _account(self, table: Table, wanted: Wanted, plan: Plan, *, refused: bool) -> Summary:
         stop = self._around.stop.reason
@@ -289,6 +310,9 @@ class Run:
         self._book.finish(
             finished_at=iso(self._clock.now()), exit_code=summary.exit_code, stopped=stop.message if stop else None
         )
+        if stop:
+            event("stop", code=stop.exit_code)
+        event("end", status=summary.status, code=summary.exit_code, seconds=summary.seconds, **summary.counts)
         _prove(len(table.cells) - plan.beyond_limit, summary)
         return summary
 

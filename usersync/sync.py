@@ -14,6 +14,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from usersync.afterwards import told
 from usersync.clock import iso
 from usersync.entries import Rows, filled, rows_of, single_row
 from usersync.errors import RefusedError, UsageError
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     pass
 
 
+@told
 def run(
     files: Sequence[str | Path],
     settings: Settings,
@@ -60,6 +62,7 @@ def run(
         return asyncio.run(Run(settings, around, ledger.start(info)).whole(table, wanted, confirm))
 
 
+@told
 def resume(
     run_name: str | None, settings: Settings, *, confirm: Confirm | None, around: Surroundings | None = None
 ) -> Summary:
@@ -85,6 +88,7 @@ def resume(
         return asyncio.run(process.resumed(table, wanted, confirm))
 
 
+@told
 def apply(
     plan_file: Path, settings: Settings, *, confirm: Confirm | None, around: Surroundings | None = None
 ) -> Summary:
@@ -111,6 +115,7 @@ def apply(
         return asyncio.run(Run(settings, around, book).applied(table, wanted, confirm))
 
 
+@told
 def undo(
     run_name: str, settings: Settings, *, confirm: Confirm | None, around: Surroundings | None = None
 ) -> Summary:
@@ -282,7 +287,7 @@ def head(
 
 def dumped(settings: Settings) -> dict[str, Json]:
     """Give the settings that matter for what a run does, without secrets."""
-    return settings.model_dump(mode="json", exclude={"platform", "ledger", "report"})
+    return settings.model_dump(mode="json", exclude={"platform", "ledger", "report", "metrics", "notify"})
 
 
 def _user_name() -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
 import signal
 import sys
@@ -37,6 +36,8 @@ COMMON_OPTIONS = (
     click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else."),
     click.option("-q", "--quiet", is_flag=True, help="Say nothing unless a person is needed."),
     click.option("-v", "--verbose", count=True, help="Say more; twice: everything."),
+    click.option("--log-format", type=click.Choice(["json", "text"]), help="Log events, one per line."),
+    click.option("--log-file", type=click.Path(path_type=Path), help="Append them to a file, not to stderr."),
 )
 RUN_OPTIONS = (
     click.option("--yes", is_flag=True, help="Send without asking."),
@@ -148,11 +149,16 @@ def settings_of(options: dict[str, Any]) -> Settings:
 def around_of(options: dict[str, Any]) -> Surroundings:
     """Give a run its clock, progress, logging, time limits and overrides."""
     from usersync.clock import SystemClock
+    from usersync.logs import set_up
     from usersync.report.progress import Bar, Lines
     from usersync.surroundings import Surroundings, Unwatched
 
-    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(options["verbose"], 2)]
-    logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", force=True)
+    set_up(
+        verbose=options["verbose"],
+        quiet=options["quiet"],
+        style=options.get("log_format"),
+        file=options.get("log_file"),
+    )
     clock = SystemClock()
     around = Surroundings(clock=clock, on_start=_connect_signals)
     around.max_duration = seconds_of("--max-duration", options.get("max_duration"))

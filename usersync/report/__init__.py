@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from usersync.report.files import Summary, make_home, write_report
+from usersync.report.files import Summary, make_home, write_report, write_summary
 
-__all__ = ["Summary", "make_home", "write_report"]
+__all__ = ["Summary", "make_home", "write_report", "write_summary"]

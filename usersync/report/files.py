@@ -68,6 +68,10 @@ class Summary:
     problems: list[Json] = field(default_factory=list)
     stopped: str | None = None
     left_out: int = 0
+    reasons: list[Json] = field(default_factory=list)
+    """Why rows need a person: `code`, how many `rows`, and the first of them (`row`, `message`)."""
+    notices: list[str] = field(default_factory=list)
+    """What went wrong after the run: a notification or a metrics file that could not be delivered."""
     lines: int = 0
     """Lines of report.csv."""
 
@@ -111,8 +115,9 @@ def write_report(
     home = make_home(folder, rows.info.run)
     report, summary_file = home / "report.csv", home / "summary.json"
     counts: Counter[str] = Counter()
+    reasons: dict[str, Json] = {}
     try:
-        lines = _write_csv(report, _counted(rows.lines(), counts))
+        lines = _write_csv(report, _counted(rows.lines(), counts, reasons))
         rejected = rejects(rows.lines(), home) if rejects and any(map(counts.get, _BAD)) else None
         exit_code = stop[0] if stop else int(any(counts[status] for status in _BAD))
         summary = Summary(
@@ -132,9 +137,10 @@ def write_report(
             stopped=stop[1] if stop else None,
             left_out=left_out,
             limits=list(limits),
+            reasons=sorted(reasons.values(), key=lambda reason: -int(reason["rows"])),
             lines=lines,
         )
-        _write_text(summary_file, json.dumps(summary.as_json(), ensure_ascii=False, indent=2) + "\n")
+        write_summary(summary)
     except OSError as error:
         raise UsageError(
             f"{home}: the report cannot be written: {error.strerror}; the ledger holds every row of run "
@@ -143,15 +149,25 @@ def write_report(
     return summary
 
 
+def write_summary(summary: Summary) -> None:
+    """Write `summary.json`; OSError where that cannot be."""
+    text = json.dumps(summary.as_json(), ensure_ascii=False, indent=2) + "\n"
+    _write_text(Path(str(summary.files["summary"])), text)
+
+
 def _verdict(exit_code: int, *, stopped: bool) -> str:
     if stopped:
         return "refused" if exit_code == 3 else "stopped"
     return "partial" if exit_code else "done"
 
 
-def _counted(lines: Iterable[Line], counts: Counter[str]) -> Iterator[Line]:
+def _counted(lines: Iterable[Line], counts: Counter[str], reasons: dict[str, Json]) -> Iterator[Line]:
     for line in lines:
         counts[line.status] += 1
+        if line.status in _BAD:
+            code = line.code.partition(";")[0] or line.status.value
+            first = {"code": code, "rows": 0, "row": line.row, "message": line.message}
+            reasons.setdefault(code, first)["rows"] += 1
         yield line
 
 

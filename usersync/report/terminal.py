@@ -10,6 +10,8 @@ from usersync.planned import EXAMPLES, Plan
 from usersync.report.files import Summary
 
 _WIDEST = 30
+REASONS = 5
+"""Kinds of reasons that are told; the report has all."""
 _MEANING = {
     Status.UPDATED: "sent, and the platform confirms it",
     Status.UNCHANGED: "the platform holds these values already",
@@ -108,6 +110,12 @@ def summary_text(summary: Summary) -> str:
         parts.append(f"{plural(summary.left_out, 'row')} left out by choice")
     if summary.stopped:
         parts.append(f"Stopped: {summary.stopped}")
+    parts.extend(
+        f"{reason['code']}: {plural(reason['rows'], 'row')}\n  row {reason['row']}: {reason['message']}"
+        for reason in summary.reasons[:REASONS]
+    )
+    if len(summary.reasons) > REASONS:
+        parts.append(f"... and {plural(len(summary.reasons) - REASONS, 'other reason')}, in the report")
     if summary.files["rejects"]:
         parts.append(f"to correct and run again: {summary.files['rejects']}")
     parts.append(f"report: {summary.files['report']}\nexit {summary.exit_code}: {_EXITS[summary.exit_code]}")
