@@ -31,6 +31,7 @@ for _command in (
     looking.runs,
     looking.show,
     looking.history,
+    looking.check,
     trying.sandbox,
     trying.demo,
 ):

@@ -13,6 +13,7 @@ import click
 from usersync.cli.options import (
     COMMON_OPTIONS,
     SHEET_OPTION,
+    REQUEST_OPTIONS,
     options_of,
     say,
     seconds_of,
@@ -105,3 +106,26 @@ def history(user_id: int, **options: Any) -> int:
 
     click.echo(records.history(user_id, settings_of(options), as_json=options["as_json"]))
     return 0
+
+
+@click.command()
+@click.option("--user", "user_id", type=click.IntRange(min=1), help="The user to read; default: one we know, or 1.")
+@options_of(REQUEST_OPTIONS, COMMON_OPTIONS)
+def check(*, user_id: int | None, **options: Any) -> int:
+    """See whether everything is in place: settings, token, platform, permission, limit, ledger. Sends nothing."""
+    from usersync.check_up import check_up, verdict
+    from usersync.clock import SystemClock
+
+    findings = tuple(check_up(lambda: settings_of(options), SystemClock(), user_id=user_id))
+    code = verdict(findings)
+    if options["as_json"]:
+        document = {"checks": [finding.as_json() for finding in findings], "exit_code": code}
+        click.echo(json.dumps(document, ensure_ascii=False, indent=2))
+        return code
+    drawn = bool(sys.stderr) and sys.stderr.isatty() and "utf" in sys.stderr.encoding.lower()
+    tick, cross = ("\N{CHECK MARK} ", "\N{BALLOT X} ") if drawn else ("ok      ", "not ok  ")
+    for found in findings:
+        if found.exit_code or not options["quiet"]:
+            remedy = f"; {found.remedy}" if found.remedy else ""
+            say(f"{cross if found.exit_code else tick}{found.name:<12} {found.message}{remedy}")
+    return code
