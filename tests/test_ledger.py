@@ -53,14 +53,14 @@ def test_a_row_goes_from_planned_to_answered(book: Book) -> None:
 def test_a_claimed_row_is_not_claimed_again(book: Book) -> None:
     book.enter(entry(key) for key in range(5))
     assert [c.key for c in book.claim(2)] == [0, 1]
-    assert [c.key for c in book.claim(9, after=1)] == [2, 3, 4]
+    assert [c.key for c in book.claim(9)] == [2, 3, 4]
     assert book.claim(9) == []
 
 
 def test_rows_without_an_answer_are_unknown_and_rows_without_a_claim_not_sent(book: Book) -> None:
     book.enter(entry(key) for key in range(4))
     book.claim(3)
-    book.release([2])
+    book.release(0, 1)
     book.settle(Outcome(0, Status.UPDATED))
     book.close_rows(planned_as=Status.NOT_SENT)
     assert statuses(book) == ["updated", "unknown", "not-sent", "not-sent"]
@@ -82,7 +82,8 @@ def test_what_is_settled_is_on_disk_after_a_flush(tmp_path: Path) -> None:
         book.claim(1)
         book.settle(Outcome(0, Status.UPDATED))
         other = sqlite3.connect(tmp_path / "usersync.db")
-        assert other.execute("SELECT status, sent FROM row").fetchall() == [("planned", 1)]
+        claimed = "SELECT status, claimed_key FROM row JOIN run ON run.n = row.run"
+        assert other.execute(claimed).fetchall() == [("planned", 0)]
         book.flush()
         assert other.execute("SELECT status, sent FROM row").fetchall() == [("updated", 1)]
         other.close()

@@ -27,6 +27,8 @@ from usersync import sync
 from usersync.dispatch.client import Door
 from usersync.equality import same_value
 from usersync.ledger import Book, Ledger
+from usersync.ledger.memory import Memory
+from usersync.ledger.turns import Turns
 from usersync.report import Summary
 from usersync.report.files import original
 from usersync.sandbox import Answer, Fault, Faults, Request, Sandbox, StoredUser, running
@@ -39,8 +41,10 @@ EMAILS = (*(f"u{i}@example.org" for i in MEMBERS), "n1@example.org", "n2@example
 SENT = {"updated", "failed", "unknown"}
 BY_LOOKING = "a look afterwards found the new values"
 WRITES = (
-    "enter", "claim", "settle", "planned", "forget_rows", "reopen", "put_back", "put_in_order", "refuse", "block",
-    "release", "close_rows", "match_twins", "remember", "finish",
+    (Book, "enter", "claim", "settle", "planned", "forget_rows", "reopen", "put_back", "release", "close_rows",
+     "match_twins", "finish"),
+    (Turns, "set", "refuse", "block"),
+    (Memory, "remember"),
 )  # fmt: skip
 Line = dict[str, str]
 
@@ -76,12 +80,13 @@ class Life:
                 return reply
 
             patch.setattr(Door, "ask", asked)
-            for name in WRITES:
-                patch.setattr(Book, name, self._counted(getattr(Book, name)))
+            for room, *names in WRITES:
+                for name in names:
+                    patch.setattr(room, name, self._counted(getattr(room, name)))
             yield
 
     def _counted(self, write: Callable[..., Any]) -> Callable[..., Any]:
-        def counted(book: Book, *args: Any, **more: Any) -> Any:
+        def counted(book: Any, *args: Any, **more: Any) -> Any:
             self.step()
             done = write(book, *args, **more)
             if write.__name__ == "settle" and self.flushes:

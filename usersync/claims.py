@@ -24,7 +24,6 @@ class Claims:
         self._turn = turn
         self._monotonic = monotonic
         self._group: list[Change] = []
-        self._last = -1
         self._size = FEWEST_CLAIMED
         self._claimed_at = float("-inf")
 
@@ -34,10 +33,9 @@ class Claims:
     def __next__(self) -> Change:
         if not self._group:
             self._fit_size()
-            self._group = self._book.claim(self._size, after=self._last, turn=self._turn)[::-1]
+            self._group = self._book.claim(self._size, turn=self._turn)[::-1]
             if not self._group:
                 raise StopIteration
-            self._last = self._group[0].key
         return self._group.pop()
 
     def _fit_size(self) -> None:
@@ -49,9 +47,10 @@ class Claims:
             self._size = max(self._size // 2, FEWEST_CLAIMED)
         self._claimed_at = now
 
-    def rest(self) -> list[int]:
-        """Keys that were claimed and never handed out."""
-        return [change.key for change in self._group]
+    def release(self) -> None:
+        """Give back what was claimed and never handed out."""
+        if self._group:
+            self._book.release(self._turn, self._group[-1].key - 1)
 
 
 class Passwords:

@@ -277,6 +277,17 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class RingRow:
+    """A row of a ring: of users who exchange e-mail addresses, each waiting for another."""
+
+    row: int
+    status: Status
+    aside: str | None
+    """The address that this user gets for a moment, so that the others can move on; None for the others."""
+    change: Change
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """One line of the report: a row, what was planned for it, and what became of it."""
 

@@ -112,7 +112,7 @@ class Planner:
         import pandas as pd
 
         source, unread = self._settings.diff.compare_with, []
-        look_up = self._book.known if source == "last-run" else known_from_file(source, self._settings)
+        look_up = self._book.memory.known if source == "last-run" else known_from_file(source, self._settings)
         for start in range(0, len(values), KNOWN_TOGETHER):
             part = values.iloc[start : start + KNOWN_TOGETHER]
             found = {user.id: user for user, _ in look_up(part["id"].tolist())}
@@ -130,17 +130,24 @@ class Planner:
 
     def put_in_order(self, plan: Plan) -> None:
         """See that an e-mail address is given up before another user takes it."""
-        from usersync.diff.order import Move, order
+        from usersync.diff.order import Move, opened, order, placeholder
 
-        found = order(Move(*move) for move in self._book.moves())
-        self._book.put_in_order(found.turns, found.after)
-        stuck = {key: ring for ring in found.cycles for key in ring}
+        found = order(Move(*move) for move in self._book.turns.moves())
+        turns, after, aside = {**found.turns}, {**found.after}, {}
+        template = self._settings.diff.swap_placeholder
+        for ring in found.cycles if template else ():
+            waiting, needs = opened(ring)
+            turns |= waiting
+            after |= needs
+            aside[ring[0]] = placeholder(template or "", run=self._book.info.run, key=ring[0])
+        self._book.turns.set(turns, after, aside)
+        stuck = {} if template else {key: ring for ring in found.cycles for key in ring}
         reasons = {
             key: f"{len(ring)} users exchange e-mail addresses in a ring, which the platform does not do in one "
-            "step; give one of them another address first, in a run of its own"
+            "step; set diff.swap_placeholder, or give one of them another address first, in a run of its own"
             for key, ring in stuck.items()
         }
-        self._book.refuse(reasons, Code.SWAP_CYCLE)
+        self._book.turns.refuse(reasons, Code.SWAP_CYCLE)
         plan.changes -= len(reasons)
 
     def _unprotected(self, rows: Rows, values: DataFrame) -> DataFrame:
@@ -159,7 +166,7 @@ class Planner:
         lost: list[Outcome] = []
 
         def compare() -> None:
-            written = {user.id: ours for user, ours in self._book.known([u.id for u in known.values()])}
+            written = {user.id: ours for user, ours in self._book.memory.known([u.id for u in known.values()])}
             entries = rows.compared(
                 values.loc[list(known)], frame(known), self._settings, users=known, written=written
             )

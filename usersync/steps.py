@@ -39,6 +39,7 @@ from usersync.planned import Plan
 from usersync.planning import Planner
 from usersync.report import Summary, make_home, write_report
 from usersync.report.rejects import write_rejects
+from usersync.rings import Rings
 from usersync.settings import Settings
 from usersync.surroundings import Confirm, Surroundings
 
@@ -90,16 +91,20 @@ class Run:
         self._book.planned(iso(self._clock.now()))
         async with self._sender() as sender:
             await self._refuse_stale(sender)
-            plan = self._planner(sender).standing(Rows(table, wanted))
+            planner = self._planner(sender)
+            plan = planner.standing(Rows(table, wanted))
+            planner.put_in_order(plan)
             return await self._confirmed(table, wanted, plan, sender=sender, confirm=confirm)
 
     async def _refuse_stale(self, sender: Sender) -> None:
+        aside = self._book.turns.asides()
+
         async def look(entry: Entry) -> None:
             assert entry.change is not None  # noqa: S101 - planned entries have one
             found = await sender.read(entry.key, entry.change.user_id)
             if isinstance(found, Outcome):
                 self._book.settle(found)
-            elif fields := stale(entry.change, found):
+            elif found.email != aside.get(entry.key, "") and (fields := stale(entry.change, found)):
                 message = f"the platform no longer holds the old value of {', '.join(fields)}; plan again"
                 self._book.settle(Outcome(entry.key, Status.CONFLICT, Code.STALE, message))
 
@@ -261,14 +266,18 @@ class Run:
 
         watch.begin("sending", total)
         flusher = asyncio.create_task(flush())
+        rings = Rings(self._book, sender)
         try:
-            for turn in range(self._book.last_turn() + 1):
+            await self._each(rings.closed(), rings.open)
+            for turn in range(self._book.turns.last() + 1):
                 if self._around.stop:
                     break
-                self._book.block(turn)
+                self._book.flush()
+                self._book.turns.block(turn)
                 claims = Claims(self._book, self._clock.monotonic, turn=turn)
                 await self._each(claims, update)
-                self._book.release(claims.rest())
+                claims.release()
+            await self._each(rings.broken(), rings.restore)
         finally:
             flusher.cancel()
             watch.end()

@@ -33,16 +33,6 @@ class Order:
     """Keys of moves that wait for each other: each for the next one, the last for the first; the smallest first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One update on the way through a cycle."""
-
-    key: int
-    email: str
-    final: bool
-    """Whether this is the user's own new address, not a placeholder."""
-
-
 def order(moves: Iterable[Move]) -> Order:
     """Decide who goes when.
 
@@ -77,15 +67,15 @@ def placeholder(template: str, *, run: str, key: int) -> str:
     return address.replace("{run}", _UNFIT.sub("-", run.lower())).replace("{key}", str(key))
 
 
-def cycle_steps(cycle: Sequence[Move], template: str, *, run: str) -> tuple[Step, ...]:
-    """Open a cycle, given in the order of `Order.cycles`, by way of `placeholder(template, ...)`.
+def opened(cycle: Sequence[int]) -> tuple[dict[int, int], dict[int, int]]:
+    """Give turns and predecessors, as in `Order`, for a cycle whose first user steps aside before all of them.
 
-    The first user steps aside, which frees an address for the last; so it goes on backwards, until the first finds
-    its own free. After any of them, all done so far can be undone from the latest to the first.
+    That frees an address for the last one; so it goes on backwards, until the first finds its own free. After any
+    of them, all done so far can be undone from the latest to the first.
     """
     first, *others = cycle
-    aside = Step(first.key, placeholder(template, run=run, key=first.key), final=False)
-    return (aside, *(Step(move.key, move.new, final=True) for move in (*reversed(others), first)))
+    line = [*reversed(others), first]
+    return {key: turn for turn, key in enumerate(line, 1)}, dict(zip(line, [first, *line], strict=False))
 
 
 def _address(email: str | None) -> str:

@@ -11,7 +11,7 @@ from typing import Self
 from usersync.errors import UsageError
 from usersync.ledger.book import Book
 from usersync.ledger.head import HEAD, RunInfo, files_of, head_of, source_heads
-from usersync.ledger.schema import ROWS_ASIDE, SCHEMA, SCHEMA_VERSION, text
+from usersync.ledger.schema import ROWS_ASIDE, SCHEMA, SCHEMA_VERSION, UPGRADES, text
 from usersync.model import Line
 
 __all__ = ["Book", "Ledger", "RunInfo", "source_heads"]
@@ -56,6 +56,10 @@ class Ledger:
         if version == 0:
             for statement in SCHEMA.split(";\n"):
                 self._db.execute(statement)
+        for old in range(version or SCHEMA_VERSION, SCHEMA_VERSION):
+            for statement in UPGRADES[old]:
+                self._db.execute(statement)
+        if version < SCHEMA_VERSION:
             self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         self._db.execute("COMMIT")
         if version > SCHEMA_VERSION:
@@ -73,7 +77,7 @@ class Ledger:
         """Begin a run; what runs without an ending learned is remembered first."""
         for (name,) in self._db.execute("SELECT run FROM run WHERE finished_at IS NULL").fetchall():
             if left := self.find(name):
-                left.remember()
+                left.memory.remember()
         cursor = self._db.execute(
             "INSERT INTO run (run, kind, parent, started_at, started_by, platform, settings, sources, overrides,"
             " choice, filled) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

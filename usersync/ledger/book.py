@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 
-from usersync.errors import StoppedError
 from usersync.ledger.head import RunInfo
-from usersync.ledger.schema import INSERT, OUTCOME, answered, change_of, entry_of, sides
+from usersync.ledger.memory import Memory
+from usersync.ledger.schema import IN_FLIGHT, INSERT, OUTCOME, answered, change_of, entry_of, sides, together
+from usersync.ledger.turns import Turns
 from usersync.model import (
     Change,
     Entry,
@@ -17,7 +17,6 @@ from usersync.model import (
     Line,
     Outcome,
     Status,
-    User,
 )
 
 _SHARED = (
@@ -42,28 +41,14 @@ class Book:
         """Rows, and filled fields, of the run before this one with the same files."""
         self._db = db
         self._n = number
+        self.turns = Turns(db, number)
+        self.memory = Memory(db, number, info.platform)
         self._settled: list[Outcome] = []
-
-    @contextmanager
-    def _together(self) -> Iterator[None]:
-        """Do all of it or nothing; StoppedError where the disk is full or the ledger cannot be written."""
-        try:
-            self._db.execute("BEGIN")
-            yield
-            self._db.execute("COMMIT")
-        except BaseException as error:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            if isinstance(error, sqlite3.OperationalError):
-                raise StoppedError(
-                    f"the ledger cannot be written: {error}; make room, then run `usersync resume`"
-                ) from None
-            raise
 
     def enter(self, entries: Iterable[Entry]) -> int:
         """Write down rows and what is planned for them, all or none; returns how many."""
         before = self._db.total_changes
-        with self._together():
+        with together(self._db):
             self._db.executemany(INSERT, map(self._inserted, entries))
         return self._db.total_changes - before
 
@@ -90,21 +75,26 @@ class Book:
             *answered(answer.user if answer else None),
         )
 
-    def claim(self, most: int, *, after: int = -1, turn: int = 0) -> list[Change]:
-        """Take the next planned rows of a turn with a key above `after`, and note, durably, that they go out.
+    def claim(self, most: int, *, turn: int = 0) -> list[Change]:
+        """Take the next planned rows of a turn, and note, durably, that they go out.
 
         A password's new value is `***`: whoever sends knows it from the source.
         """
-        with self._together():
-            found = self._db.execute(
-                "UPDATE row SET sent = 1 WHERE run = ?1 AND key IN (SELECT key FROM row WHERE run = ?1 AND key > ?2"
-                " AND status = 'planned' AND sent = 0 AND twin_of IS NULL AND turn = ?4 ORDER BY key LIMIT ?3)"
-                " RETURNING key, user, old, new",
-                (self._n, after, most, turn),
-            ).fetchall()
+        with together(self._db):
             self._write_outcomes()
+            found = self._db.execute(
+                "SELECT key, user, old, new FROM row WHERE run = ?1 AND key > (SELECT iif(claimed_turn = ?2,"
+                " claimed_key, -1) FROM run WHERE n = ?1) AND status = 'planned' AND sent = 0 AND twin_of IS NULL"
+                " AND turn = ?2 ORDER BY key LIMIT ?3",
+                (self._n, turn, most),
+            ).fetchall()
+            if found:
+                self._claimed(turn, found[-1][0])
         self._settled.clear()
-        return [change_of(*one) for one in sorted(found)]
+        return [change_of(*one) for one in found]
+
+    def _claimed(self, turn: int, key: int) -> None:
+        self._db.execute("UPDATE run SET claimed_turn = ?, claimed_key = ? WHERE n = ?", (turn, key, self._n))
 
     def settle(self, outcome: Outcome) -> None:
         """Take an outcome in; it is on disk after the next `flush` or `claim`."""
@@ -113,7 +103,7 @@ class Book:
     def flush(self) -> None:
         """Write what was settled since the last time, in one transaction."""
         if self._settled:
-            with self._together():
+            with together(self._db):
                 self._write_outcomes()
             self._settled.clear()
 
@@ -123,7 +113,7 @@ class Book:
     def _updated(self, outcome: Outcome) -> tuple[object, ...]:
         user = outcome.user
         return (
-            int(outcome.status is not Status.NOT_SENT),
+            int(outcome.status in (Status.UPDATED, Status.FAILED, Status.UNKNOWN)),
             outcome.status,
             outcome.code,
             outcome.message,
@@ -162,85 +152,6 @@ class Book:
         for key, source, row, user, old, new in found:
             yield Entry(key, source, row, user, Status.PLANNED), json.loads(old or "{}"), json.loads(new or "{}")
 
-    def moves(self) -> list[tuple[int, str | None, str]]:
-        """Give the planned changes of e-mail: key, old (None: unknown), new."""
-        return self._db.execute(
-            "SELECT key, json_extract(old, '$.email'), json_extract(new, '$.email') AS fresh FROM row WHERE run = ?"
-            " AND status = 'planned' AND twin_of IS NULL AND fresh IS NOT NULL ORDER BY key",
-            (self._n,),
-        ).fetchall()
-
-    def put_in_order(self, turns: Mapping[int, int], after: Mapping[int, int]) -> None:
-        """Let rows wait: key -> turn, and key -> key of the row that must be updated first."""
-        with self._together():
-            self._db.executemany(
-                "UPDATE row SET turn = ?, waits_for = ? WHERE run = ? AND key = ?",
-                ((turn, after[key], self._n, key) for key, turn in turns.items()),
-            )
-
-    def refuse(self, reasons: Mapping[int, str], code: str) -> None:
-        """Take planned rows out of the plan: key -> why."""
-        with self._together():
-            self._db.executemany(
-                "UPDATE row SET status = 'rejected', code = ?, message = ? WHERE run = ? AND key = ?",
-                ((code, why, self._n, key) for key, why in reasons.items()),
-            )
-
-    def last_turn(self) -> int:
-        """Give the highest turn of a row that is still to be sent."""
-        found = self._db.execute(
-            "SELECT max(turn) FROM row WHERE run = ? AND status = 'planned' AND sent = 0", (self._n,)
-        ).fetchone()
-        return found[0] or 0
-
-    def block(self, turn: int) -> None:
-        """Take the rows of a turn out whose predecessor was not updated."""
-        self.flush()
-        self._db.execute(
-            "UPDATE row SET status = 'rejected', code = 'blocked-by', message = coalesce((SELECT"
-            " 'not sent: row ' || first.row || ' must give up this e-mail address first, and is ' || first.status"
-            " FROM row AS first WHERE first.run = row.run AND first.key = row.waits_for),"
-            " 'not sent: the row that must give up this e-mail address first was left out')"
-            " WHERE run = ? AND turn = ? AND status = 'planned' AND waits_for IS NOT NULL AND (SELECT status"
-            " FROM row AS first WHERE first.run = row.run AND first.key = row.waits_for) IS NOT 'updated'",
-            (self._n, turn),
-        )
-
-    def known(self, users: Sequence[int]) -> Iterator[tuple[User, dict[str, Json]]]:
-        """Give what the platform last confirmed to us of these users, and what we wrote last."""
-        self._db.execute("CREATE TEMP TABLE IF NOT EXISTS asked (user INTEGER PRIMARY KEY)")
-        self._db.execute("DELETE FROM asked")
-        self._db.executemany("INSERT OR IGNORE INTO asked VALUES (?)", ((user,) for user in users))
-        found = self._db.execute(
-            "SELECT user, name, display_name, email, custom_attributes, written FROM known JOIN asked USING (user)"
-            " WHERE platform = ?",
-            (self.info.platform,),
-        )
-        for user, name, display_name, email, attributes, written in found:
-            ours = json.loads(written) if written != "{}" else {}
-            yield User(user, name, display_name, email, json.loads(attributes)), ours
-
-    def remember(self) -> None:
-        """Keep what this run learned of its users, for the next one to compare with.
-
-        Users of whom it is in doubt what they hold now are forgotten, and read again.
-        """
-        self._db.execute(
-            "DELETE FROM known WHERE platform = ?2 AND user IN (SELECT CAST(user AS INTEGER) FROM row"
-            " WHERE run = ?1 AND sent = 1 AND twin_of IS NULL AND status IN ('planned', 'unknown', 'failed'))",
-            (self._n, self.info.platform),
-        )
-        self._db.execute(
-            "INSERT INTO known SELECT ?2, CAST(user AS INTEGER), name, display_name, email, custom_attributes,"
-            " iif(status = 'updated' AND new <> '', new, '{}') FROM row WHERE run = ?1 AND custom_attributes <> ''"
-            " AND status IN ('updated', 'unchanged') AND twin_of IS NULL"
-            " ON CONFLICT (platform, user) DO UPDATE SET name = excluded.name,"
-            " display_name = excluded.display_name, email = excluded.email,"
-            " custom_attributes = excluded.custom_attributes,"
-            " written = json_patch(known.written, excluded.written)",
-            (self._n, self.info.platform),
-        )
-
     def most_common(self, name: str) -> tuple[str, int] | None:
         """Give the new value of a field that most planned rows share, and how many do."""
         found = self._db.execute(
@@ -261,18 +172,24 @@ class Book:
 
     def reopen(self) -> None:
         """Let a stopped run go on: rows that were not sent are planned again, and so are their twins."""
-        self._db.execute("UPDATE run SET finished_at = NULL, exit_code = NULL WHERE n = ?", (self._n,))
-        self._db.execute(
-            "UPDATE row SET status = 'planned', code = '', message = '' WHERE run = ?"
-            " AND (status = 'not-sent' AND sent = 0 OR status IN ('not-sent', 'unknown') AND twin_of IS NOT NULL)",
-            (self._n,),
-        )
+        with together(self._db):
+            self._db.execute(f"UPDATE row SET sent = 1 WHERE run = ? AND {IN_FLIGHT}", (self._n,))
+            self._db.execute(
+                "UPDATE run SET finished_at = NULL, exit_code = NULL, claimed_turn = 0, claimed_key = -1"
+                " WHERE n = ?",
+                (self._n,),
+            )
+            self._db.execute(
+                "UPDATE row SET status = 'planned', code = '', message = '' WHERE run = ? AND (status = 'not-sent'"
+                " AND sent = 0 OR status IN ('not-sent', 'unknown') AND twin_of IS NOT NULL)",
+                (self._n,),
+            )
 
     def in_flight(self) -> list[Change]:
         """Give the changes that were being sent, and whose answer never came in."""
         found = self._db.execute(
-            "SELECT key, user, old, new FROM row WHERE run = ? AND sent = 1 AND twin_of IS NULL"
-            " AND status IN ('planned', 'unknown') ORDER BY key",
+            "SELECT key, user, old, new FROM row WHERE run = ? AND twin_of IS NULL AND"
+            f" (status = 'unknown' OR {IN_FLIGHT}) ORDER BY key",
             (self._n,),
         )
         return [change_of(*one) for one in found]
@@ -309,21 +226,23 @@ class Book:
         )
         return gone.rowcount
 
-    def release(self, keys: Sequence[int]) -> None:
-        """Take back claims on rows that were never sent."""
+    def release(self, turn: int, key: int) -> None:
+        """Take back claims on the rows of a turn behind `key`: they were never sent."""
         self.flush()
-        with self._together():
-            self._db.executemany(
-                "UPDATE row SET sent = 0 WHERE run = ? AND key = ?", ((self._n, key) for key in keys)
-            )
+        self._claimed(turn, key)
 
     def close_rows(self, *, planned_as: Status) -> None:
         """Give every row an ending: twins that of their row, rows without an answer `planned_as` or unknown."""
         self.flush()
-        with self._together():
+        with together(self._db):
             self._db.execute(
-                "UPDATE row SET status = CASE WHEN sent = 1 THEN 'unknown' ELSE ? END, code = CASE WHEN sent = 1"
-                " THEN 'connection' ELSE '' END WHERE run = ? AND status = 'planned' AND twin_of IS NULL",
+                f"UPDATE row SET status = 'unknown', code = 'connection', sent = 1 WHERE run = ? AND {IN_FLIGHT}",
+                (self._n,),
+            )
+            self._db.execute(
+                "UPDATE row SET status = ?1, message = iif(aside IS NULL OR ?1 = 'planned', '', 'this user may hold"
+                " ' || aside || ' until `usersync resume` closes the ring of e-mail addresses')"
+                " WHERE run = ?2 AND status = 'planned' AND twin_of IS NULL",
                 (planned_as, self._n),
             )
         self.match_twins()
@@ -339,7 +258,7 @@ class Book:
 
     def finish(self, *, finished_at: str, exit_code: int, stopped: str | None) -> None:
         """Close the head of the run, and remember what it learned."""
-        self.remember()
+        self.memory.remember()
         self._db.execute(
             "UPDATE run SET finished_at = ?, exit_code = ?, stopped = ? WHERE n = ?",
             (finished_at, exit_code, stopped, self._n),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
+from usersync.errors import StoppedError
 from usersync.model import (
     MASK,
     SECRET_FIELDS,
@@ -18,7 +21,7 @@ from usersync.model import (
     User,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = """
 CREATE TABLE run (
   n INTEGER PRIMARY KEY,
@@ -35,6 +38,8 @@ CREATE TABLE run (
   overrides TEXT NOT NULL DEFAULT '[]',
   filled TEXT NOT NULL DEFAULT '[]',      -- JSON: the fields of the input that held any value
   planned_at TEXT,               -- when the plan was whole; before that nothing was sent
+  claimed_turn INTEGER NOT NULL DEFAULT 0,  -- rows up to this turn and key may have been sent
+  claimed_key INTEGER NOT NULL DEFAULT -1,
   exit_code INTEGER,
   stopped TEXT
 );
@@ -45,10 +50,11 @@ CREATE TABLE row (
   row INTEGER NOT NULL,
   user TEXT NOT NULL,
   status TEXT NOT NULL,
-  sent INTEGER NOT NULL DEFAULT 0,  -- 1 from just before the first request on
+  sent INTEGER NOT NULL DEFAULT 0,  -- 1 once a request for it has gone out
   twin_of INTEGER,
   turn INTEGER NOT NULL DEFAULT 0,  -- rows of turn 1 wait for those of turn 0, and so on
   waits_for INTEGER,             -- key of the row that must give up its e-mail first
+  aside TEXT,                    -- the address that the user gets for a moment, to open a ring of e-mails
   changed TEXT NOT NULL DEFAULT '',       -- field names, ;-separated
   old TEXT NOT NULL DEFAULT '', new TEXT NOT NULL DEFAULT '',  -- JSON of these fields; a password is ***
   note TEXT NOT NULL DEFAULT '',
@@ -66,6 +72,19 @@ CREATE TABLE known (             -- what the platform last confirmed to us
   PRIMARY KEY (platform, user)
 ) WITHOUT ROWID;
 """
+UPGRADES = {
+    1: (
+        "ALTER TABLE run ADD COLUMN claimed_turn INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE run ADD COLUMN claimed_key INTEGER NOT NULL DEFAULT -1",
+        "ALTER TABLE row ADD COLUMN aside TEXT",
+    ),
+}
+"""Version of a ledger -> what brings it to the next one."""
+IN_FLIGHT = (
+    "status = 'planned' AND twin_of IS NULL AND (sent = 1 OR (turn, key) <= (SELECT claimed_turn, claimed_key"
+    " FROM run WHERE n = row.run))"
+)
+"""Rows that may have been sent, and of which no answer came in."""
 ROWS_ASIDE = "CREATE TEMP TABLE " + SCHEMA[SCHEMA.index("row (") : SCHEMA.index("CREATE TABLE known")].replace(
     " REFERENCES run(n) ON DELETE CASCADE", ""
 )
@@ -76,9 +95,26 @@ INSERT = (
     f" VALUES ({', '.join('?' * 20)})"
 )
 OUTCOME = (
-    "UPDATE row SET sent = sent AND ?, status = ?, code = ?, message = ?, http_status = ?, attempts = ?, name = ?,"
+    "UPDATE row SET sent = ?, status = ?, code = ?, message = ?, http_status = ?, attempts = ?, name = ?,"
     " display_name = ?, email = ?, custom_attributes = ?, finished_at = ? WHERE run = ? AND key = ?"
 )
+
+
+@contextmanager
+def together(db: sqlite3.Connection) -> Iterator[None]:
+    """Do all of it or nothing; StoppedError where the disk is full or the ledger cannot be written."""
+    try:
+        db.execute("BEGIN")
+        yield
+        db.execute("COMMIT")
+    except BaseException as error:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        if isinstance(error, sqlite3.OperationalError):
+            raise StoppedError(
+                f"the ledger cannot be written: {error}; make room, then run `usersync resume`"
+            ) from None
+        raise
 
 
 text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
