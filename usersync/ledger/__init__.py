@@ -134,12 +134,12 @@ class Ledger:
         """Drop runs that finished before a time (ISO 8601); returns how many."""
         gone = self._db.execute("DELETE FROM run WHERE finished_at < ?", (before,)).rowcount
         self._db.execute("VACUUM")
+        return gone
+
     def first_known(self, platform: str) -> int | None:
         """Give the lowest id of a user of `platform` who is known here."""
         found = self._db.execute("SELECT min(user) FROM known WHERE platform = ?", (platform,))
         return found.fetchone()[0]  # type: ignore[no-any-return]
-
-        return gone
 
     def forget(self, run: str) -> None:
         """Drop a run."""

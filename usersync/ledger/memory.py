@@ -36,8 +36,8 @@ class Memory:
         Users of whom it is in doubt what they hold now are forgotten, and read again.
         """
         self._db.execute(
-            "DELETE FROM known WHERE platform = ?2 AND user IN (SELECT CAST(user AS INTEGER) FROM row WHERE run = ?1"
-            " AND (sent = 1 AND twin_of IS NULL AND status IN ('unknown', 'failed')"
+            "DELETE FROM known WHERE platform = ?2 AND user IN (SELECT CAST(user AS INTEGER) FROM row"
+            " WHERE run = ?1 AND (sent = 1 AND twin_of IS NULL AND status IN ('unknown', 'failed')"
             f" OR {IN_FLIGHT}))",
             (self._n, self._platform),
         )

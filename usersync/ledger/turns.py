@@ -86,8 +86,8 @@ class Turns:
             " 'not sent: row ' || first.row || ' must give up this e-mail address first, and is ' || first.status"
             " FROM row AS first WHERE first.run = row.run AND first.key = row.waits_for),"
             " 'not sent: the row that must give up this e-mail address first was left out')"
-            " WHERE run = ? AND turn = ? AND status = 'planned' AND waits_for IS NOT NULL AND coalesce((SELECT"
-            " status FROM row AS first WHERE first.run = row.run AND first.key = row.waits_for), '') NOT IN ('updated',"
+            " WHERE run = ? AND turn = ? AND status = 'planned' AND waits_for IS NOT NULL"
+            " AND coalesce((SELECT status FROM row AS first WHERE first.run = row.run AND first.key = row.waits_for), '') NOT IN ('updated',"
             " iif(turn = 1 AND waits_for IN (SELECT key FROM row AS one WHERE one.run = row.run"
             " AND aside IS NOT NULL), 'planned', 'updated'))",
             (self._n, turn),
