@@ -87,7 +87,8 @@ class Turns:
             " FROM row AS first WHERE first.run = row.run AND first.key = row.waits_for),"
             " 'not sent: the row that must give up this e-mail address first was left out')"
             " WHERE run = ? AND turn = ? AND status = 'planned' AND waits_for IS NOT NULL"
-            " AND coalesce((SELECT status FROM row AS first WHERE first.run = row.run AND first.key = row.waits_for), '') NOT IN ('updated',"
+            " AND coalesce((SELECT status FROM row AS first WHERE first.run = row.run"
+            " AND first.key = row.waits_for), '') NOT IN ('updated',"
             " iif(turn = 1 AND waits_for IN (SELECT key FROM row AS one WHERE one.run = row.run"
             " AND aside IS NOT NULL), 'planned', 'updated'))",
             (self._n, turn),
