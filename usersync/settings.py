@@ -306,6 +306,8 @@ class Report(Section):
     """Where the files of a run go."""
 
     dir: Path = Path("runs")
+    formats: tuple[Literal["csv", "xlsx", "html"], ...] = ("csv", "html")
+    """What the report is written as; report.csv is written in any case."""
 
 
 class Metrics(Section):

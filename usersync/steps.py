@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from logging import INFO
 from pathlib import Path
@@ -63,6 +63,10 @@ class Run:
         run_name.set(book.info.run)
         event("begin", kind=book.info.kind)
 
+    def _settle(self, outcome: Outcome) -> None:
+        self._book.settle(outcome)
+        self._around.on_outcome(outcome)
+
     def _planner(self, sender: Sender) -> Planner:
         return Planner(self._settings, self._around, self._book, sender)
 
@@ -103,10 +107,10 @@ class Run:
             assert entry.change is not None  # noqa: S101 - planned entries have one
             found = await sender.read(entry.key, entry.change.user_id)
             if isinstance(found, Outcome):
-                self._book.settle(found)
+                self._settle(found)
             elif found.email != aside.get(entry.key, "") and (fields := stale(entry.change, found)):
                 message = f"the platform no longer holds the old value of {', '.join(fields)}; plan again"
-                self._book.settle(Outcome(entry.key, Status.CONFLICT, Code.STALE, message))
+                self._settle(Outcome(entry.key, Status.CONFLICT, Code.STALE, message))
 
         await self._each(list(self._book.planned_entries()), look)
         self._book.flush()
@@ -185,11 +189,11 @@ class Run:
             if isinstance(found, Outcome):
                 if found.status is not Status.NOT_SENT:
                     unsure = Who.PLATFORM is turn(found.code)  # the look itself failed: we know no more
-                    self._book.settle(replace(found, status=Status.UNKNOWN) if unsure else found)
+                    self._settle(replace(found, status=Status.UNKNOWN) if unsure else found)
             elif settles(change, found):
                 message = "the answer was lost; a look afterwards found the new values"
                 now = iso(self._clock.now())
-                self._book.settle(Outcome(change.key, Status.UPDATED, "", message, 200, 1, found, now))
+                self._settle(Outcome(change.key, Status.UPDATED, "", message, 200, 1, found, now))
             else:
                 again.append(change.key)
 
@@ -206,7 +210,7 @@ class Run:
         async with self._sender() as sender:
             (change,) = self._book.claim(1)
             outcome = await sender.update(Passwords(wanted.values).fill(change))
-        self._book.settle(outcome)
+        self._settle(outcome)
         self._book.flush()
         stop = self._around.stop.reason
         if stop:
@@ -235,11 +239,17 @@ class Run:
                 secret=token.get_secret_value(),
             )
             self._tally = sender.tally
-            timer = asyncio.create_task(self._time_out())
+            timers = [asyncio.create_task(self._time_out()), asyncio.create_task(self._tick())]
             try:
                 yield sender
             finally:
-                timer.cancel()
+                for timer in timers:
+                    timer.cancel()
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(1)  # who looks on lives in real time, whatever the run's clock says
+            self._around.watch.tick()
 
     async def _time_out(self) -> None:
         if (seconds := self._around.max_duration) is not None:
@@ -254,7 +264,7 @@ class Run:
         async def update(change: Change) -> None:
             began = self._clock.monotonic() if logged else 0.0
             outcome = await sender.update(hidden.fill(change))
-            self._book.settle(outcome)
+            self._settle(outcome)
             watch.row(outcome.status)
             if logged:
                 self._tell(change, outcome, self._clock.monotonic() - began)
@@ -314,6 +324,8 @@ class Run:
                 }
                 for r in plan.refusals
             ],
+            formats=self._settings.report.formats,
+            head=asdict(self._book.info),
             rejects=self._rejects(table, wanted),
         )
         self._book.finish(

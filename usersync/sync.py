@@ -2,45 +2,35 @@
 
 from __future__ import annotations
 
-import asyncio
 import getpass
 import os
-import platform as machine
 import secrets
 import socket
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from usersync.afterwards import told
 from usersync.clock import iso
 from usersync.entries import Rows, filled, rows_of, single_row
 from usersync.errors import RefusedError, UsageError
 from usersync.ledger import Book, Ledger, RunInfo, source_heads
+from usersync.loader.frame import FRAME
+from usersync.loader.remote import without_secrets
 from usersync.lock import one_run_at_a_time
-from usersync.model import (
-    Json,
-    Outcome,
-    ProblemGroup,
-    Status,
-    Table,
-    Wanted,
-)
-from usersync.planned import Plan
+from usersync.loop import finish
+from usersync.model import Files, Json, Outcome, ProblemGroup, Status, Table, Wanted
+from usersync.planned import Kept, Plan
 from usersync.report import Summary
 from usersync.settings import FieldSettings, Settings, SourceSettings, make_settings
 from usersync.steps import Run
 from usersync.surroundings import Choice, Confirm, Surroundings
 
-if TYPE_CHECKING:
-    pass
-
 
 @told
 def run(
-    files: Sequence[str | Path],
+    files: Files,
     settings: Settings,
     *,
     confirm: Confirm | None,
@@ -59,7 +49,7 @@ def run(
         raise nobody_to_ask()
     info = head("run", settings, table, around, choice=choice, had_values=filled(wanted.values))
     with locked(settings, around, f"run {info.run}"), Ledger(settings.ledger) as ledger:
-        return asyncio.run(Run(settings, around, ledger.start(info)).whole(table, wanted, confirm))
+        return finish(Run(settings, around, ledger.start(info)).whole(table, wanted, confirm))
 
 
 @told
@@ -84,15 +74,15 @@ def resume(
         process = Run(settings, around, book)
         if former and book.info.planned_at is None:  # nothing was sent: begin again
             book.forget_rows()
-            return asyncio.run(process.undone(table, wanted, former, confirm))
-        return asyncio.run(process.resumed(table, wanted, confirm))
+            return finish(process.undone(table, wanted, former, confirm))
+        return finish(process.resumed(table, wanted, confirm))
 
 
 @told
 def apply(
-    plan_file: Path, settings: Settings, *, confirm: Confirm | None, around: Surroundings | None = None
+    plan_file: Plan | Path, settings: Settings, *, confirm: Confirm | None, around: Surroundings | None = None
 ) -> Summary:
-    """Send exactly a saved plan.
+    """Send exactly a plan, saved or kept.
 
     RefusedError (`stale`) where a source or the platform is not the plan's; a row whose user no longer holds
     the plan's old value ends as a conflict.
@@ -103,7 +93,8 @@ def apply(
     planned, rows = read_plan(plan_file)
     if planned.platform != settings.platform.url:
         raise RefusedError(f"stale: the plan is for {planned.platform}, not {settings.platform.url}")
-    table, wanted = read_again(planned, settings)
+    kept = plan_file.kept if isinstance(plan_file, Plan) else None
+    table, wanted = read_again(planned, settings, given=kept.files if kept else None)
     if confirm is None:
         raise nobody_to_ask()
     choice = Choice(**planned.choice) if planned.choice else None
@@ -112,7 +103,7 @@ def apply(
     with locked(settings, around, f"run {info.run}"), Ledger(settings.ledger) as ledger:
         book = ledger.start(info)
         book.restore(rows)
-        return asyncio.run(Run(settings, around, book).applied(table, wanted, confirm))
+        return finish(Run(settings, around, book).applied(table, wanted, confirm))
 
 
 @told
@@ -131,7 +122,7 @@ def undo(
             raise nobody_to_ask()
         info = replace(head("undo", settings, table, around, parent=run_name), sources=former.info.sources)
         with locked(settings, around, f"run {info.run}"):
-            return asyncio.run(Run(settings, around, ledger.start(info)).undone(table, wanted, former, confirm))
+            return finish(Run(settings, around, ledger.start(info)).undone(table, wanted, former, confirm))
 
 
 def open_book(ledger: Ledger, name: str, settings: Settings) -> Book:
@@ -144,14 +135,15 @@ def open_book(ledger: Ledger, name: str, settings: Settings) -> Book:
     return book
 
 
-def read_again(info: RunInfo, settings: Settings) -> tuple[Table, Wanted]:
-    """Read the sources of an earlier run; RefusedError where a file has changed since.
+def read_again(info: RunInfo, settings: Settings, *, given: Files | None = None) -> tuple[Table, Wanted]:
+    """Read the sources of an earlier run, or those `given`; RefusedError where one has changed since.
 
     They mean now what they meant then: the settings that say so come from the run.
     """
-    files = [source["file"] for source in info.sources]
-    if "-" in files:
-        raise RefusedError("stale: the rows came from standard input, which cannot be read again")
+    files: Files = given if given is not None else [source["file"] for source in info.sources]
+    for name, what in (("-", "standard input"), (FRAME, "a DataFrame")):
+        if given is None and any(source["file"] == name for source in info.sources):
+            raise RefusedError(f"stale: the rows came from {what}, which cannot be read again")
     then = {name: info.settings[name] for name in ("source", "columns", "fields")}
     platform = settings.platform.model_dump(exclude_none=True)
     settings = make_settings({"platform": platform, **then}, f"run {info.run}")
@@ -172,33 +164,44 @@ def nobody_to_ask() -> RefusedError:
 
 def locked(settings: Settings, around: Surroundings, what: str) -> AbstractContextManager[None]:
     """Hold the lock of this platform; `what` tells others what for."""
-    who = f"{_user_name()}@{socket.gethostname()}"
-    since = f"by {who} since {iso(around.clock.now())} ({what}, process {os.getpid()})"
+    since = f"by {_who()} since {iso(around.clock.now())} ({what}, process {os.getpid()})"
     return one_run_at_a_time(settings.ledger, settings.platform.url, holder=since, wait=around.lock_wait)
 
 
 def plan(
-    files: Sequence[str | Path],
+    files: Files,
     settings: Settings,
     *,
     choice: Choice | None = None,
     around: Surroundings | None = None,
     save_as: Path | None = None,
+    keep: bool = False,
+    page: Path | None = None,
 ) -> Plan:
-    """Work out what `run` would do, and send nothing but reads; `save_as` keeps the plan for `apply`."""
+    """Work out what `run` would do, and send nothing but reads.
+
+    `save_as` keeps the plan for `apply`, and so does `keep`, in itself; `page` shows it to who signs it off.
+    """
     around = around or Surroundings()
     table, wanted = read(files, settings, choice=choice)
     past = settings.ledger if settings.ledger.exists() else None
     with Ledger(past, aside=True) as ledger:
         book = ledger.start(head("plan", settings, table, around, choice=choice))
         try:
-            found = asyncio.run(Run(settings, around, book).planned_only(table, wanted))
+            found = finish(Run(settings, around, book).planned_only(table, wanted))
         finally:
             ledger.forget(book.info.run)
-        if save_as:
-            from usersync.planfile import write_plan
+        if save_as or keep:
+            from usersync.planfile import plan_document, write_plan
 
-            write_plan(save_as, book, found)
+            document = plan_document(book, found)
+            found.kept = Kept(document, files, settings) if keep else None
+            if save_as:
+                write_plan(save_as, document)
+        if page:
+            from usersync.report.page import write_plan_page
+
+            write_plan_page(page, book.lines(), found.as_json(), asdict(book.info))
         return found
 
 
@@ -223,16 +226,16 @@ def update(
         return Outcome(0, Status.REJECTED, wanted.problems[0].code, message)
     with Ledger(settings.ledger) as ledger:
         book = ledger.start(head("update", settings, table, around))
-        return asyncio.run(Run(settings, around, book).single(table, wanted))
+        return finish(Run(settings, around, book).single(table, wanted))
 
 
-def read(files: Sequence[str | Path], settings: Settings, *, choice: Choice | None = None) -> tuple[Table, Wanted]:
+def read(files: Files, settings: Settings, *, choice: Choice | None = None) -> tuple[Table, Wanted]:
     """Read and check files: steps 1 and 2."""
     return read_and_check(files, settings.source, settings.columns, settings.fields, choice=choice)
 
 
 def read_and_check(
-    files: Sequence[str | Path],
+    files: Files,
     source: SourceSettings,
     columns: Mapping[str, str] | None = None,
     fields: Mapping[str, FieldSettings] | None = None,
@@ -275,7 +278,7 @@ def head(
         kind=kind,
         platform=settings.platform.url,
         started_at=iso(now),
-        started_by=f"{_user_name()}@{socket.gethostname() or machine.node()}",
+        started_by=_who(),
         settings=dumped(settings),
         sources=source_heads(table.sources),
         parent=parent,
@@ -287,11 +290,13 @@ def head(
 
 def dumped(settings: Settings) -> dict[str, Json]:
     """Give the settings that matter for what a run does, without secrets."""
-    return settings.model_dump(mode="json", exclude={"platform", "ledger", "report", "metrics", "notify"})
+    found = settings.model_dump(mode="json", exclude={"platform", "ledger", "report", "metrics", "notify"})
+    found["diff"]["compare_with"] = without_secrets(settings.diff.compare_with)
+    return found
 
 
-def _user_name() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"
+def _who() -> str:
+    name = "unknown"
+    with suppress(KeyError, OSError):
+        name = getpass.getuser()
+    return f"{name}@{socket.gethostname()}"

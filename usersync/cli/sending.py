@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from usersync.cli.completion import complete_files, complete_runs
 from usersync.cli.options import (
     COMMON_OPTIONS,
     REQUEST_OPTIONS,
@@ -22,11 +23,12 @@ from usersync.cli.options import (
     options_of,
     say,
     settings_of,
+    words_of,
 )
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True)
+@click.argument("files", nargs=-1, required=True, shell_complete=complete_files)
 @options_of(RUN_OPTIONS, SHEET_OPTION, SOURCE_OPTIONS, REQUEST_OPTIONS, COMMON_OPTIONS)
 def run(files: tuple[str, ...], *, yes: bool, **options: Any) -> int:
     """Plan, show, ask, send, report: the main job. FILES are CSV or Excel; - is stdin."""
@@ -39,20 +41,25 @@ def run(files: tuple[str, ...], *, yes: bool, **options: Any) -> int:
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True)
+@click.argument("files", nargs=-1, required=True, shell_complete=complete_files)
 @click.option("-o", "save_as", type=click.Path(path_type=Path), help="Save the plan, for `usersync apply`.")
+@click.option("--html", "page", type=click.Path(path_type=Path), help="Write a page, for whoever signs it off.")
 @options_of(SHEET_OPTION, SOURCE_OPTIONS, REQUEST_OPTIONS, COMMON_OPTIONS)
-def plan(files: tuple[str, ...], *, save_as: Path | None, **options: Any) -> int:
+def plan(files: tuple[str, ...], *, save_as: Path | None, page: Path | None, **options: Any) -> int:
     """Show what a run would change, and send nothing."""
     from usersync import sync
-    from usersync.report.terminal import plan_text
+    from usersync.report.table import window
+    from usersync.report.terminal import command, plan_text
 
     settings, around = settings_of(options), around_of(options)
-    found = sync.plan(files, settings, choice=choice_of(options), around=around, save_as=save_as)
+    found = sync.plan(files, settings, choice=choice_of(options), around=around, save_as=save_as, page=page)
     if options["as_json"]:
         click.echo(json.dumps(found.as_json(), ensure_ascii=False, indent=2))
     else:
-        say(plan_text(found))
+        names = ("config", "sheet", "where", "skip", "limit", "compare_with")
+        then = ("apply", str(save_as), *words_of(options, "config"))
+        then = then if save_as else ("run", *files, *words_of(options, *names))
+        say(plan_text(found, width=window(sys.stderr), then=command(*then)))
     return found.exit_code
 
 
@@ -69,7 +76,7 @@ def apply(plan_file: Path, *, yes: bool, **options: Any) -> int:
 
 
 @click.command()
-@click.argument("run_name", metavar="[RUN]", required=False)
+@click.argument("run_name", metavar="[RUN]", required=False, shell_complete=complete_runs)
 @options_of(RUN_OPTIONS, REQUEST_OPTIONS, COMMON_OPTIONS)
 def resume(run_name: str | None, *, yes: bool, **options: Any) -> int:
     """Go on with a run that was stopped; by default the latest."""
@@ -81,7 +88,7 @@ def resume(run_name: str | None, *, yes: bool, **options: Any) -> int:
 
 
 @click.command()
-@click.argument("run_name", metavar="RUN")
+@click.argument("run_name", metavar="RUN", shell_complete=complete_runs)
 @options_of(RUN_OPTIONS, REQUEST_OPTIONS, COMMON_OPTIONS)
 def undo(run_name: str, *, yes: bool, **options: Any) -> int:
     """Put the old values of a run back, where ours still stand."""

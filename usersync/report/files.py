@@ -6,13 +6,17 @@ import csv
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from usersync.errors import UsageError
-from usersync.model import Json, Line, ProblemGroup, Status, turn
+from usersync.model import Json, Line, Moment, ProblemGroup, Status, turn
+from usersync.report.page import Page
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 COLUMNS = (
     "file", "sheet", "row", "id", "status", "changed", "old", "new", "http_status", "attempts", "code", "message",
@@ -81,6 +85,16 @@ class Summary:
         del document["lines"]
         return document
 
+    def report_frame(self) -> DataFrame:
+        """Give report.csv as a DataFrame: one line per row, all text as it was, and `row` a whole number."""
+        import pandas as pd
+
+        path = str(self.files["report"])
+        frame = pd.read_csv(path, dtype=object, keep_default_na=False, encoding="utf-8-sig")
+        for name in ("file", "sheet", "id", "changed", "message", "name", "email"):
+            frame[name] = frame[name].map(original)
+        return frame.astype({"row": "int64"})
+
 
 def make_home(folder: Path, run: str) -> Path:
     """Make the folder of a run's files; called before anything is sent. UsageError where that cannot be."""
@@ -105,19 +119,25 @@ def write_report(
     problems: Sequence[ProblemGroup],
     left_out: int = 0,
     limits: Sequence[Json] = (),
+    formats: Collection[str] = (),
+    head: Mapping[str, Json] | None = None,
+    timeline: Sequence[Moment] = (),
     rejects: Callable[[Iterable[Line], Path], Path | None] | None = None,
 ) -> Summary:
     """Write the files of a run below `folder`/RUN.
 
     `stop` is the exit code and the reason of a run that ended early; `rejects` writes the file of the rows that
-    need a person, as `write_rejects` does. Raises UsageError where the folder cannot be written.
+    need a person, as `write_rejects` does. `report.html` is written where `formats` has it; it tells of `head`, the
+    head of the run, and of `timeline`. Raises UsageError where the folder cannot be written.
     """
     home = make_home(folder, rows.info.run)
     report, summary_file = home / "report.csv", home / "summary.json"
     counts: Counter[str] = Counter()
     reasons: dict[str, Json] = {}
     try:
-        lines = _write_csv(report, _counted(rows.lines(), counts, reasons))
+        page = Page() if "html" in formats else None
+        counted = _counted(rows.lines(), counts, reasons)
+        lines = _write_csv(report, page.noting(counted) if page else counted)
         rejected = rejects(rows.lines(), home) if rejects and any(map(counts.get, _BAD)) else None
         exit_code = stop[0] if stop else int(any(counts[status] for status in _BAD))
         summary = Summary(
@@ -130,8 +150,9 @@ def write_report(
             files={
                 "report": str(report),
                 "rejects": str(rejected) if rejected else None,
-                "html": None,
+                "html": str(home / "report.html") if page else None,
                 "summary": str(summary_file),
+                **({"xlsx": str(home / "report.xlsx")} if "xlsx" in formats else {}),
             },
             problems=[group.as_json() for group in problems],
             stopped=stop[1] if stop else None,
@@ -140,6 +161,14 @@ def write_report(
             reasons=sorted(reasons.values(), key=lambda reason: -int(reason["rows"])),
             lines=lines,
         )
+        if page:
+            rest = "All rows are in report.csv, beside this page."
+            text = page.text(summary.as_json(), head or {}, timeline=timeline, rest=rest)
+            _write_text(home / "report.html", text)
+        if "xlsx" in formats:
+            from usersync.report.report_workbook import write_workbook
+
+            write_workbook(home / "report.xlsx", rows.lines(), told=summary.as_json(), head=head or {})
         write_summary(summary)
     except OSError as error:
         raise UsageError(
@@ -177,19 +206,20 @@ def _write_csv(path: Path, lines: Iterable[Line]) -> int:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for line in lines:
-            writer.writerow(_cells(line))
+            writer.writerow(cells(line, harmless))
             number += 1
         file.flush()
         os.fsync(file.fileno())
     return number
 
 
-def _cells(line: Line) -> tuple[object, ...]:
+def cells(line: Line, safe: Callable[[str], str]) -> tuple[str | int | None, ...]:
+    """Give the cells of a line in the order of COLUMNS; what people wrote passes through `safe`."""
     code = line.code.partition(";")[0]
     return (
-        harmless(line.file), harmless(line.sheet), line.row, harmless(line.id), line.status,
-        harmless(line.changed), line.old, line.new, line.http_status, line.attempts, line.code,
-        harmless(line.message), turn(code), harmless(line.name or ""), harmless(line.email or ""),
+        safe(line.file), safe(line.sheet), line.row, safe(line.id), line.status,
+        safe(line.changed), line.old, line.new, line.http_status, line.attempts, line.code,
+        safe(line.message), turn(code), safe(line.name or ""), safe(line.email or ""),
         line.custom_attributes, line.finished_at,
     )  # fmt: skip
 
