@@ -25,7 +25,8 @@ def known_from_file(path: str, settings: Settings) -> LookUp:
     if wrong := [p for p in wanted.problems if p.code != "nothing-to-do"]:
         row = int(table.places["row"].iloc[wrong[0].key])
         raise SettingsError(
-            "diff.compare_with", (f"{path} has {len(wrong)} problems, the first in row {row}: {wrong[0].message}",)
+            "diff.compare_with",
+            (f"{table.sources[0].file} has {len(wrong)} problems, the first in row {row}: {wrong[0].message}",),
         )
     values = wanted.values
     places = {int(user): at for at, user in enumerate(values["id"])}

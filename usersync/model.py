@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from pandas import DataFrame
 
 Json = Any
 """Whatever `json.loads` returns."""
+Files: TypeAlias = "str | Path | DataFrame | Sequence[str | Path | DataFrame]"
+"""What rows come from: files, addresses as text (`s3://...`), DataFrames; one, or several for one run."""
 
 FIELDS: Final = ("name", "display_name", "email", "password", "custom_attributes")
 ATTRIBUTE: Final = "custom_attributes."

@@ -15,10 +15,10 @@ from usersync.planned import Plan
 VERSION = 1
 
 
-def write_plan(path: Path, book: Book, plan: Plan) -> None:
-    """Save what a run would do. A password is "set, from row 7 of the file"."""
+def plan_document(book: Book, plan: Plan) -> dict[str, Json]:
+    """Give what a run would do. A password is "set, from row 7 of the file"."""
     info = book.info
-    document = {
+    return {
         "usersync_plan": VERSION,
         "plan": info.run,
         "made_at": info.started_at,
@@ -30,6 +30,10 @@ def write_plan(path: Path, book: Book, plan: Plan) -> None:
         **{k: v for k, v in plan.as_json().items() if k not in ("status", "exit_code", "problems")},
         "rows": [_shown(row) for row in book.dump()],
     }
+
+
+def write_plan(path: Path, document: dict[str, Json]) -> None:
+    """Save a plan; UsageError where that cannot be."""
     try:
         path.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
@@ -42,14 +46,23 @@ def _shown(row: dict[str, Json]) -> dict[str, Json]:
     return row
 
 
-def read_plan(path: Path) -> tuple[RunInfo, list[dict[str, Any]]]:
-    """Read a saved plan: its head, and its rows. Raises UsageError where it is none."""
+def read_plan(plan: Plan | Path) -> tuple[RunInfo, list[dict[str, Any]]]:
+    """Read a plan, saved or kept: its head, and its rows. Raises UsageError where it is none."""
+    if isinstance(plan, Plan):
+        if plan.kept is None:
+            raise UsageError("this plan keeps no rows; make it with usersync.plan(...)")
+        return _parsed(plan.kept.document, "the plan")
+    path = plan
     try:
         document = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise UsageError(f"{path}: there is no such plan; make one with `usersync plan FILE -o {path}`") from None
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: this is no saved plan: {error}") from None
+    return _parsed(document, path)
+
+
+def _parsed(document: Json, path: Path | str) -> tuple[RunInfo, list[dict[str, Any]]]:
     if not isinstance(document, dict) or document.get("usersync_plan") != VERSION:
         raise UsageError(f"{path}: this is no plan of version {VERSION}; make it anew with `usersync plan FILE -o`")
     try:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from usersync.model import SECRET_FIELDS, Change, Entry, Json, Place, ProblemGroup, Status
+from usersync.model import SECRET_FIELDS, Change, Entry, Files, Json, Place, ProblemGroup, Status
+from usersync.settings import Settings
 
 
 class Refusal(Protocol):
@@ -25,6 +26,17 @@ EXAMPLES = 10
 """Changes and problems of a kind that are shown; the rest is counted."""
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What `apply` needs of a plan that was not saved as a file."""
+
+    document: Json
+    """What the file would hold."""
+    files: Files
+    """The sources as they were given: DataFrames, and addresses with their credentials."""
+    settings: Settings
+
+
 @dataclass(slots=True)
 class Plan:
     """What a run would do, as numbers and examples; the changes themselves are in the ledger."""
@@ -32,7 +44,7 @@ class Plan:
     counts: Counter[Status] = field(default_factory=Counter)
     fields: Counter[str] = field(default_factory=Counter)
     """Field -> users for whom it changes."""
-    examples: list[Entry] = field(default_factory=list)
+    examples: list[Entry] = field(default_factory=list, repr=False)
     changes: int = 0
     """How many users would be changed."""
     problems: tuple[ProblemGroup, ...] = ()
@@ -45,6 +57,8 @@ class Plan:
     """Rows left out by choice: neither sent nor reported."""
     beyond_limit: int = 0
     """Those of them that `--limit` left out."""
+    kept: Kept | None = field(default=None, repr=False, compare=False)
+    """The whole plan, where `usersync.plan` made it."""
 
     @property
     def rows(self) -> int:

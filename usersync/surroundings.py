@@ -9,7 +9,7 @@ from typing import Protocol
 
 from usersync.clock import Clock, SystemClock
 from usersync.dispatch.gate import Stop
-from usersync.model import Status
+from usersync.model import Outcome, Status
 from usersync.planned import Plan
 
 
@@ -53,6 +53,8 @@ class Surroundings:
     """Rules of `limits:` that do not stop this run."""
     lock_wait: float = 0.0
     """Seconds to wait for another run to finish."""
+    on_outcome: Callable[[Outcome], None] = lambda _: None
+    """Told the outcome of each row as it is settled; an error of its own ends the run, and `resume` goes on."""
     on_start: Callable[[Stop], None] = lambda _: None
     """Called inside the running event loop, before the first request: the place to connect signals."""
 

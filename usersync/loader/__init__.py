@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from usersync.errors import SourceError, UsageError
 from usersync.loader.header import OUR_COLUMNS, Headings, plain
-from usersync.model import MASK, SECRET_FIELDS, Column, Problem, Source, Table
+from usersync.loader.remote import fetch, is_remote, without_secrets
+from usersync.model import MASK, SECRET_FIELDS, Column, Files, Problem, Source, Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,22 +31,24 @@ EXAMPLE = "EXAMPLE"
 _ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
-def load(
-    files: Sequence[str | Path], *, options: SourceSettings, columns: Mapping[str, str] | None = None
-) -> Table:
-    """Read files (CSV, Excel, OpenDocument; `-` is standard input) as text.
+def load(files: Files, *, options: SourceSettings, columns: Mapping[str, str] | None = None) -> Table:
+    """Read files (CSV, Excel, OpenDocument; `-` is standard input), addresses and DataFrames as text.
 
     Raises SourceError where a file as a whole cannot be read. Rows that cannot be read are in the table,
     with their problems.
     """
+    if isinstance(files, str | Path) or not isinstance(files, Sequence):
+        files = [files]
     if not files:
         raise UsageError("name at least one file")
     headings = Headings(columns)
-    return _join([_read(str(file), headings, options) for file in files])
+    return _join([_read(file, headings, options) for file in files])
 
 
 def read_bytes(file: str) -> bytes:
     """Fetch a file as it is; SourceError where that cannot be done."""
+    if is_remote(file):
+        return fetch(file)
     if file == "-" and not sys.stdin:
         raise SourceError(file, "standard input is closed; name a file")
     try:
@@ -52,18 +57,31 @@ def read_bytes(file: str) -> bytes:
     except UnicodeEncodeError:
         raise SourceError(ascii(file), "the file's name is no UTF-8; rename it") from None
     except FileNotFoundError:
-        raise SourceError(file, "there is no such file") from None
+        raise SourceError(file, f"there is no such file{_nearest(file)}") from None
     except IsADirectoryError:
         raise SourceError(file, "this is a folder; name the files in it") from None
     except OSError as error:
         raise SourceError(file, f"cannot be read: {error.strerror}") from None
 
 
-def _read(file: str, headings: Headings, options: SourceSettings) -> tuple[Source, Grid]:
-    data = read_bytes(file)
-    if not data.strip():
-        raise SourceError(file, "the file is empty")
-    grid = _read_grid(data, file, headings, options)
+def _nearest(file: str) -> str:
+    with suppress(OSError):
+        names = [path.name for path in Path(file).parent.iterdir() if path.is_file()]
+        for name in difflib.get_close_matches(Path(file).name, names, 1):
+            return f"; did you mean {Path(file).with_name(name)}?"
+    return ""
+
+
+def _read(given: str | Path | DataFrame, headings: Headings, options: SourceSettings) -> tuple[Source, Grid]:
+    if isinstance(given, str | Path):
+        file, data = without_secrets(str(given)), read_bytes(str(given))
+        if not data.strip():
+            raise SourceError(file, "the file is empty")
+        digest, grid = hashlib.sha256(data).hexdigest(), _read_grid(data, file, headings, options)
+    else:
+        from usersync.loader.frame import FRAME, read_frame
+
+        file, (digest, grid) = FRAME, read_frame(given, finds_id=headings.finds_id)
     columns = headings.columns(grid.header, file)
     grid = _without_example(grid, columns)
     ignored = [c.heading.strip() for c in columns if c.field is None and plain(c.heading) not in OUR_COLUMNS]
@@ -74,7 +92,7 @@ def _read(file: str, headings: Headings, options: SourceSettings) -> tuple[Sourc
         notes += (f"ignored {noun}: {', '.join(named)} (name a field, or map it under columns:)",)
     source = Source(
         file=file,
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=digest,
         sheet=grid.sheet,
         header_row=grid.header_row,
         columns=columns,
