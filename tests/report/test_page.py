@@ -187,7 +187,9 @@ def test_rows_are_filtered_by_status_field_and_reason(screen: Screen, small: Pat
 def test_a_name_that_is_a_script_is_a_name(screen: Screen, small: Path) -> None:
     screen.open(small)
     assert screen.find("<script>") == "1 row"
-    assert screen.column(4) == [f"name Ann\N{NO-BREAK SPACE}→ {SCRIPT}\ncustom_attributes.seats nothing\N{NO-BREAK SPACE}→ {2**63 + 1}"]
+    assert screen.column(4) == [
+        f"name Ann\N{NO-BREAK SPACE}→ {SCRIPT}\ncustom_attributes.seats nothing\N{NO-BREAK SPACE}→ {2**63 + 1}"
+    ]
     assert SCRIPT not in small.read_text("utf-8")
     assert "</pre><b>1" in str(screen.driver.find_element(By.TAG_NAME, "pre").get_attribute("textContent"))
     assert screen.complaints() == []

@@ -19,8 +19,11 @@ def _coarse(timeline: Sequence[Moment]) -> list[Moment]:
     for some in (timeline[i : i + step] for i in range(0, len(timeline), step)):
         usual = [m.median for m in some if m.median is not None]
         slow = max((m.slowest for m in some if m.slowest is not None), default=None)
-        sums = (sum(getattr(m, name) for m in some) for name in ("seconds", "requests", "throttled", "trouble"))
-        joined.append(Moment(some[0].at, *sums, some[-1].pace, median(usual) if usual else None, slow))
+        seconds, requests, throttled, trouble = (
+            sum(getattr(m, name) for m in some) for name in ("seconds", "requests", "throttled", "trouble")
+        )
+        usually = median(usual) if usual else None
+        joined.append(Moment(some[0].at, seconds, requests, throttled, trouble, some[-1].pace, usually, slow))
     return joined
 
 
