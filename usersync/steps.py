@@ -15,7 +15,7 @@ from usersync.claims import Claims, Passwords
 from usersync.clock import iso
 from usersync.diff.reverse import reverse
 from usersync.dispatch.client import Door
-from usersync.dispatch.echo import settles, stale
+from usersync.dispatch.echo import any_known, settles, stale
 from usersync.dispatch.gate import Gate, Job, StopReason, each, make_pace
 from usersync.dispatch.sender import Sender, Tally
 from usersync.entries import Rows
@@ -85,8 +85,7 @@ class Run:
             else:
                 self._book.reopen()
                 await self._look_up(sender)
-                if self._book.info.kind == "apply":
-                    await self._refuse_stale(sender)
+                await self._refuse_stale(sender)
                 plan = self._planner(sender).standing(Rows(table, wanted))
             return await self._confirmed(table, wanted, plan, sender=sender, confirm=confirm)
 
@@ -101,6 +100,7 @@ class Run:
             return await self._confirmed(table, wanted, plan, sender=sender, confirm=confirm)
 
     async def _refuse_stale(self, sender: Sender) -> None:
+        """Leave those alone whose old values no longer stand: a plan may have waited for days."""
         aside = self._book.turns.asides()
 
         async def look(entry: Entry) -> None:
@@ -112,7 +112,8 @@ class Run:
                 message = f"the platform no longer holds the old value of {', '.join(fields)}; plan again"
                 self._settle(Outcome(entry.key, Status.CONFLICT, Code.STALE, message))
 
-        await self._each(list(self._book.planned_entries()), look)
+        known = [e for e in self._book.planned_entries() if e.change and any_known(e.change)]
+        await self._each(known, look)
         self._book.flush()
 
     async def _each(self, jobs: Iterable[Job], work: Callable[[Job], Awaitable[None]]) -> None:

@@ -20,6 +20,11 @@ def settles(change: Change, user: User) -> bool:
     return not echo_differs(change, user) and not any(item.field in SECRET_FIELDS for item in change.fields)
 
 
+def any_known(change: Change) -> bool:
+    """Whether the plan knows an old value at all."""
+    return any(item.old is not UNKNOWN for item in change.fields)
+
+
 def stale(change: Change, user: User) -> tuple[str, ...]:
     """Name the fields whose old value, as planned, is no longer what the platform holds."""
     return tuple(
