@@ -99,5 +99,5 @@ class _Afterwards:
                 self._settings.metrics, ending.platform, ending.exit_code, ending.summary, now=self._clock.now()
             )
         except OSError as error:
-            return [f"metrics: {path} could not be written: {error.strerror}; see that its folder is there"]
+            return [f"metrics: {path}: not written: {error.strerror}; see that its folder is there"]
         return []

@@ -15,6 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
@@ -96,15 +97,16 @@ def deliver(wanted: Channels, ending: Ending) -> list[str]:
         except Exception as error:
             failed[name] = _reason(error)
         else:
-            del failed[name]
+            failed[name] = ""
 
     threads = [Thread(target=use, args=(name,), daemon=True) for name in wanted]
     for thread in threads:
         thread.start()
     end = time.monotonic() + WAIT
-    for thread in threads:
-        thread.join(max(0.0, end - time.monotonic()))
-    return [f"{name}: not delivered: {reason}" for name, reason in list(failed.items())]
+    with suppress(KeyboardInterrupt):  # whoever will not wait: the run is over, and its exit code stands
+        for thread in threads:
+            thread.join(max(0.0, end - time.monotonic()))
+    return [f"{name}: not delivered: {reason}" for name, reason in failed.items() if reason]
 
 
 def _secret(section: Notify | Email, name: str) -> str:
@@ -137,7 +139,7 @@ def _apprises(notify: Notify) -> Iterator[Callable[[Ending], None]]:
 
         logging.getLogger("apprise").disabled = True  # it names addresses, and they hold secrets
         if not (box := Apprise()).add(url):
-            raise SettingsError("notify", (f"urls: apprise cannot make sense of number {number}",))
+            raise SettingsError("notify", (f"urls: apprise makes no sense of number {number}",))
         yield partial(_through, box)
 
 
