@@ -86,6 +86,8 @@ def test_plan_shows_old_and_new_and_sends_nothing(desk: Callable[..., Any]) -> N
 
 email-invalid: 1 row
   row 3, email 'no address': this is no e-mail address: an email address must have an @-sign
+
+next: usersync run changes.csv
 """
         )
         assert {r.method for r in box.log} == {"GET"}

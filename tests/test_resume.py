@@ -95,7 +95,7 @@ def test_ctrl_c_and_resume_send_every_row_once(desk: Opened) -> None:
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=30)
         assert process.returncode == 143
-        assert "exit 143: stopped by SIGTERM; `usersync resume` goes on" in err
+        assert "exit 143: stopped by SIGTERM; go on with: usersync resume 2026" in err
         at.settings["request"] = {"rate": "off"}
         ran = at.run("resume", "--yes", "--json")
         assert (ran.code, ran.summary["counts"]) == (0, {"updated": ROWS, "rows": ROWS})

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import UTC, datetime, timedelta
 
 from usersync.clock import iso
 from usersync.errors import UsageError
 from usersync.ledger import Ledger, RunInfo
 from usersync.model import Json, Line
-from usersync.report.terminal import plural, table_text
+from usersync.report.table import table_text, window
+from usersync.report.terminal import plural
 from usersync.settings import Settings
 
 
@@ -25,7 +27,7 @@ def runs(settings: Settings, *, as_json: bool) -> str:
         ended = "unfinished" if head.exit_code is None else f"exit {head.exit_code}"
         told = ", ".join(f"{n:,} {status}" for status, n in count.items())
         rows.append((head.run, head.kind, head.started_by, _files(head), ended, told))
-    return table_text(rows, right=set()) if heads else "no runs yet"
+    return table_text(rows, right=set(), width=window(sys.stdout)) if heads else "no runs yet"
 
 
 def show(run: str, settings: Settings, *, as_json: bool) -> str:
@@ -48,7 +50,8 @@ def show(run: str, settings: Settings, *, as_json: bool) -> str:
     ]
     rows = [("row", "id", "status", "code", "old -> new")]
     rows += [(str(n.row), n.id, n.status, n.code, f"{n.old} -> {n.new}" if n.new else n.message) for n in lines]
-    return f"{table_text(facts, right=set())}\n\n{table_text(rows, right={0, 1})}"
+    width = window(sys.stdout)
+    return f"{table_text(facts, right=set())}\n\n{table_text(rows, right={0, 1}, width=width, status=2)}"
 
 
 def history(user_id: int, settings: Settings, *, as_json: bool) -> str:
@@ -59,7 +62,9 @@ def history(user_id: int, settings: Settings, *, as_json: bool) -> str:
         return _dump([{**_head(head), "row": _line(line)} for head, line in found])
     rows = [("run", "by", "when", "status", "old -> new")]
     rows += [(h.run, h.started_by, n.finished_at, n.status, f"{n.old} -> {n.new}") for h, n in found]
-    return table_text(rows, right=set()) if found else f"nothing was ever sent for user {user_id}"
+    if not found:
+        return f"nothing was ever sent for user {user_id}"
+    return table_text(rows, right=set(), width=window(sys.stdout), status=3)
 
 
 def pruned(settings: Settings, seconds: float | None) -> str:

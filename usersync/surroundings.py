@@ -22,6 +22,9 @@ class Watch(Protocol):
     def row(self, status: Status) -> None:
         """A row of this phase is through."""
 
+    def tick(self) -> None:
+        """A second has passed, whether or not a row is through."""
+
     def end(self) -> None:
         """The phase is over."""
 
@@ -33,6 +36,9 @@ class Unwatched:
         """Do nothing."""
 
     def row(self, status: Status) -> None:
+        """Do nothing."""
+
+    def tick(self) -> None:
         """Do nothing."""
 
     def end(self) -> None:
@@ -47,14 +53,14 @@ class Surroundings:
     chance: Callable[[], float] = random.random
     watch: Watch = field(default_factory=Unwatched)
     stop: Stop = field(default_factory=Stop)
+    on_outcome: Callable[[Outcome], None] = lambda _: None
+    """Told the outcome of each row as it is settled; an error of its own ends the run, and `resume` goes on."""
     max_duration: float | None = None
     """Seconds after which the run stops in good order (exit 4)."""
     overrides: tuple[str, ...] = ()
     """Rules of `limits:` that do not stop this run."""
     lock_wait: float = 0.0
     """Seconds to wait for another run to finish."""
-    on_outcome: Callable[[Outcome], None] = lambda _: None
-    """Told the outcome of each row as it is settled; an error of its own ends the run, and `resume` goes on."""
     on_start: Callable[[Stop], None] = lambda _: None
     """Called inside the running event loop, before the first request: the place to connect signals."""
 

@@ -44,7 +44,8 @@ def main() -> None:
         if getattr(sys, name) is None:  # closed by the caller: what is said goes nowhere
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - open to the end
     try:
-        code = cli.main(standalone_mode=False)
+        plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+        code = cli.main(prog_name="usersync", standalone_mode=False, color=False if plain else None)
     except click.ClickException as error:
         error.show()
         code = 2

@@ -10,10 +10,11 @@ from typing import Any
 
 import click
 
+from usersync.cli.completion import complete_files, complete_runs
 from usersync.cli.options import (
     COMMON_OPTIONS,
-    SHEET_OPTION,
     REQUEST_OPTIONS,
+    SHEET_OPTION,
     options_of,
     say,
     seconds_of,
@@ -22,7 +23,7 @@ from usersync.cli.options import (
 
 
 @click.command()
-@click.argument("file")
+@click.argument("file", shell_complete=complete_files)
 @click.option("--cells", is_flag=True, help="Print the data rows as read (passwords too), as CSV on stdout.")
 @options_of(SHEET_OPTION, COMMON_OPTIONS)
 def inspect(file: str, *, cells: bool, **options: Any) -> int:
@@ -87,7 +88,7 @@ def runs(*, prune: str | None, **options: Any) -> int:
 
 
 @click.command()
-@click.argument("run_name", metavar="RUN")
+@click.argument("run_name", metavar="RUN", shell_complete=complete_runs)
 @options_of(COMMON_OPTIONS)
 def show(run_name: str, **options: Any) -> int:
     """Show one run: who, when, from which file, and every row."""

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from usersync.cli.completion import complete_known
+
 if TYPE_CHECKING:
     from usersync.dispatch.gate import Stop
     from usersync.planned import Plan
@@ -49,7 +51,9 @@ SHEET_OPTION = (click.option("--sheet", help="The sheet of a workbook to read.")
 SOURCE_OPTIONS = (
     click.option("--where", multiple=True, metavar="COLUMN=VALUE", help="Only rows with this value (repeatable)."),
     click.option("--skip", type=click.IntRange(min=0), default=0, help="Leave out the first N rows."),
-    click.option("--compare-with", help="remote, nothing, last-run, or a file's path."),
+    click.option(
+        "--compare-with", help="remote, nothing, last-run, or a file's path.", shell_complete=complete_known
+    ),
     click.option("--limit", type=click.IntRange(min=1), help="The first N changes only."),
 )
 
@@ -78,10 +82,11 @@ def ask(options: dict[str, Any], around: Surroundings, *, yes: bool) -> Callable
         return None
 
     def confirm(plan: Plan) -> bool:
+        from usersync.report.table import window
         from usersync.report.terminal import plan_text
 
         if not (yes and quiet):
-            say(plan_text(plan) + "\n")
+            say(plan_text(plan, width=window(sys.stderr)) + "\n")
         return yes or _answer(f"Send {plan.changes:,} updates?", around.stop)
 
     return confirm
@@ -109,6 +114,7 @@ def choice_of(options: dict[str, Any]) -> Choice:
 
 def finish(summary: Any, options: dict[str, Any]) -> int:
     """Show how a run ended, and give its exit code."""
+    from usersync.report.table import window
     from usersync.report.terminal import summary_text
 
     if options["as_json"]:
@@ -117,8 +123,19 @@ def finish(summary: Any, options: dict[str, Any]) -> int:
         except OSError as error:
             say(f"usersync: stdout takes nothing ({error.strerror}); see {summary.files['summary']}")
     elif summary.exit_code or not options["quiet"]:
-        say(summary_text(summary))
+        again = words_of(options, "config") if "config" in options else None
+        say(summary_text(summary, width=window(sys.stderr), options=again))
     return int(summary.exit_code)
+
+
+def words_of(options: dict[str, Any], *names: str) -> list[str]:
+    """Give the words of those options that were given, for the command to type next."""
+    words = []
+    for name in names:
+        value = options.get(name)
+        for item in value if isinstance(value, tuple) else (value,) if value else ():
+            words += ["-c" if name == "config" else f"--{name.replace('_', '-')}", str(item)]
+    return words
 
 
 def settings_of(options: dict[str, Any]) -> Settings:
@@ -190,9 +207,14 @@ def _connect_signals(stop: Stop) -> None:
             os._exit(128 + number)
         stop.ask(128 + number, f"stopped by {'Ctrl-C' if number == signal.SIGINT else number.name}")
 
+    on_signals(ask)
+
+
+def on_signals(call: Callable[[signal.Signals], object]) -> None:
+    """Have Ctrl-C and SIGTERM call a function inside the running event loop, on Windows too."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         try:
-            loop.add_signal_handler(number, ask, number)
+            loop.add_signal_handler(number, call, number)
         except NotImplementedError:  # Windows
-            signal.signal(number, lambda *_, n=number: loop.call_soon_threadsafe(ask, n))
+            signal.signal(number, lambda *_, n=number: loop.call_soon_threadsafe(call, n))

@@ -10,7 +10,8 @@ from typing import BinaryIO
 import numpy as np
 
 from usersync.model import Code, Json, ProblemGroup, Source, Table, Wanted
-from usersync.report.terminal import plural, problems_text, table_text
+from usersync.report.table import table_text
+from usersync.report.terminal import plural, problems_text
 
 _UNWRITABLE = frozenset({Code.ROW_RAGGED, Code.ENCODING, Code.FORMULA_UNSAVED})
 _NOTES_SHOWN = 10

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Never, TextIO
 
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from usersync.model import Status
+from usersync.report.table import window
 
+_NARROW = 60
+"""Columns below which numbers matter more than a bar."""
 LINE_EVERY = 10.0
 _BAD = (Status.FAILED, Status.UNKNOWN, Status.CONFLICT)
 
@@ -25,6 +30,9 @@ class Bar:
         """Draw a bar of `total` rows."""
         self._failed = 0
         self._bar = tqdm(total=total, desc=doing, unit=" rows", file=self._stream, dynamic_ncols=True, leave=False)
+        self._logs = logging_redirect_tqdm()
+        self._logs.__enter__()
+        self.tick()
 
     def row(self, status: Status) -> None:
         """Move on by one row."""
@@ -34,9 +42,17 @@ class Bar:
                 self._bar.set_postfix_str(f"{self._failed} failed", refresh=False)
             self._bar.update()
 
+    def tick(self) -> None:
+        """Let the clock of the bar go on, and fit it to the window."""
+        if self._bar is not None:
+            narrow = (window(self._stream) or _NARROW) < _NARROW
+            self._bar.bar_format = "{desc} {n_fmt}/{total_fmt} {remaining}{postfix}" if narrow else None
+            self._bar.refresh()
+
     def end(self) -> None:
         """Take the bar away."""
         if self._bar is not None:
+            self._logs.__exit__(None, None, None)
             self._bar.close()
             self._bar = None
 
@@ -47,7 +63,7 @@ class Lines:
     def __init__(self, say: Callable[[str], None], monotonic: Callable[[], float]) -> None:
         self._say, self._monotonic = say, monotonic
         self._doing, self._total, self._done, self._failed = "", 0, 0, 0
-        self._began = self._next = 0.0
+        self._began, self._next = 0.0, math.inf
 
     def begin(self, doing: str, total: int) -> None:
         """Start counting `total` rows."""
@@ -59,6 +75,10 @@ class Lines:
         """Count a row; say where we are when ten seconds have passed."""
         self._done += 1
         self._failed += status in _BAD
+        self.tick()
+
+    def tick(self) -> None:
+        """Say where we are when ten seconds have passed, also where nothing moves."""
         now = self._monotonic()
         if now >= self._next:
             self._next = now + LINE_EVERY
@@ -66,11 +86,12 @@ class Lines:
 
     def _line(self, now: float) -> str:
         rate = self._done / (now - self._began)
-        left = (self._total - self._done) / rate
+        left = f"{(self._total - self._done) / rate:,.0f} s left" if rate else "time left unknown"
         return (
             f"{self._doing}: {self._done:,} of {self._total:,} rows, {self._failed:,} failed,"
-            f" {rate:.1f} rows/s, {left:,.0f} s left"
+            f" {rate:.1f} rows/s, {left}"
         )
 
     def end(self) -> None:
         """Say nothing more."""
+        self._next = math.inf

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from collections.abc import Iterable, Sequence
 
 from usersync.model import UNKNOWN, FieldChange, Place, ProblemGroup, Status, shown
 from usersync.planned import EXAMPLES, Plan
 from usersync.report.files import Summary
+from usersync.report.table import cut, printable, table_text
 
 _WIDEST = 30
+PIPED = 80
+"""Columns where there is no window."""
 REASONS = 5
 """Kinds of reasons that are told; the report has all."""
 _MEANING = {
@@ -26,56 +31,62 @@ _EXITS = {
     0: "all is well",
     1: "finished, but some rows need a person",
     3: "refused; nothing was sent",
-    4: "stopped; `usersync resume` goes on",
-    130: "stopped by Ctrl-C; `usersync resume` goes on",
-    143: "stopped by SIGTERM; `usersync resume` goes on",
+    4: "stopped",
+    130: "stopped by Ctrl-C",
+    143: "stopped by SIGTERM",
 }
+_OPEN = {"darwin": "open", "win32": "start"}.get(sys.platform, "xdg-open")
 
 
-def plan_text(plan: Plan) -> str:
-    """Show what a run would do: counts, fields, old -> new of the first changes, and every kind of problem."""
+def plan_text(plan: Plan, *, width: int | None = None, then: str = "") -> str:
+    """Show what a run would do: counts, fields, old -> new of the first changes, and every kind of problem.
+
+    Tables fit `width` columns (None: 80); `then` is the command to type next.
+    """
+    width = width or PIPED
     if not plan.rows:
         return "\n\n".join(["There is nothing to do: no data rows were read", *_notes(plan.notes)])
     users = plural(plan.changes, "user")
     parts = [f"Plan: {users} to change, {plural(plan.rows, 'row')} read"]
-    parts.append(
-        table_text([(str(s), str(plan.counts[s]), _MEANING[s]) for s in Status if plan.counts[s]], right={1})
-    )
+    counts = [(str(s), str(plan.counts[s]), _MEANING[s]) for s in Status if plan.counts[s]]
+    parts.append(table_text(counts, right={1}, width=width, status=0))
     if plan.left_out:
         parts.append(f"{plural(plan.left_out, 'row')} left out by choice")
     if plan.fields:
         fields = sorted(plan.fields.items(), key=lambda item: (-item[1], item[0]))
-        parts.append(table_text([("field", "users"), *((name, str(n)) for name, n in fields)], right={1}))
+        parts.append(
+            table_text([("field", "users"), *((name, str(n)) for name, n in fields)], right={1}, width=width)
+        )
     if plan.examples:
-        parts.append(_examples(plan))
+        parts.append(_examples(plan, width))
     if plan.sets_passwords:
         parts.append(f"{plural(plan.sets_passwords, 'password')} will be set; a password cannot be put back")
     if plan.refusals:
         parts.append("\n".join(["Beyond the limits:", *(f"  {refusal.sentence()}" for refusal in plan.refusals)]))
     parts.extend(_notes(plan.notes))
     parts.extend(problems_text(plan.problems))
+    if then and plan.changes and not plan.refusals:
+        parts.append(f"next: {then}")
     return "\n\n".join(parts)
 
 
-def _examples(plan: Plan) -> str:
+def _examples(plan: Plan, width: int) -> str:
     rows = [("row", "id", "field", "old", "", "new")]
     files = {place.file for place in plan.places.values()}
     for entry in plan.examples[:EXAMPLES]:
         for item in entry.change.fields if entry.change else ():
             place = _place(plan.places[entry.key], several=len(files) > 1)
-            rows.append((place, entry.user, item.field, _old(item), "->", _value(shown(item.field, item.new))))
+            rows.append((place, entry.user, item.field, _old(item), "->", _text(shown(item.field, item.new))))
     more = plan.changes - min(EXAMPLES, len(plan.examples))
-    return table_text(rows, right={0, 1}) + (f"\n  ... and {more} more" if more > 0 else "")
+    return table_text(rows, right={0, 1}, width=width) + (f"\n  ... and {more} more" if more > 0 else "")
 
 
 def _old(item: FieldChange) -> str:
-    return "?" if item.old is UNKNOWN else _value(shown(item.field, item.old))
+    return "?" if item.old is UNKNOWN else _text(shown(item.field, item.old))
 
 
-def _value(value: object) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-    return text if len(text) <= _WIDEST else text[: _WIDEST - 3] + "..."
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def problems_text(groups: Iterable[ProblemGroup]) -> list[str]:
@@ -86,7 +97,7 @@ def problems_text(groups: Iterable[ProblemGroup]) -> list[str]:
         told = [f"{group.code}: {plural(group.count, 'row')}"]
         for place, problem in group.first:
             cell = f", {problem.column}" if problem.column else ""
-            value = f" {_value(problem.value)!r}" if problem.value else ""
+            value = f" {cut(printable(problem.value), _WIDEST)!r}" if problem.value else ""
             where = f"row {_place(place, several=len(files) > 1)}"
             told.append(f"  {where}{cell}{value}: {problem.message}")
         if group.count > len(group.first):
@@ -95,13 +106,17 @@ def problems_text(groups: Iterable[ProblemGroup]) -> list[str]:
     return parts
 
 
-def summary_text(summary: Summary) -> str:
-    """Show what a run did, in counts, and where the report is."""
+def summary_text(summary: Summary, *, width: int | None = None, options: Sequence[str] | None = ()) -> str:
+    """Show what a run did, in counts, where the report is, and what to type next.
+
+    Tables fit `width` columns (None: 80). `options` are words that the next command needs too, such as
+    `-c FILE`; None: no run can follow this one.
+    """
     counts = [(name, str(n), _MEANING[Status(name)]) for name, n in summary.counts.items() if name != "rows"]
     requests = summary.requests
     asked = requests["get"] + requests["patch"]
     parts = [
-        table_text([*counts, ("rows", str(summary.counts["rows"]), "")], right={1}),
+        table_text([*counts, ("rows", str(summary.counts["rows"]), "")], right={1}, width=width or PIPED, status=0),
         f"{plural(asked, 'request')} in {summary.seconds:.1f} s"
         f" ({requests['get']} reads, {requests['patch']} updates, {requests['retried']} retries,"
         f" {requests['throttled']} throttled)",
@@ -116,10 +131,28 @@ def summary_text(summary: Summary) -> str:
     )
     if len(summary.reasons) > REASONS:
         parts.append(f"... and {plural(len(summary.reasons) - REASONS, 'other reason')}, in the report")
-    if summary.files["rejects"]:
-        parts.append(f"to correct and run again: {summary.files['rejects']}")
-    parts.append(f"report: {summary.files['report']}\nexit {summary.exit_code}: {_EXITS[summary.exit_code]}")
+    files = [summary.files.get(name) for name in ("report", "xlsx", "html")]
+    parts.append("\n".join([*(f"report: {file}" for file in files if file), _ending(summary, options)]))
     return "\n\n".join(parts)
+
+
+def _ending(summary: Summary, options: Sequence[str] | None) -> str:
+    meaning = f"exit {summary.exit_code}: {_EXITS[summary.exit_code]}"
+    rejects, page = summary.files["rejects"], summary.files["html"]
+    if summary.exit_code == 0 and page:
+        return f"{meaning}; look at it: {shlex.join([_OPEN, page])}"
+    if options is None or summary.exit_code in (0, 3):
+        return meaning
+    if summary.exit_code != 1:
+        return f"{meaning}; go on with: {command('resume', summary.run, *options)}"
+    if rejects:
+        return f"{meaning}; correct and run again: {command('run', rejects, *options)}"
+    return f"{meaning}; look at them: {command('show', summary.run, *options)}"
+
+
+def command(*words: str) -> str:
+    """Write a command of ours, to be typed or pasted."""
+    return shlex.join(["usersync", *words])
 
 
 def _notes(notes: Sequence[str]) -> list[str]:
@@ -133,13 +166,3 @@ def _place(place: Place, *, several: bool) -> str:
 def plural(number: int, noun: str) -> str:
     """Count a noun."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def table_text(rows: Sequence[Sequence[str]], *, right: set[int]) -> str:
-    """Align columns; those in `right` to the right."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [t.rjust(w) if i in right else t.ljust(w) for i, (t, w) in enumerate(zip(row, widths, strict=True))]
-        lines.append(("  " + "  ".join(cells)).rstrip())
-    return "\n".join(lines)
