@@ -67,7 +67,7 @@ def read_bytes(file: str) -> bytes:
 def _nearest(file: str) -> str:
     with suppress(OSError):
         names = [path.name for path in Path(file).parent.iterdir() if path.is_file()]
-        for name in difflib.get_close_matches(Path(file).name, names, 1):
+        for name in difflib.get_close_matches(Path(file).name, names, 1, 0.8):
             return f"; did you mean {Path(file).with_name(name)}?"
     return ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 from typing import Never, TextIO
@@ -30,8 +31,10 @@ class Bar:
         """Draw a bar of `total` rows."""
         self._failed = 0
         self._bar = tqdm(total=total, desc=doing, unit=" rows", file=self._stream, dynamic_ncols=True, leave=False)
+        ours = [handler.level for handler in logging.root.handlers if getattr(handler, "stream", 0) is self._stream]
         self._logs = logging_redirect_tqdm()
         self._logs.__enter__()
+        logging.root.handlers[-1].setLevel(min(ours, default=logging.WARNING))  # tqdm's handler has none
         self.tick()
 
     def row(self, status: Status) -> None:
