@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from usersync.cli.options import (
     around_of,
     ask,
     finish,
+    on_signals,
     say,
 )
 
@@ -53,8 +53,7 @@ def sandbox(**options: Any) -> int:
 
     async def until_stopped() -> None:
         stop = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        on_signals(lambda _: stop.set())
         await serve(box, ready=lambda b: say(f"sandbox at {b.url}, token {options['token']}"), stop=stop)
 
     try:
