@@ -32,8 +32,8 @@ from usersync.ledger.turns import Turns
 from usersync.report import Summary
 from usersync.report.files import original
 from usersync.sandbox import Answer, Fault, Faults, Request, Sandbox, StoredUser, running
+from usersync.sending import FLUSH_EVERY
 from usersync.settings import Settings, make_settings
-from usersync.steps import FLUSH_EVERY
 from usersync.surroundings import Surroundings, Unwatched
 
 MEMBERS, OUTSIDERS = range(1, 7), (7, 8)

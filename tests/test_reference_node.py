@@ -36,11 +36,11 @@ def test_failed_rows_are_never_a_success(desk: Opened) -> None:
         assert all(line["message"] for line in failed)
 
 
-def test_a_limit_of_ten_a_second_loses_no_row_and_repeats_none(tmp_path: Path) -> None:
+def test_a_limit_of_ten_a_minute_loses_no_row_and_repeats_none(tmp_path: Path) -> None:
     """The settings allow more than the platform does: rows wait, and 429s cost no row its attempts."""
     clock = FakeClock()
     (tmp_path / "changes.csv").write_text("id,name\n" + "".join(f"{i},New {i}\n" for i in range(1, 31)))
-    with running(Sandbox(users=30, limit=Rate(10, 1.0), clock=clock)) as box:
+    with running(Sandbox(users=30, limit=Rate(10, 60.0), clock=clock)) as box:
         settings = make_settings(
             {
                 "platform": {"url": box.url, "token_command": "echo sandbox-token"},

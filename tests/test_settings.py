@@ -66,7 +66,7 @@ fields: {nme: {}, custom_attributes.x: {typ: integer}}
   platform.url: write the address with http:// or https://, without user or password
   platform.token_command: name one of token_env, token_file, token_command; found 2 of them
   request.timeout: input should be greater than 0
-  request.rate: write a rate as a number and a time, like 3000/min or 50/s (or off)
+  request.rate: write a rate as a number and a time, like 3000/min or 50/s (or auto, or off)
   request.rte: unknown key; did you mean rate?
   columns.Mail: emial is no field (did you mean email?)
   fields.nme: nme is no field (did you mean name?)

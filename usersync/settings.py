@@ -50,18 +50,18 @@ class Rate:
 
 
 def parse_rate(text: object) -> object:
-    """`3000/min`, `50/s`, `7/3s` -> Rate; `off` -> None (no pace at all)."""
+    """`3000/min`, `50/s`, `7/3s` -> Rate; `off` -> None (no pace at all); `auto` stays."""
     if text is False:  # YAML's reading of a bare `off`
         return None
     if not isinstance(text, str):
         if isinstance(text, Rate) or text is None:
             return text
         raise ValueError("write a rate as a number and a time, like 3000/min or 50/s")
-    if text.strip().lower() == "off":
-        return None
+    if text.strip().lower() in ("off", "auto"):
+        return "auto" if text.strip().lower() == "auto" else None
     found = _RATE.fullmatch(text)
     if not found or int(found[1]) == 0 or float(found[2] or 1) == 0:
-        raise ValueError("write a rate as a number and a time, like 3000/min or 50/s (or off)")
+        raise ValueError("write a rate as a number and a time, like 3000/min or 50/s (or auto, or off)")
     return Rate(int(found[1]), float(found[2] or 1) * _UNITS[found[3]])
 
 
@@ -73,6 +73,13 @@ def parse_duration(text: object) -> float:
     if not found:
         raise ValueError("write a time like 30, 90s, 10m or 2h")
     return float(found[1]) * _UNITS[found[2] or "s"]
+
+
+def parse_share(share: object) -> object:
+    """`10%` -> 0.1."""
+    if isinstance(share, str) and re.fullmatch(r"\s*\d+(\.\d+)?\s*%\s*", share):
+        return float(share.strip().rstrip("%")) / 100
+    return share
 
 
 Seconds = Annotated[PositiveFloat, Field(allow_inf_nan=False), BeforeValidator(parse_duration)]
@@ -169,10 +176,15 @@ class Request(Section):
     ca_file: Path | None = None
     proxy: SecretStr | None = None
     concurrency: Annotated[PositiveInt, Field(le=1000)] = 16
-    rate: Annotated[Rate | None, BeforeValidator(parse_rate)] = Rate(3000, 60.0)
+    rate: Annotated[Rate | Literal["auto"] | None, BeforeValidator(parse_rate)] = Rate(3000, 60.0)
+    """At most; where the platform allows less, the pace follows. auto: find out what it allows. None: no pace."""
     batch_size: PositiveInt | None = None
     batch_interval: NonNegativeFloat = 0.0
     """Milliseconds between two batches, as in the reference node."""
+    ramp: tuple[PositiveInt, ...] = ()
+    """After so many updates in all (10, then 100), see whether too many failed, and go on only if not."""
+    ramp_max_failures: Annotated[float, Field(ge=0, le=1), BeforeValidator(parse_share)] = 0.1
+    """The share of failures, as 0.1 or 10%, from which on a ramp ends the run."""
     retries: NonNegativeInt = 4
     stop_after: Seconds = 300.0
     """Seconds without a single success after which the run stops (exit 4)."""

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import asdict, replace
-from functools import partial
-from logging import INFO
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from usersync.claims import Claims, Passwords
+from usersync.accounts import Accounts, prove
+from usersync.claims import Passwords
 from usersync.clock import iso
+from usersync.connection import connected
 from usersync.diff.reverse import reverse
-from usersync.dispatch.client import Door
 from usersync.dispatch.echo import any_known, settles, stale
-from usersync.dispatch.gate import Gate, Job, StopReason, each, make_pace
-from usersync.dispatch.sender import Sender, Tally
+from usersync.dispatch.gate import Job, StopReason, each
+from usersync.dispatch.sender import Sender
 from usersync.entries import Rows
-from usersync.errors import AccountsError, RefusedError, StoppedError
+from usersync.errors import RefusedError, StoppedError
 from usersync.ledger import Book
-from usersync.logs import EVENTS, event, run_name
+from usersync.logs import event, run_name
 from usersync.model import (
     Change,
     Code,
     Entry,
     Json,
-    Line,
     Outcome,
     Status,
     Table,
@@ -37,17 +33,13 @@ from usersync.model import (
 )
 from usersync.planned import Plan
 from usersync.planning import Planner
-from usersync.report import Summary, make_home, write_report
-from usersync.report.rejects import write_rejects
-from usersync.rings import Rings
+from usersync.report import Summary, make_home
+from usersync.sending import Sending
 from usersync.settings import Settings
 from usersync.surroundings import Confirm, Surroundings
 
 if TYPE_CHECKING:
     pass
-
-FLUSH_EVERY = 0.2
-"""Seconds that an answer may wait for its place on the disk."""
 
 
 class Run:
@@ -59,7 +51,7 @@ class Run:
         self._clock = around.clock
         self._book = book
         self._began = around.clock.monotonic()
-        self._tally = Tally()
+        self._sent_by: Sender | None = None
         run_name.set(book.info.run)
         event("begin", kind=book.info.kind)
 
@@ -153,7 +145,6 @@ class Run:
         self, table: Table, wanted: Wanted, plan: Plan, *, sender: Sender, confirm: Confirm
     ) -> Summary:
         confirmed = False
-        self._numbers = table.places["row"]
         event("plan", **{status.value: n for status, n in plan.counts.items()})
         make_home(self._settings.report.dir, self._book.info.run)
         if not self._around.stop and plan.changes:
@@ -167,7 +158,8 @@ class Run:
                 return self._account(table, wanted, plan, refused=True)
             confirmed = confirm(plan) and not self._around.stop
             if confirmed:
-                await self._send(sender, wanted, plan.changes)
+                sending = Sending(self._settings, self._around, self._book, sender, Passwords(wanted.values))
+                await sending.all(plan.changes, table.places["row"])
         return self._account(
             table, wanted, plan, refused=bool(plan.changes) and not confirmed and not self._around.stop
         )
@@ -224,140 +216,21 @@ class Run:
 
     @asynccontextmanager
     async def _sender(self) -> AsyncIterator[Sender]:
-        request, around = self._settings.request, self._around
-        around.on_start(around.stop)
-        token = self._settings.platform.token()
-        async with Door(self._settings, token) as door:
-            gate = Gate(make_pace(request), around.clock, around.stop)
-            sender = Sender(
-                door,
-                gate,
-                clock=around.clock,
-                stop=around.stop,
-                retries=request.retries,
-                stop_after=request.stop_after,
-                chance=around.chance,
-                secret=token.get_secret_value(),
-            )
-            self._tally = sender.tally
-            timers = [asyncio.create_task(self._time_out()), asyncio.create_task(self._tick())]
-            try:
-                yield sender
-            finally:
-                for timer in timers:
-                    timer.cancel()
-
-    async def _tick(self) -> None:
-        while True:
-            await asyncio.sleep(1)  # who looks on lives in real time, whatever the run's clock says
-            self._around.watch.tick()
-
-    async def _time_out(self) -> None:
-        if (seconds := self._around.max_duration) is not None:
-            await self._clock.sleep(seconds)
-            self._around.stop.ask(StoppedError.exit_code, f"the time allowed ({seconds:g} s) is over")
-
-    async def _send(self, sender: Sender, wanted: Wanted, total: int) -> None:
-        hidden = Passwords(wanted.values)
-        watch = self._around.watch
-        logged = EVENTS.isEnabledFor(INFO)
-
-        async def update(change: Change) -> None:
-            began = self._clock.monotonic() if logged else 0.0
-            outcome = await sender.update(hidden.fill(change))
-            self._settle(outcome)
-            watch.row(outcome.status)
-            if logged:
-                self._tell(change, outcome, self._clock.monotonic() - began)
-
-        async def flush() -> None:
-            while True:
-                await self._clock.sleep(FLUSH_EVERY)
-                self._book.flush()
-
-        watch.begin("sending", total)
-        flusher = asyncio.create_task(flush())
-        rings = Rings(self._book, sender)
-        try:
-            await self._each(rings.closed(), rings.open)
-            for turn in range(self._book.turns.last() + 1):
-                if self._around.stop:
-                    break
-                self._book.flush()
-                self._book.turns.block(turn)
-                claims = Claims(self._book, self._clock.monotonic, turn=turn)
-                await self._each(claims, update)
-                claims.release()
-            await self._each(rings.broken(), rings.restore)
-        finally:
-            flusher.cancel()
-            watch.end()
-
-    def _tell(self, change: Change, outcome: Outcome, seconds: float) -> None:
-        row = int(self._numbers[change.key])
-        event(
-            "row",
-            row=row,
-            user=change.user_id,
-            status=outcome.status.value,
-            code=outcome.code,
-            seconds=round(seconds, 3),
-        )
+        async with connected(self._settings, self._around) as sender:
+            self._sent_by = sender
+            yield sender
 
     def _account(self, table: Table, wanted: Wanted, plan: Plan, *, refused: bool) -> Summary:
         stop = self._around.stop.reason
         if refused and stop is None:
             stop = StopReason(RefusedError.exit_code, "not confirmed; nothing was sent")
         self._book.close_rows(planned_as=Status.PLANNED if refused else Status.NOT_SENT)
-        summary = write_report(
-            self._book,
-            self._settings.report.dir,
-            stop=(stop.exit_code, stop.message) if stop else None,
-            seconds=self._clock.monotonic() - self._began,
-            requests=self._tally,
-            problems=plan.problems,
-            left_out=plan.left_out,
-            limits=[
-                {
-                    "rule": r.rule,
-                    "sentence": r.sentence(),
-                    "overridden": r.rule in self._book.info.overrides,
-                }
-                for r in plan.refusals
-            ],
-            formats=self._settings.report.formats,
-            head=asdict(self._book.info),
-            rejects=self._rejects(table, wanted),
-        )
-        self._book.finish(
-            finished_at=iso(self._clock.now()), exit_code=summary.exit_code, stopped=stop.message if stop else None
-        )
+        account = Accounts(self._settings, self._book, self._around.clock.monotonic() - self._began)
+        summary = account.write(plan, self._sent_by, stop, rejects=account.rejects(table, wanted))
+        now = iso(self._clock.now())
+        self._book.finish(finished_at=now, exit_code=summary.exit_code, stopped=stop.message if stop else None)
         if stop:
             event("stop", code=stop.exit_code)
         event("end", status=summary.status, code=summary.exit_code, seconds=summary.seconds, **summary.counts)
-        _prove(len(table.cells) - plan.beyond_limit, summary)
+        prove(len(table.cells) - plan.beyond_limit, summary)
         return summary
-
-    def _rejects(self, table: Table, wanted: Wanted) -> Callable[[Iterable[Line], Path], Path | None]:
-        from usersync.loader import load
-
-        if not table.sheets:  # an undo: its rows are no sheet's
-            return lambda _lines, _folder: None
-        source = self._settings.source
-        return partial(
-            write_rejects,
-            table=table,
-            problems=wanted.problems,
-            header_row=source.header_row or 1,
-            reread=partial(load, options=source, columns=self._settings.columns),
-        )
-
-
-def _prove(rows_in: int, summary: Summary) -> None:
-    """See that every row has exactly one line; a miscount is our defect, and said loudly."""
-    total = sum(n for name, n in summary.counts.items() if name != "rows")
-    if not rows_in == summary.lines == summary.counts["rows"] == total:
-        raise AccountsError(
-            f"the accounts do not add up: {rows_in} rows in, {summary.lines} lines out, {total} counted. "
-            f"This is a defect of usersync; the ledger holds the truth (run {summary.run}). Please report it"
-        )

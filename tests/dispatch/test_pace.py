@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 
+from usersync.dispatch.cells import RING, private
 from usersync.dispatch.pace import CATCH_UP, Pace
-from usersync.dispatch.retry import Health, backoff
 
 
 def starts(pace: Pace, *, seconds: float, late: float = 0.0) -> list[float]:
@@ -74,56 +74,30 @@ def test_after_a_batch_the_next_one_waits() -> None:
     assert pace.delay(4.5) == pytest.approx(1.5)
 
 
-def test_a_429_holds_everybody_and_grows_up_to_a_minute() -> None:
-    pace, now, waits = Pace(), 0.0, []
-    for _ in range(9):
-        pace.throttled(now, now, None)
-        waits.append(pace.delay(now))
-        now += pace.delay(now)
-    assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+def test_after_a_hold_nothing_is_made_up_for() -> None:
+    pace = Pace(50, 1.0, burst=16)
+    pace.start(0.0)
+    pace.learned.throttled(0.1, 0.0, 5.0)
+    pace.start(pace.delay(0.1) + 0.1)
+    pace.accepted(5.2, 5.1)
+    assert pace.delay(5.1) >= 0.02
 
 
-def test_the_429s_of_requests_in_flight_together_count_once() -> None:
-    pace = Pace()
-    for _ in range(16):
-        pace.throttled(10.0, 9.9, None)
-    assert pace.delay(10.0) == 1.0
+def test_two_that_share_their_cells_share_the_rate() -> None:
+    cells = private(RING)
+    one, two = (Pace(50, 1.0, burst=16, cells=cells) for _ in range(2))
+    now, found = 0.0, []
+    while now < 20:
+        if delay := min(one.delay(now), two.delay(now)):
+            now += delay
+            continue
+        (one if len(found) % 3 else two).start(now)
+        found.append(now)
+    assert min(b - a for a, b in zip(found, found[50:], strict=False)) > 1.0
+    assert len(found) >= 0.99 * 50 * 20
 
 
-def test_a_429_with_a_wish_is_obeyed() -> None:
-    pace = Pace()
-    pace.throttled(10.0, 9.9, 7.5)
-    assert pace.delay(10.0) == 7.5
-
-
-def test_a_success_resets_the_wait() -> None:
-    pace = Pace()
-    pace.throttled(0.0, 0.0, None)
-    pace.accepted(0.5)  # had started before the hold: says nothing
-    pace.throttled(1.0, 1.0, None)
-    assert pace.delay(1.0) == 2.0
-    pace.accepted(3.0)
-    pace.throttled(4.0, 4.0, None)
-    assert pace.delay(4.0) == 1.0
-
-
-@pytest.mark.parametrize(
-    ("attempt", "chance", "wait"), [(1, 0.0, 0.25), (1, 1.0, 0.5), (2, 1.0, 1.0), (5, 1.0, 8.0), (20, 1.0, 30.0)]
-)
-def test_waits_grow_with_jitter(attempt: int, chance: float, wait: float) -> None:
-    assert backoff(attempt, None, lambda: chance) == wait
-
-
-def test_the_platforms_wish_is_the_least_wait() -> None:
-    assert backoff(1, 12.0, lambda: 1.0) == 12.0
-
-
-def test_a_platform_without_a_success_is_given_up() -> None:
-    health = Health(300.0)
-    health.bad(0.0)
-    assert health.seconds_left(299.0) == 1.0
-    health.good()
-    health.bad(400.0)
-    assert health.seconds_left(699.0) == 1.0
-    health.bad(500.0, excused=60.0)
-    assert health.seconds_left(700.0) == 60.0
+def test_a_ring_too_short_for_the_rate_keeps_a_shorter_window_as_strictly() -> None:
+    found = starts(Pace(3000, 60.0, burst=16, cells=private(100)), seconds=180.0, late=0.002)
+    assert min(b - a for a, b in zip(found, found[3000:], strict=False)) > 60.0
+    assert len(found) >= 0.99 * 9000

@@ -63,6 +63,6 @@ def test_the_last_success_outlives_failed_runs_and_a_broken_file(write: Any, tmp
 
 def test_answers_are_told_in_few_classes(write: Any) -> None:
     codes: Any = {"200": 5, "201": 1, "404": 2, "429": 3, "500": 1, "503": 1, "none": 4, "999": 1, "": 1}
-    told = write(0, replace(SUMMARY, requests={**REQUESTS, "codes": codes}))
+    told = write(0, replace(SUMMARY, responses=codes))
     found = {name.split()[1]: n for name, n in told.items() if name.startswith("responses")}
     assert found == {"2xx": 6, "4xx": 2, "429": 3, "5xx": 2, "none": 6}

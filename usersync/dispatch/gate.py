@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from usersync.clock import Clock
+from usersync.dispatch.breadth import Breadth
+from usersync.dispatch.cells import Cells
 from usersync.dispatch.pace import Pace
-from usersync.settings import Request
+from usersync.dispatch.quota import Quota
+from usersync.dispatch.retry import Breaker
+from usersync.dispatch.timeline import Heard, Timeline
+from usersync.settings import Rate, Request
 
 Job = TypeVar("Job")
+ALONE: Final = nullcontext()
+"""What stands for the lock of a pace that no other process shares."""
+_POLL = 0.005
+"""Seconds after which one looks again whether a request in flight has come back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,43 +75,92 @@ class Stopping(Exception):  # noqa: N818 - no error: the way out of a wait
 
 
 class Gate:
-    """Lets one request after another through, at the pace of the run."""
+    """Lets one request after another through: at the pace of the run, and as the platform's health allows."""
 
-    def __init__(self, pace: Pace, clock: Clock, stop: Stop) -> None:
-        self.pace = pace
-        self._clock = clock
-        self._stop = stop
+    def __init__(
+        self,
+        pace: Pace,
+        clock: Clock,
+        stop: Stop,
+        *,
+        breadth: Breadth,
+        shared: AbstractContextManager[object] = ALONE,
+    ) -> None:
+        self.breaker = Breaker()
+        self.breadth = breadth
+        self.timeline = Timeline(clock.monotonic())
+        self._pace, self._clock, self._stop, self._shared = pace, clock, stop, shared
+        self._in_flight = 0
         self._line = asyncio.Lock()
 
     async def turn(self) -> float:
         """Wait for one's turn; returns the time of the start (seconds, monotonic)."""
-        now = self._clock.monotonic()
-        if not self._stop and not self._line.locked() and self.pace.delay(now) == 0.0:
-            self.pace.start(now)
-            return now
+        if not self._stop and not self._line.locked() and not self._take():
+            return self._clock.monotonic()
         await self._stop.wait(self._in_line())
         return self._clock.monotonic()
 
     async def _in_line(self) -> None:
         async with self._line:
-            while (delay := self.pace.delay(self._clock.monotonic())) > 0.0:
-                await self._clock.sleep(delay)
-            self.pace.start(self._clock.monotonic())
+            while wait := self._take():
+                await self._clock.sleep(wait)
+
+    def _take(self) -> float:
+        """Go through, or give the seconds until one may try again."""
+        if self._in_flight >= int(self.breadth.limit):
+            return _POLL
+        if not (self.breaker.open or self._shared is not ALONE) and self._pace.free:
+            self._in_flight += 1
+            return 0.0
+        with self._shared:
+            now = self._clock.monotonic()
+            if wait := max(self.breaker.delay(now), self._pace.delay(now)):
+                return wait
+            self._pace.start(now)
+        self.breaker.start()
+        self._in_flight += 1
+        return 0.0
+
+    def heard(self, started: float, heard: Heard, *, after: float = 0.0, quota: Quota | None = None) -> None:
+        """Take note of how a request went that started at `started`; `after` is the wait asked for (seconds)."""
+        now = self._clock.monotonic()
+        self._in_flight -= 1
+        self.timeline.note(started, now, heard, self._pace.per_second)
+        if heard is Heard.TROUBLE:
+            self.breaker.bad(now, started, after)
+            self.breadth.bad(now, started)
+        elif self.breaker.good(started):
+            self.breadth.begin_again()
+        elif heard is Heard.GOOD:
+            self.breadth.good(now, started)
+        with self._shared:
+            if quota:
+                self._pace.learned.told(now, quota, self._in_flight)
+            if heard is Heard.BUSY:
+                to_minute = 60.0 - self._clock.now().timestamp() % 60.0
+                self._pace.learned.throttled(now, started, after or None, to_minute=to_minute)
+            elif heard is Heard.TROUBLE:
+                self._pace.learned.lost()
+            else:
+                self._pace.accepted(now, started)
 
 
-def make_pace(request: Request) -> Pace:
-    """Give the pace that the settings ask for."""
+def make_pace(request: Request, cells: Cells | None = None) -> Pace:
+    """Give the pace that the settings ask for; `cells` are those of other processes, too."""
+    rate = request.rate
     return Pace(
-        count=request.rate.count if request.rate else None,
-        seconds=request.rate.seconds if request.rate else 1.0,
+        rate.count if isinstance(rate, Rate) else None,
+        rate.seconds if isinstance(rate, Rate) else 1.0,
         burst=request.concurrency,
+        seeking=rate == "auto",
         batch_size=request.batch_size if request.batch_interval else None,
         batch_interval=request.batch_interval / 1000,
+        cells=cells,
     )
 
 
 async def each(
-    jobs: Iterable[Job], work: Callable[[Job], Awaitable[None]], *, concurrency: int, stop: Stop
+    jobs: Iterable[Job], work: Callable[[Job], Awaitable[object]], *, concurrency: int, stop: Stop
 ) -> None:
     """Do `work` for each job, `concurrency` at a time, until the jobs or the run end."""
     supply = iter(jobs)

@@ -2,75 +2,103 @@
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
+from usersync.dispatch.cells import HEAD, Cell, Cells, private
+from usersync.dispatch.learned import Learned
 
 MARGIN = 0.004
 """A window is kept this share longer than asked for: requests do not travel equally fast."""
 CATCH_UP = 0.05
 """Seconds of lateness that are made up for at most; a late timer must not cost throughput."""
-LONGEST_HOLD = 60.0
+FIRST_GUESS = 50.0
+"""Requests per second that `rate: auto` begins with."""
+LONG_AGO = 600.0
+"""Seconds without a request after which what was learned is forgotten."""
+_RING = 100_000
 
 
-@dataclass(slots=True)
 class Pace:
     """At most `count` starts in any window of `seconds`, evenly spaced; no more than `burst` at once.
 
-    `count` None means no rate. After `batch_size` starts, the next one waits `batch_interval` seconds.
+    `count` None means no rate, `seeking` that the rate is to be found out. After `batch_size` starts, the next one
+    waits `batch_interval` seconds. With `cells` that several processes share, they share the rate.
     """
 
-    count: int | None = None
-    seconds: float = 1.0
-    burst: int = 1
-    batch_size: int | None = None
-    batch_interval: float = 0.0
-    hold_until: float = 0.0
-    _starts: deque[float] = field(default_factory=deque)
-    _due: float = 0.0
-    _in_batch: int = 0
-    _batch_due: float = 0.0
-    _resumed: float = 0.0
-    _holds: int = 0
+    _last = Cell(13)
+    """When the last request started, were they evenly spaced."""
+    _total = Cell(14)
+    """Requests that have started."""
+
+    def __init__(
+        self,
+        count: int | None = None,
+        seconds: float = 1.0,
+        *,
+        burst: int = 1,
+        seeking: bool = False,
+        batch_size: int | None = None,
+        batch_interval: float = 0.0,
+        cells: Cells | None = None,
+    ) -> None:
+        self.cells = cells if cells is not None else private(min(count or 0, _RING))
+        self.learned = Learned(self.cells)
+        room = len(self.cells) - HEAD
+        thinned = min(1.0, room / count) if count else 1.0  # a ring too short keeps a shorter window, as strictly
+        self._count = int(count * thinned) if count else None
+        self._window = seconds * thinned * (1 + MARGIN)
+        self._step = seconds * (1 + MARGIN) / count if count else 0.0
+        self._burst, self._seeking = burst, seeking
+        self._batch_size, self._batch_interval = batch_size, batch_interval
+        self._in_batch, self._batch_due = 0, 0.0
+
+    @property
+    def free(self) -> bool:
+        """Whether nothing has to be counted."""
+        return not (self._count or self._seeking or self._batch_size or self.learned.rate or self.learned.holds)
+
+    @property
+    def per_second(self) -> float | None:
+        """Requests that may start in a second; None: as many as one likes."""
+        return 1 / step if (step := self._spacing()) else None
+
+    def _spacing(self) -> float:
+        rate = self.learned.rate
+        return max(self._step, 1 / rate) if rate else self._step
 
     def delay(self, now: float) -> float:
         """Seconds until the next request may start; 0.0: now."""
-        due = max(self.hold_until, self._batch_due)
-        if self.count is not None:
-            due = max(due, self._due)
-            if len(self._starts) == self.count:
-                due = max(due, self._starts[0] + self.seconds * (1 + MARGIN))
-        return max(0.0, due - now)
+        due = self._batch_due
+        if self._total and (step := self._spacing()):
+            due = max(due, self._last + step)
+            if self._count and self._total >= self._count:
+                due = max(due, self._nth_last(self._count) + self._window)
+        return max(self.learned.delay(now), due - now, 0.0)
+
+    def _nth_last(self, n: int) -> float:
+        room = len(self.cells) - HEAD
+        return self.cells[HEAD + int(self._total - n) % room]
 
     def start(self, now: float) -> None:
         """Count a request that starts now."""
-        if self.count is not None:
-            step = self.seconds * (1 + MARGIN) / self.count
-            allowance = min((self.burst - 1) * step, max(CATCH_UP, step))
-            self._due = (max(self._due, now - allowance) if self._starts else now) + step
-            if len(self._starts) == self.count:
-                self._starts.popleft()
-            self._starts.append(now)
-        if self.batch_size is not None:
+        if self.learned.rate and now - self._last > LONG_AGO:
+            self.learned.rate = 0.0
+        if self._seeking:
+            self.learned.seek(FIRST_GUESS)
+        self.learned.start(now)
+        if step := self._spacing():
+            allowance = min((self._burst - 1) * step, max(CATCH_UP, step))
+            late = self._total and self._last > self.learned.hold_until  # what a hold cost is not made up for
+            self._last = max(self._last + step, now - allowance) if late else now
+        if room := len(self.cells) - HEAD:
+            self.cells[HEAD + int(self._total) % room] = now
+        self._total += 1
+        if self._batch_size is not None:
             self._in_batch += 1
-            if self._in_batch == self.batch_size:
+            if self._in_batch == self._batch_size:
                 self._in_batch = 0
-                self._batch_due = now + self.batch_interval
+                self._batch_due = now + self._batch_interval
 
-    def throttled(self, now: float, started: float, after: float | None) -> None:
-        """Hold everybody back after a 429 for a request that started at `started`.
-
-        Without `after` (the platform's own wish, seconds; less than one is none) the wait doubles from one
-        second to a minute;
-        the 429s of requests that were in flight together count once.
-        """
-        if after is not None and after >= 1.0:
-            self.hold_until = max(self.hold_until, now + after)
-        elif started >= self._resumed:
-            self.hold_until = max(self.hold_until, now + min(LONGEST_HOLD, 2.0**self._holds))
-            self._holds += 1
-        self._resumed = max(self._resumed, self.hold_until)
-
-    def accepted(self, started: float) -> None:
+    def accepted(self, now: float, started: float) -> None:
         """Take note that a request started at `started` was not throttled."""
-        if started >= self._resumed:
-            self._holds = 0
+        self.learned.accepted(now, started, self.per_second or 1e9)
+        if self._step and self.learned.rate * self._step > 1 and not self.learned.holds:
+            self.learned.rate = 0.0  # grown to what the settings allow: nothing is left to learn

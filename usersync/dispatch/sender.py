@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 
 from usersync.clock import Clock, iso
 from usersync.dispatch.client import Door
 from usersync.dispatch.echo import echo_differs
 from usersync.dispatch.gate import Gate, Stop, Stopping
-from usersync.dispatch.retry import Health, backoff
+from usersync.dispatch.quota import read_quota
+from usersync.dispatch.retry import Health, RetryBudget, backoff
+from usersync.dispatch.timeline import Heard
 from usersync.dispatch.wire import (
     Busy,
     Denied,
     Done,
     Refused,
+    Reply,
     Request,
     Trouble,
     read_reply,
@@ -23,12 +27,13 @@ from usersync.dispatch.wire import (
     update_request,
 )
 from usersync.errors import StoppedError
-from usersync.model import MASK, SECRET_FIELDS, Change, Code, Outcome, Status, User
+from usersync.model import MASK, SECRET_FIELDS, Change, Code, Moment, Outcome, Status, User
 
 log = logging.getLogger(__name__)
 
 UNAVAILABLE = 503
 """The one answer of a platform in trouble that says it did nothing."""
+_NO_RETRY = "not tried again: one request in ten was a repeat already, so the platform is in trouble; run it later"
 LONGEST_WISH = 3600.0
 """Seconds of `Retry-After` that a run waits for; beyond, it stops."""
 
@@ -41,6 +46,8 @@ class Tally:
     patch: int = 0
     retried: int = 0
     throttled: int = 0
+    codes: Counter[int | None] = field(default_factory=Counter)
+    """Answers by HTTP status; None: no answer."""
 
 
 @dataclass(slots=True)
@@ -72,7 +79,11 @@ class Sender:
         self.tally = Tally()
         self._door, self._gate, self._clock, self._stop = door, gate, clock, stop
         self._retries, self._chance, self._secret = retries, chance, secret
-        self._health = Health(stop_after)
+        self._health, self._budget = Health(stop_after), RetryBudget()
+
+    def moments(self) -> Iterator[Moment]:
+        """Give the timeline of all requests so far."""
+        return self._gate.timeline.moments()
 
     async def read(self, key: int, user_id: int) -> User | Outcome:
         """Read a user; an `Outcome` (failed, or not-sent where the run stops) if that cannot be done."""
@@ -126,37 +137,36 @@ class Sender:
             if isinstance(answer, Denied):
                 self._stop.ask(StoppedError.exit_code, answer.message)
                 raise Stopping
-            after = answer.after or 0.0
-            if after > LONGEST_WISH:
-                self._stop.ask(
-                    StoppedError.exit_code,
-                    f"the platform asks to wait {after:.0f} s; come back then with `usersync resume`",
-                )
-                raise Stopping
-            self._worry(after)
+            self._worry(answer.after or 0.0)
             if isinstance(answer, Busy):
-                self.tally.throttled += 1
                 continue
             talk.doubt |= answer.reached and answer.status != UNAVAILABLE
             if talk.attempts > self._retries:
                 return answer
+            if not self._gate.breaker.open and not self._budget.spend():
+                return replace(answer, message=f"{answer.message}; {_NO_RETRY}")
             await self._stop.wait(self._clock.sleep(backoff(talk.attempts, answer.after, self._chance)))
 
     async def _ask(self, talk: Dialogue) -> Done | Refused | Trouble | Busy | Denied:
         started = await self._gate.turn()
         self._count(talk)
         reply = await self._door.ask(talk.request)
-        answer = read_reply(reply, self._clock.now())
-        now = self._clock.monotonic()
+        now = self._clock.now()
+        answer = read_reply(reply, now)
+        talk.status = status = getattr(reply, "status", None)
+        self.tally.codes[status] += 1
+        quota = read_quota(reply.headers, now.timestamp()) if isinstance(reply, Reply) else None
         if isinstance(answer, Busy):
-            self._gate.pace.throttled(now, started, answer.after)
-            talk.status = 429
-            return answer
-        talk.attempts += 1
-        talk.status = getattr(reply, "status", None)
-        self._gate.pace.accepted(started)
-        if isinstance(answer, Trouble):
-            log.info("user %d: attempt %d: %s", talk.request.user_id, talk.attempts, answer.message)
+            self.tally.throttled += 1
+            self._gate.heard(started, Heard.BUSY, after=answer.after or 0.0, quota=quota)
+        elif isinstance(answer, Trouble):
+            talk.attempts += 1
+            self._gate.heard(started, Heard.TROUBLE, after=answer.after or 0.0, quota=quota)
+            log.info("user %d: attempt %d: %s", talk.request.user_id, talk.attempts, answer.code)
+            log.debug("user %d: %s", talk.request.user_id, answer.message)  # may quote what was sent
+        else:
+            talk.attempts += 1
+            self._gate.heard(started, Heard.GOOD, quota=quota)
         return answer
 
     def _count(self, talk: Dialogue) -> None:
@@ -166,8 +176,16 @@ class Sender:
             self.tally.patch += 1
         if talk.attempts:
             self.tally.retried += 1
+        else:
+            self._budget.earn()
 
     def _worry(self, excused: float) -> None:
+        if excused > LONGEST_WISH:
+            self._stop.ask(
+                StoppedError.exit_code,
+                f"the platform asks to wait {excused:.0f} s; come back then with `usersync resume`",
+            )
+            raise Stopping
         now = self._clock.monotonic()
         self._health.bad(now, excused=excused)
         if self._health.seconds_left(now) <= 0:

@@ -53,6 +53,7 @@ class Requests(Protocol):
     patch: int
     retried: int
     throttled: int
+    codes: Counter[int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,8 @@ class Summary:
     """Why rows need a person: `code`, how many `rows`, and the first of them (`row`, `message`)."""
     notices: list[str] = field(default_factory=list)
     """What went wrong after the run: a notification or a metrics file that could not be delivered."""
+    responses: dict[str, int] = field(default_factory=dict)
+    """HTTP status -> answers; `none`: requests without an answer."""
     lines: int = 0
     """Lines of report.csv."""
 
@@ -146,6 +149,7 @@ def write_report(
             exit_code=exit_code,
             counts={**{s.value: counts[s] for s in Status if counts[s]}, "rows": counts.total()},
             requests={name: getattr(requests, name) for name in ("get", "patch", "retried", "throttled")},
+            responses={str(code or "none"): n for code, n in sorted(requests.codes.items(), key=str)},
             seconds=round(seconds, 3),
             files={
                 "report": str(report),

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from usersync.report.files import Summary
@@ -38,7 +37,7 @@ def write_metrics(
     gauge("usersync_last_run_timestamp_seconds", "End of the last run.", now.timestamp())
     gauge("usersync_exit_code", "Exit code of the last run.", exit_code)
     if summary is not None:
-        asked: dict[str, Any] = dict(summary.requests)
+        asked = summary.requests
         rows = {name: n for name, n in summary.counts.items() if name != "rows"}
         gauge("usersync_rows", "Rows of the last run.", rows, "status")
         gauge("usersync_run_seconds", "Length of the last run.", summary.seconds)
@@ -46,8 +45,7 @@ def write_metrics(
         gauge("usersync_throttled", "Answers 429 in the last run.", asked["throttled"])
         pace = (asked["get"] + asked["patch"]) / summary.seconds if summary.seconds else 0.0
         gauge("usersync_pace_per_second", "Requests per second over the last run.", pace)
-        if codes := asked.get("codes"):
-            gauge("usersync_responses", "Answers of the last run.", _classes(codes), "code")
+        gauge("usersync_responses", "Answers of the last run.", _classes(summary.responses), "code")
     write_to_textfile(str(metrics.file), registry)
 
 

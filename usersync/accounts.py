@@ -1,0 +1,77 @@
+"""A run that has ended in, its report out; and the proof that every row of the input has one line of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from usersync.dispatch.gate import StopReason
+from usersync.dispatch.sender import Sender, Tally
+from usersync.errors import AccountsError
+from usersync.ledger import Book
+from usersync.model import Line, Table, Wanted
+from usersync.planned import Plan
+from usersync.report import Summary, write_report
+from usersync.report.rejects import write_rejects
+from usersync.settings import Settings
+
+
+class Accounts:
+    """Gives account of one run, `seconds` long."""
+
+    def __init__(self, settings: Settings, book: Book, seconds: float) -> None:
+        self._settings, self._book, self._seconds = settings, book, seconds
+
+    def write(
+        self,
+        plan: Plan,
+        sender: Sender | None,
+        stop: StopReason | None,
+        *,
+        rejects: Callable[[Iterable[Line], Path], Path | None],
+    ) -> Summary:
+        """Write the files of the run."""
+        overrides = self._book.info.overrides
+        return write_report(
+            self._book,
+            self._settings.report.dir,
+            stop=(stop.exit_code, stop.message) if stop else None,
+            seconds=self._seconds,
+            requests=sender.tally if sender else Tally(),
+            problems=plan.problems,
+            left_out=plan.left_out,
+            limits=[
+                {"rule": r.rule, "sentence": r.sentence(), "overridden": r.rule in overrides} for r in plan.refusals
+            ],
+            formats=self._settings.report.formats,
+            head=asdict(self._book.info),
+            timeline=list(sender.moments()) if sender else [],
+            rejects=rejects,
+        )
+
+    def rejects(self, table: Table, wanted: Wanted) -> Callable[[Iterable[Line], Path], Path | None]:
+        """Give the way to write the file of the rows that need a person."""
+        from usersync.loader import load
+
+        if not table.sheets:  # an undo: its rows are no sheet's
+            return lambda _lines, _folder: None
+        source = self._settings.source
+        return partial(
+            write_rejects,
+            table=table,
+            problems=wanted.problems,
+            header_row=source.header_row or 1,
+            reread=partial(load, options=source, columns=self._settings.columns),
+        )
+
+
+def prove(rows_in: int, summary: Summary) -> None:
+    """See that every row has exactly one line; a miscount is our defect, and said loudly."""
+    total = sum(n for name, n in summary.counts.items() if name != "rows")
+    if not rows_in == summary.lines == summary.counts["rows"] == total:
+        raise AccountsError(
+            f"the accounts do not add up: {rows_in} rows in, {summary.lines} lines out, {total} counted. "
+            f"This is a defect of usersync; the ledger holds the truth (run {summary.run}). Please report it"
+        )

@@ -1,0 +1,50 @@
+"""How many requests may be in flight: answers in, a number out, which grows by one and shrinks by a share. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FIRST = 10
+"""Requests in flight at the beginning: a platform that refuses everything is not asked a hundred times."""
+AFTER_TROUBLE, AFTER_SLOWNESS = 0.8, 0.9
+SLOW, SLOWER = 0.5, 3.0
+"""Answers are slow where they take more than so many seconds, and so many times as long as the fastest did."""
+_NEW, _DRIFT = 0.1, 1.0005
+
+
+@dataclass(slots=True)
+class Breadth:
+    """Requests in flight at most, `most` at the very most."""
+
+    most: int
+    limit: float = 0.0
+    _climbing: bool = True
+    """Until the first trouble, each good answer makes room for one more; later, a whole round does."""
+    _cut_at: float = 0.0
+    _recent: float = 0.0
+    _fastest: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.limit = self.limit or min(FIRST, self.most)
+
+    def good(self, now: float, started: float) -> None:
+        """Take note of an answer; one that is slow tells that the platform has too much to do."""
+        seconds = now - started
+        self._recent += _NEW * (seconds - self._recent)
+        self._fastest = min(self._fastest * _DRIFT, seconds) if self._fastest else seconds
+        if self._recent > SLOW and self._recent > SLOWER * self._fastest:
+            self._cut(now, started, AFTER_SLOWNESS)
+        elif self.limit < self.most:
+            self.limit = min(self.most, self.limit + (1 if self._climbing else 1 / self.limit))
+
+    def bad(self, now: float, started: float) -> None:
+        """Take note of trouble; what was in flight together counts once."""
+        self._cut(now, started, AFTER_TROUBLE)
+
+    def begin_again(self) -> None:
+        """Start from one, as the platform comes back from trouble."""
+        self.limit, self._climbing = 1.0, True
+
+    def _cut(self, now: float, started: float, share: float) -> None:
+        if started >= self._cut_at:
+            self.limit, self._climbing, self._cut_at = max(1.0, self.limit * share), False, now

@@ -1,0 +1,83 @@
+"""Each request's times in, the moments of a run out: few enough to draw, however long it took. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+
+from usersync.model import Moment
+
+MOST = 240
+"""Slices that are kept; when a run outgrows them, two become one."""
+_FINE = 4
+"""Latencies are told apart by a quarter of a doubling."""
+
+
+class Heard(Enum):
+    """How a request went, as far as the platform's health goes."""
+
+    GOOD = "good"
+    BUSY = "busy"
+    TROUBLE = "trouble"
+
+
+@dataclass(slots=True)
+class _Slice:
+    requests: int = 0
+    throttled: int = 0
+    trouble: int = 0
+    pace: float | None = None
+    latencies: Counter[int] = field(default_factory=Counter)
+
+    def join(self, other: _Slice) -> None:
+        self.requests += other.requests
+        self.throttled += other.throttled
+        self.trouble += other.trouble
+        self.pace = other.pace
+        self.latencies += other.latencies
+
+    def latency(self, share: float) -> float | None:
+        passed = 0
+        for step in sorted(self.latencies):
+            passed += self.latencies[step]
+            if passed >= share * self.requests:
+                return float(2.0 ** ((step + 0.5) / _FINE))
+        return None
+
+
+class Timeline:
+    """Counts requests by the second; by two, four ... seconds where a run takes longer."""
+
+    def __init__(self, began: float) -> None:
+        self._began, self._seconds = began, 1.0
+        self._slices = [_Slice()]
+
+    def note(self, started: float, now: float, heard: Heard, pace: float | None) -> None:
+        """Count a request that was answered, or given up, at `now`."""
+        at = int((now - self._began) / self._seconds)
+        while at >= MOST:
+            self._coarsen()
+            at = int((now - self._began) / self._seconds)
+        while at >= len(self._slices):
+            self._slices.append(_Slice(pace=self._slices[-1].pace))
+        here = self._slices[at]
+        here.requests += 1
+        here.throttled += heard is Heard.BUSY
+        here.trouble += heard is Heard.TROUBLE
+        here.pace = pace
+        here.latencies[math.floor(math.log2(max(now - started, 1e-6)) * _FINE)] += 1
+
+    def _coarsen(self) -> None:
+        for one, two in zip(self._slices[::2], self._slices[1::2], strict=False):
+            one.join(two)
+        self._slices = self._slices[::2]
+        self._seconds *= 2
+
+    def moments(self) -> Iterator[Moment]:
+        """Give what was counted, slice by slice."""
+        for n, s in enumerate(self._slices):
+            at, length = n * self._seconds, self._seconds
+            yield Moment(at, length, s.requests, s.throttled, s.trouble, s.pace, s.latency(0.5), s.latency(0.95))

@@ -1,0 +1,103 @@
+"""The ledger's planned rows in, outcomes in the ledger out: in turns, in steps where a ramp is asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from itertools import islice
+from logging import INFO
+from typing import TYPE_CHECKING
+
+from usersync.claims import Claims, Passwords
+from usersync.dispatch.gate import Job, each
+from usersync.dispatch.ramp import Ramp
+from usersync.dispatch.sender import Sender
+from usersync.errors import StoppedError
+from usersync.ledger import Book
+from usersync.logs import EVENTS, event
+from usersync.model import Change, Outcome
+from usersync.rings import Rings
+from usersync.settings import Settings
+from usersync.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from pandas import Series
+
+FLUSH_EVERY = 0.2
+"""Seconds that an answer may wait for its place on the disk."""
+
+
+class Sending:
+    """Sends what one run has planned."""
+
+    def __init__(
+        self, settings: Settings, around: Surroundings, book: Book, sender: Sender, passwords: Passwords
+    ) -> None:
+        self._around, self._book, self._sender, self._passwords = around, book, sender, passwords
+        self._concurrency = settings.request.concurrency
+        self._ramp = Ramp(settings.request.ramp, settings.request.ramp_max_failures)
+
+    async def all(self, total: int, numbers: Series[int]) -> None:
+        """Send everything; `total` users would be changed, and `numbers` are the rows' numbers by key."""
+        rings = Rings(self._book, self._sender)
+        update = self._logged(numbers) if EVENTS.isEnabledFor(INFO) else self._update
+        self._around.watch.begin("sending", total)
+        async with self._flushing():
+            await self._each(rings.closed(), rings.open)
+            for turn in range(self._book.turns.last() + 1):
+                if self._around.stop:
+                    break
+                self._book.flush()
+                self._book.turns.block(turn)
+                claims = Claims(self._book, self._around.clock.monotonic, turn=turn)
+                await self._in_steps(claims, update)
+                claims.release()
+            await self._each(rings.broken(), rings.restore)
+
+    async def _in_steps(self, claims: Claims, update: Callable[[Change], Awaitable[object]]) -> None:
+        while (size := self._ramp.room) is not None:
+            await self._each(islice(claims, size), update)
+            if self._ramp.room or self._around.stop:
+                return
+            if refusal := self._ramp.refusal():
+                self._around.stop.ask(StoppedError.exit_code, refusal)
+                return
+        await self._each(claims, update)
+
+    async def _each(self, jobs: Iterable[Job], work: Callable[[Job], Awaitable[object]]) -> None:
+        await each(jobs, work, concurrency=self._concurrency, stop=self._around.stop)
+
+    async def _update(self, change: Change) -> Outcome:
+        outcome = await self._sender.update(self._passwords.fill(change))
+        self._book.settle(outcome)
+        self._ramp.note(outcome.status)
+        self._around.on_outcome(outcome)
+        self._around.watch.row(outcome.status)
+        return outcome
+
+    def _logged(self, numbers: Series[int]) -> Callable[[Change], Awaitable[object]]:
+        clock = self._around.clock
+
+        async def logged(change: Change) -> None:
+            began = clock.monotonic()
+            outcome = await self._update(change)
+            seconds = round(clock.monotonic() - began, 3)
+            row, status = int(numbers[change.key]), outcome.status.value
+            event("row", row=row, user=change.user_id, status=status, code=outcome.code, seconds=seconds)
+
+        return logged
+
+    @asynccontextmanager
+    async def _flushing(self) -> AsyncIterator[None]:
+        async def flush() -> None:
+            while True:
+                await self._around.clock.sleep(FLUSH_EVERY)
+                self._book.flush()
+
+        flusher = asyncio.create_task(flush())
+        try:
+            yield
+        finally:
+            flusher.cancel()
+            self._around.watch.end()
