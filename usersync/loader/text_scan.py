@@ -95,7 +95,7 @@ def _misquoted(
 def _blankish(block: Bytes, starts: Places, ends: Places, *, delimiter: int, quote: int) -> Flags:
     """Lines that begin and end as a line of blank cells does."""
     blank = np.zeros(256, bool)
-    blank[[_LF, _CR, 9, 11, 12, 32, 0xC2, 0xA0, delimiter]] = True
+    blank[[_LF, _CR, 9, 11, 12, 28, 29, 30, 31, 32, 0xC2, 0x85, 0xA0, delimiter]] = True
     if quote >= 0:
         blank[quote] = True
     top = len(block) - 1
