@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import usersync
-from usersync.sandbox import Sandbox, StoredUser, running
+from usersync.sandbox import Answer, Faults, Sandbox, StoredUser, running
 
 SNIPPET = """
 import pandas as pd
@@ -38,7 +38,8 @@ usersync.apply("plan.json", on_outcome=lambda outcome: outcome.nothing)
 @pytest.fixture
 def box() -> Any:
     users = [StoredUser(id=i, name=f"User {i}", email=f"u{i}@example.org") for i in range(1, 9)]
-    with running(Sandbox(users=users, limit=None)) as opened:
+    refused = Faults(script=lambda *call: Answer(422, {"message": "no"}) if call[:2] == ("PATCH", 8) else None)
+    with running(Sandbox(users=users, limit=None, faults=refused)) as opened:
         yield opened
 
 
@@ -138,3 +139,12 @@ def test_a_notebook_whose_loop_runs_can_use_it(box: Sandbox, settings: usersync.
 
     assert asyncio.run(cell()).counts == {"updated": 1, "rows": 1}
     assert box.world.users[1].name == "Ann"
+
+
+def test_on_outcome_hears_last_of_a_row_that_was_put_back(box: Sandbox, settings: usersync.Settings) -> None:
+    diff = settings.diff.model_copy(update={"swap_placeholder": "aside@example.org"})
+    frame = pd.DataFrame({"id": [7, 8], "email": ["u8@example.org", "u7@example.org"]})
+    last: dict[int, str] = {}
+    plan = usersync.plan(frame, settings.model_copy(update={"diff": diff}))
+    run = usersync.apply(plan, on_outcome=lambda done: last.update({done.key: done.status}))
+    assert (run.counts, last) == ({"failed": 2, "rows": 2}, {0: "failed", 1: "failed"})

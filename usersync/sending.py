@@ -72,7 +72,6 @@ class Sending:
         outcome = await self._sender.update(self._passwords.fill(change))
         self._book.settle(outcome)
         self._ramp.note(outcome.status)
-        self._around.on_outcome(outcome)
         self._around.watch.row(outcome.status)
         return outcome
 

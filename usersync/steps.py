@@ -50,14 +50,11 @@ class Run:
         self._around = around
         self._clock = around.clock
         self._book = book
+        book.on_outcome = around.on_outcome
         self._began = around.clock.monotonic()
         self._sent_by: Sender | None = None
         run_name.set(book.info.run)
         event("begin", kind=book.info.kind)
-
-    def _settle(self, outcome: Outcome) -> None:
-        self._book.settle(outcome)
-        self._around.on_outcome(outcome)
 
     def _planner(self, sender: Sender) -> Planner:
         return Planner(self._settings, self._around, self._book, sender)
@@ -99,10 +96,10 @@ class Run:
             assert entry.change is not None  # noqa: S101 - planned entries have one
             found = await sender.read(entry.key, entry.change.user_id)
             if isinstance(found, Outcome):
-                self._settle(found)
+                self._book.settle(found)
             elif found.email != aside.get(entry.key, "") and (fields := stale(entry.change, found)):
                 message = f"the platform no longer holds the old value of {', '.join(fields)}; plan again"
-                self._settle(Outcome(entry.key, Status.CONFLICT, Code.STALE, message))
+                self._book.settle(Outcome(entry.key, Status.CONFLICT, Code.STALE, message))
 
         known = [e for e in self._book.planned_entries() if e.change and any_known(e.change)]
         await self._each(known, look)
@@ -182,11 +179,11 @@ class Run:
             if isinstance(found, Outcome):
                 if found.status is not Status.NOT_SENT:
                     unsure = Who.PLATFORM is turn(found.code)  # the look itself failed: we know no more
-                    self._settle(replace(found, status=Status.UNKNOWN) if unsure else found)
+                    self._book.settle(replace(found, status=Status.UNKNOWN) if unsure else found)
             elif settles(change, found):
                 message = "the answer was lost; a look afterwards found the new values"
                 now = iso(self._clock.now())
-                self._settle(Outcome(change.key, Status.UPDATED, "", message, 200, 1, found, now))
+                self._book.settle(Outcome(change.key, Status.UPDATED, "", message, 200, 1, found, now))
             else:
                 again.append(change.key)
 
@@ -203,7 +200,7 @@ class Run:
         async with self._sender() as sender:
             (change,) = self._book.claim(1)
             outcome = await sender.update(Passwords(wanted.values).fill(change))
-        self._settle(outcome)
+        self._book.settle(outcome)
         self._book.flush()
         stop = self._around.stop.reason
         if stop:

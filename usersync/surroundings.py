@@ -54,7 +54,7 @@ class Surroundings:
     watch: Watch = field(default_factory=Unwatched)
     stop: Stop = field(default_factory=Stop)
     on_outcome: Callable[[Outcome], None] = lambda _: None
-    """Told the outcome of each row as it is settled; an error of its own ends the run, and `resume` goes on."""
+    """Told each outcome as it is settled, of one row the last counts; its own error ends the run: `resume` it."""
     max_duration: float | None = None
     """Seconds after which the run stops in good order (exit 4)."""
     overrides: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from usersync.ledger.head import RunInfo
 from usersync.ledger.memory import Memory
@@ -44,6 +44,8 @@ class Book:
         self.turns = Turns(db, number)
         self.memory = Memory(db, number, info.platform)
         self._settled: list[Outcome] = []
+        self.on_outcome: Callable[[Outcome], None] = lambda _: None
+        """Told each outcome as it is settled."""
 
     def enter(self, entries: Iterable[Entry]) -> int:
         """Write down rows and what is planned for them, all or none; returns how many."""
@@ -99,6 +101,7 @@ class Book:
     def settle(self, outcome: Outcome) -> None:
         """Take an outcome in; it is on disk after the next `flush` or `claim`."""
         self._settled.append(outcome)
+        self.on_outcome(outcome)
 
     def flush(self) -> None:
         """Write what was settled since the last time, in one transaction."""
