@@ -34,6 +34,7 @@ from usersync.model import (
 from usersync.planned import Plan
 from usersync.planning import Planner
 from usersync.report import Summary, make_home
+from usersync.rings import Rings
 from usersync.sending import Sending
 from usersync.settings import Settings
 from usersync.surroundings import Confirm, Surroundings
@@ -74,6 +75,8 @@ class Run:
             else:
                 self._book.reopen()
                 await self._look_up(sender)
+                rings = Rings(self._book, sender)
+                await self._each(rings.broken(), rings.restore)
                 await self._refuse_stale(sender)
                 plan = self._planner(sender).standing(Rows(table, wanted))
             return await self._confirmed(table, wanted, plan, sender=sender, confirm=confirm)
