@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from usersync.clock import iso
@@ -14,7 +13,6 @@ from usersync.ledger import Book
 from usersync.model import (
     SECRET_FIELDS,
     Code,
-    Entry,
     Outcome,
     Place,
     Status,
@@ -115,17 +113,15 @@ class Planner:
         look_up = self._book.memory.known if source == "last-run" else known_from_file(source, self._settings)
         for start in range(0, len(values), KNOWN_TOGETHER):
             part = values.iloc[start : start + KNOWN_TOGETHER]
-            found = {user.id: user for user, _ in look_up(part["id"].tolist())}
-            here = part["id"].isin(found)
-            users = {int(key): found[user] for key, user in zip(part.index[here], part["id"][here], strict=True)}
-            entries = rows.compared(part[here], frame(users), self._settings)
+            known = look_up(part["id"].tolist())
+            here = part.iloc[known.index]
+            comparison = rows.comparison(here, known.set_axis(here.index), self._settings)
+            self._book.enter_unchanged(rows.stretches(comparison.unchanged_keys))
             if self._settings.diff.verify:
-                sure, again = _apart(entries)
-                unread.append(part.loc[again])
-                self._book.enter(sure)
+                unread.append(here[comparison.changed])
             else:
-                self._book.enter(plan.noting(entries))
-            unread.append(part[~here])
+                self._book.enter(plan.noting(rows.changes(comparison, self._settings)))
+            unread.append(part.drop(index=here.index))
         return pd.concat(unread) if unread else values
 
     def put_in_order(self, plan: Plan) -> None:
@@ -166,7 +162,7 @@ class Planner:
         lost: list[Outcome] = []
 
         def compare() -> None:
-            written = {user.id: ours for user, ours in self._book.memory.known([u.id for u in known.values()])}
+            written = self._book.memory.written([user.id for user in known.values()])
             entries = rows.compared(
                 values.loc[list(known)], frame(known), self._settings, users=known, written=written
             )
@@ -193,12 +189,3 @@ class Planner:
         watch.end()
         compare()
         self._book.enter(rows.unread(Outcome(key, Status.NOT_SENT)) for key, _ in jobs)
-
-
-def _apart(entries: Iterable[Entry]) -> tuple[list[Entry], list[int]]:
-    """Part entries from the keys of those that would change somebody."""
-    found = list(entries)
-    return (
-        [entry for entry in found if entry.change is None],
-        [entry.key for entry in found if entry.change is not None],
-    )

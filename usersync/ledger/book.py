@@ -8,7 +8,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from usersync.ledger.head import RunInfo
 from usersync.ledger.memory import Memory
-from usersync.ledger.schema import IN_FLIGHT, INSERT, OUTCOME, answered, change_of, entry_of, sides, together
+from usersync.ledger.schema import (
+    IN_FLIGHT,
+    INSERT,
+    OUTCOME,
+    UNCHANGED,
+    answered,
+    change_of,
+    entry_of,
+    sides,
+    text,
+    together,
+)
 from usersync.ledger.turns import Turns
 from usersync.model import (
     Change,
@@ -53,6 +64,11 @@ class Book:
         with together(self._db):
             self._db.executemany(INSERT, map(self._inserted, entries))
         return self._db.total_changes - before
+
+    def enter_unchanged(self, stretches: Iterable[tuple[int, int, int, str, list[str]]]) -> None:
+        """Write down stretches of unchanged rows, all or none: first key, source, first row, note, users."""
+        with together(self._db):
+            self._db.executemany(UNCHANGED, ((self._n, *places, text(users)) for *places, users in stretches))
 
     def _inserted(self, entry: Entry) -> tuple[object, ...]:
         changed, old, new = sides(entry.change) if entry.change else ("", "", "")
