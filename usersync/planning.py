@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 READ_TOGETHER = 1000
 """Users that are compared at once while they are read one by one."""
-KNOWN_TOGETHER = 50_000
+KNOWN_TOGETHER = 20_000
 """Users whose last known values are looked up at once."""
 
 

@@ -27,17 +27,16 @@ class Memory:
         """
         import pandas as pd
 
-        names = ("name", "display_name", "email", "custom_attributes")
+        names = ("user", "name", "display_name", "email", "custom_attributes")
         asked = pd.Index(users)
         values: list[object]
         if len(users) and asked.max() - asked.min() < 1.5 * len(users):  # nearly all: one after the other
             where, values = "FROM known WHERE user BETWEEN ? AND ?", [int(asked.min()), int(asked.max())]
         else:  # CROSS: SQLite may turn another join round, and search the list for each user of the platform
             where, values = "FROM json_each(?) CROSS JOIN known ON user = value WHERE true", [text(users)]
-        found = self._db.execute(
-            f"SELECT user, {', '.join(names)} {where} AND platform = ?", (*values, self._platform)
-        ).fetchall()
-        known = pd.DataFrame(found, columns=["user", *names], dtype=object)
+        columns = ", ".join(f"json_group_array({name})" for name in names)  # each at once: no tuple for each user
+        found = self._db.execute(f"SELECT {columns} {where} AND platform = ?", (*values, self._platform)).fetchone()
+        known = pd.DataFrame({n: pd.Series(json.loads(c), dtype=object) for n, c in zip(names, found, strict=True)})
         known.index = asked.get_indexer(pd.Index(known.pop("user"), dtype="int64"))
         texts = list(set(known["custom_attributes"]))  # many users hold the same
         parsed = dict(zip(texts, json.loads(f"[{','.join(texts)}]"), strict=True))
