@@ -8,27 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from usersync.ledger.head import RunInfo
 from usersync.ledger.memory import Memory
-from usersync.ledger.schema import (
-    IN_FLIGHT,
-    INSERT,
-    OUTCOME,
-    UNCHANGED,
-    answered,
-    change_of,
-    entry_of,
-    sides,
-    text,
-    together,
-)
+from usersync.ledger.schema import IN_FLIGHT, INSERT, OUTCOME, answered, change_of, entry_of, sides, together
 from usersync.ledger.turns import Turns
-from usersync.model import (
-    Change,
-    Entry,
-    Json,
-    Line,
-    Outcome,
-    Status,
-)
+from usersync.model import Change, Entry, Json, Line, Outcome, Status
 
 _SHARED = (
     "status, code, message, changed, old, new, http_status, name, display_name, email, custom_attributes,"
@@ -68,7 +50,11 @@ class Book:
     def enter_unchanged(self, stretches: Iterable[tuple[int, int, int, str, list[str]]]) -> None:
         """Write down stretches of unchanged rows, all or none: first key, source, first row, note, users."""
         with together(self._db):
-            self._db.executemany(UNCHANGED, ((self._n, *places, text(users)) for *places, users in stretches))
+            self._db.executemany(
+                "INSERT INTO row (run, key, source, row, note, user, status)"
+                " SELECT ?1, ?2 + key, ?3, ?4 + key, ?5, value, 'unchanged' FROM json_each(?6)",
+                ((self._n, *places, json.dumps(users)) for *places, users in stretches),
+            )
 
     def _inserted(self, entry: Entry) -> tuple[object, ...]:
         changed, old, new = sides(entry.change) if entry.change else ("", "", "")

@@ -94,11 +94,6 @@ INSERT = (
     " http_status, attempts, finished_at, name, display_name, email, custom_attributes)"
     f" VALUES ({', '.join('?' * 20)})"
 )
-UNCHANGED = (
-    "INSERT INTO row (run, key, source, row, note, user, status)"
-    " SELECT ?1, ?2 + key, ?3, ?4 + key, ?5, value, 'unchanged' FROM json_each(?6)"
-)
-"""A whole stretch of rows in one step: five times as fast as one by one."""
 OUTCOME = (
     "UPDATE row SET sent = ?, status = ?, code = ?, message = ?, http_status = ?, attempts = ?, name = ?,"
     " display_name = ?, email = ?, custom_attributes = ?, finished_at = ? WHERE run = ? AND key = ?"
