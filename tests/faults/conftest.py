@@ -10,13 +10,11 @@ import struct
 import subprocess
 import time
 from collections.abc import Callable, Container, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import Thread
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from usersync.report import Summary
 from usersync.settings import Settings, make_settings
@@ -61,26 +59,29 @@ class QuickClock:
 
 @dataclass(slots=True)
 class Aim:
-    """Which requests go wrong: all attempts to change `user` (0: every user's); or the nth connections."""
+    """Which requests go wrong: all attempts to change these users, or the nth connections."""
 
-    user: int = -1
+    users: Container[int | None] = ()
     looks_too: bool = False
-    """Whether reads of that user go wrong as well."""
+    """Whether reads of those users go wrong as well."""
     connections: Container[int] = ()
     on_hit: Callable[[], object] = lambda: None
     mended: bool = False
 
     def hits(self, method: str, user: int | None, connection: int = 0) -> bool:
-        named = self.user in (0, user) and (method == "PATCH" or self.looks_too)
-        hit = not self.mended and (connection in self.connections or (bool(user) and named))
+        named = user in self.users and (method == "PATCH" or self.looks_too)
+        hit = not self.mended and (named or connection in self.connections)
         if hit:
             self.on_hit()
         return hit
 
 
-@dataclass(slots=True)
+@dataclass
 class Misbehaving:
-    """Passes requests on to the platform at `upstream`, but for those that `aim` hits: there it does `act`."""
+    """Passes requests on to the platform at `upstream`, but for those that `aim` hits: there it does `act`.
+
+    `running` keeps it open, as it does a sandbox.
+    """
 
     upstream: int = 0
     act: Act | None = None
@@ -88,7 +89,16 @@ class Misbehaving:
     applied: bool = False
     """Whether the platform carries out what the client gets no proper answer to."""
     port: int = 0
+    tls: ssl.SSLContext | None = None
     accepted: int = 0
+
+    async def __aenter__(self) -> Self:
+        self.listener = await asyncio.start_server(self.talk, "127.0.0.1", self.port, ssl=self.tls)
+        self.port = self.listener.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.listener.close()
 
     def begin(self, upstream: int, act: Act | None, aim: Aim, *, applied: bool = False) -> None:
         self.upstream, self.act, self.aim, self.applied, self.accepted = upstream, act, aim, applied, 0
@@ -137,29 +147,6 @@ class Misbehaving:
         answer = await reader.read()
         writer.close()
         return answer
-
-
-@contextmanager
-def serving(server: Misbehaving, tls: ssl.SSLContext | None = None) -> Iterator[Misbehaving]:
-    """Keep the server open in a thread of its own."""
-    opened: Future[Callable[[], object]] = Future()
-
-    async def serve() -> None:
-        loop, stop = asyncio.get_running_loop(), asyncio.Event()
-        listener = await asyncio.start_server(server.talk, "127.0.0.1", server.port, ssl=tls)
-        server.port = listener.sockets[0].getsockname()[1]
-        opened.set_result(lambda: loop.call_soon_threadsafe(stop.set))
-        await stop.wait()
-        listener.close()
-
-    thread = Thread(target=asyncio.run, args=(serve(),), daemon=True)
-    thread.start()
-    close = opened.result(10)
-    try:
-        yield server
-    finally:
-        close()
-        thread.join()
 
 
 def free_port() -> int:

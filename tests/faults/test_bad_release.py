@@ -1,6 +1,5 @@
 """A platform that answers every request with 500 is spared: tens of requests, a good stop, a full report."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -62,20 +61,14 @@ def test_a_bad_release_costs_tens_of_requests(good: int, most: int, tmp_path: Pa
 
 def test_after_half_a_minute_of_trouble_all_rows_are_updated(tmp_path: Path) -> None:
     clock = QuickClock(60)
-    script = bad_until(clock, 30.0)
+    began: list[float] = []
+
+    def script(method: str, user_id: int | None, nth: int) -> Answer | None:
+        began.append(clock.monotonic())
+        return BROKEN if began[-1] < began[0] + 30.0 else None
+
     with running(Sandbox(users=ROWS, limit=None, faults=Faults(script=script))) as box:
         summary, _ = sent(tmp_path, box, clock)
         assert (summary.exit_code, summary.counts) == (0, {"updated": ROWS, "rows": ROWS})
         assert sum(r.status == 500 for r in box.log) < 60
         assert sum(r.applied for r in box.log) == ROWS
-
-
-def bad_until(clock: QuickClock, end: float) -> Callable[[str, int | None, int], Answer | None]:
-    """Answer 500 for so many seconds from the first request on."""
-    began: list[float] = []
-
-    def script(method: str, user_id: int | None, nth: int) -> Answer | None:
-        began.append(clock.monotonic())
-        return BROKEN if clock.monotonic() < began[0] + end else None
-
-    return script
