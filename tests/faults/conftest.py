@@ -196,6 +196,28 @@ def changes(rows: int) -> str:
     return "id,name\n" + "".join(f"{i},New {i}\n" for i in range(1, rows + 1))
 
 
+def says(raw: bytes) -> Act:
+    """Answer so, whatever was asked."""
+    return lambda _: raw
+
+
+def page(status: str, body: bytes = b"<html>Sorry</html>", kind: str = "text/html", more: str = "X: y") -> Act:
+    """Answer with a status, a body, and one more header."""
+    head = (
+        f"HTTP/1.1 {status}",
+        f"Content-Type: {kind}",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+        more,
+    )
+    return says("\r\n".join(head).encode() + b"\r\n\r\n" + body)
+
+
+def aside(place: str) -> Act:
+    """Have the nginx in front answer from a place of its own."""
+    return page("200 OK", b"", more=f"X-Accel-Redirect: /{place}")
+
+
 def report_of(summary: Summary, rows: int) -> list[dict[str, str]]:
     """Read the report: one line for each row."""
     with Path(str(summary.files["report"])).open(encoding="utf-8-sig", newline="") as file:

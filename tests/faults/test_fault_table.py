@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.faults import conftest as at
-from tests.faults.conftest import NGINX, Act, Aim, Misbehaving, QuickClock
+from tests.faults.conftest import NGINX, Act, Aim, Misbehaving, QuickClock, aside, page, says
 from usersync import sync
 from usersync.dispatch.gate import Stop
 from usersync.report import Summary
@@ -50,28 +50,6 @@ class Case:
     def timeout(self) -> float:
         """Short only where it is waited for, so that a busy machine does no harm."""
         return 0.2 if self.act in ("say nothing", "drip", Fault.STALL) and self.source != PROXY else 5.0
-
-
-def says(raw: bytes) -> Act:
-    """Answer so, whatever was asked."""
-    return lambda _: raw
-
-
-def page(status: str, body: bytes = b"<html>Sorry</html>", kind: str = "text/html", more: str = "X: y") -> Act:
-    """Answer with a status, a body, and one more header."""
-    head = (
-        f"HTTP/1.1 {status}",
-        f"Content-Type: {kind}",
-        f"Content-Length: {len(body)}",
-        "Connection: close",
-        more,
-    )
-    return says("\r\n".join(head).encode() + b"\r\n\r\n" + body)
-
-
-def aside(place: str) -> Act:
-    """Have the nginx in front answer from a place of its own."""
-    return page("200 OK", b"", more=f"X-Accel-Redirect: /{place}")
 
 
 def break_off(answer: bytes) -> bytes:
