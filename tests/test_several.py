@@ -28,7 +28,7 @@ def names(box: Sandbox) -> set[str]:
 def test_a_folder_of_settings_is_done_at_the_same_time(desk: Opened) -> None:
     with desk(Sandbox(users=40, limit=None)) as (one, at), running(Sandbox(users=40, limit=None)) as two:
         slow = {"rate": "40/s"}
-        platforms(at, a={"url": one.url, "request": slow}, b={"url": two.url, "request": slow, "ledger": "b.db"})
+        platforms(at, a={"url": one.url, "request": slow}, b={"url": two.url, "request": slow})
         ran = at.run("run", "changes.csv", "-c", "platforms", "--yes")
         assert ran.code == 0, ran.err
         assert (names(one), names(two)) == ({"New"}, {"New"})
