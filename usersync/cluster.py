@@ -56,7 +56,8 @@ async def joined(settings: Settings, around: Surroundings, sender: Sender, take:
     """Open the way to the workers; `take` is told every outcome. A cluster that is not there stops the run."""
     from distributed import Client
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # a lost worker is told in our own words
+    for name in ("distributed", "distributed.client"):  # what is lost is told in our own words
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     client: Any = None
     address, join = scheduler_of(settings), Client
     try:
@@ -131,7 +132,8 @@ class Cluster:
                 alone = 0.0
                 ended = self._hand_out(supply)
             elif monotonic() > (alone := alone or monotonic()) + PATIENCE:
-                why = "; ".join(sorted({*self._unfit.values()})) or "there is none"
+                gone = "there is none" if self._client.status == "running" else "its scheduler does not answer"
+                why = "; ".join(sorted({*self._unfit.values()})) or gone
                 reason = f"no worker of the Dask cluster can be used ({why})"
                 self._stop.ask(StoppedError.exit_code, f"{reason}; start some, then run `usersync resume`")
             await asyncio.sleep(POLL)
