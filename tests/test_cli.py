@@ -249,6 +249,7 @@ def test_five_thousand_rows_with_faults_and_a_limit_lose_nothing(tmp_path: Path)
         settings = make_settings(
             {
                 "platform": {"url": box.url, "token_command": "echo sandbox-token"},
+                "request": {"stop_after": "9d"},  # this clock runs on while sockets are at work
                 "diff": {"compare_with": "nothing"},
                 "ledger": str(tmp_path / "usersync.db"),
                 "report": {"dir": str(tmp_path / "runs")},

@@ -31,6 +31,21 @@ def test_last_run_costs_no_reads_for_users_that_we_know(desk: Opened) -> None:
         assert sorted(methods(open_box, before)) == ["GET 3", "PATCH 1"]
 
 
+def test_rows_that_are_unchanged_keep_their_place_their_id_as_written_and_their_note(desk: Opened) -> None:
+    with desk(box(), diff={"compare_with": "last-run"}) as (_, at):
+        at.write("a.csv", "id,name\n1,Ann\n2,Bea\n3,Cid\n4,Dan\n")
+        at.run("run", "a.csv", "--yes")
+        at.write("b.csv", "id,name\n\n4,Dan\n3,Cid\n\n2.0,Bea\n1,Anna\n1,Anna\n")
+        report = at.run("run", "b.csv", "--yes").report
+        assert [(n["row"], n["id"], n["status"], n["message"]) for n in report] == [
+            ("3", "4", "unchanged", ""),
+            ("4", "3", "unchanged", ""),
+            ("6", "2.0", "unchanged", "id '2.0' read as 2"),
+            ("7", "1", "updated", "says the same as row 8; sent once"),
+            ("8", "1", "updated", "says the same as row 7; sent once"),
+        ]
+
+
 def test_last_run_reads_those_that_would_change_where_settings_say_so(desk: Opened) -> None:
     with desk(box(), diff={"compare_with": "last-run", "verify": True}) as (open_box, at):
         at.write("nightly.csv", "id,name\n1,Ann\n2,Bea\n")

@@ -1,6 +1,7 @@
 """What was planned, sent and answered."""
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,39 @@ def test_a_twin_shares_the_ending_of_its_row(book: Book) -> None:
     book.close_rows(planned_as=Status.NOT_SENT)
     assert statuses(book) == ["failed", "failed"]
     assert [line.message for line in book.lines()] == ["no", "no; says the same as row 2"]
+
+
+@pytest.mark.parametrize(
+    "users",
+    [
+        pytest.param([4, 3, 2, 1], id="nearly all that there are, from the last to the first"),
+        pytest.param([2**63 - 1, 7, 2, 3], id="few of many"),
+    ],
+)
+def test_what_the_platform_confirmed_is_known_of_every_user_asked_for(book: Book, users: list[int]) -> None:
+    ids = (1, 2, 3, 2**63 - 1)
+    book.enter(replace(entry(key), user=str(user)) for key, user in enumerate(ids))
+    for key, user in enumerate(ids):
+        book.settle(Outcome(key, Status.UPDATED, user=User(user, f"new {key}", None, "a@x", {"l": [True, 1]})))
+    book.close_rows(planned_as=Status.NOT_SENT)
+    book.memory.remember()
+    known = book.memory.known(users)
+    assert known.index.tolist() == [at for at, user in enumerate(users) if user in ids]
+    assert known.to_numpy().tolist() == [
+        [f"new {ids.index(user)}", None, "a@x", {"l": [True, 1]}] for user in users if user in ids
+    ]
+    assert book.memory.written(users) == {
+        user: {"name": f"new {ids.index(user)}", "password": "***"} for user in users if user in ids
+    }
+
+
+def test_stretches_of_unchanged_rows_are_lines_like_any_other(book: Book) -> None:
+    book.enter_unchanged([(0, 0, 2, "", ["1", " 2"]), (2, 0, 9, "id '3.0' read as 3", ["3.0"])])
+    assert [(n.key, n.row, n.id, n.status, n.message, n.new, n.email) for n in book.lines()] == [
+        (0, 2, "1", "unchanged", "", "", None),
+        (1, 3, " 2", "unchanged", "", "", None),
+        (2, 9, "3.0", "unchanged", "id '3.0' read as 3", "", None),
+    ]
 
 
 def test_what_is_settled_is_on_disk_after_a_flush(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_a_limit_of_ten_a_minute_loses_no_row_and_repeats_none(tmp_path: Path) -
         settings = make_settings(
             {
                 "platform": {"url": box.url, "token_command": "echo sandbox-token"},
-                "request": {"rate": "off", "retries": 0},
+                "request": {"rate": "off", "retries": 0, "stop_after": "9d"},
                 "diff": {"compare_with": "nothing"},
                 "ledger": str(tmp_path / "usersync.db"),
                 "report": {"dir": str(tmp_path / "runs")},

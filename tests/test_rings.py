@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from usersync import sync
@@ -125,6 +125,7 @@ def options(box: Sandbox, folder: Path) -> Settings:
     broken=st.none() | st.tuples(st.integers(1, 6), st.integers(1, 2)),
     stops=st.lists(st.integers(1, 8), max_size=2),
 )
+@example(wishes=[2, 1, 3, 4, 5, 6], broken=(1, 2), stops=[8])  # stopped just after the last link failed
 def test_every_ring_moves_as_a_whole_or_not_at_all(
     tmp_path: Path, wishes: list[int], broken: tuple[int, int] | None, stops: list[int]
 ) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 from usersync.ledger import Book
 from usersync.model import (
@@ -26,7 +27,10 @@ from usersync.model import (
 from usersync.settings import Settings
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from pandas import DataFrame
+
+    from usersync.diff.compare import Comparison
 
 PROBLEMS_SHOWN = 5
 """Problems of each kind that are told one by one; the report has all."""
@@ -70,20 +74,43 @@ class Rows:
 
         `users` (by key) are those that were read just now, `written` (by user id) what we wrote earlier.
         """
-        from usersync.diff.compare import compare
-        from usersync.diff.conflict import conflicts, told
-
-        careful = frozenset(name for name, f in settings.fields.items() if f.only_if_blank)
-        comparison = compare(values, known, only_if_blank=careful)
-        for key in comparison.unchanged_keys():
+        comparison = self.comparison(values, known, settings)
+        for key in comparison.unchanged_keys.tolist():
             seen = Outcome(key, Status.UNCHANGED, user=users[key]) if users else None
             yield self._entry(key, Status.UNCHANGED, outcome=seen)
+        yield from self.changes(comparison, settings, written=written)
+
+    def comparison(self, values: DataFrame, known: DataFrame | None, settings: Settings) -> Comparison:
+        """Hold rows of `values` against what is known of their users."""
+        from usersync.diff.compare import compare
+
+        careful = frozenset(name for name, f in settings.fields.items() if f.only_if_blank)
+        return compare(values, known, only_if_blank=careful)
+
+    def changes(
+        self, comparison: Comparison, settings: Settings, *, written: Mapping[int, Mapping[str, Json]] | None = None
+    ) -> Iterator[Entry]:
+        """Rows that differ: planned, or a conflict."""
+        from usersync.diff.conflict import conflicts, told
+
         for change in comparison.changes():
             ours = (written or {}).get(change.user_id, {})
             if ours and settings.diff.on_conflict == "report" and (strange := conflicts(change, ours)):
                 yield self._entry(change.key, Status.CONFLICT, change=change, message=told(strange, ours))
             else:
                 yield self._entry(change.key, Status.PLANNED, change=change)
+
+    def stretches(self, keys: NDArray[Any]) -> Iterator[tuple[int, int, int, str, list[str]]]:
+        """Rows that follow each other, as `Book.enter_unchanged` takes them; a row with a note stands alone."""
+        import numpy as np
+
+        places = np.array((keys, self._numbers[keys], self._sources[keys]))
+        noted = np.isin(keys, list(self._wanted.notes))
+        parted = (np.diff(places) != [[1], [1], [0]]).any(axis=0) | noted[1:] | noted[:-1]
+        bounds = [0, *(np.flatnonzero(parted) + 1).tolist(), len(keys)]
+        for start, stop in pairwise(bounds if len(keys) else ()):
+            key, row, source = places[:, start].tolist()
+            yield key, source, row, self._wanted.notes.get(key, ""), self._ids[keys[start:stop]].tolist()
 
     def protected(self, reasons: Mapping[int, str]) -> Iterator[Entry]:
         """Rows of users who are never sent: key -> the entry of limits.protect."""

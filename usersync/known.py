@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from usersync.errors import SettingsError
-from usersync.model import ATTRIBUTE, CLEAR, Json, User
+from usersync.model import ATTRIBUTE, CLEAR, Json
 from usersync.settings import Settings
 
-LookUp = Callable[[Sequence[int]], Iterator[tuple[User, dict[str, Json]]]]
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+LookUp = Callable[[Sequence[int]], "DataFrame"]
+"""Ids in, what is known of them out, as `Memory.known` gives it."""
 
 
 def known_from_file(path: str, settings: Settings) -> LookUp:
@@ -17,6 +21,9 @@ def known_from_file(path: str, settings: Settings) -> LookUp:
 
     Raises SettingsError where rows of it cannot be understood: half a memory is worse than none.
     """
+    import numpy as np
+    import pandas as pd
+
     from usersync.check import check
     from usersync.loader import load
 
@@ -29,22 +36,24 @@ def known_from_file(path: str, settings: Settings) -> LookUp:
             (f"{table.sources[0].file} has {len(wrong)} problems, the first in row {row}: {wrong[0].message}",),
         )
     values = wanted.values
-    places = {int(user): at for at, user in enumerate(values["id"])}
-    columns = {name: values[name].to_numpy(object) for name in values.columns}
+    ids = pd.Index(values["id"])
 
-    def look_up(users: Sequence[int]) -> Iterator[tuple[User, dict[str, Json]]]:
-        for user in users:
-            if (at := places.get(user)) is not None:
-                yield _user(user, {name: column[at] for name, column in columns.items()}), {}
+    def look_up(users: Sequence[int]) -> DataFrame:
+        places = ids.get_indexer(users)
+        here = np.flatnonzero(places >= 0)
+        found = values.iloc[places[here]].set_axis(here).drop(columns="id")
+        known: DataFrame = found.reindex(columns=["name", "display_name", "email"]).astype(object)
+        known[known.isna()] = None
+        cells = (dict(zip(found.columns, row, strict=True)) for row in found.itertuples(index=False, name=None))
+        known["custom_attributes"] = pd.Series(map(_attributes, cells), here, dtype=object)
+        return known
 
     return look_up
 
 
-def _user(user: int, cells: dict[str, Any]) -> User:
-    attributes = dict(cells.get("custom_attributes") or {})
-    attributes |= {
+def _attributes(cells: dict[str, Any]) -> dict[str, Json]:
+    return dict(cells.get("custom_attributes") or {}) | {
         name[len(ATTRIBUTE) :]: None if value is CLEAR else value
         for name, value in cells.items()
         if name.startswith(ATTRIBUTE) and value is not None
     }
-    return User(user, cells.get("name"), cells.get("display_name"), cells.get("email"), attributes)

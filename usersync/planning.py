@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from usersync.clock import iso
@@ -14,7 +14,6 @@ from usersync.ledger import Book
 from usersync.model import (
     SECRET_FIELDS,
     Code,
-    Entry,
     Outcome,
     Place,
     Status,
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
 READ_TOGETHER = 1000
 """Users that are compared at once while they are read one by one."""
-KNOWN_TOGETHER = 50_000
+KNOWN_TOGETHER = 20_000
 """Users whose last known values are looked up at once."""
 
 
@@ -78,13 +77,19 @@ class Planner:
             e.key: Place(sources[e.source]["file"], sources[e.source]["sheet"], e.row) for e in plan.examples
         }
 
-    async def plan(self, table: Table, wanted: Wanted) -> Plan:
-        """Compare every row, enter it into the ledger, and put what is to be sent in order."""
+    async def plan(self, table: Table, wanted: Wanted, *, kept: Sequence[int] = ()) -> Plan:
+        """Compare every row, enter it into the ledger, and put what is to be sent in order.
+
+        `kept` are the keys of rows that an earlier life of this run has compared already.
+        """
         rows = Rows(table, wanted)
         plan = Plan(problems=rows.problem_groups())
         plan.notes = [f"{s.file}: {note}" for s in table.sources for note in s.notes]
         self._book.enter(rows.rejected())
         values = self._unprotected(rows, wanted.values)
+        for _ in plan.noting(self._book.planned_entries()):
+            pass
+        values = values.drop(index=list(kept), errors="ignore")
         source = self._settings.diff.compare_with
         careful = any(f.only_if_blank and name in values for name, f in self._settings.fields.items())
         if source == "nothing" and not careful:
@@ -115,17 +120,15 @@ class Planner:
         look_up = self._book.memory.known if source == "last-run" else known_from_file(source, self._settings)
         for start in range(0, len(values), KNOWN_TOGETHER):
             part = values.iloc[start : start + KNOWN_TOGETHER]
-            found = {user.id: user for user, _ in look_up(part["id"].tolist())}
-            here = part["id"].isin(found)
-            users = {int(key): found[user] for key, user in zip(part.index[here], part["id"][here], strict=True)}
-            entries = rows.compared(part[here], frame(users), self._settings)
+            known = look_up(part["id"].tolist())
+            here = part.iloc[known.index]
+            comparison = rows.comparison(here, known.set_axis(here.index), self._settings)
+            self._book.enter_unchanged(rows.stretches(comparison.unchanged_keys))
             if self._settings.diff.verify:
-                sure, again = _apart(entries)
-                unread.append(part.loc[again])
-                self._book.enter(sure)
+                unread.append(here[comparison.changed])
             else:
-                self._book.enter(plan.noting(entries))
-            unread.append(part[~here])
+                self._book.enter(plan.noting(rows.changes(comparison, self._settings)))
+            unread.append(part.drop(index=here.index))
         return pd.concat(unread) if unread else values
 
     def put_in_order(self, plan: Plan) -> None:
@@ -166,7 +169,7 @@ class Planner:
         lost: list[Outcome] = []
 
         def compare() -> None:
-            written = {user.id: ours for user, ours in self._book.memory.known([u.id for u in known.values()])}
+            written = self._book.memory.written([user.id for user in known.values()])
             entries = rows.compared(
                 values.loc[list(known)], frame(known), self._settings, users=known, written=written
             )
@@ -193,12 +196,3 @@ class Planner:
         watch.end()
         compare()
         self._book.enter(rows.unread(Outcome(key, Status.NOT_SENT)) for key, _ in jobs)
-
-
-def _apart(entries: Iterable[Entry]) -> tuple[list[Entry], list[int]]:
-    """Part entries from the keys of those that would change somebody."""
-    found = list(entries)
-    return (
-        [entry for entry in found if entry.change is None],
-        [entry.key for entry in found if entry.change is not None],
-    )

@@ -32,6 +32,7 @@ from usersync.model import (
 from usersync.planned import Plan
 from usersync.planning import Planner
 from usersync.report import Summary, make_home
+from usersync.rings import Rings
 from usersync.sending import Sending
 from usersync.settings import Settings
 from usersync.surroundings import Confirm, Surroundings
@@ -66,12 +67,15 @@ class Run:
     async def resumed(self, table: Table, wanted: Wanted, confirm: Confirm) -> Summary:
         """Look up what was in flight, and send what was not."""
         async with self._sender() as sender:
-            if self._book.info.planned_at is None:  # nothing was sent: plan anew
-                self._book.forget_rows()
-                plan = await self._planner(sender).plan(table, wanted)
+            if self._book.info.planned_at is None:  # nothing was sent: go on with planning
+                kept = self._book.keep_compared()
+                await self._refuse_stale(sender)
+                plan = await self._planner(sender).plan(table, wanted, kept=kept)
             else:
                 self._book.reopen()
                 await self._look_up(sender)
+                rings = Rings(self._book, sender)
+                await self._each(rings.broken(), rings.restore)
                 await self._refuse_stale(sender)
                 plan = self._planner(sender).standing(Rows(table, wanted))
             return await self._confirmed(table, wanted, plan, sender=sender, confirm=confirm)

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from usersync.ledger import Ledger
 
-PLAIN = "import pandas as pd; began = now(); pd.read_csv('nightly.csv', dtype=str); done = now()"
+PLAIN = "began = now(); pd.read_csv('nightly.csv', dtype=str); done = now()"
 OURS = """
-from usersync import sync; from usersync.settings import make_settings
+from usersync import check, planning, sync; from usersync.settings import make_settings
 settings = make_settings({"platform": {"url": "http://127.0.0.1:9", "token_command": "echo t"},
                           "diff": {"compare_with": "last-run"}, "ledger": "usersync.db"})
 began = now()
@@ -23,7 +23,7 @@ done = now()
 assert plan.changes == rows // 100, plan.counts
 """
 FRAME = """
-import resource, sys, time; now = time.perf_counter; rows = int(sys.argv[1])
+import resource, sys, time, pandas as pd; now = time.perf_counter; rows = int(sys.argv[1])
 {code}
 print(done - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """

@@ -16,17 +16,23 @@ from usersync.visible import visible
 MAX_ID = 2**63 - 1
 _WHOLE = re.compile(r"[+-]?[0-9]+(?:\.0+)?")
 _E_NOTATION = re.compile(r"[0-9]+(?:[.,][0-9]+)?[eE][+-]?[0-9]+")
-_ATOM = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_SIGN = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]"
+_ATOM = rf"{_SIGN}+"
 _EMAIL = (
     rf"(?=[^@\n]{{1,64}}@)(?=[^\n]{{3,254}}(?:\n|\Z)){_ATOM}(?:\.{_ATOM})*@"
     r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}"
 )
+_SHORT_EMAIL = (
+    rf"{_SIGN}{{1,31}}+(?:\.{_SIGN}{{1,31}}+)?+@(?:[a-z0-9]{{1,20}}+(?:-[a-z0-9]{{1,20}}+)?+\.){{1,4}}+"
+    r"[a-z]{2,20}+"
+)
+"""Most addresses: too short for any limit of length, so that each character is looked at once."""
 _ID = r"[1-9][0-9]{0,17}"
 PLAIN_EMAIL = re.compile(_EMAIL)
 PLAIN_ID = re.compile(_ID)
 PLAIN_COLUMNS = {
     "id": re.compile(rf"(?:{_ID}\n)*+"),
-    "email": re.compile(rf"(?:(?:{_EMAIL})?\n)*+"),
+    "email": re.compile(rf"(?:(?:{_SHORT_EMAIL}|{_EMAIL})?\n)*+"),
 }
 """A whole column, its cells joined by line ends: what matches needs no look at single cells."""
 

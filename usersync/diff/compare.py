@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pandas.api.types import infer_dtype
 
 from usersync.equality import same_value
 from usersync.model import ATTRIBUTE, CLEAR, SECRET_FIELDS, UNKNOWN, Change, FieldChange, Json
@@ -37,9 +38,10 @@ class Comparison:
             rows |= mask
         return rows
 
-    def unchanged_keys(self) -> list[int]:
+    @property
+    def unchanged_keys(self) -> NDArray[np.int64]:
         """Keys of the rows that the platform holds already."""
-        return [int(key) for key in self.wanted.index[~self.changed]]
+        return self.wanted.index.to_numpy()[~self.changed]
 
     def changes(self) -> Iterator[Change]:
         """Give the changes one by one, in input order."""
@@ -63,7 +65,7 @@ class Comparison:
     def _old(self, name: str, rows: NDArray[np.intp]) -> Objects:
         if self.known is None or name in SECRET_FIELDS:
             return np.full(len(rows), UNKNOWN, dtype=object)
-        return _known_values(name, self.known)[rows]
+        return _known_values(name, self.known.iloc[rows])
 
 
 def compare(
@@ -103,17 +105,14 @@ def _unequal(name: str, new: Objects, old: Objects, mask: NDArray[np.bool_]) -> 
 
 
 def _all_text(values: Objects) -> bool:
-    return all(type(value) is str or value is None for value in values)
+    return infer_dtype(values, skipna=True) in ("string", "empty")
 
 
 def _known_values(name: str, known: DataFrame) -> Objects:
     if not name.startswith(ATTRIBUTE):
         return known[name].to_numpy(object)
     key = name[len(ATTRIBUTE) :]
-    values = np.empty(len(known), dtype=object)
-    for i, attributes in enumerate(known[WHOLE]):
-        values[i] = attributes.get(key)
-    return values
+    return np.fromiter((attributes.get(key) for attributes in known[WHOLE]), object, len(known))
 
 
 def _attribute_changes(wanted: Mapping[str, Json], held: Mapping[str, Json] | Any) -> Iterator[FieldChange]:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from math import inf, isfinite
 from typing import Final, TypeVar
 
 from usersync.clock import Clock
@@ -20,8 +21,8 @@ from usersync.settings import Rate, Request
 Job = TypeVar("Job")
 ALONE: Final = nullcontext()
 """What stands for the lock of a pace that no other process shares."""
-_POLL = 0.005
-"""Seconds after which one looks again whether a request in flight has come back."""
+_POLL = 0.02
+"""Seconds after which one looks again whether another process has heard from the platform."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ class Gate:
         self.timeline = Timeline(clock.monotonic())
         self._pace, self._clock, self._stop, self._shared = pace, clock, stop, shared
         self._in_flight = 0
+        self._answered = asyncio.Event()
         self._line = asyncio.Lock()
 
     def follow(self, pace: Pace, most: int) -> None:
@@ -108,12 +110,18 @@ class Gate:
     async def _in_line(self) -> None:
         async with self._line:
             while wait := self._take():
-                await self._clock.sleep(wait)
+                if isfinite(wait):
+                    await self._clock.sleep(wait)
+                elif self._in_flight:
+                    self._answered.clear()
+                    await self._answered.wait()
+                else:
+                    await self._clock.sleep(_POLL)
 
     def _take(self) -> float:
-        """Go through, or give the seconds until one may try again."""
+        """Go through, or give the seconds until one may try again; infinite: as soon as an answer is in."""
         if self._in_flight >= int(self.breadth.limit):
-            return _POLL
+            return inf
         if not (self.breaker.open or self._shared is not ALONE) and self._pace.free:
             self._in_flight += 1
             return 0.0
@@ -130,6 +138,7 @@ class Gate:
         """Take note of how a request went that started at `started`; `after` is the wait asked for (seconds)."""
         now = self._clock.monotonic()
         self._in_flight -= 1
+        self._answered.set()
         self.timeline.note(started, now, heard, self._pace.per_second)
         if heard is Heard.TROUBLE:
             self.breaker.bad(now, started, after)

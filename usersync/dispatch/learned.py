@@ -7,6 +7,8 @@ seconds, and after a minute by 4 %, 8 % ..., so that a limit that was raised is 
 
 from __future__ import annotations
 
+from math import inf
+
 from usersync.dispatch.cells import Cell, Cells
 from usersync.dispatch.quota import Quota
 
@@ -26,7 +28,6 @@ SHORT = 1
 """Holds in a row after which a limit looks like a window, of which `measured` is the truth."""
 FEW = 10
 """Accepted requests that say nothing about a rate."""
-_POLL = 0.02
 _PROBE = 30.0
 """Seconds that others wait for one request to find out whether the platform takes requests again."""
 _AFTER_MINUTE = 0.1
@@ -62,10 +63,10 @@ class Learned:
             self.rate, self.growth = rate, SEEKING
 
     def delay(self, now: float) -> float:
-        """Seconds until a request may start, by what was learned; 0.0: now."""
+        """Seconds until a request may start, by what was learned; 0.0: now; infinite: not before an answer."""
         if now < self.hold_until:
             return self.hold_until - now
-        return _POLL if self.holds and now < self.probing_until else 0.0
+        return inf if self.holds and now < self.probing_until else 0.0
 
     def start(self, now: float) -> None:
         """Count a request that starts now: the first one after a hold goes alone."""

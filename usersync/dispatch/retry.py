@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 30.0
@@ -15,7 +16,6 @@ SHARE = 0.1
 RECENT, ENOUGH = 20, 10
 """Answers that the breaker looks at, and how many of them must be trouble."""
 LONGEST_BREAK = 60.0
-_POLL = 0.02
 
 
 def backoff(attempt: int, after: float | None, chance: Callable[[], float]) -> float:
@@ -87,10 +87,10 @@ class Breaker:
     _trying: bool = False
 
     def delay(self, now: float) -> float:
-        """Seconds until a request may go out; 0.0: now."""
+        """Seconds until a request may go out; 0.0: now; infinite: not before an answer."""
         if not self.open:
             return 0.0
-        return max(self._until - now, 0.0) or (_POLL if self._trying else 0.0)
+        return max(self._until - now, 0.0) or (inf if self._trying else 0.0)
 
     def start(self) -> None:
         """Take note that a request goes out."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
+from math import frexp
 
 from usersync.model import Moment
 
 MOST = 240
 """Slices that are kept; when a run outgrows them, two become one."""
 _FINE = 4
-"""Latencies are told apart by a quarter of a doubling."""
+"""Latencies are told apart by quarters of a doubling."""
 
 
 class Heard(Enum):
@@ -30,21 +29,23 @@ class _Slice:
     throttled: int = 0
     trouble: int = 0
     pace: float | None = None
-    latencies: Counter[int] = field(default_factory=Counter)
+    latencies: dict[int, int] = field(default_factory=dict)
 
     def join(self, other: _Slice) -> None:
         self.requests += other.requests
         self.throttled += other.throttled
         self.trouble += other.trouble
         self.pace = other.pace
-        self.latencies += other.latencies
+        for step, n in other.latencies.items():
+            self.latencies[step] = self.latencies.get(step, 0) + n
 
     def latency(self, share: float) -> float | None:
         passed = 0
         for step in sorted(self.latencies):
             passed += self.latencies[step]
             if passed >= share * self.requests:
-                return float(2.0 ** ((step + 0.5) / _FINE))
+                doublings, part = divmod(step - _FINE, _FINE)
+                return float((part + _FINE + 0.5) / (2 * _FINE) * 2.0**doublings)
         return None
 
 
@@ -68,7 +69,9 @@ class Timeline:
         here.throttled += heard is Heard.BUSY
         here.trouble += heard is Heard.TROUBLE
         here.pace = pace
-        here.latencies[math.floor(math.log2(max(now - started, 1e-6)) * _FINE)] += 1
+        part, doublings = frexp(now - started)  # as part x 2 ** doublings, 0.5 <= part < 1
+        step = _FINE * doublings + int(2 * _FINE * part)
+        here.latencies[step] = here.latencies.get(step, 0) + 1
 
     def _coarsen(self) -> None:
         for one, two in zip(self._slices[::2], self._slices[1::2], strict=False):

@@ -10,14 +10,7 @@ from usersync.ledger.head import RunInfo
 from usersync.ledger.memory import Memory
 from usersync.ledger.schema import IN_FLIGHT, INSERT, OUTCOME, answered, change_of, entry_of, sides, together
 from usersync.ledger.turns import Turns
-from usersync.model import (
-    Change,
-    Entry,
-    Json,
-    Line,
-    Outcome,
-    Status,
-)
+from usersync.model import Change, Entry, Json, Line, Outcome, Status
 
 _SHARED = (
     "status, code, message, changed, old, new, http_status, name, display_name, email, custom_attributes,"
@@ -53,6 +46,15 @@ class Book:
         with together(self._db):
             self._db.executemany(INSERT, map(self._inserted, entries))
         return self._db.total_changes - before
+
+    def enter_unchanged(self, stretches: Iterable[tuple[int, int, int, str, list[str]]]) -> None:
+        """Write down stretches of unchanged rows, all or none: first key, source, first row, note, users."""
+        with together(self._db):
+            self._db.executemany(
+                "INSERT INTO row (run, key, source, row, note, user, status)"
+                " SELECT ?1, ?2 + key, ?3, ?4 + key, ?5, value, 'unchanged' FROM json_each(?6)",
+                ((self._n, *places, json.dumps(users)) for *places, users in stretches),
+            )
 
     def _inserted(self, entry: Entry) -> tuple[object, ...]:
         changed, old, new = sides(entry.change) if entry.change else ("", "", "")
@@ -172,6 +174,22 @@ class Book:
     def forget_rows(self) -> None:
         """Drop the rows of a plan that never became whole."""
         self._db.execute("DELETE FROM row WHERE run = ?", (self._n,))
+
+    def keep_compared(self) -> list[int]:
+        """Drop what is not known yet of a plan that never became whole; give the keys of the rest."""
+        with together(self._db):
+            self._db.execute("UPDATE run SET finished_at = NULL, exit_code = NULL WHERE n = ?", (self._n,))
+            self._db.execute(
+                "DELETE FROM row WHERE run = ? AND (twin_of IS NOT NULL OR status = 'rejected'"
+                " OR status = 'not-sent' AND new = '')",
+                (self._n,),
+            )
+            self._db.execute(
+                "UPDATE row SET status = 'planned', message = '', turn = 0, waits_for = NULL, aside = NULL"
+                " WHERE run = ? AND status = 'not-sent'",
+                (self._n,),
+            )
+        return [key for (key,) in self._db.execute("SELECT key FROM row WHERE run = ?", (self._n,))]
 
     def reopen(self) -> None:
         """Let a stopped run go on: rows that were not sent are planned again, and so are their twins."""

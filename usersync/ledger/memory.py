@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from usersync.ledger.schema import IN_FLIGHT
-from usersync.model import Json, User
+from usersync.ledger.schema import IN_FLIGHT, text
+from usersync.model import Json
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 class Memory:
@@ -16,19 +20,37 @@ class Memory:
     def __init__(self, db: sqlite3.Connection, number: int, platform: str) -> None:
         self._db, self._n, self._platform = db, number, platform
 
-    def known(self, users: Sequence[int]) -> Iterator[tuple[User, dict[str, Json]]]:
-        """Give what the platform last confirmed to us of these users, and what we wrote last."""
-        self._db.execute("CREATE TEMP TABLE IF NOT EXISTS asked (user INTEGER PRIMARY KEY)")
-        self._db.execute("DELETE FROM asked")
-        self._db.executemany("INSERT OR IGNORE INTO asked VALUES (?)", ((user,) for user in users))
+    def known(self, users: Sequence[int]) -> DataFrame:
+        """Give what the platform last confirmed to us of these users.
+
+        Index: the position in `users`, of those that are known; columns as the diff compares them.
+        """
+        import pandas as pd
+
+        names = ("user", "name", "display_name", "email", "custom_attributes")
+        asked = pd.Index(users)
+        values: list[object]
+        if len(users) and asked.max() - asked.min() < 1.5 * len(users):  # nearly all: one after the other
+            where, values = "FROM known WHERE user BETWEEN ? AND ?", [int(asked.min()), int(asked.max())]
+        else:  # CROSS: SQLite may turn another join round, and search the list for each user of the platform
+            where, values = "FROM json_each(?) CROSS JOIN known ON user = value WHERE true", [text(users)]
+        columns = ", ".join(f"json_group_array({name})" for name in names)  # each at once: no tuple for each user
+        found = self._db.execute(f"SELECT {columns} {where} AND platform = ?", (*values, self._platform)).fetchone()
+        known = pd.DataFrame({n: pd.Series(json.loads(c), dtype=object) for n, c in zip(names, found, strict=True)})
+        known.index = asked.get_indexer(pd.Index(known.pop("user"), dtype="int64"))
+        texts = list(set(known["custom_attributes"]))  # many users hold the same
+        parsed = dict(zip(texts, json.loads(f"[{','.join(texts)}]"), strict=True))
+        known["custom_attributes"] = known["custom_attributes"].map(parsed.__getitem__)
+        return known[known.index >= 0].sort_index()
+
+    def written(self, users: Sequence[int]) -> dict[int, dict[str, Json]]:
+        """Give the values that we wrote last, of those users for whom we did: id -> field -> value."""
         found = self._db.execute(
-            "SELECT user, name, display_name, email, custom_attributes, written FROM known JOIN asked USING (user)"
-            " WHERE platform = ?",
-            (self._platform,),
+            "SELECT user, written FROM json_each(?) AS asked CROSS JOIN known"
+            " ON platform = ? AND user = asked.value WHERE written <> '{}'",
+            (text(users), self._platform),
         )
-        for user, name, display_name, email, attributes, written in found:
-            ours = json.loads(written) if written != "{}" else {}
-            yield User(user, name, display_name, email, json.loads(attributes)), ours
+        return {user: json.loads(ours) for user, ours in found}
 
     def remember(self) -> None:
         """Keep what this run learned of its users, for the next one to compare with.
