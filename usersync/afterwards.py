@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from typing import Any, ParamSpec
 
 from usersync.clock import Clock, SystemClock
+from usersync.cluster import scheduler_of
 from usersync.errors import SettingsError, UsersyncError
 from usersync.ledger import Ledger
 from usersync.notify import PING, Ending, channels, deliver
@@ -48,6 +49,8 @@ class _Afterwards:
     def __init__(self, settings: Settings, clock: Clock) -> None:
         if settings.metrics and find_spec("prometheus_client") is None:
             raise SettingsError("metrics", ("this needs an extra: pip install 'usersync[metrics]'",))
+        if settings.engine == "dask":
+            scheduler_of(settings)
         self._settings, self._clock = settings, clock
         self._channels = channels(settings.notify)
         self._was_bad = False

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 
+from pydantic import SecretStr
+
 from usersync.clock import SystemClock
 from usersync.dispatch.breadth import Breadth
 from usersync.dispatch.cells import Cells
@@ -13,7 +15,7 @@ from usersync.dispatch.client import Door
 from usersync.dispatch.gate import ALONE, Gate, make_pace
 from usersync.dispatch.sender import Sender
 from usersync.errors import StoppedError
-from usersync.settings import Settings
+from usersync.settings import Request, Settings
 from usersync.surroundings import Surroundings
 
 
@@ -27,22 +29,27 @@ async def connected(settings: Settings, around: Surroundings) -> AsyncIterator[S
         with _cells(settings, around) as (cells, shared):
             breadth = Breadth(request.concurrency)
             gate = Gate(make_pace(request, cells), around.clock, around.stop, breadth=breadth, shared=shared)
-            sender = Sender(
-                door,
-                gate,
-                clock=around.clock,
-                stop=around.stop,
-                retries=request.retries,
-                stop_after=request.stop_after,
-                chance=around.chance,
-                secret=token.get_secret_value(),
-            )
+            sender = make_sender(door, gate, request, around, token)
             timers = [asyncio.create_task(timer) for timer in (_time_out(around), _tick(around))]
             try:
                 yield sender
             finally:
                 for timer in timers:
                     timer.cancel()
+
+
+def make_sender(door: Door, gate: Gate, request: Request, around: Surroundings, token: SecretStr) -> Sender:
+    """Give who sends through a door and a gate."""
+    return Sender(
+        door,
+        gate,
+        clock=around.clock,
+        stop=around.stop,
+        retries=request.retries,
+        stop_after=request.stop_after,
+        chance=around.chance,
+        secret=token.get_secret_value(),
+    )
 
 
 @contextmanager

@@ -405,6 +405,12 @@ class Settings(Section):
     report: Report = Report()
     metrics: Metrics | None = None
     notify: Notify = Notify()
+    engine: Literal["local", "dask"] = "local"
+    """What sends: this process, or the workers of a Dask cluster (extra `dask`)."""
+    scheduler: str | None = None
+    """The cluster's address, tcp://host:8786 or tls://...; None: $DASK_SCHEDULER_ADDRESS."""
+    share_rate: bool = True
+    """Whether all workers together keep `request.rate`; False: the workers of each network address do."""
 
     @field_validator("fields")
     @classmethod
@@ -434,10 +440,10 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def load_settings(path: Path | None = None, overrides: dict[str, dict[str, Any]] | None = None) -> Settings:
+def load_settings(path: Path | None = None, overrides: dict[str, Any] | None = None) -> Settings:
     """Read settings from `path`, else `$USERSYNC_CONFIG`, else `./usersync.yaml`.
 
-    `overrides` (section -> key -> value, as the command line gives them) win over the file.
+    `overrides` (section -> key -> value, as the command line gives them, or name -> value) win over the file.
     Raises SettingsError naming every mistake, with its place.
     """
     path = path or Path(os.environ.get("USERSYNC_CONFIG") or "usersync.yaml")
@@ -453,8 +459,9 @@ def load_settings(path: Path | None = None, overrides: dict[str, dict[str, Any]]
     if not isinstance(raw, dict):
         raise SettingsError(str(path), ("settings are a mapping, beginning with platform:",))
     for section, values in (overrides or {}).items():
-        inner = raw.setdefault(section, {})
-        if isinstance(inner, dict):
+        if not isinstance(values, dict):
+            raw[section] = values
+        elif isinstance(inner := raw.setdefault(section, {}), dict):
             inner.update(values)
     return make_settings(raw, str(path))
 

@@ -12,7 +12,7 @@ from usersync.claims import Passwords
 from usersync.clock import iso
 from usersync.connection import connected
 from usersync.diff.reverse import reverse
-from usersync.dispatch.echo import any_known, settles, stale
+from usersync.dispatch.echo import any_known, stale
 from usersync.dispatch.gate import Job, StopReason, each
 from usersync.dispatch.sender import Sender
 from usersync.entries import Rows
@@ -28,8 +28,6 @@ from usersync.model import (
     Status,
     Table,
     Wanted,
-    Who,
-    turn,
 )
 from usersync.planned import Plan
 from usersync.planning import Planner
@@ -179,17 +177,11 @@ class Run:
         again: list[int] = []
 
         async def look(change: Change) -> None:
-            found = await sender.read(change.key, change.user_id)
-            if isinstance(found, Outcome):
-                if found.status is not Status.NOT_SENT:
-                    unsure = Who.PLATFORM is turn(found.code)  # the look itself failed: we know no more
-                    self._book.settle(replace(found, status=Status.UNKNOWN) if unsure else found)
-            elif settles(change, found):
-                message = "the answer was lost; a look afterwards found the new values"
-                now = iso(self._clock.now())
-                self._book.settle(Outcome(change.key, Status.UPDATED, "", message, 200, 1, found, now))
-            else:
+            outcome = await sender.look_up(change)
+            if outcome is None:
                 again.append(change.key)
+            elif outcome.status is not Status.NOT_SENT:
+                self._book.settle(outcome)
 
         jobs = iter(self._book.in_flight())
         await self._each(jobs, look)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
@@ -33,15 +33,24 @@ REQUEST_OPTIONS = (
     click.option("--batch-size", type=int, help="Requests in a batch."),
     click.option("--batch-interval", type=float, help="Milliseconds between two batches."),
 )
-COMMON_OPTIONS = (
-    click.option("-c", "--config", type=click.Path(path_type=Path), help="Settings; default: ./usersync.yaml"),
+TELLING_OPTIONS = (
     click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else."),
     click.option("-q", "--quiet", is_flag=True, help="Say nothing unless a person is needed."),
     click.option("-v", "--verbose", count=True, help="Say more; twice: everything."),
     click.option("--log-format", type=click.Choice(["json", "text"]), help="Log events, one per line."),
     click.option("--log-file", type=click.Path(path_type=Path), help="Append them to a file, not to stderr."),
 )
+_CONFIG: dict[str, Any] = {"type": click.Path(path_type=Path), "help": "Settings; default: ./usersync.yaml"}
+COMMON_OPTIONS = (click.option("-c", "--config", **_CONFIG), *TELLING_OPTIONS)
+SEVERAL_OPTIONS = (
+    click.option(
+        "-c", "--config", multiple=True, **_CONFIG | {"help": f"{_CONFIG['help']}; repeatable; or a folder."}
+    ),
+    *TELLING_OPTIONS,
+)
 RUN_OPTIONS = (
+    click.option("--engine", type=click.Choice(["local", "dask"]), help="What sends: this process, or a cluster."),
+    click.option("--scheduler", metavar="ADDRESS", help="The Dask cluster, like tcp://host:8786."),
     click.option("--yes", is_flag=True, help="Send without asking."),
     click.option("--max-duration", metavar="TIME", help="Stop in good order after 90s, 10m or 2h."),
     click.option("--override", multiple=True, metavar="RULE", help="Send although this limit says no."),
@@ -75,7 +84,9 @@ def say(text: str) -> None:
         click.echo(text, err=True)
 
 
-def ask(options: dict[str, Any], around: Surroundings, *, yes: bool) -> Callable[[Plan], bool] | None:
+def ask(
+    options: dict[str, Any], around: Surroundings, *, yes: bool, tell: Callable[[str], None] = say
+) -> Callable[[Plan], bool] | None:
     """Give the way to have a plan confirmed; None where there is nobody to ask."""
     quiet = options["quiet"] or options["as_json"]
     if not yes and not (sys.stdin and sys.stdin.isatty()):
@@ -86,7 +97,7 @@ def ask(options: dict[str, Any], around: Surroundings, *, yes: bool) -> Callable
         from usersync.report.terminal import plan_text
 
         if not (yes and quiet):
-            say(plan_text(plan, width=window(sys.stderr)) + "\n")
+            tell(plan_text(plan, width=window(sys.stderr)) + "\n")
         return yes or _answer(f"Send {plan.changes:,} updates?", around.stop)
 
     return confirm
@@ -112,7 +123,7 @@ def choice_of(options: dict[str, Any]) -> Choice:
     return Choice(options["where"], options["skip"], options["limit"])
 
 
-def finish(summary: Any, options: dict[str, Any]) -> int:
+def finish(summary: Any, options: dict[str, Any], *, tell: Callable[[str], None] = say) -> int:
     """Show how a run ended, and give its exit code."""
     from usersync.report.table import window
     from usersync.report.terminal import summary_text
@@ -124,7 +135,7 @@ def finish(summary: Any, options: dict[str, Any]) -> int:
             say(f"usersync: stdout takes nothing ({error.strerror}); see {summary.files['summary']}")
     elif summary.exit_code or not options["quiet"]:
         again = words_of(options, "config") if "config" in options else None
-        say(summary_text(summary, width=window(sys.stderr), options=again))
+        tell(summary_text(summary, width=window(sys.stderr), options=again))
     return int(summary.exit_code)
 
 
@@ -149,7 +160,8 @@ def settings_of(options: dict[str, Any]) -> Settings:
     }
     if options.get("insecure"):
         request["verify_ssl"] = False
-    overrides: dict[str, dict[str, Any]] = {"request": request}
+    overrides: dict[str, Any] = {"request": request}
+    overrides |= {name: options[name] for name in ("engine", "scheduler") if options.get(name) is not None}
     if options.get("sheet"):
         overrides["source"] = {"sheet": options["sheet"]}
     if options.get("compare_with"):
@@ -203,11 +215,21 @@ def _connect_signals(stop: Stop) -> None:
 
     def ask(number: signal.Signals) -> None:
         if stop:
-            say("stopped at once; `usersync resume` looks up what was in flight")
-            os._exit(128 + number)
-        stop.ask(128 + number, f"stopped by {'Ctrl-C' if number == signal.SIGINT else number.name}")
+            stop_at_once(number)
+        stop.ask(*reason_of(number))
 
     on_signals(ask)
+
+
+def reason_of(number: int) -> tuple[int, str]:
+    """Give the exit code that a signal leads to, and the words for it."""
+    return 128 + number, f"stopped by {'Ctrl-C' if number == signal.SIGINT else signal.Signals(number).name}"
+
+
+def stop_at_once(number: int) -> NoReturn:
+    """End the process, at the second signal."""
+    say("stopped at once; `usersync resume` looks up what was in flight")
+    os._exit(128 + number)
 
 
 def on_signals(call: Callable[[signal.Signals], object]) -> None:

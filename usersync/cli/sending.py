@@ -14,6 +14,7 @@ from usersync.cli.options import (
     COMMON_OPTIONS,
     REQUEST_OPTIONS,
     RUN_OPTIONS,
+    SEVERAL_OPTIONS,
     SHEET_OPTION,
     SOURCE_OPTIONS,
     around_of,
@@ -29,11 +30,16 @@ from usersync.cli.options import (
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, shell_complete=complete_files)
-@options_of(RUN_OPTIONS, SHEET_OPTION, SOURCE_OPTIONS, REQUEST_OPTIONS, COMMON_OPTIONS)
-def run(files: tuple[str, ...], *, yes: bool, **options: Any) -> int:
+@options_of(RUN_OPTIONS, SHEET_OPTION, SOURCE_OPTIONS, REQUEST_OPTIONS, SEVERAL_OPTIONS)
+def run(files: tuple[str, ...], *, yes: bool, config: tuple[Path, ...], **options: Any) -> int:
     """Plan, show, ask, send, report: the main job. FILES are CSV or Excel; - is stdin."""
     from usersync import sync
+    from usersync.cli.several import run_several, settings_files
 
+    configs = settings_files(config)
+    if len(configs) > 1:
+        return run_several(files, configs, options, yes=yes)
+    options["config"] = configs[0] if configs else None
     settings, around = settings_of(options), around_of(options)
     confirm = ask(options, around, yes=yes)
     summary = sync.run(files, settings, confirm=confirm, choice=choice_of(options), around=around)

@@ -95,6 +95,11 @@ class Gate:
         self._answered = asyncio.Event()
         self._line = asyncio.Lock()
 
+    def follow(self, pace: Pace, most: int) -> None:
+        """Keep another pace from now on, with `most` requests in flight at most."""
+        self._pace = pace
+        self.breadth.most, self.breadth.limit = most, min(self.breadth.limit, most)
+
     async def turn(self) -> float:
         """Wait for one's turn; returns the time of the start (seconds, monotonic)."""
         if not self._stop and not self._line.locked() and not self._take():

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from usersync.clock import Clock, iso
 from usersync.dispatch.client import Door
-from usersync.dispatch.echo import echo_differs
+from usersync.dispatch.echo import echo_differs, settles
 from usersync.dispatch.gate import Gate, Stop, Stopping
 from usersync.dispatch.quota import read_quota
 from usersync.dispatch.retry import Health, RetryBudget, backoff
@@ -27,7 +27,7 @@ from usersync.dispatch.wire import (
     update_request,
 )
 from usersync.errors import StoppedError
-from usersync.model import MASK, SECRET_FIELDS, Change, Code, Moment, Outcome, Status, User
+from usersync.model import MASK, SECRET_FIELDS, Change, Code, Moment, Outcome, Status, User, Who, turn
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +48,12 @@ class Tally:
     throttled: int = 0
     codes: Counter[int | None] = field(default_factory=Counter)
     """Answers by HTTP status; None: no answer."""
+
+    def add(self, other: Tally) -> None:
+        """Count what another one sent."""
+        for name in ("get", "patch", "retried", "throttled"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.codes += other.codes
 
 
 @dataclass(slots=True)
@@ -78,7 +84,7 @@ class Sender:
     ) -> None:
         self.tally = Tally()
         self._door, self._gate, self._clock, self._stop = door, gate, clock, stop
-        self._retries, self._chance, self._secret = retries, chance, secret
+        self._retries, self._chance, self.secret = retries, chance, secret
         self._health, self._budget = Health(stop_after), RetryBudget()
 
     def moments(self) -> Iterator[Moment]:
@@ -126,6 +132,17 @@ class Sender:
             return replace(lost, message=f"{trouble.message}; a password cannot be read back")
         message = f"the answer was lost ({trouble.message}); a look afterwards found the new values"
         return replace(lost, status=Status.UPDATED, code="", message=message, user=answer.user, http_status=200)
+
+    async def look_up(self, change: Change) -> Outcome | None:
+        """Learn with a GET what became of a change whose answer never came in; None: it was not carried out."""
+        found = await self.read(change.key, change.user_id)
+        if isinstance(found, Outcome):
+            unsure = found.status is not Status.NOT_SENT and turn(found.code) is Who.PLATFORM
+            return replace(found, status=Status.UNKNOWN) if unsure else found  # the look failed: we know no more
+        if not settles(change, found):
+            return None
+        message = "the answer was lost; a look afterwards found the new values"
+        return Outcome(change.key, Status.UPDATED, "", message, 200, 1, found, iso(self._clock.now()))
 
     async def _settle(self, talk: Dialogue) -> Done | Refused | Trouble:
         """Ask until there is an answer that settles it, or no patience is left."""
@@ -228,8 +245,8 @@ class Sender:
         user: User | None = None,
     ) -> Outcome:
         done_at = iso(self._clock.now())
-        if self._secret:
-            message = message.replace(self._secret, MASK)
+        if self.secret:
+            message = message.replace(self.secret, MASK)
         return Outcome(key, status, code, message, talk.status, talk.attempts, user, done_at)
 
 

@@ -104,7 +104,7 @@ OUTCOME = (
 def together(db: sqlite3.Connection) -> Iterator[None]:
     """Do all of it or nothing; StoppedError where the disk is full or the ledger cannot be written."""
     try:
-        db.execute("BEGIN")
+        db.execute("BEGIN IMMEDIATE")  # a read that becomes a write would not wait for another run
         yield
         db.execute("COMMIT")
     except BaseException as error:

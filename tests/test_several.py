@@ -1,0 +1,73 @@
+"""Several platforms in one run: each with its own pace and accounts, one ending for all."""
+
+import json
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from tests.conftest import Desk
+from usersync.sandbox import Sandbox, running
+
+Opened = Callable[..., Any]
+SHEET = "id,name\n" + "".join(f"{i},New {i}\n" for i in range(1, 41))
+
+
+def platforms(at: Desk, **settings: dict[str, Any]) -> None:
+    """A folder with settings for each."""
+    (at.folder / "platforms").mkdir()
+    at.write("changes.csv", SHEET)
+    for name, own in settings.items():
+        of = {"url": own.pop("url"), "token_env": "USERSYNC_TOKEN"}
+        at.write(f"platforms/{name}.yaml", json.dumps({"request": {"rate": "off"}, "platform": of, **own}))
+
+
+def names(box: Sandbox) -> set[str]:
+    return {user.name.split()[0] for user in box.world.users.values()}
+
+
+def test_a_folder_of_settings_is_done_at_the_same_time(desk: Opened) -> None:
+    with desk(Sandbox(users=40, limit=None)) as (one, at), running(Sandbox(users=40, limit=None)) as two:
+        slow = {"rate": "40/s"}
+        platforms(at, a={"url": one.url, "request": slow}, b={"url": two.url, "request": slow})
+        ran = at.run("run", "changes.csv", "-c", "platforms", "--yes")
+        assert ran.code == 0, ran.err
+        assert (names(one), names(two)) == ({"New"}, {"New"})
+        assert max(one.log[0].at, two.log[0].at) < min(one.log[-1].at, two.log[-1].at)
+        hosts = {box.url.removeprefix("http://") for box in (one, two)}
+        assert {line.split(": ")[0] for line in ran.err.splitlines() if line} == hosts
+
+
+def test_a_platform_that_is_down_stops_none_but_itself(desk: Opened) -> None:
+    with desk(Sandbox(users=40, limit=None)) as (box, at):
+        down = {"url": "http://127.0.0.1:9", "request": {"rate": "off", "retries": 0, "stop_after": 0.2}}
+        platforms(at, up={"url": box.url}, down=down)
+        files = [word for name in ("down", "up") for word in ("-c", f"platforms/{name}.yaml")]
+        ran = at.run("run", "changes.csv", "--yes", "--json", *files)
+        assert ran.code == ran.summary["exit_code"] == 4, ran.err
+        assert [p["exit_code"] for p in ran.summary["platforms"]] == [4, 0]
+        assert ran.summary["platforms"][1]["counts"] == {"updated": 40, "rows": 40}
+        assert names(box) == {"New"}
+
+
+def test_one_wrong_settings_file_sends_nothing_anywhere(desk: Opened) -> None:
+    with desk(Sandbox(users=40, limit=None)) as (box, at):
+        platforms(at, a={"url": box.url}, b={"url": box.url, "leger": "b.db"})
+        ran = at.run("run", "changes.csv", "-c", "platforms", "--yes")
+        assert (ran.code, "b.yaml: 1 mistake\n  leger: unknown key; did you mean ledger?" in ran.err) == (2, True)
+        at.write("platforms/b.yaml", at.folder.joinpath("platforms/a.yaml").read_text())
+        ran = at.run("run", "changes.csv", "-c", "platforms")
+        assert (ran.code, "2 platforms cannot be asked about at once; add --yes" in ran.err) == (3, True)
+        assert not box.log
+
+
+def test_ctrl_c_stops_all(desk: Opened) -> None:
+    with desk(Sandbox(users=40, limit=None)) as (one, at), running(Sandbox(users=40, limit=None)) as two:
+        slow = {"rate": "20/s"}
+        platforms(at, a={"url": one.url, "request": slow}, b={"url": two.url, "request": slow})
+        process = at.start("run", "changes.csv", "-c", "platforms", "--yes", "--json")
+        while not (one.log and two.log):
+            pass
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        assert process.returncode == 130, err
+        assert [p["exit_code"] for p in json.loads(out)["platforms"]] == [130, 130]
