@@ -274,7 +274,7 @@ def head(
     check_overrides(around.overrides, settings.limits)
     now = around.clock.now()
     return RunInfo(
-        run=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(2)}",
+        run=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
         kind=kind,
         platform=settings.platform.url,
         started_at=iso(now),
