@@ -1,0 +1,104 @@
+"""Texts of a settings file in, values out: rates, times, shares, addresses, names of fields."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat
+from pydantic.dataclasses import dataclass
+
+from usersync.model import ATTRIBUTE, FIELDS
+
+_UNITS = {"s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_RATE = re.compile(r"\s*(\d+)\s*/\s*(\d+(?:\.\d+)?)?\s*(s|sec|min|m|h)\s*")
+_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(s|sec|min|m|h|d)?\s*")
+
+
+@dataclass(frozen=True)
+class Rate:
+    """At most `count` requests in any window of `seconds`."""
+
+    count: int
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.count}/{self.seconds:g}s"
+
+
+def parse_rate(text: object) -> object:
+    """`3000/min`, `50/s`, `7/3s` -> Rate; `off` -> None (no pace at all); `auto` stays."""
+    if text is False:  # YAML's reading of a bare `off`
+        return None
+    if not isinstance(text, str):
+        if isinstance(text, Rate) or text is None:
+            return text
+        raise ValueError("write a rate as a number and a time, like 3000/min or 50/s")
+    if text.strip().lower() in ("off", "auto"):
+        return "auto" if text.strip().lower() == "auto" else None
+    found = _RATE.fullmatch(text)
+    if not found or int(found[1]) == 0 or float(found[2] or 1) == 0:
+        raise ValueError("write a rate as a number and a time, like 3000/min or 50/s (or auto, or off)")
+    return Rate(int(found[1]), float(found[2] or 1) * _UNITS[found[3]])
+
+
+def parse_duration(text: object) -> float:
+    """`90s`, `10m`, `2h`, `90d` or a bare number of seconds -> seconds."""
+    if isinstance(text, int | float) and not isinstance(text, bool):
+        return float(text)
+    found = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    if not found:
+        raise ValueError("write a time like 30, 90s, 10m or 2h")
+    return float(found[1]) * _UNITS[found[2] or "s"]
+
+
+def parse_share(share: object) -> object:
+    """`10%` -> 0.1."""
+    if isinstance(share, str) and re.fullmatch(r"\s*\d+(\.\d+)?\s*%\s*", share):
+        return float(share.strip().rstrip("%")) / 100
+    return share
+
+
+Seconds = Annotated[PositiveFloat, Field(allow_inf_nan=False), BeforeValidator(parse_duration)]
+
+
+class Section(BaseModel):
+    """One mapping of the settings file: closed, and not to be changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+def is_address(url: str) -> bool:
+    """Whether `url` is an address of the web."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def is_field(name: str) -> bool:
+    """Whether `name` is a field of a user that can be changed."""
+    return name in FIELDS or (name.startswith(ATTRIBUTE) and len(name) > len(ATTRIBUTE))
+
+
+def nearest_field(name: str) -> str:
+    """Give a hint at the field that was meant, or nothing."""
+    near = difflib.get_close_matches(name.lower(), ["id", *FIELDS], 1, 0.6)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+def _field_name(name: str) -> str:
+    if not is_field(name):
+        raise ValueError(f"{name} is no field{nearest_field(name)}")
+    return name
+
+
+def _column_meaning(name: str) -> str:
+    return name if name in ("id", "ignore") else _field_name(name)
+
+
+FieldName = Annotated[str, AfterValidator(_field_name)]
+ColumnMeaning = Annotated[str, AfterValidator(_column_meaning)]
