@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.conftest import TOKEN, FakeClock
 from usersync import sync
@@ -250,11 +250,10 @@ class Team(RuleBasedStateMachine):
         assert plan.rows == len(self.sheet)
         assert self._patches(0) == before
 
-    @precondition(lambda self: self._stopped())
     @rule(life=lives, stop=stops, patience=patience)
     def resume(self, life: Life, stop: int | None, patience: float) -> None:
-        name = self._stopped()
-        assert name
+        if not (name := self._stopped()):  # no precondition: sockets are not the same in every replay
+            return
         since, tale = len(self.box.log), self.tales[name]
         answered = {line["id"] for line in self._ledger(name) if line["status"] in ("updated", "failed")}
         options = self._settings(stop_after=patience)
@@ -263,11 +262,10 @@ class Team(RuleBasedStateMachine):
         )
         assert not {r.user_id for r in self._patches(since)} & {int(i) for i in answered if i.isdigit()}
 
-    @precondition(lambda self: self._last_finished())
     @rule(life=lives, stop=stops)
     def undo(self, life: Life, stop: int | None) -> None:
-        name = self._last_finished()
-        assert name
+        if not (name := self._last_finished()):
+            return
         ours = {line["id"]: line for line in self._ledger(name) if line["status"] == "updated"}
         before = dict(self.box.world.users)
         tale = Tale(len(ours), None)
@@ -297,11 +295,12 @@ class Team(RuleBasedStateMachine):
         assert lines == self._ledger(summary.run)
         if summary.exit_code in (0, 1):
             assert "not-sent" not in {line["status"] for line in lines}, lines
+        sent = {line["id"] for line in lines if line["status"] in SENT}
         for line in lines:
             mine = [r for r in tale.patches if str(r.user_id) == line["id"]]
             if line["status"] == "updated" and BY_LOOKING not in line["message"]:
                 assert any(r.applied and _holds(line, r.body) for r in mine), line
-            if line["status"] not in SENT:
+            if line["status"] not in SENT and line["id"] not in sent:  # another row may be that user's as well
                 assert not [r for r in mine if r.applied], (line, mine)
             if line["new"] and line["status"] in ("updated", "failed") and int(line["id"]) not in tale.edited:
                 stands = self._stands(line, "new")

@@ -102,7 +102,7 @@ def test_ctrl_c_and_resume_send_every_row_once(desk: Opened) -> None:
         assert set(patched(box).values()) == {1}
 
 
-def test_a_run_stopped_while_it_read_is_planned_anew(desk: Opened) -> None:
+def test_a_run_stopped_while_it_read_goes_on_reading(desk: Opened) -> None:
     with desk(Sandbox(users=ROWS, limit=None)) as (box, at):
         at.settings["request"] = {"rate": "100/s", "concurrency": 4}
         at.write("changes.csv", changes() + "x,bad\n")
@@ -112,9 +112,29 @@ def test_a_run_stopped_while_it_read_is_planned_anew(desk: Opened) -> None:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
         assert process.returncode == 130
+        read = [r.user_id for r in box.log]
         at.settings["request"] = {"rate": "off"}
         ran = at.run("resume", "--yes", "--json")
         assert ran.summary["counts"] == {"updated": ROWS, "rejected": 1, "rows": ROWS + 1}
+        again = [r.user_id for r in box.log[len(read) :] if r.method == "GET"]
+        assert sorted(again) == list(range(1, ROWS + 1))  # those read before once more: their plan is older now
+
+
+def test_what_was_found_unchanged_is_not_read_again(desk: Opened) -> None:
+    with desk(Sandbox(users=ROWS, limit=None)) as (box, at):
+        at.settings["request"] = {"rate": "100/s", "concurrency": 4}
+        rows = (f"{i},{user.name}\n" for i, user in box.world.users.items())
+        at.write("same.csv", "id,name\n" + "".join(rows) + "1,Other\n999,Nobody\n")
+        process = at.start("run", "same.csv", "--yes")
+        while len(box.log) < 20:
+            pass
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+        at.settings["request"] = {"rate": "off"}
+        ran = at.run("resume", "--yes", "--json")
+        expected = {"unchanged": ROWS - 1, "rejected": 2, "failed": 1, "rows": ROWS + 2}
+        assert ran.summary["counts"] == expected
+        assert len(box.log) == ROWS  # user 1 is in two rows that contradict each other: never asked for
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH"])

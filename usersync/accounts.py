@@ -14,6 +14,7 @@ from usersync.ledger import Book
 from usersync.model import Line, Table, Wanted
 from usersync.planned import Plan
 from usersync.report import Summary, write_report
+from usersync.report.files import Facts
 from usersync.report.rejects import write_rejects
 from usersync.settings import Settings
 
@@ -34,22 +35,20 @@ class Accounts:
     ) -> Summary:
         """Write the files of the run."""
         overrides = self._book.info.overrides
-        return write_report(
-            self._book,
-            self._settings.report.dir,
-            stop=(stop.exit_code, stop.message) if stop else None,
-            seconds=self._seconds,
+        facts = Facts(
             requests=sender.tally if sender else Tally(),
+            seconds=self._seconds,
+            stop=(stop.exit_code, stop.message) if stop else None,
             problems=plan.problems,
             left_out=plan.left_out,
             limits=[
                 {"rule": r.rule, "sentence": r.sentence(), "overridden": r.rule in overrides} for r in plan.refusals
             ],
-            formats=self._settings.report.formats,
             head=asdict(self._book.info),
             timeline=list(sender.moments()) if sender else [],
-            rejects=rejects,
         )
+        report = self._settings.report
+        return write_report(self._book, report.dir, facts, formats=report.formats, rejects=rejects)
 
     def rejects(self, table: Table, wanted: Wanted) -> Callable[[Iterable[Line], Path], Path | None]:
         """Give the way to write the file of the rows that need a person."""

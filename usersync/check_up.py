@@ -166,7 +166,8 @@ def _said(answer: Answer, user_id: int) -> Iterator[Finding]:
         case Denied(message, 407):
             yield _cross("proxy", message, 4, "")
         case Denied(message):
-            yield from (here, Finding("token", message.partition("; ")[0], 4, "ask the operator for a new one"))
+            remedy = "ask the operator for a new one; a proxy such as nginx drops the header if it has underscores"
+            yield from (here, Finding("token", message.partition("; ")[0], 4, remedy))
         case Busy():
             yield from (here, Finding("token", "read, but not tried: the limit is used up"))
         case Refused(_, message) | Trouble(_, message):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from usersync.clock import iso
@@ -78,13 +79,19 @@ class Planner:
             e.key: Place(sources[e.source]["file"], sources[e.source]["sheet"], e.row) for e in plan.examples
         }
 
-    async def plan(self, table: Table, wanted: Wanted) -> Plan:
-        """Compare every row, enter it into the ledger, and put what is to be sent in order."""
+    async def plan(self, table: Table, wanted: Wanted, *, kept: Sequence[int] = ()) -> Plan:
+        """Compare every row, enter it into the ledger, and put what is to be sent in order.
+
+        `kept` are the keys of rows that an earlier life of this run has compared already.
+        """
         rows = Rows(table, wanted)
         plan = Plan(problems=rows.problem_groups())
         plan.notes = [f"{s.file}: {note}" for s in table.sources for note in s.notes]
         self._book.enter(rows.rejected())
         values = self._unprotected(rows, wanted.values)
+        for _ in plan.noting(self._book.planned_entries()):
+            pass
+        values = values.drop(index=list(kept), errors="ignore")
         source = self._settings.diff.compare_with
         careful = any(f.only_if_blank and name in values for name, f in self._settings.fields.items())
         if source == "nothing" and not careful:

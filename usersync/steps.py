@@ -69,9 +69,10 @@ class Run:
     async def resumed(self, table: Table, wanted: Wanted, confirm: Confirm) -> Summary:
         """Look up what was in flight, and send what was not."""
         async with self._sender() as sender:
-            if self._book.info.planned_at is None:  # nothing was sent: plan anew
-                self._book.forget_rows()
-                plan = await self._planner(sender).plan(table, wanted)
+            if self._book.info.planned_at is None:  # nothing was sent: go on with planning
+                kept = self._book.keep_compared()
+                await self._refuse_stale(sender)
+                plan = await self._planner(sender).plan(table, wanted, kept=kept)
             else:
                 self._book.reopen()
                 await self._look_up(sender)

@@ -91,6 +91,9 @@ def trouble(status: int, message: str, code: Code = Code.PLATFORM_ERROR) -> Trou
             502, HTML, trouble(502, "answered 502 with an HTML page, as a proxy does"), id="a proxy's page"
         ),
         pytest.param(504, b"", trouble(504, "answered 504", Code.TIMEOUT), id="a proxy's time-out"),
+        pytest.param(
+            202, b"", trouble(202, "answered 202, which does not say whether it was done"), id="accepted, perhaps"
+        ),
         pytest.param(200, HTML, trouble(200, f"answered 200 with {PAGE}"), id="a login page"),
         pytest.param(200, {"id": "7"}, NO_USER, id="no user"),
         pytest.param(200, b"\xff\xfe", NO_USER, id="no JSON"),

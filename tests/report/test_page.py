@@ -17,8 +17,10 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
+from usersync.dispatch.sender import Tally
 from usersync.model import Line, Moment, Status
 from usersync.report import Summary, write_report
+from usersync.report.files import Facts
 
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
@@ -116,10 +118,8 @@ def made(key: int, status: Status, **told: Any) -> Line:
 
 def report(folder: Path, lines: int, **more: Any) -> Summary:
     rows = SimpleNamespace(info=SimpleNamespace(run="20261124T120000-abcd"), lines=lambda: map(line, range(lines)))
-    requests = SimpleNamespace(get=MANY, patch=60_000, retried=3, throttled=7)
-    return write_report(
-        rows, folder, stop=None, seconds=3200, requests=requests, problems=(), formats=("html",), head=HEAD, **more
-    )  # fmt: skip
+    facts = Facts(Tally(MANY, 60_000, 3, 7), seconds=3200, head=HEAD, **more)
+    return write_report(rows, folder, facts, formats=("html",))
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from types import TracebackType
 from typing import Self
@@ -70,12 +71,15 @@ class Door:
             return Lost(Code.TIMEOUT, f"no answer within {self._timeout.total:g} s; request.timeout can be raised")
         except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
             return _lost(error)
+        except UnicodeError:
+            return _unknown_host()  # a name with an empty or an endless part
         except ValueError as error:
             return Lost(Code.CONNECTION, f"the answer is no HTTP: {type(error).__name__}")
 
 
 async def _bounded(response: aiohttp.ClientResponse) -> bytes:
-    if response.content_length is not None and response.content_length <= MAX_BODY:
+    packed = "Content-Encoding" in response.headers  # its length says nothing about what comes out
+    if not packed and response.content_length is not None and response.content_length <= MAX_BODY:
         return await response.read()
     body = bytearray()
     async for chunk in response.content.iter_any():
@@ -83,6 +87,10 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
         if len(body) > MAX_BODY:
             raise aiohttp.ClientPayloadError(f"the answer is larger than {MAX_BODY} bytes")
     return bytes(body)
+
+
+def _unknown_host() -> Lost:
+    return Lost(Code.CONNECTION, "the platform's host name is unknown; check platform.url", reached=False)
 
 
 def _lost(error: Exception) -> Lost:
@@ -98,9 +106,10 @@ def _lost(error: Exception) -> Lost:
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return Lost(Code.CONNECTION, f"the proxy answered {error.status}; check request.proxy", reached=False)
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return Lost(Code.CONNECTION, "the platform's host name is unknown; check platform.url", reached=False)
+        return _unknown_host()
     if isinstance(error, aiohttp.ClientConnectorError):
-        reason = error.os_error.strerror or "no connection"
+        number = error.os_error.errno or 0  # asyncio's own words are its address in brackets
+        reason = os.strerror(number) if number > 0 else "none of its addresses answers"
         return Lost(Code.CONNECTION, f"no connection to the platform: {reason}", reached=False)
     if isinstance(error, aiohttp.ClientPayloadError):
         return Lost(Code.CONNECTION, f"the answer broke off or is too large ({type(error).__name__})")

@@ -57,8 +57,8 @@ class Dialogue:
     request: Request
     attempts: int = 0
     status: int | None = None
-    doubt: bool = False
-    """Whether an attempt may have been carried out without our knowing."""
+    doubt: Code | None = None
+    """How an attempt ended that may have been carried out without our knowing."""
 
 
 class Sender:
@@ -137,10 +137,11 @@ class Sender:
             if isinstance(answer, Denied):
                 self._stop.ask(StoppedError.exit_code, answer.message)
                 raise Stopping
-            self._worry(answer.after or 0.0)
+            self._worry(answer)
             if isinstance(answer, Busy):
                 continue
-            talk.doubt |= answer.reached and answer.status != UNAVAILABLE
+            if answer.reached and answer.status != UNAVAILABLE:
+                talk.doubt = answer.code
             if talk.attempts > self._retries:
                 return answer
             if not self._gate.breaker.open and not self._budget.spend():
@@ -179,7 +180,8 @@ class Sender:
         else:
             self._budget.earn()
 
-    def _worry(self, excused: float) -> None:
+    def _worry(self, answer: Busy | Trouble) -> None:
+        excused = answer.after or 0.0
         if excused > LONGEST_WISH:
             self._stop.ask(
                 StoppedError.exit_code,
@@ -191,7 +193,7 @@ class Sender:
         if self._health.seconds_left(now) <= 0:
             self._stop.ask(
                 StoppedError.exit_code,
-                f"the platform gave no good answer for {self._health.stop_after:g} s; "
+                f"the platform gave no good answer for {self._health.stop_after:g} s ({_reason(answer)}); "
                 "see that it is up, then run `usersync resume`",
             )
 
@@ -207,7 +209,7 @@ class Sender:
     def _stopped(self, key: int, talk: Dialogue) -> Outcome:
         if talk.doubt:
             message = "the run stopped before the platform's answer was in; `usersync resume` looks it up"
-            return self._outcome(key, talk, Status.UNKNOWN, Code.CONNECTION, message)
+            return self._outcome(key, talk, Status.UNKNOWN, talk.doubt, message)
         return self._outcome(key, talk, Status.NOT_SENT, "", "the run stopped before this row's turn")
 
     def _failure(self, key: int, talk: Dialogue, answer: Done | Refused | Trouble) -> Outcome:
@@ -229,6 +231,13 @@ class Sender:
         if self._secret:
             message = message.replace(self._secret, MASK)
         return Outcome(key, status, code, message, talk.status, talk.attempts, user, done_at)
+
+
+def _reason(answer: Busy | Trouble) -> str:
+    """Say what came back, without the platform's own words: they may quote what was sent."""
+    if isinstance(answer, Busy):
+        return "answered 429"
+    return f"answered {answer.status}" if answer.status else answer.message
 
 
 def _without_secrets(outcome: Outcome, change: Change) -> Outcome:

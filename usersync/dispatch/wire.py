@@ -128,6 +128,8 @@ def read_reply(reply: Reply | Lost, now: datetime) -> Answer:
     if status >= 500 or status == 408:
         code = Code.TIMEOUT if status in (408, 504) else Code.PLATFORM_ERROR
         return Trouble(code, _trouble_text(reply), status, _wait_asked(reply.headers, now))
+    if status < 300:
+        return Trouble(Code.PLATFORM_ERROR, f"answered {status}, which does not say whether it was done", status)
     if 300 <= status < 400:
         return Trouble(Code.PLATFORM_ERROR, f"answered {status}, a redirect; check platform.url and path", status)
     return _read_refusal(reply)

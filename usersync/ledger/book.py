@@ -178,6 +178,22 @@ class Book:
         """Drop the rows of a plan that never became whole."""
         self._db.execute("DELETE FROM row WHERE run = ?", (self._n,))
 
+    def keep_compared(self) -> list[int]:
+        """Drop what is not known yet of a plan that never became whole; give the keys of the rest."""
+        with together(self._db):
+            self._db.execute("UPDATE run SET finished_at = NULL, exit_code = NULL WHERE n = ?", (self._n,))
+            self._db.execute(
+                "DELETE FROM row WHERE run = ? AND (twin_of IS NOT NULL OR status = 'rejected'"
+                " OR status = 'not-sent' AND new = '')",
+                (self._n,),
+            )
+            self._db.execute(
+                "UPDATE row SET status = 'planned', message = '', turn = 0, waits_for = NULL, aside = NULL"
+                " WHERE run = ? AND status = 'not-sent'",
+                (self._n,),
+            )
+        return [key for (key,) in self._db.execute("SELECT key FROM row WHERE run = ?", (self._n,))]
+
     def reopen(self) -> None:
         """Let a stopped run go on: rows that were not sent are planned again, and so are their twins."""
         with together(self._db):

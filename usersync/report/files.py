@@ -112,67 +112,51 @@ def make_home(folder: Path, run: str) -> Path:
     return home
 
 
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is told of a run beside its rows."""
+
+    requests: Requests
+    seconds: float
+    stop: tuple[int, str] | None = None
+    """Exit code and reason of a run that ended early."""
+    problems: Sequence[ProblemGroup] = ()
+    left_out: int = 0
+    limits: Sequence[Json] = ()
+    head: Mapping[str, Json] = field(default_factory=dict)
+    """The head of the run, as the ledger has it."""
+    timeline: Sequence[Moment] = ()
+
+
 def write_report(
     rows: Rows,
     folder: Path,
+    facts: Facts,
     *,
-    stop: tuple[int, str] | None,
-    seconds: float,
-    requests: Requests,
-    problems: Sequence[ProblemGroup],
-    left_out: int = 0,
-    limits: Sequence[Json] = (),
     formats: Collection[str] = (),
-    head: Mapping[str, Json] | None = None,
-    timeline: Sequence[Moment] = (),
     rejects: Callable[[Iterable[Line], Path], Path | None] | None = None,
 ) -> Summary:
-    """Write the files of a run below `folder`/RUN.
+    """Write the files of a run below `folder`/RUN: report.csv, summary.json, and those that `formats` names.
 
-    `stop` is the exit code and the reason of a run that ended early; `rejects` writes the file of the rows that
-    need a person, as `write_rejects` does. `report.html` is written where `formats` has it; it tells of `head`, the
-    head of the run, and of `timeline`. Raises UsageError where the folder cannot be written.
+    `rejects` writes the file of the rows that need a person, as `write_rejects` does. Raises UsageError where the
+    folder cannot be written.
     """
     home = make_home(folder, rows.info.run)
-    report, summary_file = home / "report.csv", home / "summary.json"
-    counts: Counter[str] = Counter()
-    reasons: dict[str, Json] = {}
+    count = _Count()
     try:
         page = Page() if "html" in formats else None
-        counted = _counted(rows.lines(), counts, reasons)
-        lines = _write_csv(report, page.noting(counted) if page else counted)
-        rejected = rejects(rows.lines(), home) if rejects and any(map(counts.get, _BAD)) else None
-        exit_code = stop[0] if stop else int(any(counts[status] for status in _BAD))
-        summary = Summary(
-            run=rows.info.run,
-            status=_verdict(exit_code, stopped=stop is not None),
-            exit_code=exit_code,
-            counts={**{s.value: counts[s] for s in Status if counts[s]}, "rows": counts.total()},
-            requests={name: getattr(requests, name) for name in ("get", "patch", "retried", "throttled")},
-            responses={str(code or "none"): n for code, n in sorted(requests.codes.items(), key=str)},
-            seconds=round(seconds, 3),
-            files={
-                "report": str(report),
-                "rejects": str(rejected) if rejected else None,
-                "html": str(home / "report.html") if page else None,
-                "summary": str(summary_file),
-                **({"xlsx": str(home / "report.xlsx")} if "xlsx" in formats else {}),
-            },
-            problems=[group.as_json() for group in problems],
-            stopped=stop[1] if stop else None,
-            left_out=left_out,
-            limits=list(limits),
-            reasons=sorted(reasons.values(), key=lambda reason: -int(reason["rows"])),
-            lines=lines,
-        )
+        counted = count.noting(rows.lines())
+        _write_csv(home / "report.csv", page.noting(counted) if page else counted)
+        rejected = rejects(rows.lines(), home) if rejects and count.bad else None
+        summary = _summary(home, rows.info.run, facts, count, rejected=rejected, formats=formats)
         if page:
             rest = "All rows are in report.csv, beside this page."
-            text = page.text(summary.as_json(), head or {}, timeline=timeline, rest=rest)
+            text = page.text(summary.as_json(), facts.head, timeline=facts.timeline, rest=rest)
             _write_text(home / "report.html", text)
         if "xlsx" in formats:
             from usersync.report.report_workbook import write_workbook
 
-            write_workbook(home / "report.xlsx", rows.lines(), told=summary.as_json(), head=head or {})
+            write_workbook(home / "report.xlsx", rows.lines(), told=summary.as_json(), head=facts.head)
         write_summary(summary)
     except OSError as error:
         raise UsageError(
@@ -180,6 +164,36 @@ def write_report(
             f"{rows.info.run}"
         ) from None
     return summary
+
+
+def _summary(
+    home: Path, run: str, facts: Facts, count: _Count, *, rejected: Path | None, formats: Collection[str]
+) -> Summary:
+    code = facts.stop[0] if facts.stop else int(count.bad)
+    more = {name: str(home / f"report.{name}") for name in ("html", "xlsx") if name in formats}
+    requests = facts.requests
+    return Summary(
+        run=run,
+        status=_verdict(code, stopped=facts.stop is not None),
+        exit_code=code,
+        counts={**{s.value: count.by[s] for s in Status if count.by[s]}, "rows": count.by.total()},
+        requests={name: getattr(requests, name) for name in ("get", "patch", "retried", "throttled")},
+        responses={str(code or "none"): n for code, n in sorted(requests.codes.items(), key=str)},
+        seconds=round(facts.seconds, 3),
+        files={
+            "report": str(home / "report.csv"),
+            "rejects": str(rejected) if rejected else None,
+            "html": None,
+            "summary": str(home / "summary.json"),
+            **more,
+        },
+        problems=[group.as_json() for group in facts.problems],
+        stopped=facts.stop[1] if facts.stop else None,
+        left_out=facts.left_out,
+        limits=list(facts.limits),
+        reasons=sorted(count.reasons.values(), key=lambda reason: -int(reason["rows"])),
+        lines=count.lines,
+    )
 
 
 def write_summary(summary: Summary) -> None:
@@ -194,27 +208,37 @@ def _verdict(exit_code: int, *, stopped: bool) -> str:
     return "partial" if exit_code else "done"
 
 
-def _counted(lines: Iterable[Line], counts: Counter[str], reasons: dict[str, Json]) -> Iterator[Line]:
-    for line in lines:
-        counts[line.status] += 1
-        if line.status in _BAD:
-            code = line.code.partition(";")[0] or line.status.value
-            first = {"code": code, "rows": 0, "row": line.row, "message": line.message}
-            reasons.setdefault(code, first)["rows"] += 1
-        yield line
+class _Count:
+    """Counts lines as they pass."""
+
+    def __init__(self) -> None:
+        self.lines = 0
+        self.by: Counter[str] = Counter()
+        self.reasons: dict[str, Json] = {}
+
+    @property
+    def bad(self) -> bool:
+        return any(self.by[status] for status in _BAD)
+
+    def noting(self, lines: Iterable[Line]) -> Iterator[Line]:
+        for line in lines:
+            self.lines += 1
+            self.by[line.status] += 1
+            if line.status in _BAD:
+                code = line.code.partition(";")[0] or line.status.value
+                first = {"code": code, "rows": 0, "row": line.row, "message": line.message}
+                self.reasons.setdefault(code, first)["rows"] += 1
+            yield line
 
 
-def _write_csv(path: Path, lines: Iterable[Line]) -> int:
-    number = 0
+def _write_csv(path: Path, lines: Iterable[Line]) -> None:
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for line in lines:
             writer.writerow(cells(line, harmless))
-            number += 1
         file.flush()
         os.fsync(file.fileno())
-    return number
 
 
 def cells(line: Line, safe: Callable[[str], str]) -> tuple[str | int | None, ...]:
