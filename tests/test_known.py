@@ -84,6 +84,9 @@ def test_what_a_person_changed_since_we_wrote_it_is_a_conflict(desk: Opened) -> 
         open_box.world.update(1, {"name": "Anna"})
         open_box.world.update(3, {"name": "Cidney"})
         at.write("b.csv", "id,name\n1,Annie\n2,Beatrice\n3,Cid\n")
+        planned = at.run("plan", "b.csv")
+        assert planned.code == 1
+        assert '\nconflict: 1 row\n  row 2: name: we wrote "Ann", the platform holds' in planned.err
         ran = at.run("run", "b.csv", "--yes")
         assert list(ran.statuses().values()) == ["conflict", "updated", "updated"]  # we never wrote user 3
         assert ran.report[0]["message"] == (

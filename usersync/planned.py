@@ -89,7 +89,7 @@ class Plan:
         """What `usersync plan` ends with: 3 beyond a limit, 1 where rows need a person."""
         if self.refusals:
             return 3
-        return int(any(self.counts[status] for status in (Status.REJECTED, Status.FAILED)))
+        return int(any(self.counts[status] for status in (Status.REJECTED, Status.FAILED, Status.CONFLICT)))
 
     def as_json(self) -> dict[str, Json]:
         """Give the plan's numbers for scripts."""

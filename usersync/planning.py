@@ -72,6 +72,8 @@ class Planner:
 
     def _count(self, plan: Plan) -> None:
         plan.counts.update({Status(name): n for name, n in self._book.counts().items()})
+        if any(plan.counts[s] for s in (Status.REJECTED, Status.FAILED, Status.CONFLICT)):
+            plan.problems += self._book.reasons(plan.problems)
         sources = self._book.info.sources
         plan.places = {
             e.key: Place(sources[e.source]["file"], sources[e.source]["sheet"], e.row) for e in plan.examples

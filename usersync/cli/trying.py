@@ -60,7 +60,7 @@ def sandbox(**options: Any) -> int:
         asyncio.run(until_stopped())
     except OSError as error:
         raise click.ClickException(
-            f"the sandbox cannot start on port {options['port']}: {error.strerror}"
+            f"the sandbox cannot start on port {options['port']}: {error.strerror}; name another with --port"
         ) from None
     return 0
 

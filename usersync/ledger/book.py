@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 from usersync.ledger.head import RunInfo
 from usersync.ledger.memory import Memory
+from usersync.ledger.reasons import reasons
 from usersync.ledger.schema import IN_FLIGHT, INSERT, OUTCOME, answered, change_of, entry_of, sides, together
 from usersync.ledger.turns import Turns
 from usersync.model import Change, Entry, Json, Line, Outcome, Status
@@ -36,6 +38,7 @@ class Book:
         self._n = number
         self.turns = Turns(db, number)
         self.memory = Memory(db, number, info.platform)
+        self.reasons = partial(reasons, db, number, info.sources)
         self._settled: list[Outcome] = []
         self.on_outcome: Callable[[Outcome], None] = lambda _: None
         """Told each outcome as it is settled."""
