@@ -17,6 +17,7 @@ import pytest
 
 from usersync.sandbox import Sandbox, running
 
+os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and our own tables would keep to it
 TOKEN = "sandbox-token"
 
 

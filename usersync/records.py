@@ -14,6 +14,9 @@ from usersync.report.table import table_text, window
 from usersync.report.terminal import plural
 from usersync.settings import Settings
 
+_RUN = frozenset({0})
+"""The column of run names."""
+
 
 def runs(settings: Settings, *, as_json: bool) -> str:
     """List all runs, newest first."""
@@ -27,7 +30,7 @@ def runs(settings: Settings, *, as_json: bool) -> str:
         ended = "unfinished" if head.exit_code is None else f"exit {head.exit_code}"
         told = ", ".join(f"{n:,} {status}" for status, n in count.items())
         rows.append((head.run, head.kind, head.started_by, _files(head), ended, told))
-    return table_text(rows, right=set(), width=window(sys.stdout)) if heads else "no runs yet"
+    return table_text(rows, right=set(), width=window(sys.stdout), whole=_RUN) if heads else "no runs yet"
 
 
 def show(run: str, settings: Settings, *, as_json: bool) -> str:
@@ -64,7 +67,7 @@ def history(user_id: int, settings: Settings, *, as_json: bool) -> str:
     rows += [(h.run, h.started_by, n.finished_at, n.status, f"{n.old} -> {n.new}") for h, n in found]
     if not found:
         return f"nothing was ever sent for user {user_id}"
-    return table_text(rows, right=set(), width=window(sys.stdout), status=3)
+    return table_text(rows, right=set(), width=window(sys.stdout), status=3, whole=_RUN)
 
 
 def pruned(settings: Settings, seconds: float | None) -> str:

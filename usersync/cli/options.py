@@ -104,15 +104,18 @@ def ask(
 
 
 def _answer(question: str, stop: Stop) -> bool:
-    """Ask on the terminal; while it is asked, Ctrl-C does not wait for the event loop."""
+    """Ask on the terminal; while it is asked, Ctrl-C does not wait for the event loop, nor come to it later."""
     with suppress(NotImplementedError):
         asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
+    awakener = signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return click.confirm(question, err=True)
     except click.Abort:
         stop.ask(130, "stopped by Ctrl-C before anything was sent")
         return False
     finally:
+        signal.set_wakeup_fd(awakener)
         _connect_signals(stop)
 
 

@@ -33,14 +33,20 @@ def window(stream: TextIO | None) -> int | None:
 
 
 def table_text(
-    rows: Sequence[Sequence[str]], *, right: set[int], width: int | None = None, status: int | None = None
+    rows: Sequence[Sequence[str]],
+    *,
+    right: set[int],
+    width: int | None = None,
+    status: int | None = None,
+    whole: frozenset[int] = frozenset(),
 ) -> str:
     """Align columns; those in `right` to the right, the words of column `status` in their colours.
 
-    Within `width` columns of a window (None: as wide as it gets); the widest column gives way first.
+    Within `width` columns of a window (None: as wide as it gets); the widest column gives way first, but for those
+    in `whole`, which people copy.
     """
     table = [[printable(cell) for cell in row] for row in rows]
-    widths = _fitted([max(map(_columns, column)) for column in zip(*table, strict=True)], width)
+    widths = _fitted([max(map(_columns, column)) for column in zip(*table, strict=True)], width, whole)
     lines = []
     for row in table:
         cells = [_cell(t, w, right=i in right) for i, (t, w) in enumerate(zip(row, widths, strict=True))]
@@ -50,12 +56,15 @@ def table_text(
     return "\n".join(lines)
 
 
-def _fitted(widths: list[int], room: int | None) -> list[int]:
+def _fitted(widths: list[int], room: int | None, whole: frozenset[int]) -> list[int]:
     if room is None:
         return widths
-    widths = [min(width, room) for width in widths]
-    while sum(widths) + 2 * len(widths) > room and max(widths) > _NARROWEST:
-        widths[widths.index(max(widths))] -= 1
+    widths = [width if i in whole else min(width, room) for i, width in enumerate(widths)]
+    while sum(widths) + 2 * len(widths) > room:
+        yielding = [i for i, width in enumerate(widths) if i not in whole and width > _NARROWEST]
+        if not yielding:
+            break
+        widths[max(yielding, key=widths.__getitem__)] -= 1
     return widths
 
 
