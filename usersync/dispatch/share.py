@@ -11,7 +11,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from filelock import FileLock
@@ -19,6 +19,8 @@ from filelock import FileLock
 from usersync.dispatch.cells import HEAD, RING, Cells, private
 
 SIZE = 8 * (HEAD + RING + 1)
+LEFT_ALONE = 30 * 86_400.0
+"""Seconds without a change after which a file goes."""
 _EPOCH = HEAD + RING
 """The last cell: when the clock of `time.monotonic` was zero, so that a reboot is noticed."""
 
@@ -44,6 +46,7 @@ def shared(platform: str, folder: Path | None = None) -> Iterator[tuple[Cells, A
         lock = FileLock(path.with_suffix(".lock"), poll_interval=0.001)
         with lock, path.open("a+b") as file:
             if path.stat().st_size != SIZE:
+                _tidy(folder)
                 file.truncate(0)
                 file.truncate(SIZE)
             store = mmap.mmap(file.fileno(), SIZE)
@@ -58,7 +61,16 @@ def shared(platform: str, folder: Path | None = None) -> Iterator[tuple[Cells, A
 
 
 def _forget_another_boot(cells: memoryview[float]) -> None:
-    epoch = time.time() - time.monotonic()
-    if abs(cells[_EPOCH] - epoch) > 60.0:
-        cells[:_EPOCH] = memoryview(bytes(8 * _EPOCH)).cast("d")
+    epoch, tomorrow = time.time() - time.monotonic(), time.monotonic() + 86_400.0
+    sane = all(0.0 <= value < tomorrow for value in cells[: HEAD - 2])  # a damaged file must not hold us for years
+    if abs(cells[_EPOCH] - epoch) > 60.0 or not sane:
+        cells[:HEAD] = memoryview(bytes(8 * HEAD)).cast("d")  # with no start counted, nobody looks at the ring
         cells[_EPOCH] = epoch
+
+
+def _tidy(folder: Path) -> None:
+    """Drop what nobody has looked at for a month: sandboxes come and go, each on a port of its own."""
+    for file in folder.iterdir():
+        with suppress(OSError):
+            if time.time() - file.stat().st_mtime > LEFT_ALONE:
+                file.unlink()
