@@ -41,6 +41,13 @@ def test_a_damaged_file_is_made_anew(tmp_path: Path) -> None:
         assert cells[0] == 0.0
 
 
+def test_a_hold_of_years_is_no_hold(tmp_path: Path) -> None:
+    with shared(URL, tmp_path) as (cells, _):
+        cells[1] = float("inf")
+    with shared(URL, tmp_path) as (cells, _):
+        assert cells[1] == 0.0
+
+
 def test_another_boot_of_the_machine_begins_anew(tmp_path: Path) -> None:
     with shared(URL, tmp_path) as (cells, _):
         cells[1] = 1e9
