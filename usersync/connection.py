@@ -27,7 +27,7 @@ async def connected(settings: Settings, around: Surroundings) -> AsyncIterator[S
     token = settings.platform.token()
     async with Door(settings, token) as door:
         with _cells(settings, around) as (cells, shared):
-            breadth = Breadth(request.concurrency)
+            breadth = Breadth(request.concurrency, heeds_slowness=request.rate == "auto")
             gate = Gate(make_pace(request, cells), around.clock, around.stop, breadth=breadth, shared=shared)
             sender = make_sender(door, gate, request, around, token)
             timers = [asyncio.create_task(timer) for timer in (_time_out(around), _tick(around))]

@@ -47,7 +47,10 @@ class _Outpost:
     def __init__(self, settings: Settings, token: SecretStr) -> None:
         self.around, self.door = Surroundings(), Door(settings, token)
         self._cells, self._share, request = private(RING), settings.request, settings.request
-        pace, breadth = make_pace(request, self._cells), Breadth(request.concurrency)
+        pace, breadth = (
+            make_pace(request, self._cells),
+            Breadth(request.concurrency, heeds_slowness=request.rate == "auto"),
+        )
         self._gate = Gate(pace, self.around.clock, self.around.stop, breadth=breadth)
         self._sender = make_sender(self.door, self._gate, request, self.around, token)
 

@@ -97,13 +97,25 @@ def test_requests_in_flight_grow_by_one_and_shrink_by_a_share() -> None:
     assert 80.9 < breadth.limit < 81
 
 
-def test_slow_answers_make_fewer_requests_go_together() -> None:
-    breadth = Breadth(100)
+@pytest.mark.parametrize(("heeds", "least", "most"), [(True, 1, 20), (False, 100, 100)])
+def test_slow_answers_make_fewer_requests_go_together_where_they_tell_of_the_limit(
+    heeds: bool, least: int, most: int
+) -> None:
+    breadth = Breadth(100, heeds_slowness=heeds)
     for n in range(200):
         breadth.good(n + 0.1, n)
     for n in range(200, 400):
         breadth.good(n + 2.0, n)
-    assert breadth.limit < 20
+    assert least <= breadth.limit <= most
+
+
+def test_updates_that_are_slower_than_reads_are_not_slow() -> None:
+    breadth = Breadth(100, heeds_slowness=True)
+    for n in range(200):
+        breadth.good(n + 0.1, n, "GET")
+    for n in range(200, 400):
+        breadth.good(n + 2.0, n, "PATCH")
+    assert breadth.limit == 100
 
 
 def test_a_ramp_looks_at_each_step_and_stops_where_too_many_failed() -> None:

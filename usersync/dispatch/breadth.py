@@ -2,40 +2,48 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 FIRST = 10
 """Requests in flight at the beginning: a platform that refuses everything is not asked a hundred times."""
 AFTER_TROUBLE, AFTER_SLOWNESS = 0.8, 0.9
 SLOW, SLOWER = 0.5, 3.0
-"""Answers are slow where they take more than so many seconds, and so many times as long as the fastest did."""
-_NEW, _DRIFT = 0.1, 1.0005
+"""Answers are slow where they take more than so many seconds, and so many times as long as usual."""
+_RECENT, _USUAL = 0.1, 0.005
+"""Weights of a new answer in the mean of the last ones, and in that of the last hundreds."""
 
 
 @dataclass(slots=True)
 class Breadth:
-    """Requests in flight at most, `most` at the very most."""
+    """Requests in flight at most, `most` at the very most.
+
+    `heeds_slowness` where the platform's limit is not known: then slow answers tell of it as well.
+    """
 
     most: int
+    heeds_slowness: bool = False
     limit: float = 0.0
     _climbing: bool = True
     """Until the first trouble, each good answer makes room for one more; later, a whole round does."""
     _cut_at: float = 0.0
-    _recent: float = 0.0
-    _fastest: float = 0.0
+    _means: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Kind of request (reads are faster than updates) -> seconds of the last answers, and as usual."""
 
     def __post_init__(self) -> None:
         self.limit = self.limit or min(FIRST, self.most)
 
-    def good(self, now: float, started: float) -> None:
-        """Take note of an answer; one that is slow tells that the platform has too much to do."""
-        seconds = now - started
-        self._recent += _NEW * (seconds - self._recent)
-        self._fastest = min(self._fastest * _DRIFT, seconds) if self._fastest else seconds
-        if self._recent > SLOW and self._recent > SLOWER * self._fastest:
+    def good(self, now: float, started: float, kind: str = "") -> None:
+        """Take note of an answer; one that is slow may tell that the platform has too much to do."""
+        if self.heeds_slowness and self._is_slow(now - started, kind):
             self._cut(now, started, AFTER_SLOWNESS)
         elif self.limit < self.most:
             self.limit = min(self.most, self.limit + (1 if self._climbing else 1 / self.limit))
+
+    def _is_slow(self, seconds: float, kind: str) -> bool:
+        recent, usual = self._means.get(kind, (seconds, seconds))
+        recent += _RECENT * (seconds - recent)
+        self._means[kind] = recent, usual + _USUAL * (seconds - usual)
+        return recent > SLOW and recent > SLOWER * usual
 
     def bad(self, now: float, started: float) -> None:
         """Take note of trouble; what was in flight together counts once."""

@@ -134,8 +134,13 @@ class Gate:
         self._in_flight += 1
         return 0.0
 
-    def heard(self, started: float, heard: Heard, *, after: float = 0.0, quota: Quota | None = None) -> None:
-        """Take note of how a request went that started at `started`; `after` is the wait asked for (seconds)."""
+    def heard(
+        self, started: float, heard: Heard, *, kind: str = "", after: float = 0.0, quota: Quota | None = None
+    ) -> None:
+        """Take note of how a request (of a `kind`: GET, PATCH) went that started at `started`.
+
+        `after` is the wait that the platform asks for (seconds).
+        """
         now = self._clock.monotonic()
         self._in_flight -= 1
         self._answered.set()
@@ -146,7 +151,7 @@ class Gate:
         elif self.breaker.good(started):
             self.breadth.begin_again()
         elif heard is Heard.GOOD:
-            self.breadth.good(now, started)
+            self.breadth.good(now, started, kind)
         with self._shared:
             if quota:
                 self._pace.learned.told(now, quota, self._in_flight)

@@ -184,7 +184,7 @@ class Sender:
             log.debug("user %d: %s", talk.request.user_id, answer.message)  # may quote what was sent
         else:
             talk.attempts += 1
-            self._gate.heard(started, Heard.GOOD, quota=quota)
+            self._gate.heard(started, Heard.GOOD, kind=talk.request.method, quota=quota)
         return answer
 
     def _count(self, talk: Dialogue) -> None:
