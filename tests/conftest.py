@@ -21,7 +21,7 @@ from usersync.sandbox import Sandbox, running
 settings.register_profile("steady", derandomize=True)  # a run of CI is about the change, not about new examples
 if (
     "HYPOTHESIS_PROFILE" not in os.environ
-):  # any other name explores; `long` also plays long games (test_machine.py)
+):  # `explore`, or `long`: see test_machine.py
     settings.load_profile("steady")
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and our own tables would keep to it
 TOKEN = "sandbox-token"
