@@ -5,8 +5,9 @@ from __future__ import annotations
 from usersync.dispatch.cells import HEAD, Cell, Cells, private
 from usersync.dispatch.learned import Learned
 
-MARGIN = 0.004
-"""A window is kept this share longer than asked for: requests do not travel equally fast."""
+MARGIN, WIDEST_MARGIN, UNEVEN = 0.004, 0.009, 0.02
+"""A window is kept longer than asked for, by this share; by more where it is so short that requests which travel
+unevenly, by so many seconds, would come too many to a window; never by so much that 99 % could not be used."""
 CATCH_UP = 0.05
 """Seconds of lateness that are made up for at most; a late timer must not cost throughput."""
 FIRST_GUESS = 50.0
@@ -44,8 +45,9 @@ class Pace:
         room = len(self.cells) - HEAD
         thinned = min(1.0, room / count) if count else 1.0  # a ring too short keeps a shorter window, as strictly
         self._count = int(count * thinned) if count else None
-        self._window = seconds * thinned * (1 + MARGIN)
-        self._step = seconds * (1 + MARGIN) / count if count else 0.0
+        longer = 1 + min(max(MARGIN, UNEVEN / seconds), WIDEST_MARGIN)
+        self._window = seconds * thinned * longer
+        self._step = seconds * longer / count if count else 0.0
         self._burst, self._seeking = burst, seeking
         self._batch_size, self._batch_interval = batch_size, batch_interval
         self._in_batch, self._batch_due = 0, 0.0
