@@ -15,8 +15,8 @@ from usersync.dispatch.quota import Quota
 LONGEST_HOLD = 60.0
 SHARE = 0.98
 """Of what was accepted before, this share is tried again."""
-PERIOD = 10.0
-"""Seconds after which a rate grows."""
+PERIOD, SEEKING_PERIOD = 10.0, 3.0
+"""Seconds after which a rate grows; after which a first guess does, until it is refused."""
 FIRST_GROWTH, SEEKING = 0.02, 1.0
 MEASURED = 60.0
 """Seconds over which accepted requests are counted, and as many before them."""
@@ -107,7 +107,8 @@ class Learned:
             self._earlier, self._earlier_since = (self._count, self._since) if recent else (0.0, 0.0)
             self._count, self._since = 0.0, now
         self._count += 1
-        if self.rate and now - self.grown_at >= PERIOD and not self.holds:
+        period = PERIOD if self.settled_at else SEEKING_PERIOD
+        if self.rate and now - self.grown_at >= period and not self.holds:
             self._grow(now, allowed)
 
     def _settle(self, now: float, started: float, allowed: float) -> None:
@@ -124,7 +125,7 @@ class Learned:
         self.holds = self.probing_until = 0.0
 
     def _grow(self, now: float, allowed: float) -> None:
-        used = (self._count + self._earlier) / max(now - (self._earlier_since or self._since), PERIOD)
+        used = (self._count + self._earlier) / max(now - (self._earlier_since or self._since), SEEKING_PERIOD)
         if self.grown_at and used > allowed / 2:  # a rate that nobody uses proves nothing
             self.rate *= 1 + self.growth
             if now - self.settled_at > MEASURED:
