@@ -127,6 +127,13 @@ def test_a_run_of_a_frame_cannot_be_resumed_from_nothing(settings: usersync.Sett
         usersync.resume(run.run, settings, confirm=lambda _: True)
 
 
+def test_bytes_in_a_frame_are_refused_and_infinity_is_text(settings: usersync.Settings) -> None:
+    with pytest.raises(usersync.UsersyncError, match="decode its column"):
+        usersync.plan(pd.DataFrame({"id": [1], "name": [b"Ann"]}), settings)
+    plan = usersync.plan(pd.DataFrame({"id": [1], "custom_attributes.x": [float("inf")]}), settings)
+    assert plan.changes == 1
+
+
 def test_a_frame_without_an_id_column_tells_the_way() -> None:
     frame = pd.DataFrame({"name": ["Ann"]}, index=pd.Index([1], name="id"))
     with pytest.raises(usersync.UsersyncError, match="reset_index"):

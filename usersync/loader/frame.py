@@ -57,12 +57,14 @@ def _text(value: Any) -> str:
 
     if isinstance(value, dict | list | tuple | np.ndarray):
         return json.dumps(value, ensure_ascii=False, default=_plain)
+    if isinstance(value, bytes | bytearray):
+        raise SourceError(FRAME, "a cell holds bytes; decode its column to text first")
     if pd.isna(value):
         return ""
     if isinstance(value, bool | np.bool_):
         return str(value).lower()
-    if isinstance(value, float | np.floating | Decimal) and value == (whole := int(value)) and abs(whole) < _SURE:
-        return str(whole)
+    if isinstance(value, float | np.floating | Decimal) and abs(value) < _SURE and value == int(value):
+        return str(int(value))
     if isinstance(value, datetime):
         bare = value.time() == time.min and value.tzinfo is None
         return (value.date() if bare else value).isoformat()
