@@ -63,7 +63,7 @@ def _text(value: Any) -> str:
         return ""
     if isinstance(value, bool | np.bool_):
         return str(value).lower()
-    if isinstance(value, float | np.floating | Decimal) and abs(value) < _SURE and value == int(value):
+    if isinstance(value, float | np.floating | Decimal) and abs(float(value)) < _SURE and value == int(value):
         return str(int(value))
     if isinstance(value, datetime):
         bare = value.time() == time.min and value.tzinfo is None
