@@ -128,10 +128,12 @@ def test_a_run_of_a_frame_cannot_be_resumed_from_nothing(settings: usersync.Sett
 
 
 def test_bytes_in_a_frame_are_refused_and_infinity_is_text(settings: usersync.Settings) -> None:
-    with pytest.raises(usersync.UsersyncError, match="decode its column"):
+    with pytest.raises(usersync.UsersyncError, match="a cell holds bytes"):
         usersync.plan(pd.DataFrame({"id": [1], "name": [b"Ann"]}), settings)
     plan = usersync.plan(pd.DataFrame({"id": [1], "custom_attributes.x": [float("inf")]}), settings)
     assert plan.changes == 1
+    rounded = pd.DataFrame({"id": pd.Series([16777217], dtype="float32"), "name": ["Ann"]})
+    assert usersync.plan(rounded, settings).counts == {"rejected": 1}
 
 
 def test_a_frame_without_an_id_column_tells_the_way() -> None:

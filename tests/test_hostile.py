@@ -194,3 +194,44 @@ def test_streams_that_take_nothing_cost_no_row(where: str, code: int, desk: Open
         assert done.returncode == code, done.stderr
         assert "Traceback" not in done.stderr
         assert open_box.world.users[3].name == "Cid"
+
+
+def test_a_platform_that_quotes_password_and_token_in_its_trouble_is_not_repeated(desk: Opened) -> None:
+    secret = 'Passw0rd!"x'
+
+    def quoting(method: str, user_id: int | None, nth: int) -> Answer | None:
+        text = f"{'x' * 190} {secret} sandbox-token"
+        body = {"errors": {"why": text}} if user_id == 1 else {"message": text}
+        return Answer(500, body) if method == "PATCH" else None
+
+    with desk(Sandbox(users=5, limit=None, faults=Faults(script=quoting))) as (_, at):
+        at.settings |= {"request": {"rate": "off", "retries": 0}, "report": {"formats": ["csv", "html", "xlsx"]}}
+        at.write("changes.csv", 'id,name,password\n1,Ann,"Passw0rd!""x"\n2,Bea,"Passw0rd!""x"\n')
+        ran = at.run("run", "changes.csv", "--yes", "-vv", "--log-file", "log.txt")
+        files = [p.read_bytes() for p in at.folder.rglob("*") if p.is_file() and p.name != "changes.csv"]
+        everything = b"".join(files) + ran.out.encode() + ran.err.encode()
+        for part in (b"Passw0rd", b"Passw", b"sandbox-token"):
+            assert part not in everything
+
+
+def test_a_run_with_outdone_rows_that_was_stopped_while_reading_goes_on(desk: Opened) -> None:
+    with desk(Sandbox(users=60, limit=None)) as (box, at):
+        at.settings |= {"request": {"rate": "60/s", "concurrency": 2}, "source": {"duplicates": "last"}}
+        at.write("changes.csv", "id,name\n1,Old\n" + "".join(f"{i},N{i}\n" for i in range(1, 61)))
+        process = at.start("run", "changes.csv", "--yes")
+        while len(box.log) < 10:
+            pass
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+        at.settings["request"] = {"rate": "off"}
+        ran = at.run("resume", "--yes", "--json")
+        assert ran.summary["counts"] == {"updated": 60, "unchanged": 1, "rows": 61}
+
+
+def test_a_quota_that_is_renewed_in_a_day_ends_the_run_at_once(desk: Opened) -> None:
+    used_up = {"X-RateLimit-Limit": "10", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "80000"}
+    answer = Answer(200, {"id": 1, "name": "Ann"}, used_up)
+    with desk(Sandbox(users=5, limit=None, faults=Faults(script=lambda *_: answer))) as (_, at):
+        at.write("changes.csv", "id,name\n" + "".join(f"{i},N\n" for i in range(1, 31)))
+        ran = at.run("run", "changes.csv", "--yes", "--json")
+        assert (ran.code, "the platform allows the next request in" in str(ran.summary["stopped"])) == (4, True)

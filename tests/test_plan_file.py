@@ -143,3 +143,14 @@ def test_protected_users_are_never_sent(desk: Opened) -> None:
         ran = at.run("run", "changes.csv", "--yes")
         assert list(ran.statuses().values()) == ["rejected protected"] * 3 + ["updated"]
         assert [r.user_id for r in open_box.log if r.method == "PATCH"] == [4]
+
+
+def test_a_plan_that_was_changed_by_hand_is_not_sent(desk: Opened) -> None:
+    with desk(box()) as (open_box, at):
+        at.write("changes.csv", "id,name\n1,Ann\n")
+        at.run("plan", "changes.csv", "-o", "plan.json")
+        path = at.folder / "plan.json"
+        path.write_text(path.read_text("utf-8").replace('"user": "1"', '"user": "2"'), "utf-8")
+        ran = at.run("apply", "plan.json", "--yes")
+        assert (ran.code, "changed by hand" in ran.err) == (2, True)
+        assert not [r for r in open_box.log if r.method == "PATCH"]

@@ -159,3 +159,31 @@ def test_every_ring_moves_as_a_whole_or_not_at_all(
         assert moved == all(now[j] == f"u{wishes[j - 1]}@example.org" for j in ring) or wish == i
         status = report.splitlines()[i].split(",")[4]
         assert (status in ("updated", "unchanged")) == moved, (report, now)
+
+
+def test_a_placeholder_that_the_platform_alters_is_taken_back(desk: Opened) -> None:
+    def altered(method: str, user_id: int | None, nth: int) -> Answer | None:
+        if (method, user_id, nth) == ("PATCH", 1, 1):
+            return Answer(200, {"id": 1, "name": "User 1", "email": "other@example.org"})
+        return None
+
+    with desk(Sandbox(users=people(4), limit=None, faults=Faults(script=altered)), diff=ASIDE) as (box, at):
+        at.write("ring.csv", RING)
+        ran = at.run("run", "ring.csv", "--yes")
+        assert ran.report[0]["message"].endswith("; put back")
+        assert emails(box)[:3] == BEFORE
+
+
+def test_what_a_person_changed_meanwhile_is_not_put_back(tmp_path: Path) -> None:
+    def ask(_: object) -> bool:
+        return True
+
+    (tmp_path / "ring.csv").write_text(RING)
+    with running(Sandbox(users=people(4), limit=None)) as box:
+        chosen, around = options(box, tmp_path), Surroundings()
+        around.watch = Hand(around.stop, 5)  # four are read, one is sent
+        run = sync.run([tmp_path / "ring.csv"], chosen, confirm=ask, around=around).run
+        box.world.update(1, {"email": "by.hand@example.org"})
+        box.world.update(2, {"email": "hand.too@example.org"})
+        sync.resume(run, chosen, confirm=ask)
+        assert emails(box)[:2] == ["by.hand@example.org", "hand.too@example.org"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ VERSION = 1
 def plan_document(book: Book, plan: Plan) -> dict[str, Json]:
     """Give what a run would do. A password is "set, from row 7 of the file"."""
     info = book.info
-    return {
+    document = {
         "usersync_plan": VERSION,
         "plan": info.run,
         "made_at": info.started_at,
@@ -30,6 +31,15 @@ def plan_document(book: Book, plan: Plan) -> dict[str, Json]:
         **{k: v for k, v in plan.as_json().items() if k not in ("status", "exit_code", "problems")},
         "rows": [_shown(row) for row in book.dump()],
     }
+    return {**document, "digest": _digest(document)}
+
+
+def _digest(document: Mapping[str, Json]) -> str:
+    """Give the SHA-256 of a plan: `apply` sends what was looked at, not what was typed into it afterwards."""
+    bare = {name: value for name, value in document.items() if name != "digest"}
+    return hashlib.sha256(
+        json.dumps(bare, ensure_ascii=False, sort_keys=True).encode("utf-8", "replace")
+    ).hexdigest()
 
 
 def write_plan(path: Path, document: dict[str, Json]) -> None:
@@ -65,6 +75,8 @@ def read_plan(plan: Plan | Path) -> tuple[RunInfo, list[dict[str, Any]]]:
 def _parsed(document: Json, path: Path | str) -> tuple[RunInfo, list[dict[str, Any]]]:
     if not isinstance(document, dict) or document.get("usersync_plan") != VERSION:
         raise UsageError(f"{path}: this is no plan of version {VERSION}; make it anew with `usersync plan FILE -o`")
+    if document.get("digest") != _digest(document):
+        raise UsageError(f"{path}: the plan is damaged, or was changed by hand; change its source, and plan anew")
     try:
         info = RunInfo(
             run=document["plan"],

@@ -101,7 +101,8 @@ class Planner:
                 values = self._compare_known(rows, values, plan)
             await self._compare_remote(rows, values, plan)
         self.put_in_order(plan)
-        self._book.enter(rows.twins())
+        before = frozenset(kept)
+        self._book.enter(entry for entry in rows.twins() if entry.key not in before)
         self._book.match_twins()
         plan.left_out = table.left_out
         limit = self._book.info.choice.get("limit")

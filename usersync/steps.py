@@ -99,8 +99,12 @@ class Run:
             found = await sender.read(entry.key, entry.change.user_id)
             if isinstance(found, Outcome):
                 self._book.settle(found)
-            elif found.email != aside.get(entry.key, "") and (fields := stale(entry.change, found)):
-                message = f"the platform no longer holds the old value of {', '.join(fields)}; plan again"
+                return
+            fields = set(stale(entry.change, found))
+            if found.email and found.email == aside.get(entry.key):
+                fields.discard("email")  # they stepped aside for us
+            if fields:
+                message = f"the platform no longer holds the old value of {', '.join(sorted(fields))}; plan again"
                 self._book.settle(Outcome(entry.key, Status.CONFLICT, Code.STALE, message))
 
         known = [e for e in self._book.planned_entries() if e.change and any_known(e.change)]

@@ -26,9 +26,11 @@ def any_known(change: Change) -> bool:
 
 
 def stale(change: Change, user: User) -> tuple[str, ...]:
-    """Name the fields whose old value, as planned, is no longer what the platform holds."""
+    """Name the fields that hold neither the old value, as planned, nor the new one: somebody else changed them."""
     return tuple(
         item.field
         for item in change.fields
-        if item.old is not UNKNOWN and not same_value(item.field, item.old, held(user, item.field))
+        if item.old is not UNKNOWN
+        and not same_value(item.field, item.old, held(user, item.field))
+        and not same_value(item.field, item.new, held(user, item.field))
     )

@@ -16,6 +16,7 @@ from usersync.dispatch.pace import Pace
 from usersync.dispatch.quota import Quota
 from usersync.dispatch.retry import Breaker
 from usersync.dispatch.timeline import Heard, Timeline
+from usersync.errors import StoppedError
 from usersync.settings import Rate, Request
 
 Job = TypeVar("Job")
@@ -110,6 +111,9 @@ class Gate:
     async def _in_line(self) -> None:
         async with self._line:
             while wait := self._take():
+                if isfinite(wait) and wait > self._pace.patience:
+                    asked = f"the platform allows the next request in {wait:.0f} s; come back then"
+                    self._stop.ask(StoppedError.exit_code, f"{asked} with `usersync resume`")
                 if isfinite(wait):
                     await self._clock.sleep(wait)
                 elif self._in_flight:

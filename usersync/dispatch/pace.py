@@ -12,6 +12,7 @@ CATCH_UP = 0.05
 """Seconds of lateness that are made up for at most; a late timer must not cost throughput."""
 FIRST_GUESS = 50.0
 """Requests per second that `rate: auto` begins with."""
+LONGEST_TURN = 3600.0
 LONG_AGO = 600.0
 """Seconds without a request after which what was learned is forgotten."""
 _RING = 100_000
@@ -55,7 +56,14 @@ class Pace:
     @property
     def free(self) -> bool:
         """Whether nothing has to be counted."""
-        return not (self._count or self._seeking or self._batch_size or self.learned.rate or self.learned.holds)
+        return not (
+            self._count or self._seeking or self._batch_size or self.learned.rate or self.learned.hold_until
+        )
+
+    @property
+    def patience(self) -> float:
+        """Seconds that one waits for a request's turn at most; a platform that asks for more ends the run."""
+        return max(LONGEST_TURN, 1.1 * self._step)
 
     @property
     def per_second(self) -> float | None:

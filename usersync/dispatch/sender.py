@@ -63,6 +63,8 @@ class Dialogue:
     request: Request
     attempts: int = 0
     status: int | None = None
+    hide: tuple[str, ...] = ()
+    """Secrets of this row."""
     doubt: Code | None = None
     """How an attempt ended that may have been carried out without our knowing."""
 
@@ -104,7 +106,7 @@ class Sender:
 
     async def update(self, change: Change) -> Outcome:
         """Send a change until it is settled; with the last answer lost, one look decides."""
-        talk = Dialogue(update_request(change))
+        talk = Dialogue(update_request(change), hide=_secrets(change))
         try:
             answer = await self._settle(talk)
         except Stopping:
@@ -113,11 +115,11 @@ class Sender:
             return self._verified(change, talk, answer.user)
         if isinstance(answer, Trouble) and talk.doubt:
             return await self.verify(change, talk, answer)
-        return _without_secrets(self._failure(change.key, talk, answer), change)
+        return self._failure(change.key, talk, answer)
 
     async def verify(self, change: Change, talk: Dialogue, trouble: Trouble) -> Outcome:
         """Decide with a GET what became of a change whose answer was lost."""
-        look = Dialogue(read_request(change.user_id))
+        look = Dialogue(read_request(change.user_id), hide=_secrets(change))
         lost = self._outcome(change.key, talk, Status.UNKNOWN, trouble.code, trouble.message)
         try:
             answer = await self._settle(look)
@@ -161,7 +163,7 @@ class Sender:
                 talk.doubt = answer.code
             if talk.attempts > self._retries:
                 return answer
-            if not self._gate.breaker.open and not self._budget.spend():
+            if not self._budget.spend() and not self._gate.breaker.open:
                 return replace(answer, message=f"{answer.message}; {_NO_RETRY}")
             await self._stop.wait(self._clock.sleep(backoff(talk.attempts, answer.after, self._chance)))
 
@@ -170,6 +172,8 @@ class Sender:
         self._count(talk)
         reply = await self._door.ask(talk.request)
         now = self._clock.now()
+        if isinstance(reply, Reply) and reply.status != 200:
+            reply = replace(reply, hide=(*talk.hide, self.secret) if self.secret else talk.hide)
         answer = read_reply(reply, now)
         talk.status = status = getattr(reply, "status", None)
         self.tally.codes[status] += 1
@@ -257,10 +261,5 @@ def _reason(answer: Busy | Trouble) -> str:
     return f"answered {answer.status}" if answer.status else answer.message
 
 
-def _without_secrets(outcome: Outcome, change: Change) -> Outcome:
-    """Blot a password out of a refusal that quotes it."""
-    message = outcome.message
-    for item in change.fields:
-        if item.field in SECRET_FIELDS and isinstance(item.new, str):
-            message = message.replace(item.new, MASK)
-    return replace(outcome, message=message)
+def _secrets(change: Change) -> tuple[str, ...]:
+    return tuple(i.new for i in change.fields if i.field in SECRET_FIELDS and isinstance(i.new, str))

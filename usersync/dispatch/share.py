@@ -10,7 +10,7 @@ import mmap
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
@@ -61,11 +61,19 @@ def shared(platform: str, folder: Path | None = None) -> Iterator[tuple[Cells, A
 
 
 def _forget_another_boot(cells: memoryview[float]) -> None:
-    epoch, tomorrow = time.time() - time.monotonic(), time.monotonic() + 86_400.0
-    sane = all(0.0 <= value < tomorrow for value in cells[: HEAD - 2])  # a damaged file must not hold us for years
-    if abs(cells[_EPOCH] - epoch) > 60.0 or not sane:
+    now = time.monotonic()
+    epoch = time.time() - now
+    if not abs(cells[_EPOCH] - epoch) <= 60.0 or not _sane(cells.tolist(), now):
         cells[:HEAD] = memoryview(bytes(8 * HEAD)).cast("d")  # with no start counted, nobody looks at the ring
         cells[_EPOCH] = epoch
+
+
+def _sane(cells: Sequence[float], now: float) -> bool:
+    """Whether a file can be believed: a damaged one must not hold us for years."""
+    rate = cells[0]
+    numbers = all(0.0 <= value < 1e15 for value in cells[:_EPOCH])  # no NaN is
+    holds = all(cells[at] <= now + 4000.0 for at in (1, 3, 4, 13))
+    return numbers and holds and (rate == 0.0 or rate > 1e-4) and max(cells[HEAD:_EPOCH]) <= now + 1.0
 
 
 def _tidy(folder: Path) -> None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from usersync.model import ATTRIBUTE, Change, Code, Json, User
+from usersync.model import ATTRIBUTE, MASK, Change, Code, Json, User
 
 JSON_TYPE = "application/json; charset=utf-8"
 _TEXT_SHOWN = 200
@@ -33,6 +33,8 @@ class Reply:
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    hide: tuple[str, ...] = field(default=(), repr=False)
+    """Secrets that the platform may quote, and nobody may see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,10 +212,24 @@ def _error_text(reply: Reply) -> str:
     if not isinstance(body, dict):
         return ""
     reason = next((body[k] for k in ("message", "error", "errors") if body.get(k)), "")
+    reason = _hidden(reason, reply.hide)
     text = reason if isinstance(reason, str) else json.dumps(reason, ensure_ascii=False)
     fields = body.get("attributes")
-    where = f" ({', '.join(map(str, fields))})" if isinstance(fields, list) and fields else ""
+    where = f" ({', '.join(map(str, _hidden(fields, reply.hide)))})" if isinstance(fields, list) and fields else ""
     return f"{text[:_TEXT_SHOWN]}{where}"
+
+
+def _hidden(value: Json, secrets: tuple[str, ...]) -> Json:
+    """Blot secrets out of whatever an answer quotes, before it is cut or written."""
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, MASK)
+        return value
+    if isinstance(value, list):
+        return [_hidden(item, secrets) for item in value]
+    if isinstance(value, dict):
+        return {_hidden(name, secrets): _hidden(item, secrets) for name, item in value.items()}
+    return value
 
 
 def _user(body: Json) -> User | None:

@@ -205,7 +205,7 @@ class Book:
             )
             self._db.execute(
                 "UPDATE row SET status = 'planned', code = '', message = '' WHERE run = ? AND (status = 'not-sent'"
-                " AND sent = 0 OR status IN ('not-sent', 'unknown') AND twin_of IS NOT NULL)",
+                " AND sent = 0 OR twin_of IS NOT NULL)",
                 (self._n,),
             )
 

@@ -60,7 +60,7 @@ class Memory:
         self._db.execute(
             "DELETE FROM known WHERE platform = ?2 AND user IN (SELECT CAST(user AS INTEGER) FROM row"
             " WHERE run = ?1 AND (sent = 1 AND twin_of IS NULL AND status IN ('unknown', 'failed')"
-            f" OR {IN_FLIGHT}))",
+            f" OR aside IS NOT NULL AND status <> 'updated' OR {IN_FLIGHT}))",
             (self._n, self._platform),
         )
         self._db.execute(

@@ -22,6 +22,8 @@ FRAME: Final = "DataFrame"
 """What stands for the name of its file."""
 _SURE = 1 << 53
 """From here on a float no longer holds every whole number: an id was rounded, and must be seen to be."""
+_SURES: Final = {2: 1 << 11, 4: 1 << 24}
+"""The same for floats of 2 and 4 bytes."""
 _UNREADABLE = re.compile("[\0\ud800-\udfff]")
 
 
@@ -57,13 +59,17 @@ def _text(value: Any) -> str:
 
     if isinstance(value, dict | list | tuple | np.ndarray):
         return json.dumps(value, ensure_ascii=False, default=_plain)
-    if isinstance(value, bytes | bytearray):
-        raise SourceError(FRAME, "a cell holds bytes; decode its column to text first")
+    if isinstance(value, bytes | bytearray) or not pd.api.types.is_scalar(value):
+        kind = type(value).__name__
+        raise SourceError(
+            FRAME, f"a cell holds {kind}, of which no text can be made; turn its column into text first"
+        )
     if pd.isna(value):
         return ""
     if isinstance(value, bool | np.bool_):
         return str(value).lower()
-    if isinstance(value, float | np.floating | Decimal) and abs(float(value)) < _SURE and value == int(value):
+    sure = _SURES.get(getattr(value, "itemsize", 8), _SURE)
+    if isinstance(value, float | np.floating | Decimal) and abs(float(value)) < sure and value == int(value):
         return str(int(value))
     if isinstance(value, datetime):
         bare = value.time() == time.min and value.tzinfo is None
