@@ -19,7 +19,7 @@ from hypothesis import settings
 from usersync.sandbox import Sandbox, running
 
 settings.register_profile("steady", derandomize=True)  # a run of CI is about the change, not about new examples
-if "HYPOTHESIS_PROFILE" not in os.environ:  # `explore`, or `long`: see test_machine.py
+if "HYPOTHESIS_PROFILE" not in os.environ:  # `explore`, or `long`: see test_state_machine.py
     settings.load_profile("steady")
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and our own tables would keep to it
 TOKEN = "sandbox-token"

@@ -115,9 +115,7 @@ def test_without_a_terminal_and_without_yes_nothing_is_sent(desk: Callable[..., 
         pytest.param(["run", "noid.csv", "--yes"], "noid.csv: ", id="no id column"),
         pytest.param(["run", "near.csv", "--yes"], "the column 'e-mail' is nearly email", id="nearly a field"),
         pytest.param(["run", "ok.csv", "--rate", "fast", "--yes"], "like 3000/min", id="a rate that is none"),
-        pytest.param(
-            ["run", "ok.csv", "-c", "none.yaml", "--yes"], "there is no such settings file", id="no settings"
-        ),
+        pytest.param(["run", "ok.csv", "-c", "none.yaml", "--yes"], "there is no such settings file", id="no settings"),
         pytest.param(["run", "--yes"], "Missing argument", id="no file"),
         pytest.param(["rnu"], "No such command", id="no such command"),
     ],
@@ -236,7 +234,7 @@ def test_ctrl_c_finishes_what_is_in_flight_and_writes_the_report(desk: Callable[
 
 def test_five_thousand_rows_with_faults_and_a_limit_lose_nothing(tmp_path: Path) -> None:
     from tests.conftest import FakeClock
-    from usersync import sync
+    from usersync import api
     from usersync.sandbox import running
     from usersync.settings import Rate, make_settings
 
@@ -255,8 +253,8 @@ def test_five_thousand_rows_with_faults_and_a_limit_lose_nothing(tmp_path: Path)
                 "report": {"dir": str(tmp_path / "runs")},
             }
         )
-        around = sync.Surroundings(clock=clock, chance=lambda: 0.5)
-        summary = sync.run([path], settings, confirm=lambda _: True, around=around)
+        context = api.Context(clock=clock, chance=lambda: 0.5)
+        summary = api.run([path], settings, confirm=lambda _: True, context=context)
         assert summary.counts == {"updated": 5000, "rows": 5000}
         assert summary.requests["throttled"] == 0
         assert summary.requests["retried"] > 100

@@ -62,9 +62,7 @@ def service_line() -> str:
 
 @POSIX
 @pytest.mark.parametrize("line", [cron_line(), service_line()], ids=["crontab", "systemd"])
-def test_a_night_says_nothing_or_enough_and_goes_on_where_it_was_stopped(
-    desk: Callable[..., Any], line: str
-) -> None:
+def test_a_night_says_nothing_or_enough_and_goes_on_where_it_was_stopped(desk: Callable[..., Any], line: str) -> None:
     with desk() as (_, at):
         done = night(at, line)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -104,9 +102,7 @@ def test_the_ci_job_resumes_what_was_stopped_only(desk: Callable[..., Any]) -> N
 
 
 def test_the_airflow_dag_compiles() -> None:
-    compile(
-        (KIT / "airflow_dag.py").read_text(), "airflow_dag.py", "exec"
-    )  # imported and run by hand: Airflow 2.10
+    compile((KIT / "airflow_dag.py").read_text(), "airflow_dag.py", "exec")  # imported and run by hand: Airflow 2.10
 
 
 def test_the_commented_settings_are_settings() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import FakeClock
-from usersync import sync
+from usersync import api
 from usersync.sandbox import Fault, Faults, Sandbox, running
 from usersync.settings import Rate, make_settings
 
@@ -50,8 +50,8 @@ def test_a_limit_of_ten_a_minute_loses_no_row_and_repeats_none(tmp_path: Path) -
                 "report": {"dir": str(tmp_path / "runs")},
             }
         )
-        around = sync.Surroundings(clock=clock)
-        summary = sync.run([tmp_path / "changes.csv"], settings, confirm=lambda _: True, around=around)
+        context = api.Context(clock=clock)
+        summary = api.run([tmp_path / "changes.csv"], settings, confirm=lambda _: True, context=context)
         assert summary.counts == {"updated": 30, "rows": 30}
         assert summary.requests["throttled"] > 0
         assert sorted(r.user_id or 0 for r in box.log if r.applied) == list(range(1, 31))

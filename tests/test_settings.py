@@ -101,9 +101,7 @@ def test_a_missing_file_says_where_to_begin(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["token_env", "token_file", "token_command"])
-def test_fetches_the_token_from_where_it_is_kept(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fetches_the_token_from_where_it_is_kept(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKEN_HERE", "tok-secret")
     (tmp_path / "token").write_text("tok-secret\n")
     home = {

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 __all__ = (
     "Choice",
+    "Context",
     "Outcome",
     "Plan",
     "Settings",
     "Status",
     "Summary",
-    "Surroundings",
     "UsersyncError",
     "apply",
     "load_settings",
@@ -30,23 +30,23 @@ __all__ = (
     "update",
 )
 if TYPE_CHECKING:
+    from usersync.api import resume, run, undo, update
+    from usersync.context import Choice, Context
     from usersync.errors import UsersyncError
     from usersync.face import apply, plan
-    from usersync.model import Outcome, Status
-    from usersync.planned import Plan
+    from usersync.models import Outcome, Status
+    from usersync.planning.plan import Plan
     from usersync.report import Summary
     from usersync.settings import Settings, load_settings, make_settings
-    from usersync.surroundings import Choice, Surroundings
-    from usersync.sync import resume, run, undo, update
 else:
     _HOMES = {
         "UsersyncError": "errors",
-        "Plan": "planned",
+        "Plan": "planning.plan",
         "Summary": "report",
-        **dict.fromkeys(("Outcome", "Status"), "model"),
+        **dict.fromkeys(("Outcome", "Status"), "models"),
         **dict.fromkeys(("Settings", "load_settings", "make_settings"), "settings"),
-        **dict.fromkeys(("Choice", "Surroundings"), "surroundings"),
-        **dict.fromkeys(("resume", "run", "undo", "update"), "sync"),
+        **dict.fromkeys(("Choice", "Context"), "context"),
+        **dict.fromkeys(("resume", "run", "undo", "update"), "api"),
         **dict.fromkeys(("apply", "plan"), "face"),
     }
 

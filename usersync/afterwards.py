@@ -11,10 +11,10 @@ from importlib.util import find_spec
 from typing import Any, ParamSpec
 
 from usersync.clock import Clock, SystemClock
-from usersync.cluster import scheduler_of
+from usersync.dispatch.dask_engine import scheduler_of
 from usersync.errors import SettingsError, UsersyncError
 from usersync.ledger import Ledger
-from usersync.notify import PING, Ending, channels, deliver
+from usersync.notifications import PING, Ending, channels, deliver
 from usersync.report import Summary, write_summary
 from usersync.settings import Settings
 
@@ -32,8 +32,8 @@ def told(ask: Callable[Words, Summary]) -> Callable[Words, Summary]:
     @wraps(ask)
     def whole(*args: Words.args, **kwargs: Words.kwargs) -> Summary:
         given: Any = kwargs["settings"] if "settings" in kwargs else args[1]
-        around: Any = kwargs.get("around")
-        after = _Afterwards(given, around.clock if around else SystemClock())
+        context: Any = kwargs.get("context")
+        after = _Afterwards(given, context.clock if context else SystemClock())
         try:
             after.look_back()
             summary = ask(*args, **kwargs)

@@ -7,7 +7,7 @@
     |- RefusedError      exit 3   the person who signs off: a limit, or no confirmation
     |- StoppedError      exit 4   the operator: the platform is down, the token is wrong, time ran out
     |- BusyError         exit 5   nobody: another run holds the lock
-    `- AccountsError     exit 6   us: the accounts do not add up
+    `- RowCountError     exit 6   us: the accounts do not add up
 
 A bad *row* is never an exception: it is a `Problem` or an `Outcome`, and ends in the report.
 """
@@ -62,7 +62,7 @@ class BusyError(UsersyncError):
     exit_code = 5
 
 
-class AccountsError(UsersyncError):
+class RowCountError(UsersyncError):
     """Rows in and lines out differ: a defect of usersync, said loudly."""
 
     exit_code = 6

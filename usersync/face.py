@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from usersync import sync
-from usersync.model import Files, Outcome
-from usersync.planned import Plan
+from usersync import api
+from usersync.context import Choice, Confirm, Context
+from usersync.models import Files, Outcome
+from usersync.planning.plan import Plan
 from usersync.report import Summary
 from usersync.settings import Settings, load_settings
-from usersync.surroundings import Choice, Confirm, Surroundings
 
 
 def plan(
@@ -19,7 +19,7 @@ def plan(
     settings: Settings | None = None,
     *,
     choice: Choice | None = None,
-    around: Surroundings | None = None,
+    context: Context | None = None,
     save_as: Path | None = None,
 ) -> Plan:
     """Work out what would change, and send nothing but reads; `apply` takes what it gives.
@@ -29,7 +29,7 @@ def plan(
     Raises UsersyncError where nothing can be planned; its text says what to do.
     """
     settings = settings or load_settings()
-    return sync.plan(files, settings, choice=choice, around=around, save_as=save_as, keep=True)
+    return api.plan(files, settings, choice=choice, context=context, save_as=save_as, keep=True)
 
 
 def as_planned(_: Plan) -> bool:
@@ -43,7 +43,7 @@ def apply(
     *,
     confirm: Confirm = as_planned,
     on_outcome: Callable[[Outcome], None] | None = None,
-    around: Surroundings | None = None,
+    context: Context | None = None,
 ) -> Summary:
     """Send exactly a plan, made by `plan` or saved in a file, and account for every row of it.
 
@@ -52,7 +52,7 @@ def apply(
     """
     kept = plan.kept if isinstance(plan, Plan) else None
     settings = settings or (kept.settings if kept else load_settings())
-    around = around or Surroundings()
+    context = context or Context()
     if on_outcome:
-        around = replace(around, on_outcome=on_outcome)
-    return sync.apply(plan if isinstance(plan, Plan) else Path(plan), settings, confirm=confirm, around=around)
+        context = replace(context, on_outcome=on_outcome)
+    return api.apply(plan if isinstance(plan, Plan) else Path(plan), settings, confirm=confirm, context=context)

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import aiohttp
 
-from usersync import sync
-from usersync.loop import finish
+from usersync import api
+from usersync.event_loop import finish
 from usersync.settings import make_settings
 
 CONCURRENCY = 16
@@ -65,7 +65,7 @@ def ours(url: str, rows: int, folder: Path) -> tuple[float, float]:
         confirmed.append(now())
         return True
 
-    summary = sync.run([folder / "changes.csv"], settings, confirm=confirm)
+    summary = api.run([folder / "changes.csv"], settings, confirm=confirm)
     assert summary.counts == {"updated": rows, "rows": rows}, summary.counts
     return confirmed[0]
 

@@ -14,11 +14,11 @@ from usersync.ledger import Ledger
 
 PLAIN = "began = now(); pd.read_csv('nightly.csv', dtype=str); done = now()"
 OURS = """
-from usersync import check, planning, sync; from usersync.settings import make_settings
+from usersync import check, planning, api; from usersync.settings import make_settings
 settings = make_settings({"platform": {"url": "http://127.0.0.1:9", "token_command": "echo t"},
                           "diff": {"compare_with": "last-run"}, "ledger": "usersync.db"})
 began = now()
-plan = sync.plan(["nightly.csv"], settings)
+plan = api.plan(["nightly.csv"], settings)
 done = now()
 assert plan.changes == rows // 100, plan.counts
 """
@@ -44,10 +44,7 @@ def main(rows: int) -> None:
         db = sqlite3.connect(folder / "usersync.db")
         db.executemany(
             "INSERT INTO known VALUES ('http://127.0.0.1:9', ?, ?, NULL, ?, ?, '{}')",
-            (
-                (i, f"User {i}", f"user{i}@example.org", json.dumps({"seats": str(i % 50)}))
-                for i in range(1, rows + 1)
-            ),
+            ((i, f"User {i}", f"user{i}@example.org", json.dumps({"seats": str(i % 50)})) for i in range(1, rows + 1)),
         )
         db.commit()
         db.close()

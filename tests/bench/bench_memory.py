@@ -10,9 +10,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from usersync import sync
+from usersync import api
+from usersync.context import Context
 from usersync.settings import make_settings
-from usersync.surroundings import Surroundings
 
 FIRST = 50_000
 
@@ -50,8 +50,8 @@ def main(rows: int) -> None:
                 seen.append(resident())
 
         done = 0
-        around = Surroundings(on_outcome=note)
-        summary = sync.run([folder / "changes.csv"], settings, confirm=lambda _: True, around=around)
+        context = Context(on_outcome=note)
+        summary = api.run([folder / "changes.csv"], settings, confirm=lambda _: True, context=context)
         assert summary.counts == {"updated": rows, "rows": rows}, summary.counts
         first, most = seen[FIRST // 10_000 - 1], max(seen[FIRST // 10_000 :])
         print(f"after {FIRST:,} rows {first:.0f} MB, at most {most:.0f} MB up to {rows:,}: {most - first:+.0f} MB")

@@ -8,10 +8,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from usersync import sync
+from usersync import api
+from usersync.context import Context
 from usersync.sandbox import Sandbox, running
 from usersync.settings import Rate, make_settings
-from usersync.surroundings import Surroundings
 
 
 def measured(rate: str, limit: int, seconds: float) -> tuple[float, float]:
@@ -29,8 +29,8 @@ def measured(rate: str, limit: int, seconds: float) -> tuple[float, float]:
                 "report": {"dir": str(folder / "runs"), "formats": ["csv"]},
             }
         )
-        around = Surroundings(max_duration=seconds)
-        sync.run([folder / "changes.csv"], settings, confirm=lambda _: True, around=around)
+        context = Context(max_duration=seconds)
+        api.run([folder / "changes.csv"], settings, confirm=lambda _: True, context=context)
         log = box.log
     end = int(log[-1].at.timestamp())  # whole windows only
     late = [r for r in log if end - int(seconds / 2) <= r.at.timestamp() < end]
@@ -43,9 +43,7 @@ def main(seconds: float) -> None:
     os.environ["BENCH_TOKEN"] = "sandbox-token"
     for rate, limit in (("50/s", 50), ("200/s", 200), ("auto", 50), ("auto", 200), ("200/s", 50)):
         used, refused = measured(rate, limit, seconds)
-        print(
-            f"rate: {rate:6} where {limit:3} a second are allowed: {used:6.1%} used, {refused:5.2%} of requests 429"
-        )
+        print(f"rate: {rate:6} where {limit:3} a second are allowed: {used:6.1%} used, {refused:5.2%} of requests 429")
 
 
 if __name__ == "__main__":

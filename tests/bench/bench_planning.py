@@ -11,7 +11,7 @@ from pathlib import Path
 
 PLAIN = "import pandas as pd; began = now(); pd.read_csv(path, dtype=str); done = now()"
 OURS = """
-from usersync.check import check; from usersync.diff.compare import compare; from usersync.loader import load
+from usersync.validation import check; from usersync.diff.compare import compare; from usersync.loader import load
 from usersync.settings import SourceSettings
 began = now()
 wanted = check(load([path], options=SourceSettings()))

@@ -9,13 +9,13 @@ from pathlib import Path
 
 PLAIN = "import pandas as pd; pd.read_excel({path!r}, engine='calamine', dtype=str)"
 OURS = (
-    "from usersync.loader.workbook import read_workbook as r; from usersync.loader.header import Headings as H; "
+    "from usersync.loader.workbook import read_workbook as r; from usersync.loader.headings import Headings as H; "
     "from usersync.settings import SourceSettings as S; from pathlib import Path as P; "
     "r(P({path!r}).read_bytes(), file='x', finds_id=H().finds_id, options=S())"
 )
 HARNESS = """
 import resource, time
-import pandas, numpy, python_calamine, usersync.loader.workbook, usersync.loader.header
+import pandas, numpy, python_calamine, usersync.loader.workbook, usersync.loader.headings
 base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 began = time.perf_counter()
 {code}

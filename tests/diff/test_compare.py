@@ -1,4 +1,4 @@
-"""Wanted and known in, changes out."""
+"""DesiredValues and known in, changes out."""
 
 from typing import Any
 
@@ -8,13 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from usersync.diff.compare import compare
-from usersync.model import CLEAR, UNKNOWN, FieldChange
+from usersync.models import CLEAR, UNKNOWN, FieldChange
 
 
 def wanted(**fields: Any) -> pd.DataFrame:
-    return pd.DataFrame(
-        {"id": [7], **{n.replace("__", "."): pd.Series([v], dtype=object) for n, v in fields.items()}}
-    )
+    return pd.DataFrame({"id": [7], **{n.replace("__", "."): pd.Series([v], dtype=object) for n, v in fields.items()}})
 
 
 def known(**fields: Any) -> pd.DataFrame:
@@ -72,9 +70,7 @@ def test_finds_nothing_to_change(want: dict[str, Any], have: dict[str, Any]) -> 
         ),
     ],
 )  # fmt: skip
-def test_finds_the_fields_that_differ(
-    want: dict[str, Any], have: dict[str, Any], changes: list[FieldChange]
-) -> None:
+def test_finds_the_fields_that_differ(want: dict[str, Any], have: dict[str, Any], changes: list[FieldChange]) -> None:
     (change,) = compare(wanted(**want), known(**have)).changes()
     assert list(change.fields) == changes
 
@@ -90,9 +86,7 @@ def test_only_if_blank_never_overwrites() -> None:
     assert [f.field for f in change.fields] == ["display_name"]
 
 
-values = (
-    st.none() | st.text(max_size=3) | st.integers(0, 3) | st.booleans() | st.lists(st.integers(0, 2), max_size=2)
-)
+values = st.none() | st.text(max_size=3) | st.integers(0, 3) | st.booleans() | st.lists(st.integers(0, 2), max_size=2)
 
 
 @given(st.lists(st.tuples(st.text(max_size=3), values), min_size=1))

@@ -2,10 +2,10 @@
 
 import pytest
 
-from usersync.dispatch.breadth import FIRST, Breadth
-from usersync.dispatch.ramp import Ramp
-from usersync.dispatch.retry import ALLOWANCE, Breaker, Health, RetryBudget, backoff
-from usersync.model import Status
+from usersync.dispatch.canary import CanaryStages
+from usersync.dispatch.concurrency_limit import FIRST, ConcurrencyLimit
+from usersync.dispatch.retry import ALLOWANCE, CircuitBreaker, FailureTimeout, RetryBudget, backoff
+from usersync.models import Status
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ def test_the_platforms_wish_is_the_least_wait() -> None:
 
 
 def test_a_platform_without_a_success_is_given_up() -> None:
-    health = Health(300.0)
+    health = FailureTimeout(300.0)
     health.bad(0.0)
     assert health.seconds_left(299.0) == 1.0
     health.good()
@@ -39,7 +39,7 @@ def test_repeats_are_a_tenth_of_all_requests_beyond_an_allowance() -> None:
 
 
 def test_a_platform_that_fails_everything_is_asked_some_tens_of_times_in_five_minutes() -> None:
-    breaker, breadth, now, asked, flight = Breaker(), Breadth(100), 0.0, 0, 0
+    breaker, breadth, now, asked, flight = CircuitBreaker(), ConcurrencyLimit(100), 0.0, 0, 0
     while now < 300:
         if flight < int(breadth.limit) and not breaker.delay(now):
             breaker.start()
@@ -54,14 +54,14 @@ def test_a_platform_that_fails_everything_is_asked_some_tens_of_times_in_five_mi
 
 
 def test_some_trouble_does_not_open_the_breaker() -> None:
-    breaker = Breaker()
+    breaker = CircuitBreaker()
     for n in range(1000):
         breaker.bad(n, n, 0.0) if n % 5 == 0 else breaker.good(n)
         assert breaker.delay(n) == 0
 
 
 def test_an_open_breaker_lets_one_try_and_closes_when_that_succeeds() -> None:
-    breaker = Breaker()
+    breaker = CircuitBreaker()
     for _ in range(10):
         breaker.bad(10.0, 9.0, 0.0)
     assert breaker.delay(10.5) == 0.5
@@ -77,14 +77,14 @@ def test_an_open_breaker_lets_one_try_and_closes_when_that_succeeds() -> None:
 
 
 def test_a_broken_platform_may_say_how_long_it_takes() -> None:
-    breaker = Breaker()
+    breaker = CircuitBreaker()
     for _ in range(10):
         breaker.bad(0.0, 0.0, 120.0)
     assert breaker.delay(0.0) == 120.0
 
 
 def test_requests_in_flight_grow_by_one_and_shrink_by_a_share() -> None:
-    breadth = Breadth(100)
+    breadth = ConcurrencyLimit(100)
     assert breadth.limit == FIRST
     for n in range(200):
         breadth.good(n + 0.1, n)
@@ -101,7 +101,7 @@ def test_requests_in_flight_grow_by_one_and_shrink_by_a_share() -> None:
 def test_slow_answers_make_fewer_requests_go_together_where_they_tell_of_the_limit(
     heeds: bool, least: int, most: int
 ) -> None:
-    breadth = Breadth(100, heeds_slowness=heeds)
+    breadth = ConcurrencyLimit(100, heeds_slowness=heeds)
     for n in range(200):
         breadth.good(n + 0.1, n)
     for n in range(200, 400):
@@ -110,7 +110,7 @@ def test_slow_answers_make_fewer_requests_go_together_where_they_tell_of_the_lim
 
 
 def test_updates_that_are_slower_than_reads_are_not_slow() -> None:
-    breadth = Breadth(100, heeds_slowness=True)
+    breadth = ConcurrencyLimit(100, heeds_slowness=True)
     for n in range(200):
         breadth.good(n + 0.1, n, "GET")
     for n in range(200, 400):
@@ -119,7 +119,7 @@ def test_updates_that_are_slower_than_reads_are_not_slow() -> None:
 
 
 def test_a_ramp_looks_at_each_step_and_stops_where_too_many_failed() -> None:
-    ramp = Ramp((3, 5), 0.5)
+    ramp = CanaryStages((3, 5), 0.5)
     assert ramp.room == 3
     for status in (Status.UPDATED, Status.FAILED, Status.UPDATED):
         ramp.note(status)

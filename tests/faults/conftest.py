@@ -115,9 +115,7 @@ class Misbehaving:
         if self.act and self.aim.hits("", None, self.accepted):
             return await self._misbehave(self.act, b"", reader, writer)
         head = await reader.readuntil(b"\r\n\r\n")
-        length = next(
-            (int(line[15:]) for line in head.split(b"\r\n") if line[:15].lower() == b"content-length:"), 0
-        )
+        length = next((int(line[15:]) for line in head.split(b"\r\n") if line[:15].lower() == b"content-length:"), 0)
         raw = head[:-2] + b"Connection: close\r\n\r\n" + await reader.readexactly(length)
         method, path = head.decode("latin-1").split(" ")[:2]
         act = self.act if self.aim.hits(method, int(path.rpartition("/")[2])) else None

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import QuickClock, changes, report_of, settings_for
-from usersync import sync
+from usersync import api
+from usersync.context import Context
 from usersync.report import Summary
 from usersync.sandbox import Answer, Faults, Sandbox, running
-from usersync.surroundings import Surroundings
 
 ROWS, BROAD = 2000, 50
 BROKEN = Answer(500, "<html><h1>We're sorry, but something went wrong</h1></html>\n")
@@ -17,13 +17,13 @@ BROKEN = Answer(500, "<html><h1>We're sorry, but something went wrong</h1></html
 def sent(folder: Path, box: Sandbox, clock: QuickClock, **request: object) -> tuple[Summary, list[dict[str, str]]]:
     """Send the rows, or go on with them; gives the report's lines, one for each row."""
     settings = settings_for(box.url, folder, concurrency=BROAD, **request)
-    around = Surroundings(clock=clock)
+    context = Context(clock=clock)
     source = folder / "changes.csv"
     if source.exists():
-        summary = sync.resume(None, settings, confirm=lambda _: True, around=around)
+        summary = api.resume(None, settings, confirm=lambda _: True, context=context)
     else:
         source.write_text(changes(ROWS))
-        summary = sync.run([source], settings, confirm=lambda _: True, around=around)
+        summary = api.run([source], settings, confirm=lambda _: True, context=context)
     return summary, report_of(summary, ROWS)
 
 
@@ -46,8 +46,7 @@ def test_a_bad_release_costs_tens_of_requests(good: int, most: int, tmp_path: Pa
         summary, lines = sent(tmp_path, box, clock, stop_after=300)
         assert summary.exit_code == 4
         assert summary.stopped == (
-            "the platform gave no good answer for 300 s (answered 500); "
-            "see that it is up, then run `usersync resume`"
+            "the platform gave no good answer for 300 s (answered 500); see that it is up, then run `usersync resume`"
         )
         assert sum(r.status == 500 for r in box.log) < most
         assert summary.counts.get("updated", 0) == good

@@ -16,15 +16,15 @@ import pytest
 
 from tests.faults import conftest as at
 from tests.faults.conftest import NGINX, Act, Aim, Misbehaving, QuickClock, aside, page, says
-from usersync import sync
-from usersync.dispatch.gate import Stop
+from usersync import api
+from usersync.context import Context
+from usersync.dispatch.rate_limit import Stop
 from usersync.report import Summary
 from usersync.sandbox import Fault, Faults, Sandbox, running
 from usersync.settings import Settings
-from usersync.surroundings import Surroundings
 
 README = Path(__file__).parent / "README.md"
-TLS = Path(__file__).parent.parent / "dispatch" / "files"
+TLS = Path(__file__).parent.parent / "platform" / "files"
 ROWS = 9
 PLACES = {"first": 1, "middle": 5, "last": 9}
 ACCEPTED = (1, 2, 7, 8, 13, 14)
@@ -79,9 +79,7 @@ CASES = (
     Case("updates, then 502 with a page", RAW, page("502 Bad Gateway"), applied=True),
     Case("updates, and says 204 and nothing more", RAW, page("204 No Content", b""), applied=True),
     Case("5 MB answer", RAW, page("200 OK", b" " * 5_000_000)),
-    Case(
-        "5 MB answer, packed into 5 KB", RAW, page("200 OK", BOMB, "application/json", "Content-Encoding: deflate")
-    ),
+    Case("5 MB answer, packed into 5 KB", RAW, page("200 OK", BOMB, "application/json", "Content-Encoding: deflate")),
     Case("no HTTP", RAW, says(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")),
     Case("200 with a login page", RAW, page("200 OK")),
     Case("200 with no user in it", RAW, page("200 OK", b"[]", "application/json")),
@@ -141,18 +139,18 @@ def standing(folder: Path) -> Iterator[Servers]:
 
 def send(settings: Settings, folder: Path, *, again: bool = False, aim: Aim | None = None) -> Summary:
     """Run, or resume; with `aim`, what it hits stops the run."""
-    around = Surroundings(clock=QuickClock(40), chance=lambda: 0.0)
+    context = Context(clock=QuickClock(40), chance=lambda: 0.0)
 
     def connect(stop: Stop) -> None:
         loop = asyncio.get_running_loop()
         if aim:
             aim.on_hit = lambda: loop.call_soon_threadsafe(stop.ask, 130, "stopped by Ctrl-C")
 
-    around.on_start = connect
+    context.on_start = connect
     if again:
-        return sync.resume(None, settings, confirm=lambda _: True, around=around)
+        return api.resume(None, settings, confirm=lambda _: True, context=context)
     (folder / "changes.csv").write_text(at.changes(ROWS))
-    return sync.run([folder / "changes.csv"], settings, confirm=lambda _: True, around=around)
+    return api.run([folder / "changes.csv"], settings, confirm=lambda _: True, context=context)
 
 
 def lines_of(box: Sandbox, summary: Summary, struck: Collection[int | None]) -> list[dict[str, str]]:
@@ -223,9 +221,7 @@ def test_first_middle_and_last_row_end_as_the_page_says(case: Case, servers: Ser
 
 @pytest.mark.parametrize("place", PLACES)
 @each_case
-def test_a_run_stopped_there_goes_on_as_the_page_says(
-    case: Case, place: str, servers: Servers, tmp_path: Path
-) -> None:
+def test_a_run_stopped_there_goes_on_as_the_page_says(case: Case, place: str, servers: Servers, tmp_path: Path) -> None:
     assert resumed(case, PLACES[place], servers, tmp_path) == told()[0][CASES.index(case)][5:], REFRESH
 
 

@@ -21,9 +21,7 @@ TEXT = "id,name\n1,Zoë\n2,語\n"
         pytest.param(TEXT.encode("utf-16-be"), None, "utf-16-be", id="UTF-16 without a mark, big end first"),
         pytest.param(TEXT.encode("utf-32"), None, "utf-32", id="UTF-32 with a mark"),
         pytest.param(TEXT.encode("utf-16-be"), "utf-16", "utf-16-be", id="UTF-16 by settings finds its byte order"),
-        pytest.param(
-            TEXT.encode("utf-8-sig"), "utf-8", "utf-8-sig", id="a mark is no text when settings name UTF-8"
-        ),
+        pytest.param(TEXT.encode("utf-8-sig"), "utf-8", "utf-8-sig", id="a mark is no text when settings name UTF-8"),
         pytest.param(
             TEXT.encode("utf-8-sig"), "cp1252", "utf-8-sig", id="a mark that the text bears out wins over settings"
         ),
@@ -95,9 +93,7 @@ def test_names_the_candidates_and_what_each_makes_of_the_letters() -> None:
 def test_keeps_utf8_where_few_sequences_are_broken() -> None:
     text = to_utf8("id,name\n1,Zoë\n2,Jörg\n3,".encode() + b"M\xfcller\n", file="f.csv")
     assert text.data.decode() == "id,name\n1,Zoë\n2,Jörg\n3,M\ufffdller\n"
-    assert text.notes == (
-        "read as utf-8, but 1 broken byte sequences are not: the rows that hold them are rejected",
-    )
+    assert text.notes == ("read as utf-8, but 1 broken byte sequences are not: the rows that hold them are rejected",)
 
 
 def test_marks_a_stray_byte_in_plain_ascii() -> None:

@@ -82,9 +82,7 @@ def test_what_cannot_be_read_is_told_in_a_sentence(address: str, says: str) -> N
 
 
 def test_without_fsspec_the_extra_is_named() -> None:
-    code = (
-        "import sys; sys.modules['fsspec'] = None; from usersync.loader.remote import fetch; fetch('s3://b/x.csv')"
-    )
+    code = "import sys; sys.modules['fsspec'] = None; from usersync.loader.remote import fetch; fetch('s3://b/x.csv')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "pip install 'usersync[remote]'" in done.stderr
 

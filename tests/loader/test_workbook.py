@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from usersync.errors import SourceError
-from usersync.loader.grid import Grid
-from usersync.loader.header import Headings
+from usersync.loader.headings import Headings
+from usersync.loader.raw_sheet import RawSheet
 from usersync.loader.workbook import read_workbook
-from usersync.model import Code
+from usersync.models import Code
 from usersync.settings import SourceSettings
 
 FILES = Path(__file__).parent / "files"
@@ -42,8 +42,7 @@ def raw_xlsx(rows: str, *, styles: str = "", strings: str = "", after: str = "",
         "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{PACKAGE}/relationships">{links}</Relationships>',
         "xl/styles.xml": f'<styleSheet xmlns="{MAIN}">{styles}</styleSheet>',
         "xl/sharedStrings.xml": f'<sst xmlns="{MAIN}">{strings}</sst>',
-        "xl/worksheets/sheet1.xml": f'{odd}<worksheet xmlns="{MAIN}">'
-        f"<sheetData>{rows}</sheetData>{after}</worksheet>",
+        "xl/worksheets/sheet1.xml": f'{odd}<worksheet xmlns="{MAIN}"><sheetData>{rows}</sheetData>{after}</worksheet>',
     }
     return pack(parts)
 
@@ -57,8 +56,7 @@ def pack(parts: dict[str, str] | dict[str, bytes]) -> bytes:
 
 
 HEADER = (
-    '<row r="1"><c r="A1" t="inlineStr"><is><t>id</t></is></c>'
-    '<c r="B1" t="inlineStr"><is><t>name</t></is></c></row>'
+    '<row r="1"><c r="A1" t="inlineStr"><is><t>id</t></is></c><c r="B1" t="inlineStr"><is><t>name</t></is></c></row>'
 )
 
 
@@ -75,17 +73,17 @@ def xlsx(*rows: list[object]) -> bytes:
     return out.getvalue()
 
 
-def read(data: bytes, **options: object) -> Grid:
+def read(data: bytes, **options: object) -> RawSheet:
     return read_workbook(
         data, file="users.xlsx", finds_id=Headings().finds_id, options=SourceSettings.model_validate(options)
     )
 
 
-def texts(grid: Grid) -> list[list[str]]:
+def texts(grid: RawSheet) -> list[list[str]]:
     return [list(row) for row in grid.cells.to_numpy(object)]
 
 
-def faults(grid: Grid) -> list[tuple[int, str, int | None, str]]:
+def faults(grid: RawSheet) -> list[tuple[int, str, int | None, str]]:
     return [(int(grid.rows[f.at]), f.code.value, f.column, f.value) for f in grid.faults]
 
 
@@ -188,9 +186,7 @@ def test_dates_of_the_1904_system_are_right() -> None:
     [
         pytest.param(12.5, "12.5", None, id="a fraction is left to the check"),
         pytest.param(999999999999999, "999999999999999", None, id="fifteen digits are whole"),
-        pytest.param(
-            1234567890123456789, "1234567890123456768", Code.ID_DAMAGED, id="nineteen digits lost the last"
-        ),
+        pytest.param(1234567890123456789, "1234567890123456768", Code.ID_DAMAGED, id="nineteen digits lost the last"),
         pytest.param("1.23E+15", "1.23E+15", Code.ID_DAMAGED, id="E-notation as text"),
         pytest.param("1,23E+15", "1,23E+15", Code.ID_DAMAGED, id="E-notation with a decimal comma"),
         pytest.param(date(2026, 2, 1), "2026-02-01", Code.ID_DAMAGED, id="1-2 that became a date"),
@@ -217,17 +213,11 @@ def test_a_long_number_outside_the_id_is_a_fault_of_its_cell() -> None:
         pytest.param('<c r="B2" t="e"><v>#N/A</v></c>', [("cell-error", "#N/A")], id="an error"),
         pytest.param("<c r='B2' t='e'><v>#REF!</v></c>", [("cell-error", "#REF!")], id="single quotes"),
         pytest.param('<c t="e" r="B2"><v>#DIV/0!</v></c>', [("cell-error", "#DIV/0!")], id="attributes turned"),
-        pytest.param(
-            '<c r="B2" t="e"><f>A1</f><v>#SPILL!</v></c>', [("cell-error", "#SPILL!")], id="a newer error"
-        ),
+        pytest.param('<c r="B2" t="e"><f>A1</f><v>#SPILL!</v></c>', [("cell-error", "#SPILL!")], id="a newer error"),
         pytest.param('<c r="B2" t="e"><v/></c>', [("cell-error", "#ERROR!")], id="an error without a name"),
         pytest.param('<c r="B2"><f>1+1</f></c>', [("formula-unsaved", "")], id="a formula without a result"),
-        pytest.param(
-            '<c r="B2"><f>1+1</f><v></v></c>', [("formula-unsaved", "")], id="a formula with a blank result"
-        ),
-        pytest.param(
-            '<c r="B2"><f>1+1</f><v /></c>', [("formula-unsaved", "")], id="a formula as openpyxl writes it"
-        ),
+        pytest.param('<c r="B2"><f>1+1</f><v></v></c>', [("formula-unsaved", "")], id="a formula with a blank result"),
+        pytest.param('<c r="B2"><f>1+1</f><v /></c>', [("formula-unsaved", "")], id="a formula as openpyxl writes it"),
         pytest.param('<c r="B2"><f t="shared" si="0"/></c>', [("formula-unsaved", "")], id="a shared formula"),
     ],
 )
@@ -412,8 +402,7 @@ def test_a_named_sheet_is_read_though_it_is_hidden() -> None:
         ),
         pytest.param(
             raw_xlsx(
-                HEADER
-                + '<row r="2"><c r="A2"><v>1</v></c></row><row r="1048576"><c r="XFD1048576"><v>1</v></c></row>'
+                HEADER + '<row r="2"><c r="A2"><v>1</v></c></row><row r="1048576"><c r="XFD1048576"><v>1</v></c></row>'
             ),
             {},
             "has a cell as far out as XFD1048576; delete the empty rows and columns beyond the table, "

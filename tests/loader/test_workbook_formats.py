@@ -13,8 +13,8 @@ import openpyxl
 import pytest
 
 from usersync.errors import SourceError
-from usersync.loader.grid import Grid
-from usersync.loader.header import Headings
+from usersync.loader.headings import Headings
+from usersync.loader.raw_sheet import RawSheet
 from usersync.loader.workbook import read_workbook
 from usersync.settings import SourceSettings
 
@@ -71,7 +71,7 @@ def xlsb(*rows: bytes, after: bytes = b"") -> bytes:
     return out.getvalue()
 
 
-def read(data: bytes) -> Grid:
+def read(data: bytes) -> RawSheet:
     return read_workbook(data, file="users.xlsb", finds_id=Headings().finds_id, options=SourceSettings())
 
 

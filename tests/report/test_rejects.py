@@ -17,15 +17,15 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from openpyxl.styles import Font
 
-from usersync.check import check
 from usersync.errors import SourceError
 from usersync.loader import load
-from usersync.loader.header import OUR_COLUMNS
-from usersync.model import Code, Line, Place, Problem, Status, Table
-from usersync.report import reject_rows
+from usersync.loader.headings import OUR_COLUMNS
+from usersync.models import Code, Line, Place, Problem, Status, Table
+from usersync.report import rejects_rows as reject_rows
 from usersync.report.rejects import NEEDS_PERSON, write_rejects
 from usersync.sandbox import Sandbox
 from usersync.settings import SourceSettings
+from usersync.validation import check
 
 PASSWORD = "Str0ng!secret"
 AUTO = SourceSettings()
@@ -46,9 +46,7 @@ def line(table: Table, key: int, *, status: Status = Status.REJECTED, **known: A
     return Line(key, place.file, place.sheet, place.row, status=status, **given)
 
 
-def write_all(
-    files: Sequence[Path], home: Path, options: SourceSettings = AUTO, **known: Any
-) -> tuple[Table, Path]:
+def write_all(files: Sequence[Path], home: Path, options: SourceSettings = AUTO, **known: Any) -> tuple[Table, Path]:
     """Write every row of some files as a reject, with the problems that the check finds."""
     table = load(files, options=options)
     lines = [line(table, key, **known) for key in range(len(table.cells))]
@@ -69,9 +67,7 @@ def cells(table: Table, ours: int = 0) -> list[list[str]]:
 
     openpyxl does not keep a cell of nothing but blanks, which means the same as an empty one.
     """
-    rows = [
-        [text if text.strip() else "" for text in row] for row in table.sheets[0].iloc[:, ours:].to_numpy(object)
-    ]
+    rows = [[text if text.strip() else "" for text in row] for row in table.sheets[0].iloc[:, ours:].to_numpy(object)]
     return [row[: max((i for i, text in enumerate(row, 1) if text), default=0)] for row in rows]
 
 
@@ -109,9 +105,7 @@ def test_a_csv_keeps_order_headings_and_dialect(tmp_path: Path, delimiter: str) 
     columns = {"E-mail": "email"}
     table = load([tmp_path / "a.csv"], options=AUTO, columns=columns)
     lines = [line(table, key) for key in range(3)]
-    path = write_rejects(
-        lines, tmp_path, table=table, problems=(), reread=partial(load, options=AUTO, columns=columns)
-    )
+    path = write_rejects(lines, tmp_path, table=table, problems=(), reread=partial(load, options=AUTO, columns=columns))
     assert path == tmp_path / "rejects.csv"
     data = path.read_bytes()
     assert data.startswith(b"\xef\xbb\xbf")
@@ -287,9 +281,7 @@ def _red(path: Path) -> dict[str, str]:
         pytest.param({"code": "stale", "message": "changed", "status": Status.CONFLICT}, "D2 E2 F2", id="conflict"),
     ],
 )
-def test_a_failed_row_shows_the_cell_that_the_platform_means(
-    tmp_path: Path, known: dict[str, Any], red: str
-) -> None:
+def test_a_failed_row_shows_the_cell_that_the_platform_means(tmp_path: Path, known: dict[str, Any], red: str) -> None:
     heads = ("id", "name", "display_name", "custom_attributes")
     _workbook(tmp_path / "a.xlsx", [heads, ("1", "Ann", "A", '{"team": "x"}')])
     known = {"status": Status.FAILED, "changed": "name;display_name;custom_attributes.team", **known}

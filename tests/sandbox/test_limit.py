@@ -23,11 +23,9 @@ def taken(rate: Rate, moments: list[float]) -> list[bool]:
         pytest.param([0, 1, 2, 3, 59.9], [True, True, True, False, False], id="and not one more"),
         pytest.param([57, 58, 59, 60], [True, True, True, True], id="a new minute begins afresh"),
         pytest.param(
-            [59.7, 59.8, 59.9, 60, 60.1, 60.2, 60.3], [True] * 6 + [False], id="twice as many around its edge"
+            [59.7, 59.8, 59.9, 60, 60.1, 60.2, 60.3], [True] * 6 + [False], id="twice as many context its edge"
         ),
-        pytest.param(
-            [30, 31, 32, 61, 62, 63, 89], [True] * 6 + [False], id="aligned to the clock, not to the first"
-        ),
+        pytest.param([30, 31, 32, 61, 62, 63, 89], [True] * 6 + [False], id="aligned to the clock, not to the first"),
         pytest.param([0, 1, 2, 3, 3000], [True, True, True, False, True], id="whatever went on before"),
     ],
 )

@@ -128,9 +128,7 @@ def test_reads_and_updates_a_user() -> None:
         pytest.param(Ask(user=""), 404, {"error": "Resource could not be found"}, id="no id"),
         pytest.param(Ask(user="9" * 5000), 404, {"error": "Resource could not be found"}, id="an endless id"),
         pytest.param(Ask(user="5/../7"), 404, {"error": "Resource could not be found"}, id="a path for an id"),
-        pytest.param(
-            Ask(user="5%2F..%2F7"), 404, {"error": "Resource could not be found"}, id="such a path, quoted"
-        ),
+        pytest.param(Ask(user="5%2F..%2F7"), 404, {"error": "Resource could not be found"}, id="such a path, quoted"),
         pytest.param(Ask(path="/api/v1/users/"), 404, {"error": "Resource could not be found"}, id="another path"),
         pytest.param(Ask("DELETE"), 404, {"error": "Resource could not be found"}, id="another method"),
         pytest.param(Ask("PATCH", 7, b'{"name": '), 400, {"status": 400, "error": "Bad Request"}, id="half a JSON"),

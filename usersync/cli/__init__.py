@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from usersync.cli import looking, sending, trying
+from usersync.cli import inspect, run, sandbox
 from usersync.cli.options import say
 from usersync.errors import UsersyncError
 
@@ -20,20 +20,20 @@ def cli() -> None:
 
 
 for _command in (
-    sending.run,
-    sending.plan,
-    sending.apply,
-    sending.resume,
-    sending.undo,
-    sending.update,
-    looking.inspect,
-    looking.template,
-    looking.runs,
-    looking.show,
-    looking.history,
-    looking.check,
-    trying.sandbox,
-    trying.demo,
+    run.run,
+    run.plan,
+    run.apply,
+    run.resume,
+    run.undo,
+    run.update,
+    inspect.inspect,
+    inspect.template,
+    inspect.runs,
+    inspect.show,
+    inspect.history,
+    inspect.check,
+    sandbox.sandbox,
+    sandbox.demo,
 ):
     cli.add_command(_command)
 

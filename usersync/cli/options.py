@@ -17,10 +17,10 @@ import click
 from usersync.cli.completion import complete_known
 
 if TYPE_CHECKING:
-    from usersync.dispatch.gate import Stop
-    from usersync.planned import Plan
+    from usersync.context import Choice, Context
+    from usersync.dispatch.rate_limit import Stop
+    from usersync.planning.plan import Plan
     from usersync.settings import Settings
-    from usersync.surroundings import Choice, Surroundings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -43,9 +43,7 @@ TELLING_OPTIONS = (
 _CONFIG: dict[str, Any] = {"type": click.Path(path_type=Path), "help": "Settings; default: ./usersync.yaml"}
 COMMON_OPTIONS = (click.option("-c", "--config", **_CONFIG), *TELLING_OPTIONS)
 SEVERAL_OPTIONS = (
-    click.option(
-        "-c", "--config", multiple=True, **_CONFIG | {"help": f"{_CONFIG['help']}; repeatable; or a folder."}
-    ),
+    click.option("-c", "--config", multiple=True, **_CONFIG | {"help": f"{_CONFIG['help']}; repeatable; or a folder."}),
     *TELLING_OPTIONS,
 )
 RUN_OPTIONS = (
@@ -60,9 +58,7 @@ SHEET_OPTION = (click.option("--sheet", help="The sheet of a workbook to read.")
 SOURCE_OPTIONS = (
     click.option("--where", multiple=True, metavar="COLUMN=VALUE", help="Only rows with this value (repeatable)."),
     click.option("--skip", type=click.IntRange(min=0), default=0, help="Leave out the first N rows."),
-    click.option(
-        "--compare-with", help="remote, nothing, last-run, or a file's path.", shell_complete=complete_known
-    ),
+    click.option("--compare-with", help="remote, nothing, last-run, or a file's path.", shell_complete=complete_known),
     click.option("--limit", type=click.IntRange(min=1), help="The first N changes only."),
 )
 
@@ -85,7 +81,7 @@ def say(text: str) -> None:
 
 
 def ask(
-    options: dict[str, Any], around: Surroundings, *, yes: bool, tell: Callable[[str], None] = say
+    options: dict[str, Any], context: Context, *, yes: bool, tell: Callable[[str], None] = say
 ) -> Callable[[Plan], bool] | None:
     """Give the way to have a plan confirmed; None where there is nobody to ask."""
     quiet = options["quiet"] or options["as_json"]
@@ -93,12 +89,12 @@ def ask(
         return None
 
     def confirm(plan: Plan) -> bool:
-        from usersync.report.table import window
-        from usersync.report.terminal import plan_text
+        from usersync.cli.console import plan_text
+        from usersync.cli.table import window
 
         if not (yes and quiet):
             tell(plan_text(plan, width=window(sys.stderr)) + "\n")
-        return yes or _answer(f"Send {plan.changes:,} updates?", around.stop)
+        return yes or _answer(f"Send {plan.changes:,} updates?", context.stop)
 
     return confirm
 
@@ -121,15 +117,15 @@ def _answer(question: str, stop: Stop) -> bool:
 
 def choice_of(options: dict[str, Any]) -> Choice:
     """Give the rows that a person wants."""
-    from usersync.surroundings import Choice
+    from usersync.context import Choice
 
     return Choice(options["where"], options["skip"], options["limit"])
 
 
 def finish(summary: Any, options: dict[str, Any], *, tell: Callable[[str], None] = say) -> int:
     """Show how a run ended, and give its exit code."""
-    from usersync.report.table import window
-    from usersync.report.terminal import summary_text
+    from usersync.cli.console import summary_text
+    from usersync.cli.table import window
 
     if options["as_json"]:
         try:
@@ -178,12 +174,12 @@ def settings_of(options: dict[str, Any]) -> Settings:
     return settings
 
 
-def around_of(options: dict[str, Any]) -> Surroundings:
+def context_of(options: dict[str, Any]) -> Context:
     """Give a run its clock, progress, logging, time limits and overrides."""
+    from usersync.cli.progress import Bar, Lines
     from usersync.clock import SystemClock
+    from usersync.context import Context, NoProgress
     from usersync.logs import set_up
-    from usersync.report.progress import Bar, Lines
-    from usersync.surroundings import Surroundings, Unwatched
 
     set_up(
         verbose=options["verbose"],
@@ -192,15 +188,15 @@ def around_of(options: dict[str, Any]) -> Surroundings:
         file=options.get("log_file"),
     )
     clock = SystemClock()
-    around = Surroundings(clock=clock, on_start=_connect_signals)
-    around.max_duration = seconds_of("--max-duration", options.get("max_duration"))
-    around.overrides = tuple(options.get("override") or ())
-    around.lock_wait = seconds_of("--lock-wait", options.get("lock_wait")) or 0.0
+    context = Context(clock=clock, on_start=_connect_signals)
+    context.max_duration = seconds_of("--max-duration", options.get("max_duration"))
+    context.overrides = tuple(options.get("override") or ())
+    context.lock_wait = seconds_of("--lock-wait", options.get("lock_wait")) or 0.0
     if not options["quiet"] and not options["as_json"]:
-        around.watch = Bar(sys.stderr) if sys.stderr and sys.stderr.isatty() else Lines(say, clock.monotonic)
+        context.watch = Bar(sys.stderr) if sys.stderr and sys.stderr.isatty() else Lines(say, clock.monotonic)
     else:
-        around.watch = Unwatched()
-    return around
+        context.watch = NoProgress()
+    return context
 
 
 def seconds_of(option: str, text: str | None) -> float | None:

@@ -1,1 +1,1 @@
-"""Wanted values and known values in, what must change out."""
+"""DesiredValues values and known values in, what must change out."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pandas.api.types import infer_dtype
 
-from usersync.equality import same_value
-from usersync.model import ATTRIBUTE, CLEAR, SECRET_FIELDS, UNKNOWN, Change, FieldChange, Json
+from usersync.models import ATTRIBUTE, CLEAR, SECRET_FIELDS, UNKNOWN, Change, FieldChange, Json
+from usersync.values import same_value
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,7 +71,7 @@ class Comparison:
 def compare(
     wanted: DataFrame, known: DataFrame | None = None, *, only_if_blank: frozenset[str] = frozenset()
 ) -> Comparison:
-    """Compare rows of `Wanted.values` with what the platform holds.
+    """Compare rows of `DesiredValues.values` with what the platform holds.
 
     `known` has the same index and the columns `name`, `display_name`, `email` (text or None) and
     `custom_attributes` (dicts); None means that nothing is known, and every wanted value is a change.
@@ -98,9 +98,7 @@ def _unequal(name: str, new: Objects, old: Objects, mask: NDArray[np.bool_]) -> 
         return np.fromiter((bool(n and any(_attribute_changes(n, o))) for n, o in pairs), bool, len(new))
     suspects = np.flatnonzero(mask & (new != old).astype(bool)) if _all_text(new) else np.flatnonzero(mask)
     unequal = np.zeros(len(new), dtype=bool)
-    unequal[suspects] = [
-        not same_value(name, None if new[i] is CLEAR else new[i], old[i]) for i in suspects.tolist()
-    ]
+    unequal[suspects] = [not same_value(name, None if new[i] is CLEAR else new[i], old[i]) for i in suspects.tolist()]
     return unequal
 
 

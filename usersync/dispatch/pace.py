@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from usersync.dispatch.adaptive_limit import Learned
 from usersync.dispatch.cells import HEAD, Cell, Cells, private
-from usersync.dispatch.learned import Learned
 
 MARGIN, WIDEST_MARGIN, UNEVEN = 0.004, 0.009, 0.02
 """A window is kept longer than asked for, by this share; by more where it is so short that requests which travel
@@ -56,9 +56,7 @@ class Pace:
     @property
     def free(self) -> bool:
         """Whether nothing has to be counted."""
-        return not (
-            self._count or self._seeking or self._batch_size or self.learned.rate or self.learned.hold_until
-        )
+        return not (self._count or self._seeking or self._batch_size or self.learned.rate or self.learned.hold_until)
 
     @property
     def patience(self) -> float:

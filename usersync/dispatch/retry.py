@@ -29,7 +29,7 @@ def backoff(attempt: int, after: float | None, chance: Callable[[], float]) -> f
 
 
 @dataclass(slots=True)
-class Health:
+class FailureTimeout:
     """Whether the platform answers at all: no success for `stop_after` seconds ends the run."""
 
     stop_after: float
@@ -73,7 +73,7 @@ class RetryBudget:
 
 
 @dataclass(slots=True)
-class Breaker:
+class CircuitBreaker:
     """Lets nothing through while most answers are trouble, but for one request now and then that tries.
 
     Open for one second, then 2, 4 ... 60 while the tries fail; the first that succeeds closes it.

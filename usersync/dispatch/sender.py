@@ -8,26 +8,26 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from usersync.clock import Clock, iso
-from usersync.dispatch.client import Door
-from usersync.dispatch.echo import echo_differs, settles
-from usersync.dispatch.gate import Gate, Stop, Stopping
-from usersync.dispatch.quota import read_quota
-from usersync.dispatch.retry import Health, RetryBudget, backoff
+from usersync.diff.verification import is_applied, mismatched_fields
+from usersync.dispatch.rate_limit import RateLimiter, Stop, Stopping
+from usersync.dispatch.retry import FailureTimeout, RetryBudget, backoff
 from usersync.dispatch.timeline import Heard
-from usersync.dispatch.wire import (
-    Busy,
-    Denied,
-    Done,
-    Refused,
-    Reply,
+from usersync.errors import StoppedError
+from usersync.models import MASK, SECRET_FIELDS, Change, Code, Moment, Outcome, Owner, Status, User, turn
+from usersync.platform.api import (
+    RateLimited,
+    Rejected,
     Request,
-    Trouble,
-    read_reply,
+    Response,
+    Success,
+    TransientError,
+    Unauthorized,
     read_request,
+    read_response,
     update_request,
 )
-from usersync.errors import StoppedError
-from usersync.model import MASK, SECRET_FIELDS, Change, Code, Moment, Outcome, Status, User, Who, turn
+from usersync.platform.client import HttpClient
+from usersync.platform.quota import read_quota
 
 log = logging.getLogger(__name__)
 
@@ -74,8 +74,8 @@ class Sender:
 
     def __init__(
         self,
-        door: Door,
-        gate: Gate,
+        door: HttpClient,
+        gate: RateLimiter,
         *,
         clock: Clock,
         stop: Stop,
@@ -87,7 +87,7 @@ class Sender:
         self.tally = Tally()
         self._door, self._gate, self._clock, self._stop = door, gate, clock, stop
         self._retries, self._chance, self.secret = retries, chance, secret
-        self._health, self._budget = Health(stop_after), RetryBudget()
+        self._health, self._budget = FailureTimeout(stop_after), RetryBudget()
 
     def moments(self) -> Iterator[Moment]:
         """Give the timeline of all requests so far."""
@@ -100,7 +100,7 @@ class Sender:
             answer = await self._settle(talk)
         except Stopping:
             return self._outcome(key, talk, Status.NOT_SENT, "", "the run stopped before this row's turn")
-        if isinstance(answer, Done) and answer.user.id == user_id:
+        if isinstance(answer, Success) and answer.user.id == user_id:
             return answer.user
         return self._failure(key, talk, answer)
 
@@ -111,13 +111,13 @@ class Sender:
             answer = await self._settle(talk)
         except Stopping:
             return self._stopped(change.key, talk)
-        if isinstance(answer, Done):
+        if isinstance(answer, Success):
             return self._verified(change, talk, answer.user)
-        if isinstance(answer, Trouble) and talk.doubt:
+        if isinstance(answer, TransientError) and talk.doubt:
             return await self.verify(change, talk, answer)
         return self._failure(change.key, talk, answer)
 
-    async def verify(self, change: Change, talk: Dialogue, trouble: Trouble) -> Outcome:
+    async def verify(self, change: Change, talk: Dialogue, trouble: TransientError) -> Outcome:
         """Decide with a GET what became of a change whose answer was lost."""
         look = Dialogue(read_request(change.user_id), hide=_secrets(change))
         lost = self._outcome(change.key, talk, Status.UNKNOWN, trouble.code, trouble.message)
@@ -125,9 +125,9 @@ class Sender:
             answer = await self._settle(look)
         except Stopping:
             return lost
-        if not isinstance(answer, Done) or answer.user.id != change.user_id:
+        if not isinstance(answer, Success) or answer.user.id != change.user_id:
             return lost
-        if echo_differs(change, answer.user):
+        if mismatched_fields(change, answer.user):
             message = f"{trouble.message}; a look afterwards found the old values"
             return replace(lost, status=Status.FAILED, message=message, user=answer.user)
         if any(item.field in SECRET_FIELDS for item in change.fields):
@@ -139,25 +139,25 @@ class Sender:
         """Learn with a GET what became of a change whose answer never came in; None: it was not carried out."""
         found = await self.read(change.key, change.user_id)
         if isinstance(found, Outcome):
-            unsure = found.status is not Status.NOT_SENT and turn(found.code) is Who.PLATFORM
+            unsure = found.status is not Status.NOT_SENT and turn(found.code) is Owner.PLATFORM
             return replace(found, status=Status.UNKNOWN) if unsure else found  # the look failed: we know no more
-        if not settles(change, found):
+        if not is_applied(change, found):
             return None
         message = "the answer was lost; a look afterwards found the new values"
         return Outcome(change.key, Status.UPDATED, "", message, 200, 1, found, iso(self._clock.now()))
 
-    async def _settle(self, talk: Dialogue) -> Done | Refused | Trouble:
+    async def _settle(self, talk: Dialogue) -> Success | Rejected | TransientError:
         """Ask until there is an answer that settles it, or no patience is left."""
         while True:
             answer = await self._ask(talk)
-            if isinstance(answer, Done | Refused):
+            if isinstance(answer, Success | Rejected):
                 self._health.good()
                 return answer
-            if isinstance(answer, Denied):
+            if isinstance(answer, Unauthorized):
                 self._stop.ask(StoppedError.exit_code, answer.message)
                 raise Stopping
             self._worry(answer)
-            if isinstance(answer, Busy):
+            if isinstance(answer, RateLimited):
                 continue
             if answer.reached and answer.status != UNAVAILABLE:
                 talk.doubt = answer.code
@@ -167,21 +167,21 @@ class Sender:
                 return replace(answer, message=f"{answer.message}; {_NO_RETRY}")
             await self._stop.wait(self._clock.sleep(backoff(talk.attempts, answer.after, self._chance)))
 
-    async def _ask(self, talk: Dialogue) -> Done | Refused | Trouble | Busy | Denied:
+    async def _ask(self, talk: Dialogue) -> Success | Rejected | TransientError | RateLimited | Unauthorized:
         started = await self._gate.turn()
         self._count(talk)
         reply = await self._door.ask(talk.request)
         now = self._clock.now()
-        if isinstance(reply, Reply) and reply.status != 200:
+        if isinstance(reply, Response) and reply.status != 200:
             reply = replace(reply, hide=(*talk.hide, self.secret) if self.secret else talk.hide)
-        answer = read_reply(reply, now)
+        answer = read_response(reply, now)
         talk.status = status = getattr(reply, "status", None)
         self.tally.codes[status] += 1
-        quota = read_quota(reply.headers, now.timestamp()) if isinstance(reply, Reply) else None
-        if isinstance(answer, Busy):
+        quota = read_quota(reply.headers, now.timestamp()) if isinstance(reply, Response) else None
+        if isinstance(answer, RateLimited):
             self.tally.throttled += 1
             self._gate.heard(started, Heard.BUSY, after=answer.after or 0.0, quota=quota)
-        elif isinstance(answer, Trouble):
+        elif isinstance(answer, TransientError):
             talk.attempts += 1
             self._gate.heard(started, Heard.TROUBLE, after=answer.after or 0.0, quota=quota)
             log.info("user %d: attempt %d: %s", talk.request.user_id, talk.attempts, answer.code)
@@ -201,7 +201,7 @@ class Sender:
         else:
             self._budget.earn()
 
-    def _worry(self, answer: Busy | Trouble) -> None:
+    def _worry(self, answer: RateLimited | TransientError) -> None:
         excused = answer.after or 0.0
         if excused > LONGEST_WISH:
             self._stop.ask(
@@ -220,8 +220,8 @@ class Sender:
 
     def _verified(self, change: Change, talk: Dialogue, user: User) -> Outcome:
         if user.id != change.user_id:
-            return self._failure(change.key, talk, Done(user))
-        differs = echo_differs(change, user)
+            return self._failure(change.key, talk, Success(user))
+        differs = mismatched_fields(change, user)
         if not differs:
             return self._outcome(change.key, talk, Status.UPDATED, user=user)
         message = f"the platform answered 200 but holds another value of {', '.join(differs)}"
@@ -233,8 +233,8 @@ class Sender:
             return self._outcome(key, talk, Status.UNKNOWN, talk.doubt, message)
         return self._outcome(key, talk, Status.NOT_SENT, "", "the run stopped before this row's turn")
 
-    def _failure(self, key: int, talk: Dialogue, answer: Done | Refused | Trouble) -> Outcome:
-        if isinstance(answer, Done):
+    def _failure(self, key: int, talk: Dialogue, answer: Success | Rejected | TransientError) -> Outcome:
+        if isinstance(answer, Success):
             message = f"the platform answered with user {answer.user.id}"
             return self._outcome(key, talk, Status.FAILED, Code.ECHO_DIFFERS, message)
         return self._outcome(key, talk, Status.FAILED, answer.code, answer.message)
@@ -254,9 +254,9 @@ class Sender:
         return Outcome(key, status, code, message, talk.status, talk.attempts, user, done_at)
 
 
-def _reason(answer: Busy | Trouble) -> str:
+def _reason(answer: RateLimited | TransientError) -> str:
     """Say what came back, without the platform's own words: they may quote what was sent."""
-    if isinstance(answer, Busy):
+    if isinstance(answer, RateLimited):
         return "answered 429"
     return f"answered {answer.status}" if answer.status else answer.message
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from math import frexp
 
-from usersync.model import Moment
+from usersync.models import Moment
 
 MOST = 240
 """Slices that are kept; when a run outgrows them, two become one."""

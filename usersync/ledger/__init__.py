@@ -9,12 +9,12 @@ from types import TracebackType
 from typing import Self
 
 from usersync.errors import UsageError
-from usersync.ledger.book import Book
-from usersync.ledger.head import HEAD, RunInfo, files_of, head_of, source_heads
+from usersync.ledger.run import LedgerRun
+from usersync.ledger.run_info import HEAD, RunInfo, files_of, head_of, source_heads
 from usersync.ledger.schema import ROWS_ASIDE, SCHEMA, SCHEMA_VERSION, UPGRADES, text
-from usersync.model import Line
+from usersync.models import Line
 
-__all__ = ["Book", "Ledger", "RunInfo", "source_heads"]
+__all__ = ["Ledger", "LedgerRun", "RunInfo", "source_heads"]
 
 
 class Ledger:
@@ -73,7 +73,7 @@ class Ledger:
     ) -> None:
         self._db.close()
 
-    def start(self, info: RunInfo) -> Book:
+    def start(self, info: RunInfo) -> LedgerRun:
         """Begin a run; what runs without an ending learned is remembered first."""
         for (name,) in self._db.execute("SELECT run FROM run WHERE finished_at IS NULL").fetchall():
             if left := self.find(name):
@@ -95,7 +95,7 @@ class Ledger:
                 text(info.filled),
             ),
         )
-        return Book(self._db, int(cursor.lastrowid or 0), info, self.last_like(info))
+        return LedgerRun(self._db, int(cursor.lastrowid or 0), info, self.last_like(info))
 
     def runs(self) -> Iterator[RunInfo]:
         """Give the heads of all runs, newest first."""
@@ -127,7 +127,7 @@ class Ledger:
         ).fetchall()
         for number, key in found:
             head = self._db.execute(f"SELECT {HEAD} FROM run WHERE n = ?", (number,)).fetchone()
-            book = Book(self._db, number, head_of(head))
+            book = LedgerRun(self._db, number, head_of(head))
             yield from ((book.info, line) for line in book.lines(only=key))
 
     def prune(self, before: str) -> int:
@@ -145,10 +145,10 @@ class Ledger:
         """Drop a run."""
         self._db.execute("DELETE FROM run WHERE run = ?", (run,))
 
-    def find(self, run: str) -> Book | None:
+    def find(self, run: str) -> LedgerRun | None:
         """Open the run of that name."""
         found = self._db.execute(f"SELECT n, {HEAD} FROM run WHERE run = ?", (run,)).fetchone()
-        return Book(self._db, found[0], head_of(found[1:])) if found else None
+        return LedgerRun(self._db, found[0], head_of(found[1:])) if found else None
 
 
 def _unusable(where: str, error: sqlite3.Error) -> UsageError:

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
-from usersync.model import Code, Place, Problem, ProblemGroup, Status
+from usersync.models import Code, Place, Problem, ProblemGroup, Status
 
 _SHOWN = 5
 

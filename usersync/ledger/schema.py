@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from usersync.errors import StoppedError
-from usersync.model import (
+from usersync.models import (
     MASK,
     SECRET_FIELDS,
     UNKNOWN,

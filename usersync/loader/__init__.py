@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from usersync.errors import SourceError, UsageError
-from usersync.loader.header import OUR_COLUMNS, Headings, plain
+from usersync.loader.headings import OUR_COLUMNS, Headings, plain
 from usersync.loader.remote import fetch, is_remote, without_secrets
-from usersync.model import MASK, SECRET_FIELDS, Column, Files, Problem, Source, Table
+from usersync.models import MASK, SECRET_FIELDS, Column, Files, Problem, Source, Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pandas import DataFrame
 
-    from usersync.loader.grid import Fault, Grid
+    from usersync.loader.raw_sheet import Fault, RawSheet
     from usersync.settings import SourceSettings
 
 WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods")
@@ -72,14 +72,14 @@ def _nearest(file: str) -> str:
     return ""
 
 
-def _read(given: str | Path | DataFrame, headings: Headings, options: SourceSettings) -> tuple[Source, Grid]:
+def _read(given: str | Path | DataFrame, headings: Headings, options: SourceSettings) -> tuple[Source, RawSheet]:
     if isinstance(given, str | Path):
         file, data = without_secrets(str(given)), read_bytes(str(given))
         if not data.strip():
             raise SourceError(file, "the file is empty")
         digest, grid = hashlib.sha256(data).hexdigest(), _read_grid(data, file, headings, options)
     else:
-        from usersync.loader.frame import FRAME, read_frame
+        from usersync.loader.dataframe import FRAME, read_frame
 
         file, (digest, grid) = FRAME, read_frame(given, finds_id=headings.finds_id)
     columns = headings.columns(grid.header, file)
@@ -103,7 +103,7 @@ def _read(given: str | Path | DataFrame, headings: Headings, options: SourceSett
     return source, grid
 
 
-def _without_example(grid: Grid, columns: tuple[Column, ...]) -> Grid:
+def _without_example(grid: RawSheet, columns: tuple[Column, ...]) -> RawSheet:
     import numpy as np
 
     key = next(i for i, column in enumerate(columns) if column.field == "id")
@@ -123,7 +123,7 @@ def _without_example(grid: Grid, columns: tuple[Column, ...]) -> Grid:
     )
 
 
-def _read_grid(data: bytes, file: str, headings: Headings, options: SourceSettings) -> Grid:
+def _read_grid(data: bytes, file: str, headings: Headings, options: SourceSettings) -> RawSheet:
     suffix = Path(file).suffix.lower()
     if data.startswith((_ZIP, _OLE)) or suffix in WORKBOOKS:
         from usersync.loader.workbook import read_workbook
@@ -132,12 +132,12 @@ def _read_grid(data: bytes, file: str, headings: Headings, options: SourceSettin
     if file != "-" and suffix not in TEXTS:
         known = ", ".join((*TEXTS, *WORKBOOKS))
         raise SourceError(file, f"usersync reads {known}; save the file as one of these")
-    from usersync.loader.text import read_text
+    from usersync.loader.csv_reader import read_text
 
     return read_text(data, file=file, finds_id=headings.finds_id, options=options)
 
 
-def _join(parts: list[tuple[Source, Grid]]) -> Table:
+def _join(parts: list[tuple[Source, RawSheet]]) -> Table:
     import numpy as np
     import pandas as pd
 

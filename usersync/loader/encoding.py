@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, replace
 
 from usersync.errors import SourceError
-from usersync.loader.text_guess import Guess, guess
+from usersync.loader.csv_guess import Guess, guess
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),

@@ -1,4 +1,4 @@
-"""A workbook (.xlsx .xlsm .xls .xlsb .ods) in, the `Grid` of the one sheet with an id column out."""
+"""A workbook (.xlsx .xlsm .xls .xlsb .ods) in, the `RawSheet` of the one sheet with an id column out."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from usersync.errors import SourceError
-from usersync.loader.grid import Fault, FindsId, Grid
+from usersync.loader.raw_sheet import Fault, FindsId, RawSheet
 from usersync.loader.workbook_marks import letters
 from usersync.loader.workbook_sheets import Sheet, Workbook
 from usersync.loader.workbook_values import column_texts, fault, settle_marks
-from usersync.model import Code
+from usersync.models import Code
 from usersync.settings import SourceSettings
 
 _SEARCHED: Final = 100
@@ -23,7 +23,7 @@ _NAMED: Final = 5
 """Rows that a note names before it says how many more there are."""
 
 
-def read_workbook(data: bytes, *, file: str, finds_id: FindsId, options: SourceSettings) -> Grid:
+def read_workbook(data: bytes, *, file: str, finds_id: FindsId, options: SourceSettings) -> RawSheet:
     """Read the sheet that has an id column (or the one that `options` name).
 
     Raises SourceError where the file as a whole cannot be read: the sentence says why, and what to do.
@@ -60,9 +60,7 @@ def _choose(
 
 
 def _named_sheet(names: Sequence[str], wanted: str, file: str) -> str:
-    same = [n for n in names if n == wanted] or [
-        n for n in names if n.strip().casefold() == wanted.strip().casefold()
-    ]
+    same = [n for n in names if n == wanted] or [n for n in names if n.strip().casefold() == wanted.strip().casefold()]
     if same:
         return same[0]
     near = difflib.get_close_matches(wanted, names, len(names) or 1, 0.0)
@@ -117,7 +115,7 @@ class _Rows:
             if 0 <= column - left < len(self._header)
         }
 
-    def grid(self) -> Grid:
+    def grid(self) -> RawSheet:
         """Put it all together."""
         kept = self._kept()
         data = self._sheet.rows if len(kept) == len(self._sheet.rows) else [self._sheet.rows[i] for i in kept]
@@ -127,7 +125,7 @@ class _Rows:
         self._reject_merged(numbers)
         order = sorted(self._faults, key=lambda f: f.at)
         cells = pd.DataFrame(dict(enumerate(columns)), index=range(len(kept)), dtype=object)
-        return Grid(
+        return RawSheet(
             header=tuple(self._header[: len(columns)]),
             header_row=self._header_row,
             cells=cells,

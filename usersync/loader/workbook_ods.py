@@ -172,9 +172,7 @@ class _Reader:
 
 def _attributes(given: dict[str, str]) -> dict[str, str]:
     """Attributes by their local names; LibreOffice's own value-type as `calcext`."""
-    return {
-        ("calcext" if "calcext" in k and k.endswith("type") else k.rpartition(" ")[2]): v for k, v in given.items()
-    }
+    return {("calcext" if "calcext" in k and k.endswith("type") else k.rpartition(" ")[2]): v for k, v in given.items()}
 
 
 def _count(text: str) -> int:

@@ -172,17 +172,13 @@ def _calamine(file: str, what: str = "") -> Iterator[None]:
         reason = " ".join(str(error).split())[:200]
         if "password" in reason.lower() or type(error).__name__ == "PasswordError":
             raise SourceError(file, "is protected by a password; save it without one and try again") from None
-        raise SourceError(
-            file, f"{what}is damaged or not a workbook ({reason}); open it and save it again"
-        ) from None
+        raise SourceError(file, f"{what}is damaged or not a workbook ({reason}); open it and save it again") from None
     except (OSError, ValueError, OverflowError, MemoryError) as error:
         raise SourceError(file, f"{what}is damaged ({error}); open it and save it again") from None
     except BaseException as error:
         if type(error).__name__ != "PanicException":
             raise
-        raise SourceError(
-            file, f"{what}is damaged in a way that cannot be read; open it and save it again"
-        ) from None
+        raise SourceError(file, f"{what}is damaged in a way that cannot be read; open it and save it again") from None
 
 
 @contextlib.contextmanager

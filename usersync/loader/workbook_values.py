@@ -13,9 +13,9 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
 
-from usersync.loader.grid import Fault
+from usersync.loader.raw_sheet import Fault
 from usersync.loader.workbook_marks import Marks
-from usersync.model import Code
+from usersync.models import Code
 
 _DIGITS: Final = 10**15
 """Spreadsheets keep 15 digits of a number; from here on the last ones may be lost."""
@@ -56,9 +56,7 @@ def column_texts(
     texts = [v if isinstance(v, str) else _text(v, is_id) for v in values]
     wrong = [(i, text) for i, text in enumerate(texts) if text.__class__ is Cell]
     if is_id:
-        wrong += [
-            (i, _damaged_id(t)) for i, t in enumerate(texts) if t.__class__ is str and _E_NOTATION.fullmatch(t)
-        ]
+        wrong += [(i, _damaged_id(t)) for i, t in enumerate(texts) if t.__class__ is str and _E_NOTATION.fullmatch(t)]
     for i, _ in wrong:
         texts[i] = str(texts[i])
     return texts, [(i, text) for i, text in wrong if isinstance(text, Cell)]
@@ -90,9 +88,7 @@ def _text(value: Any, is_id: bool) -> str:
 
 def _number(value: float, is_id: bool) -> str:
     if not math.isfinite(value):
-        return damaged(
-            str(value), Code.CELL_ERROR, "this is not a number that a cell can hold; type the value again"
-        )
+        return damaged(str(value), Code.CELL_ERROR, "this is not a number that a cell can hold; type the value again")
     if -_DIGITS < value < _DIGITS:
         whole = int(value)
         return str(whole) if whole == value else plain_decimal(value)
@@ -190,9 +186,7 @@ def _fill(pattern: str, digits: str) -> str:
     return "".join(reversed(out))
 
 
-def settle_marks(
-    marks: Marks, ids: Container[int], value_at: Callable[[int, int], Any]
-) -> dict[int, dict[int, str]]:
+def settle_marks(marks: Marks, ids: Container[int], value_at: Callable[[int, int], Any]) -> dict[int, dict[int, str]]:
     """Column -> row -> the text that the marks of a sheet ask for, a `Cell` where it is a problem.
 
     `ids` has the columns that hold ids; `value_at(row, column)` gives the value that was read.

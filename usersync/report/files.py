@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from usersync.errors import UsageError
-from usersync.model import Json, Line, Moment, ProblemGroup, Status, turn
-from usersync.report.page import Page
+from usersync.models import Json, Line, Moment, ProblemGroup, Status, turn
+from usersync.report.html import Page
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -154,14 +154,13 @@ def write_report(
             text = page.text(summary.as_json(), facts.head, timeline=facts.timeline, rest=rest)
             _write_text(home / "report.html", text)
         if "xlsx" in formats:
-            from usersync.report.report_workbook import write_workbook
+            from usersync.report.workbook import write_workbook
 
             write_workbook(home / "report.xlsx", rows.lines(), told=summary.as_json(), head=facts.head)
         write_summary(summary)
     except OSError as error:
         raise UsageError(
-            f"{home}: the report cannot be written: {error.strerror}; the ledger holds every row of run "
-            f"{rows.info.run}"
+            f"{home}: the report cannot be written: {error.strerror}; the ledger holds every row of run {rows.info.run}"
         ) from None
     return summary
 

@@ -14,9 +14,7 @@ from usersync.settings import Metrics
 LAST_SUCCESS = "usersync_last_success_timestamp_seconds"
 
 
-def write_metrics(
-    metrics: Metrics, platform: str, exit_code: int, summary: Summary | None, *, now: datetime
-) -> None:
+def write_metrics(metrics: Metrics, platform: str, exit_code: int, summary: Summary | None, *, now: datetime) -> None:
     """Write the file that `metrics` names; OSError where that cannot be.
 
     `platform` is its address; `summary` is None where the run ended in an error.

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Final
 
 from usersync.errors import SourceError
-from usersync.model import ATTRIBUTE, SECRET_FIELDS, Code, Line, Problem, Source, Status, Table
-from usersync.report.reject_rows import Layout, Reject
-from usersync.report.reject_rows import damaged as read_damaged
-from usersync.report.reject_text import write_text
-from usersync.report.reject_workbook import write_workbook
+from usersync.models import ATTRIBUTE, SECRET_FIELDS, Code, Line, Problem, Source, Status, Table
+from usersync.report.rejects_csv import write_text
+from usersync.report.rejects_rows import Layout, Reject
+from usersync.report.rejects_rows import damaged as read_damaged
+from usersync.report.rejects_workbook import write_workbook
 
 NEEDS_PERSON: Final = frozenset({Status.REJECTED, Status.FAILED, Status.CONFLICT})
 _PASSWORD: Final = "enter the password again"  # noqa: S105 - what to do, not a password

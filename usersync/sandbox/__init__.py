@@ -16,7 +16,7 @@ from threading import Thread
 
 from usersync.sandbox.faults import Fault, Faults, Script
 from usersync.sandbox.server import Request, Sandbox
-from usersync.sandbox.world import Answer, StoredUser, World
+from usersync.sandbox.store import Answer, StoredUser, UserStore
 
 __all__ = (
     "Answer",
@@ -26,7 +26,7 @@ __all__ = (
     "Sandbox",
     "Script",
     "StoredUser",
-    "World",
+    "UserStore",
     "running",
     "serve",
 )

@@ -10,7 +10,7 @@ from random import Random
 from typing import Final
 
 from usersync.errors import UsageError
-from usersync.sandbox.world import Answer
+from usersync.sandbox.store import Answer
 
 
 class Fault(StrEnum):
@@ -53,7 +53,7 @@ class Faults:
 NO_FAULTS: Final = Faults()
 
 
-class Dice:
+class FaultInjector:
     """Decides the fault of one request after the other."""
 
     def __init__(self, faults: Faults) -> None:

@@ -14,11 +14,11 @@ from typing import Final, Self
 from aiohttp import web
 
 from usersync.clock import Clock, SystemClock
-from usersync.model import Json
-from usersync.sandbox.faults import NO_FAULTS, Dice, Fault, Faults
+from usersync.models import Json
+from usersync.sandbox.fake_users import people
+from usersync.sandbox.faults import NO_FAULTS, Fault, FaultInjector, Faults
 from usersync.sandbox.limit import FixedWindow, QuotaHeaders, RetryAfter, write_quota, write_retry_after
-from usersync.sandbox.seed import people
-from usersync.sandbox.world import NOT_FOUND, Answer, StoredUser, World
+from usersync.sandbox.store import NOT_FOUND, Answer, StoredUser, UserStore
 from usersync.settings import Rate
 
 USERS_PATH: Final = "/platform/api/v1/users"
@@ -89,7 +89,7 @@ class Sandbox:
         retry_after: RetryAfter | None = None,
         quota_headers: QuotaHeaders | None = None,
     ) -> None:
-        self.world = World(people(users) if isinstance(users, int) else users, forbidden=forbidden)
+        self.world = UserStore(people(users) if isinstance(users, int) else users, forbidden=forbidden)
         self.token, self.host, self.port = token, host, port
         self.connections = 0
         """TCP connections accepted."""
@@ -98,7 +98,7 @@ class Sandbox:
         self.tally: Counter[tuple[str, int]] = Counter()
         """Requests by (method, status); kept even where the log is not."""
         self._window = FixedWindow(limit) if limit else None
-        self._latency, self._stall, self._dice = latency, faults.stall, Dice(faults)
+        self._latency, self._stall, self._dice = latency, faults.stall, FaultInjector(faults)
         self._clock = clock
         self._log: list[Request] | None = [] if keep_log else None
         self._retry_after, self._quota_headers = retry_after, quota_headers
@@ -153,9 +153,7 @@ class Sandbox:
         verdict = self._verdict(request, user_id, body, now.timestamp())
         self.tally[method, verdict.answer.status] += 1
         if self._log is not None:
-            self._log.append(
-                Request(now, method, user_id, verdict.answer.status, body, verdict.applied, verdict.fault)
-            )
+            self._log.append(Request(now, method, user_id, verdict.answer.status, body, verdict.applied, verdict.fault))
         return verdict
 
     def _verdict(self, request: web.BaseRequest, user_id: int | None, body: Json, now: float) -> _Verdict:

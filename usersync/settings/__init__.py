@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from usersync.settings.file import Settings, load_settings, make_settings
+from usersync.settings.load import Settings, load_settings, make_settings
 from usersync.settings.outputs import Email, Metrics, Notify, Report
 from usersync.settings.platform import Platform, Request
-from usersync.settings.rows import Diff, FieldLimit, FieldSettings, Limits, SourceSettings
+from usersync.settings.source import Diff, FieldLimit, FieldSettings, Limits, SourceSettings
 from usersync.settings.values import Rate, is_field, parse_duration, parse_rate
 
 __all__ = [

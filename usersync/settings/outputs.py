@@ -39,7 +39,7 @@ class Email(Section):
 
 
 class Notify(Section):
-    """Who is told how a run ended. What holds a secret may stand in an environment variable (`..._env`)."""
+    """Owner is told how a run ended. What holds a secret may stand in an environment variable (`..._env`)."""
 
     when: tuple[Literal["failed", "partial", "refused", "stopped", "recovered", "done"], ...] = (
         "failed", "partial", "refused", "stopped", "recovered",

@@ -1,0 +1,84 @@
+"""Measure the reading of a clean text file against a plain `pandas.read_csv(dtype=str)`: time and peak memory."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # to run from a checkout, not installed
+
+ROWS = 1_000_000
+RUNS = 3
+SHAPES = {
+    "plain": "{0},User Name {0},user{0}@example.org,{1}\n",
+    "quoted": '"{0}","Name, {0}","u{0}@x.org","{1}"\n',
+}
+
+
+def write(path: Path, line: str, rows: int) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        file.write("id,name,email,custom_attributes.seats\n")
+        file.writelines(line.format(i, i % 50) for i in range(1, rows + 1))
+
+
+def read_ours(path: Path) -> int:
+    from usersync.loader.csv_reader import read_text
+    from usersync.loader.headings import Headings
+    from usersync.settings import SourceSettings
+
+    grid = read_text(path.read_bytes(), file=path.name, finds_id=Headings().finds_id, options=SourceSettings())
+    return len(grid.cells)
+
+
+def read_plain(path: Path) -> int:
+    import pandas as pd
+
+    return len(pd.read_csv(path, dtype=str))
+
+
+READERS = {"ours": read_ours, "plain": read_plain}
+
+
+def measure(reader: str, path: Path) -> tuple[float, float]:
+    """Seconds of the best run, and MiB above what the imports take, in a process of its own."""
+    done = subprocess.run([sys.executable, __file__, reader, str(path)], check=True, capture_output=True, text=True)
+    seconds, memory = done.stdout.split()
+    return float(seconds), float(memory)
+
+
+def child(reader: str, path: Path) -> None:
+    tiny = path.with_name("tiny.csv")
+    READERS[reader](tiny)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    best, memory = float("inf"), 0.0
+    for run in range(RUNS):
+        start = time.perf_counter()
+        READERS[reader](path)
+        best = min(best, time.perf_counter() - start)
+        if run == 0:
+            memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    print(best, memory)
+
+
+def main(rows: int = ROWS) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "users.csv")
+        for shape, line in SHAPES.items():
+            write(path.with_name("tiny.csv"), line, 10)
+            write(path, line, rows)
+            ours, plain = measure("ours", path), measure("plain", path)
+            print(
+                f"{shape}, {rows:,} rows: {ours[0]:.2f} s against {plain[0]:.2f} s, {ours[0] / plain[0]:.2f}x; "
+                f"peak {ours[1]:.0f} MiB against {plain[1]:.0f} MiB, {ours[1] / plain[1]:.2f}x"
+            )
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 3:
+        child(sys.argv[1], Path(sys.argv[2]))
+    else:
+        main(int(sys.argv[1]) if len(sys.argv) == 2 else ROWS)

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from usersync.errors import SourceError
+from usersync.loader import csv_reader as text_module
+from usersync.loader.csv_reader import read_text
+from usersync.loader.headings import Headings
+from usersync.loader.raw_sheet import Fault, RawSheet
+from usersync.models import Code
+from usersync.settings import SourceSettings
+
+
+def read(data: bytes | str, **options: object) -> RawSheet:
+    data = data.encode() if isinstance(data, str) else data
+    settings = SourceSettings.model_validate(options)
+    return read_text(data, file="f.csv", finds_id=Headings().finds_id, options=settings)
+
+
+def rows(grid: RawSheet) -> list[tuple[int, list[str] | Code]]:
+    """Row numbers with cells, or with the code of a row that is bad as a whole."""
+    bad = {fault.at: fault.code for fault in grid.faults if fault.column is None}
+    cells = grid.cells.to_numpy().tolist()
+    return [(int(n), bad.get(i, cells[i])) for i, n in enumerate(grid.rows)]
+
+
+BAD = Code.ROW_RAGGED
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        pytest.param(
+            "1,NA\n2,null\n007,nan\n", [(2, ["1", "NA"]), (3, ["2", "null"]), (4, ["007", "nan"])], id="words"
+        ),
+        pytest.param(" 1 , x \n", [(2, [" 1 ", " x "])], id="blanks around a cell"),
+        pytest.param("1,\n,x\n", [(2, ["1", ""]), (3, ["", "x"])], id="blank cells"),
+        pytest.param("1,x", [(2, ["1", "x"])], id="a last line without its end"),
+        pytest.param('"1","x, ""y"""\n', [(2, ["1", 'x, "y"'])], id="doubled quotes"),
+        pytest.param('1,"a\r\nb\rc"\n2,x\n', [(2, ["1", "a\r\nb\rc"]), (3, ["2", "x"])], id="line breaks in quotes"),
+        pytest.param("\ufeff1,\ufeff\n", [(2, ["\ufeff1", "\ufeff"])], id="a byte-order mark inside"),
+        pytest.param("1,a\x85b\u2028c\x0cd\n", [(2, ["1", "a\x85b\u2028c\x0cd"])], id="line ends of other worlds"),
+        pytest.param("1,#x\n#2,=y\n", [(2, ["1", "#x"]), (3, ["#2", "=y"])], id="signs that mean nothing here"),
+    ],
+)
+def test_leaves_every_cell_as_it_is(body: str, expected: list[object]) -> None:
+    grid = read("id,name\n" + body, quote='"')
+    assert rows(grid) == expected
+    assert grid.faults == ()
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        pytest.param('\n1,x\n,\n \n"",""\n2,y\n', [(3, ["1", "x"]), (7, ["2", "y"])], id="blank rows count, and go"),
+        pytest.param("1,x,\n2,y\n", [(2, BAD), (3, ["2", "y"])], id="a cell too many, though blank"),
+        pytest.param("1\n2,y\n", [(2, BAD), (3, ["2", "y"])], id="a cell too few"),
+        pytest.param('1,x"y\n2,y\n', [(2, BAD), (3, ["2", "y"])], id="a stray quote"),
+        pytest.param('1,"x"y\n2,y\n', [(2, BAD), (3, ["2", "y"])], id="text behind a closing quote"),
+        pytest.param('1,"x\n2,y\n3,z\n', [(2, BAD), (3, ["2", "y"]), (4, ["3", "z"])], id="an open quote"),
+        pytest.param('1,"x\n2,"y, z"\n', [(2, BAD), (3, ["2", "y, z"])], id="an open quote before a quoted cell"),
+        pytest.param('1,"x\n2,y\n3,z"\n4,w\n', [(2, BAD), (3, BAD), (4, BAD), (5, ["4", "w"])], id="a row between two"),
+        pytest.param('1,"x\n2,y"\n4,w\n', [(2, BAD), (3, BAD), (4, ["4", "w"])], id="two rows between two"),
+        pytest.param('1,"a, b\n2,y"\n4,w\n', [(2, BAD), (3, BAD), (4, ["4", "w"])], id="two, the first with a comma"),
+        pytest.param('1,x\ny"\n2,z\n', [(2, BAD), (3, BAD), (4, ["2", "z"])], id="a cell that lost its first quote"),
+        pytest.param("1,x\ry\n2,y\n", [(2, BAD), (3, ["2", "y"])], id="a lone CR"),
+        pytest.param("1,x\nTotal\n", [(2, ["1", "x"]), (3, BAD)], id="a footer"),
+    ],
+)
+def test_rejects_a_badly_written_row_alone(body: str, expected: list[object]) -> None:
+    assert rows(read("id,name\n" + body)) == expected
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        pytest.param("1,a,b", "3 cells where the header has 2; put the cell that holds a , in quotes", id="many"),
+        pytest.param("1", "1 cell where the header has 2; add the cells that are missing, or their ,", id="few"),
+        pytest.param('1,"a', 'the " that opens cell 2 is never closed; close it, or take it away', id="open"),
+        pytest.param(
+            '1,a"b',
+            'a stray " stands in cell 2; put the cell in quotes and double the " inside',
+            id="stray",
+        ),
+        pytest.param("1,a\rb", "a lone line-end character stands in cell 2; put the cell in quotes", id="lone CR"),
+    ],
+)
+def test_says_what_was_found_and_what_to_do(row: str, message: str) -> None:
+    assert read(f"id,name\n{row}\n2,x\n").faults == (Fault(0, Code.ROW_RAGGED, message, value=row),)
+
+
+def test_rejects_an_escape_that_means_nothing() -> None:
+    grid = read('id,name\n0,"\\"x\\" y"\n1,"say \\"hi\\""\n2,"a\\nb"\n3,C:\\\\x\n')
+    assert rows(grid) == [(2, ["0", '"x" y']), (3, ["1", 'say "hi"']), (4, BAD), (5, ["3", "C:\\x"])]
+
+
+def test_names_the_cell_that_cannot_be_read() -> None:
+    grid = read("id,name\n1,Zoë\n2,Jörg\n3,".encode() + b"M\xfcller\n4,a\0b\n5,x\n")
+    seen = "stands in the cell; write the cell again, or settle source.encoding"
+    assert grid.faults == (
+        Fault(2, Code.ENCODING, f"a character that cannot be read (\ufffd) {seen}", 1, "M\ufffdller"),
+        Fault(3, Code.ENCODING, f"a NUL character {seen}", 1, "a\ufffdb"),
+    )
+    assert grid.rows.tolist() == [2, 3, 4, 5, 6]
+
+
+def test_an_empty_file_is_said_to_be_empty() -> None:
+    for data in (b"", b"\n\n", b"\xef\xbb\xbf", b"\xff\xfe", b"  \r\n"):
+        with pytest.raises(SourceError, match=r"^f\.csv: the file is empty$"):
+            read(data)
+
+
+def test_a_header_alone_has_no_rows() -> None:
+    grid = read("id,name\n")
+    assert (grid.cells.shape, list(grid.cells.columns), grid.rows.tolist()) == ((0, 2), [0, 1], [])
+
+
+def test_tells_how_the_file_is_written() -> None:
+    grid = read("Title\nid;name\r\n1;x\r\n")
+    assert grid.header == ("id", "name")
+    assert grid.header_row == 2
+    assert grid.notes == ("the header is row 2; what stands above it is not read",)
+    assert grid.dialect == {
+        "encoding": "utf-8",
+        "delimiter": ";",
+        "quote": '"',
+        "escape": "doubled",
+        "line_end": "LF and CRLF",
+        "why": "plain ASCII",
+    }
+
+
+def test_reads_the_same_in_blocks_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = '1,x,y\n2,"a\nb",c\n\n3,"open,z\n4,q\n5,"m","n"\n6,"p\n7,r,s\n8,t",u\n9,v,w\ncut"\n\ufeff10,a,b\n'
+    whole = read("id,name,email\n" + body * 3)
+    for size in (1, 7, 20, 64):
+        monkeypatch.setattr(text_module, "_BLOCK", size)
+        pieces = read("id,name,email\n" + body * 3)
+        assert rows(pieces) == rows(whole)
+        assert pieces.faults == whole.faults
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param('1,"x', id="an open quote on every line"),
+        pytest.param('1,"",""x', id="empty quotes on every line"),
+        pytest.param('1,"","', id="quotes that close on the next line"),
+        pytest.param("1,x,y", id="a cell too many on every line"),
+        pytest.param("\ufffd,a\0", id="nothing to be read on any line"),
+        pytest.param('x"', id="ends of cells without their beginnings"),
+        pytest.param("\\\"'", id="escapes and apostrophes"),
+    ],
+)
+def test_takes_no_more_than_linear_time_over_damage(line: str) -> None:
+    started = time.perf_counter()
+    grid = read('id,name\n1,"open\n' + f"{line}\n" * 20_000, delimiter=",")
+    assert time.perf_counter() - started < 4
+    assert len(grid.rows) > 19_000 or line == '1,"","'

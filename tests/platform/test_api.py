@@ -1,0 +1,142 @@
+"""Replies in, answers out: every row of the API's tables, by case and status."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from usersync.diff.verification import mismatched_fields
+from usersync.models import UNKNOWN, Change, Code, FieldChange, User
+from usersync.platform.api import (
+    Answer,
+    NoResponse,
+    RateLimited,
+    Rejected,
+    Response,
+    Success,
+    TransientError,
+    Unauthorized,
+    body_of,
+    read_response,
+    update_request,
+)
+
+NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
+HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
+
+
+def change(**fields: object) -> Change:
+    return Change(0, 7, tuple(FieldChange(n.replace("__", "."), UNKNOWN, v) for n, v in fields.items()))
+
+
+def read(status: int, body: object = b"", **headers: str) -> Answer:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return read_response(Response(status, {k.replace("_", "-"): v for k, v in headers.items()}, raw), NOW)
+
+
+def test_a_change_becomes_one_body_with_attributes_as_an_object() -> None:
+    body = body_of(change(name="Zoë", custom_attributes__seats=5, custom_attributes__team=None))
+    assert body == {"name": "Zoë", "custom_attributes": {"seats": 5, "team": None}}
+    assert update_request(change(name="Zoë")).body == '{"name": "Zoë"}'.encode()
+
+
+def test_a_user_is_taken_in_without_its_tokens() -> None:
+    user = {"id": 7, "name": "A", "email": "a@x.org", "access_token": "secret1", "pubsub_token": "secret2"}
+    answer = read(200, user)
+    assert answer == Success(User(7, "A", None, "a@x.org", {}))
+    assert "secret" not in repr(answer)
+
+
+PAGE = "an HTML page (a proxy or login page, not the API)"
+NO_USER = TransientError(Code.PLATFORM_ERROR, "answered 200 with something that is no user", 200)
+FORBIDDEN = "this platform app may not manage this user; ask the platform's operator for permission"
+TAKEN = {"message": "Email has already been taken", "attributes": ["email"]}
+
+
+def refused(code: Code, status: int, message: str) -> Rejected:
+    return Rejected(code, message, status)
+
+
+def trouble(status: int, message: str, code: Code = Code.PLATFORM_ERROR) -> TransientError:
+    return TransientError(code, message, status)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "answer"),
+    [
+        pytest.param(
+            401,
+            {"error": "Non permissible resource"},
+            refused(Code.NOT_PERMITTED, 401, FORBIDDEN),
+            id="not this user",
+        ),
+        pytest.param(
+            404,
+            {"error": "Resource could not be found"},
+            refused(Code.NOT_FOUND, 404, "there is no user with this id; correct the id"),
+            id="no such user",
+        ),
+        pytest.param(
+            422,
+            TAKEN,
+            refused(Code.REFUSED, 422, "the platform refused it: Email has already been taken (email)"),
+            id="a value refused",
+        ),
+        pytest.param(400, HTML, refused(Code.REFUSED, 400, f"the platform refused it: {PAGE}"), id="a proxy's refusal"),
+        pytest.param(429, b"Retry later", RateLimited(None), id="the limit is used up"),
+        pytest.param(503, {"error": "down"}, trouble(503, "answered 503: down"), id="down"),
+        pytest.param(502, HTML, trouble(502, "answered 502 with an HTML page, as a proxy does"), id="a proxy's page"),
+        pytest.param(504, b"", trouble(504, "answered 504", Code.TIMEOUT), id="a proxy's time-out"),
+        pytest.param(
+            202, b"", trouble(202, "answered 202, which does not say whether it was done"), id="accepted, perhaps"
+        ),
+        pytest.param(200, HTML, trouble(200, f"answered 200 with {PAGE}"), id="a login page"),
+        pytest.param(200, {"id": "7"}, NO_USER, id="no user"),
+        pytest.param(200, b"\xff\xfe", NO_USER, id="no JSON"),
+        pytest.param(302, b"", trouble(302, "answered 302, a redirect; check platform.url and path"), id="a redirect"),
+    ],
+)
+def test_reads_an_answer(status: int, body: object, answer: Answer) -> None:
+    assert read(status, body) == answer
+
+
+def test_a_wrong_token_stops_the_run() -> None:
+    assert isinstance(read(401, {"error": "Invalid access_token"}), Unauthorized)
+    assert isinstance(read(401, HTML), Unauthorized)
+
+
+def test_a_lost_answer_is_trouble() -> None:
+    assert read_response(NoResponse(Code.TIMEOUT, "no answer"), NOW) == TransientError(Code.TIMEOUT, "no answer")
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        pytest.param("7", 7.0, id="seconds"),
+        pytest.param("Tue, 24 Nov 2026 12:01:00 GMT", 60.0, id="an HTTP date"),
+        pytest.param("Tue, 24 Nov 2026 11:00:00 GMT", 0.0, id="a date that is past"),
+        pytest.param("-5", None, id="nonsense: negative"),
+        pytest.param("soon", None, id="nonsense: a word"),
+        pytest.param("inf", None, id="nonsense: without end"),
+        pytest.param("nan", None, id="nonsense: not a number"),
+    ],
+)
+def test_reads_retry_after(header: str, seconds: float | None) -> None:
+    assert read(429, Retry_After=header) == RateLimited(seconds)
+    assert read(503, Retry_After=header) == TransientError(Code.PLATFORM_ERROR, "answered 503", 503, seconds)
+
+
+@pytest.mark.parametrize(
+    ("sent", "held", "differs"),
+    [
+        pytest.param({"name": "A"}, {"name": "A"}, (), id="held"),
+        pytest.param({"email": "a@x.org"}, {"email": "A@x.org"}, (), id="an e-mail in another case"),
+        pytest.param({"password": "Aa1!xx"}, {}, (), id="a password is never answered"),
+        pytest.param({"custom_attributes__x": None}, {}, (), id="cleared and gone"),
+        pytest.param({"name": "A"}, {"name": "B"}, ("name",), id="another name"),
+        pytest.param({"custom_attributes__x": 1}, {"custom_attributes": {"y": 1}}, ("custom_attributes.x",), id="lost"),
+    ],
+)
+def test_compares_the_echo(sent: dict[str, object], held: dict[str, object], differs: tuple[str, ...]) -> None:
+    user = {"name": None, "display_name": None, "email": None, "custom_attributes": {}, **held}
+    assert mismatched_fields(change(**sent), User(7, **user)) == differs  # type: ignore[arg-type]

@@ -1,0 +1,245 @@
+"""The page, in a real browser: what people can read, find and print, and that nothing leaves it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select
+
+from usersync.dispatch.sender import Tally
+from usersync.models import Line, Moment, Status
+from usersync.report import Summary, write_report
+from usersync.report.files import Facts
+
+FLAGS = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+MANY = 100_000
+SCRIPT = "<script>alert(1)</script>"
+HEAD = {
+    "run": "20261124T120000-abcd", "kind": "run", "platform": "https://chat.example.org", "parent": None,
+    "started_at": "2026-11-24T12:00:00.000Z", "started_by": "ann@desk", "overrides": ["same-name"], "choice": {},
+    "sources": [{"file": "changes.xlsx", "sheet": "Changes", "sha256": "c0ffee" * 10}],
+    "settings": {"request": {"rate": "3000/60s"}, "limits": {"protect": ["</pre><b>1"]}},
+}  # fmt: skip
+
+
+@dataclass
+class Screen:
+    """The one browser of this module, as a person sees it."""
+
+    driver: webdriver.Chrome
+
+    def open(self, page: Path) -> Screen:
+        self.driver.get(page.as_uri())
+        return self
+
+    def text(self, selector: str) -> str:
+        return self.driver.find_element(By.CSS_SELECTOR, selector).text
+
+    def texts(self, selector: str) -> list[str]:
+        found = self.driver.find_elements(By.CSS_SELECTOR, selector)
+        return [element.text for element in found]
+
+    def column(self, number: int) -> list[str]:
+        """Give the cells of a column as they stand on the screen: 1 Row, 2 User, 3 Status, 4 Change, 5 Reason."""
+        script = "return [...document.querySelectorAll(`td:nth-child(${arguments[0]})`)].map(cell => cell.innerText)"
+        return list(self.driver.execute_script(script, number))
+
+    def find(self, text: str) -> str:
+        box = self.driver.find_element(By.ID, "search")
+        box.clear()
+        box.send_keys(text)
+        return self.text("#hits")
+
+    def choose(self, name: str, option: str) -> str:
+        Select(self.driver.find_element(By.ID, name)).select_by_visible_text(option)
+        return self.text("#hits")
+
+    def complaints(self) -> list[str]:
+        return [entry["message"] for entry in self.driver.get_log("browser")]
+
+    def requests(self) -> set[str]:
+        events = (json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance"))
+        return {e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"}
+
+
+@pytest.fixture(scope="module")
+def screen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Screen]:
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not chromium or not driver:
+        pytest.skip("Chromium is not installed (Debian: chromium, chromium-driver), so the page is not looked at")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    opened = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    yield Screen(opened)
+    opened.quit()
+
+
+def line(key: int) -> Line:
+    """Every tenth row is rejected, every third of the rest unchanged; the name of row 2 is a script."""
+    name = SCRIPT if key == 0 else f"Ann Number {key}"
+    if key % 10 == 9:
+        return made(key, Status.REJECTED, code="email-invalid;name-blank", message="this is no e-mail address")
+    if key % 3 == 2:
+        return made(key, Status.UNCHANGED, name=name)
+    old, new = (
+        {"name": "Ann", "custom_attributes.seats": None},
+        {"name": name, "custom_attributes.seats": 2**63 + 1},
+    )
+    return made(key, Status.UPDATED, name=name, changed=";".join(new), old=json.dumps(old), new=json.dumps(new))
+
+
+def made(key: int, status: Status, **told: Any) -> Line:
+    values = dict.fromkeys(("changed", "old", "new", "code", "message", "custom_attributes", "finished_at"), "")
+    values |= {"name": None, "email": None, "http_status": None, **told}
+    return Line(
+        key=key, file="changes.xlsx", sheet="Changes", row=key + 2, id=str(1000 + key), status=status, attempts=1,
+        **values,
+    )  # fmt: skip
+
+
+def report(folder: Path, lines: int, **more: Any) -> Summary:
+    rows = SimpleNamespace(info=SimpleNamespace(run="20261124T120000-abcd"), lines=lambda: map(line, range(lines)))
+    facts = Facts(Tally(MANY, 60_000, 3, 7), seconds=3200, head=HEAD, **more)
+    return write_report(rows, folder, facts, formats=("html",))
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    timeline = [
+        Moment(i * 10.0, 10.0, 480, int(i == 100), int(i == 200), None if i < 50 else 50.0, 0.1, 0.4)
+        for i in range(320)
+    ]
+    summary = report(tmp_path_factory.mktemp("runs"), MANY, timeline=timeline)
+    return Path(str(summary.files["html"]))
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(str(report(tmp_path_factory.mktemp("runs"), 12).files["html"]))
+
+
+def test_a_page_of_100_000_rows_stays_small_and_says_where_the_rest_is(screen: Screen, large: Path) -> None:
+    assert 3_000_000 < large.stat().st_size < 4_000_000
+    screen.open(large)
+    assert screen.text("h1") == "Finished: 60,000 rows updated, 10,000 rows for a person to look at"
+    assert "of 100,000 rows are on this page" in screen.text("main")
+    assert "All rows are in report.csv" in screen.text("main")
+    assert screen.choose("status", "rejected").startswith("10,000 rows"), "who needs a person is on the page"
+    assert screen.complaints() == []
+
+
+def test_the_last_row_is_found_by_a_part_of_a_value(screen: Screen, large: Path) -> None:
+    screen.open(large)
+    assert screen.find("id-nobody-has") == "0 rows"
+    assert screen.find("REJECTED 100999") == "1 row"
+    assert screen.column(1) == ["100001"]
+    assert screen.find(str(2**63 + 1)).endswith("1 to 50 shown"), "a number is not rounded"
+
+
+def test_pages_follow_each_other(screen: Screen, large: Path) -> None:
+    first = screen.open(large).column(1)
+    screen.driver.find_element(By.ID, "back").click()
+    assert screen.column(1) == first
+    screen.driver.find_element(By.ID, "next").click()
+    assert len(first) == 50
+    assert int(screen.column(1)[0]) > int(first[-1])
+    assert "51 to 100 shown" in screen.text("#hits")
+
+
+def test_a_heading_sorts_from_the_keyboard_and_says_so(screen: Screen, small: Path) -> None:
+    heading = screen.open(small).driver.find_elements(By.CSS_SELECTOR, "th")[1]
+    heading.find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
+    assert heading.get_attribute("aria-sort") == "ascending"
+    heading.find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
+    assert heading.get_attribute("aria-sort") == "descending"
+    assert [user.split()[0] for user in screen.column(2)] == [str(1000 + key) for key in reversed(range(12))]
+
+
+def test_rows_are_filtered_by_status_field_and_reason(screen: Screen, small: Path) -> None:
+    screen.open(small)
+    assert screen.choose("status", "unchanged") == "4 rows"
+    assert set(screen.column(3)) == {"unchanged"}
+    assert screen.choose("field", "name") == "0 rows"
+    screen.driver.find_element(By.CSS_SELECTOR, "[data-reason=email-invalid]").click()
+    assert screen.text("#hits") == "1 row"
+    assert screen.column(5) == ["email-invalid, name-blank\nthis is no e-mail address"]
+
+
+def test_a_name_that_is_a_script_is_a_name(screen: Screen, small: Path) -> None:
+    screen.open(small)
+    assert screen.find("<script>") == "1 row"
+    assert screen.column(4) == [
+        f"name Ann\N{NO-BREAK SPACE}→ {SCRIPT}\ncustom_attributes.seats nothing\N{NO-BREAK SPACE}→ {2**63 + 1}"
+    ]
+    assert SCRIPT not in small.read_text("utf-8")
+    assert "</pre><b>1" in str(screen.driver.find_element(By.TAG_NAME, "pre").get_attribute("textContent"))
+    assert screen.complaints() == []
+
+
+def test_nothing_is_fetched(screen: Screen, small: Path) -> None:
+    screen.requests()
+    screen.open(small)
+    assert screen.requests() == {small.as_uri()}
+    assert set(re.findall(r"https?://[^\s<\"]*", small.read_text("utf-8"))) == {HEAD["platform"]}
+
+
+def test_the_timeline_is_drawn_where_there_is_one(screen: Screen, large: Path, small: Path) -> None:
+    screen.open(large)
+    assert "At most 48.0 requests a second. 1 request throttled" in screen.text("section[aria-labelledby=timeline]")
+    assert len(screen.driver.find_elements(By.CSS_SELECTOR, "svg path")) == 4
+    assert len(screen.driver.find_elements(By.CSS_SELECTOR, "svg line")) == 2
+    assert not screen.open(small).driver.find_elements(By.ID, "timeline")
+
+
+def test_a_phone_shows_cards_and_needs_no_sideways_scrolling(screen: Screen, large: Path) -> None:
+    phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    screen.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    try:
+        screen.open(large)
+        assert screen.driver.execute_script("return document.documentElement.scrollWidth") == 390
+    finally:
+        screen.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_paper_gets_more_rows_than_the_screen(screen: Screen, large: Path) -> None:
+    screen.open(large).driver.execute_script("dispatchEvent(new Event('beforeprint'))")
+    assert "1 to 2,000 shown" in screen.text("#hits")
+    screen.driver.execute_script("dispatchEvent(new Event('afterprint'))")
+    assert "1 to 50 shown" in screen.text("#hits")
+
+
+def test_run_and_plan_leave_a_page_without_a_secret(screen: Screen, desk: Callable[..., Any]) -> None:
+    with desk() as (box, at):
+        source = at.write("changes.csv", "id,name,password\n1,Ann New,Sesame#2026\n2,,\n")
+        planned = at.run("plan", str(source), "--html", "plan.html")
+        assert (planned.code, [call for call in box.log if call.method == "PATCH"]) == (1, [])
+        screen.open(at.folder / "plan.html")
+        assert screen.text("h1") == "1 user would change, 1 row cannot be sent"
+        assert screen.column(4)[0].splitlines()[0].endswith("→ Ann New")
+        assert "SHA-256" in screen.text("header")
+        assert at.run("plan", str(source), "--html", "no/such/plan.html").code == 2
+        done = at.run("run", str(source), "--yes", "--json")
+        page = Path(at.folder / done.summary["files"]["html"])
+        assert screen.open(page).text("h1") == "Finished: 1 row updated, 1 row for a person to look at"
+        for text in (page.read_text("utf-8"), (at.folder / "plan.html").read_text("utf-8")):
+            assert not re.search("Sesame|sandbox-token", text)
+        at.settings["report"] = {"formats": ["csv"]}
+        assert at.run("run", str(source), "--yes", "--json").summary["files"]["html"] is None
+        assert screen.complaints() == []

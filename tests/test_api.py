@@ -1,0 +1,157 @@
+"""Usersync as a library: DataFrames in and out, types that hold, and nothing slow at import."""
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import usersync
+from usersync.sandbox import Answer, Faults, Sandbox, StoredUser, running
+
+SNIPPET = """
+import pandas as pd
+import usersync
+
+def settled(outcome: usersync.Outcome) -> None:
+    print(outcome.key, outcome.status is usersync.Status.UPDATED, outcome.code)
+
+def work(frame: pd.DataFrame, settings: usersync.Settings) -> pd.DataFrame:
+    plan: usersync.Plan = usersync.plan(frame, settings)
+    usersync.plan(["a.csv", frame], choice=usersync.Choice(limit=3))
+    if plan.changes > 100:
+        raise usersync.UsersyncError("too many")
+    run: usersync.Summary = usersync.apply(plan, on_outcome=settled)
+    return run.report_frame()
+"""
+WRONG = """
+import usersync
+usersync.plan(1)
+usersync.aply("plan.json")
+usersync.apply("plan.json", on_outcome=lambda outcome: outcome.nothing)
+"""
+
+
+@pytest.fixture
+def box() -> Any:
+    users = [StoredUser(id=i, name=f"User {i}", email=f"u{i}@example.org") for i in range(1, 9)]
+    refused = Faults(script=lambda *call: Answer(422, {"message": "no"}) if call[:2] == ("PATCH", 8) else None)
+    with running(Sandbox(users=users, limit=None, faults=refused)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def settings(box: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> usersync.Settings:
+    monkeypatch.setenv("FACE_TOKEN", box.token)
+    fields = {"custom_attributes.seats": {"type": "integer"}, "custom_attributes.vip": {"type": "boolean"}}
+    return usersync.make_settings(
+        {
+            "platform": {"url": box.url, "token_env": "FACE_TOKEN"}, "fields": fields,
+            "ledger": str(tmp_path / "u.db"), "report": {"dir": str(tmp_path / "runs")},
+        }
+    )  # fmt: skip
+
+
+def test_the_face_holds_its_types(tmp_path: Path) -> None:
+    pytest.importorskip("mypy")
+    (tmp_path / "right.py").write_text(SNIPPET)
+    (tmp_path / "wrong.py").write_text(WRONG)
+    words = ["--strict", str(tmp_path / "right.py"), str(tmp_path / "wrong.py")]
+    done = subprocess.run(  # among the project's own files, whose types mypy may know already
+        [sys.executable, "-m", "mypy", *words],
+        cwd=Path(__file__).parent.parent, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    mistakes = [Path(line.split(": error:")[0]).name for line in done.stdout.splitlines() if ": error:" in line]
+    assert mistakes == ["wrong.py:3", "wrong.py:4", "wrong.py:5"], done.stdout
+
+
+def test_importing_it_loads_nothing_slow() -> None:
+    code = "import sys, usersync; print([name for name in ('pandas', 'pydantic', 'aiohttp') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_public_name_is_there_and_no_other() -> None:
+    assert all(getattr(usersync, name) for name in usersync.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'aply'"):
+        usersync.aply  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_a_frame_goes_in_and_the_report_comes_out_as_one(box: Sandbox, settings: usersync.Settings) -> None:
+    frame = pd.DataFrame(
+        {
+            "id": [1.0, 2.0, 3.0, None, 2.0**60],
+            "name": ["=Ann", "User 2", None, "Nobody", "Lost"],
+            "password": [None, None, "Str0ng!secret", None, None],
+            "custom_attributes": [{"plan": "pro"}, None, None, None, None],
+            "custom_attributes.seats": pd.array([5, None, None, None, None], dtype="Int64"),
+            "custom_attributes.vip": [True, None, None, None, None],
+            "custom_attributes.since": [pd.Timestamp("2026-11-24"), None, None, None, None],
+        },
+        index=[40, 30, 20, 10, 0],
+    )
+    plan = usersync.plan(frame, settings)
+    assert plan.changes == 2
+    assert "Str0ng" not in repr(plan)
+    told: list[usersync.Outcome] = []
+    report = usersync.apply(plan, on_outcome=told.append).report_frame()
+    assert report[["row", "id", "status", "code"]].to_numpy().tolist() == [
+        [2, "1", "updated", ""], [3, "2", "unchanged", ""], [4, "3", "updated", ""],
+        [5, "", "rejected", "id-missing"], [6, "1.152921504606847e+18", "rejected", "id-damaged"],
+    ]  # fmt: skip
+    assert (report["file"].unique().tolist(), report["name"][0]) == (["DataFrame"], "=Ann")
+    assert sorted(outcome.key for outcome in told) == [0, 2]
+    users = box.world.users
+    expected = {"plan": "pro", "seats": 5, "vip": True, "since": "2026-11-24"}
+    assert (users[1].name, users[1].custom_attributes, users[3].password) == ("=Ann", expected, "Str0ng!secret")
+
+
+def test_a_frame_that_changed_since_the_plan_is_refused(box: Sandbox, settings: usersync.Settings) -> None:
+    frame = pd.DataFrame({"id": [1], "name": ["Ann"]})
+    plan = usersync.plan(frame, settings)
+    frame.loc[0, "name"] = "Bob"
+    with pytest.raises(usersync.UsersyncError, match="stale: DataFrame has changed"):
+        usersync.apply(plan)
+    assert box.world.users[1].name == "User 1"
+
+
+def test_a_run_of_a_frame_cannot_be_resumed_from_nothing(settings: usersync.Settings) -> None:
+    frame = pd.DataFrame({"id": [1], "name": ["Ann"]})
+    run = usersync.run(frame, settings, confirm=lambda _: False)
+    with pytest.raises(usersync.UsersyncError, match="came from a DataFrame"):
+        usersync.resume(run.run, settings, confirm=lambda _: True)
+
+
+def test_bytes_in_a_frame_are_refused_and_infinity_is_text(settings: usersync.Settings) -> None:
+    with pytest.raises(usersync.UsersyncError, match="a cell holds bytes"):
+        usersync.plan(pd.DataFrame({"id": [1], "name": [b"Ann"]}), settings)
+    plan = usersync.plan(pd.DataFrame({"id": [1], "custom_attributes.x": [float("inf")]}), settings)
+    assert plan.changes == 1
+    rounded = pd.DataFrame({"id": pd.Series([16777217], dtype="float32"), "name": ["Ann"]})
+    assert usersync.plan(rounded, settings).counts == {"rejected": 1}
+
+
+def test_a_frame_without_an_id_column_tells_the_way() -> None:
+    frame = pd.DataFrame({"name": ["Ann"]}, index=pd.Index([1], name="id"))
+    with pytest.raises(usersync.UsersyncError, match="reset_index"):
+        usersync.plan(frame, usersync.make_settings({"platform": {"url": "http://x", "token_env": "X"}}))
+
+
+def test_a_notebook_whose_loop_runs_can_use_it(box: Sandbox, settings: usersync.Settings) -> None:
+    async def cell() -> usersync.Summary:
+        return usersync.apply(usersync.plan(pd.DataFrame({"id": [1], "name": ["Ann"]}), settings))
+
+    assert asyncio.run(cell()).counts == {"updated": 1, "rows": 1}
+    assert box.world.users[1].name == "Ann"
+
+
+def test_on_outcome_hears_last_of_a_row_that_was_put_back(box: Sandbox, settings: usersync.Settings) -> None:
+    diff = settings.diff.model_copy(update={"swap_placeholder": "aside@example.org"})
+    frame = pd.DataFrame({"id": [7, 8], "email": ["u8@example.org", "u7@example.org"]})
+    last: dict[int, str] = {}
+    plan = usersync.plan(frame, settings.model_copy(update={"diff": diff}))
+    run = usersync.apply(plan, on_outcome=lambda done: last.update({done.key: done.status}))
+    assert (run.counts, last) == ({"failed": 2, "rows": 2}, {0: "failed", 1: "failed"})

@@ -1,0 +1,126 @@
+"""`usersync check`: what is in place is ticked; each cross brings its remedy and its exit code."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from usersync.clock import Clock, SystemClock
+from usersync.diagnostics import CheckResult, run_diagnostics
+from usersync.sandbox import Answer, Faults, Sandbox, running
+from usersync.settings import make_settings
+
+Opened = Callable[..., Any]
+
+
+def crosses(document: Mapping[str, Any]) -> dict[str, str]:
+    for check in document["checks"]:
+        assert bool(check["remedy"]) is not check["ok"], check
+    return {check["name"]: f"{check['message']}; {check['remedy']}" for check in document["checks"] if not check["ok"]}
+
+
+def test_all_in_place_is_all_ticks_and_sends_no_patch(desk: Opened) -> None:
+    with desk(Sandbox(users=9, quota_headers="X-RateLimit")) as (box, at):
+        ran = at.run("check", "--json")
+        names = [check["name"] for check in ran.summary["checks"]]
+        assert (ran.code, crosses(ran.summary), ran.summary["exit_code"]) == (0, {}, 0)
+        assert names == [
+            "versions", "settings", "platform", "token", "permission", "proxy", "TLS", "clock", "limit", "ledger",
+            "ledger disk", "report disk",
+        ]  # fmt: skip
+        assert "X-RateLimit-Limit: 3000" in ran.out
+        told = at.run("check")
+        assert (told.code, told.out, "ok      permission   user 1 can be read" in told.err) == (0, "", True)
+        assert dict(box.tally) == {("GET", 200): 2}
+        assert not (at.folder / "usersync.db").exists()
+
+
+def test_the_user_read_is_the_lowest_that_the_ledger_knows(desk: Opened) -> None:
+    with desk(Sandbox(users=9)) as (box, at):
+        at.write("changes.csv", "id,name\n7,Ann\n5,Bea\n")
+        at.run("run", "changes.csv", "--yes")
+        assert at.run("check").code == 0
+        assert box.log[-1].user_id == 5
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is wrong, and what is said of it."""
+
+    code: int
+    name: str
+    says: str
+    box: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    words: tuple[str, ...] = ()
+
+
+def says(answer: Answer) -> Faults:
+    return Faults(script=lambda *_: answer)
+
+
+CASES = {
+    "a setting that is unknown": Case(2, "settings", "did you mean rate?", settings={"request": {"rat": 1}}),
+    "no token": Case(2, "token", "no usable token", env={"USERSYNC_TOKEN": ""}),
+    "a token that is refused": Case(4, "token", "ask the operator", env={"USERSYNC_TOKEN": "wrong"}),
+    "one user who is not permitted": Case(1, "permission", "platform app may not", box={"forbidden": {1}}),
+    "a platform in trouble": Case(4, "platform", "answered 503", box={"faults": Faults(errors=1.0)}),
+    "an address that is not the API's": Case(
+        4, "platform", "check platform.url", {"faults": says(Answer(404, "<html>Nothing here</html>"))}
+    ),
+    "a limit that is used up": Case(1, "limit", "who else", {"faults": says(Answer(429, "Retry later"))}),
+    "a proxy that is not there": Case(4, "proxy", "request.proxy", words=("--proxy", "http://127.0.0.1:9")),
+    "a file of authorities that is none": Case(
+        2, "TLS", "request.ca_file", settings={"request": {"ca_file": "usersync.yaml"}}
+    ),
+    "a ledger that is none": Case(2, "ledger", "under ledger:", settings={"ledger": "usersync.yaml"}),
+    "a report folder below a file": Case(
+        2, "report disk", "report.dir", settings={"report": {"dir": "usersync.yaml/runs"}}
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_each_cross_has_its_remedy_and_its_exit_code(case: Case, desk: Opened) -> None:
+    with desk(Sandbox(users=9, **case.box), **case.settings) as (_, at):
+        at.env |= case.env
+        ran = at.run("check", "--json", *case.words)
+        found = crosses(ran.summary)
+        assert (ran.code, list(found), case.says in found[case.name]) == (case.code, [case.name], True), found
+        assert "sandbox-token" not in ran.out
+
+
+def test_a_user_who_is_not_there_still_proves_platform_and_token(desk: Opened) -> None:
+    with desk(Sandbox(users=9)) as (_, at):
+        ran = at.run("check", "--user", "77")
+        assert ran.code == 0
+        assert "there is no user 77" in ran.err
+        assert "ok      token        accepted" in ran.err
+
+
+def findings(url: str, home: Path, clock: Clock) -> dict[str, CheckResult]:
+    (home / "token").write_text("sandbox-token")
+    raw = {
+        "platform": {"url": url, "token_file": str(home / "token")}, "request": {"timeout": 1},
+        "ledger": str(home / "u.db"), "report": {"dir": str(home / "runs")},
+    }  # fmt: skip
+    return {found.name: found for found in run_diagnostics(lambda: make_settings(raw), clock)}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "says"),
+    [(0, ""), (-4, ""), (60, "60 s ahead of"), (-3600, "3,600 s behind")],
+    ids=["right", "nearly right", "fast", "slow"],
+)
+def test_a_clock_that_goes_wrong_is_told(seconds: int, says: str, tmp_path: Path) -> None:
+    class Off(SystemClock):
+        def now(self) -> datetime:
+            return datetime.now(UTC) + timedelta(seconds=seconds)
+
+    with running(Sandbox(users=3)) as box:
+        found = findings(box.url, tmp_path, Off())["clock"]
+    assert (found.exit_code, says in found.message, bool(found.remedy)) == (int(bool(says)), True, bool(says))

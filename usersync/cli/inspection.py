@@ -1,0 +1,92 @@
+"""What the loader saw in a file, as text, as JSON, and cell by cell."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import BinaryIO
+
+import numpy as np
+
+from usersync.cli.console import plural, problems_text
+from usersync.cli.table import table_text
+from usersync.models import Code, DesiredValues, Json, ProblemGroup, Source, Table
+
+_UNWRITABLE = frozenset({Code.ROW_RAGGED, Code.ENCODING, Code.FORMULA_UNSAVED})
+_NOTES_SHOWN = 10
+
+
+def as_text(table: Table, wanted: DesiredValues, groups: Sequence[ProblemGroup]) -> str:
+    """Show dialect, sheet, header row, the meaning of each column, row counts and every kind of problem."""
+    parts = [_source_text(source) for source in table.sources]
+    parts.append(
+        f"{plural(len(table.cells), 'data row')}: {len(wanted.values):,} can be sent,"
+        f" {len({p.key for p in wanted.problems}):,} rejected, {len(wanted.twins):,} repeated"
+    )
+    return "\n\n".join([*parts, *_notes_text(table, wanted), *problems_text(groups)])
+
+
+def _notes_text(table: Table, wanted: DesiredValues) -> list[str]:
+    numbers = table.places["row"].to_numpy()
+    lines = [f"note: row {numbers[key]}: {wanted.notes[key]}" for key in sorted(wanted.notes)[:_NOTES_SHOWN]]
+    if len(wanted.notes) > _NOTES_SHOWN:
+        lines.append(f"  ... and {len(wanted.notes) - _NOTES_SHOWN} more")
+    return ["\n".join(lines)] if lines else []
+
+
+def _source_text(source: Source) -> str:
+    lines = [source.file]
+    if source.sheet:
+        lines.append(f"sheet {source.sheet!r}")
+    lines.extend(f"{name}: {value}" for name, value in source.dialect.items())
+    lines.append(f"header in row {source.header_row}")
+    meaning = [(repr(c.heading), c.field or "(ignored)") for c in source.columns]
+    lines.append(table_text([("column", "field"), *meaning], right=set()))
+    lines.extend(f"note: {note}" for note in source.notes)
+    return "\n".join(lines)
+
+
+def as_json(table: Table, wanted: DesiredValues, groups: Sequence[ProblemGroup]) -> Json:
+    """Give the same as one document."""
+    numbers = table.places["row"].to_numpy()
+    return {
+        "sources": [
+            {
+                "file": source.file,
+                "sha256": source.sha256,
+                "sheet": source.sheet,
+                "header_row": source.header_row,
+                "dialect": dict(source.dialect),
+                "columns": [{"heading": c.heading, "field": c.field} for c in source.columns],
+                "notes": list(source.notes),
+                "skipped": source.skipped,
+            }
+            for source in table.sources
+        ],
+        "counts": {
+            "rows": len(table.cells),
+            "ready": len(wanted.values),
+            "rejected": len({p.key for p in wanted.problems}),
+            "repeated": len(wanted.twins),
+        },
+        "problems": [group.as_json() for group in groups],
+        "notes": [{"row": int(numbers[key]), "note": note} for key, note in sorted(wanted.notes.items())],
+    }
+
+
+def write_cells(table: Table, stream: BinaryIO) -> list[str]:
+    """Write the data rows of the first source as read, as CSV with its header.
+
+    Rows that are wrong as they are *written* (ragged, encoding) are left out, and told in the lines returned.
+    """
+    bad = {p.key: p for p in reversed(table.problems) if p.code in _UNWRITABLE}
+    keys = np.setdiff1d(np.arange(len(table.cells)), list(bad))
+    rows = table.sheets[0].iloc[table.places["at"].to_numpy()[keys]]
+    text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
+    writer = csv.writer(text)
+    writer.writerow([column.heading for column in table.sources[0].columns])
+    writer.writerows(rows.itertuples(index=False, name=None))
+    text.detach()
+    numbers = table.places["row"].to_numpy()
+    return [f"row {numbers[key]}: {bad[key].code}: {bad[key].message}" for key in sorted(bad)]

@@ -1,0 +1,75 @@
+"""Commands to rehearse with: a platform in a box, and the whole line at work on a sample."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import click
+
+from usersync.cli.options import (
+    ask,
+    context_of,
+    finish,
+    on_signals,
+    say,
+)
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=8400, show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--users", type=click.IntRange(min=0), default=100, show_default=True, help="Users with ids from 1 on.")
+@click.option("--token", default="sandbox-token", show_default=True)
+@click.option("--limit", default="3000/min", show_default=True, help="Requests per fixed window, or off.")
+@click.option("--latency", type=float, default=0.0, help="Seconds before each answer.")
+@click.option("--errors", type=click.FloatRange(0, 1), default=0.0, help="Share of requests answered with 503.")
+@click.option("--resets", type=click.FloatRange(0, 1), default=0.0, help="Share of connections that are reset.")
+@click.option("--timeouts", type=click.FloatRange(0, 1), default=0.0, help="Share of requests never answered.")
+@click.option("--seed", type=int, default=0, help="Makes faults repeatable.")
+def sandbox(**options: Any) -> int:
+    """Start a small platform in a box, to rehearse on."""
+    from usersync.sandbox import Faults, Sandbox, serve
+    from usersync.settings import Rate, parse_rate
+
+    try:
+        limit = parse_rate(options["limit"])
+    except ValueError as error:
+        raise click.UsageError(f"--limit: {error}") from None
+    assert limit is None or isinstance(limit, Rate)  # noqa: S101 - what parse_rate gives
+    box = Sandbox(
+        users=options["users"],
+        token=options["token"],
+        limit=limit,
+        latency=options["latency"],
+        faults=Faults(options["errors"], options["resets"], options["timeouts"], seed=options["seed"]),
+        host=options["host"],
+        port=options["port"],
+        keep_log=False,
+    )
+
+    async def until_stopped() -> None:
+        stop = asyncio.Event()
+        on_signals(lambda _: stop.set())
+        await serve(box, ready=lambda b: say(f"sandbox at {b.url}, token {options['token']}"), stop=stop)
+
+    try:
+        asyncio.run(until_stopped())
+    except OSError as error:
+        raise click.ClickException(
+            f"the sandbox cannot start on port {options['port']}: {error.strerror}; name another with --port"
+        ) from None
+    return 0
+
+
+@click.command()
+@click.option("--dir", "folder", type=click.Path(path_type=Path), default=Path("usersync-demo"), show_default=True)
+def demo(folder: Path) -> int:
+    """Show the whole line at work: sandbox, sample workbook, plan, run, report."""
+    from usersync.sandbox.demo import run_demo
+
+    options = {"as_json": False, "quiet": False, "verbose": 0}
+    context = context_of(options)
+    summary = run_demo(folder, confirm=ask(options, context, yes=True), context=context)
+    return finish(summary, options)

@@ -1,0 +1,39 @@
+"""One run at a time for each platform: a lock beside the ledger that dies with its process."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from usersync.errors import BusyError, UsageError
+
+
+@contextmanager
+def one_run_at_a_time(ledger: Path, platform: str, *, holder: str, wait: float = 0.0) -> Iterator[None]:
+    """Hold the lock of `platform`; `holder` tells others who we are, `wait` (seconds) how long we queue.
+
+    Raises BusyError (exit 5) naming who holds it and since when.
+    """
+    mark = hashlib.sha256(platform.encode()).hexdigest()[:8]
+    path = ledger.with_name(f"{ledger.name}.{mark}.lock")
+    sign = path.with_suffix(".holder")
+    lock = FileLock(path, timeout=wait)
+    try:
+        lock.acquire()
+    except Timeout:
+        held = sign.read_text("utf-8") if sign.exists() else "by another run"
+        raise BusyError(
+            f"the lock of {platform} is held {held}; wait for it with --lock-wait 10m, or let it finish"
+        ) from None
+    except OSError as error:
+        raise UsageError(f"{path}: the lock cannot be made: {error.strerror}; name another place for ledger:") from None
+    try:
+        sign.write_text(holder, "utf-8")
+        yield
+    finally:
+        sign.unlink(missing_ok=True)
+        lock.release()

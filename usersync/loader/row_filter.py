@@ -1,0 +1,63 @@
+"""A table and a person's choice in, the chosen rows out; what is left out is counted, and has no key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from usersync.errors import UsageError
+from usersync.loader.headings import plain
+from usersync.models import Source, Table
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def select(table: Table, *, where: Sequence[str] = (), skip: int = 0) -> Table:
+    """Keep the rows for which every `COLUMN=VALUE` holds, but for the first `skip` of them.
+
+    COLUMN is a heading or a field, VALUE the whole cell without blanks around. Raises UsageError for a
+    condition that is none, or a column that no file has.
+    """
+    keep = np.ones(len(table.cells), dtype=bool)
+    for condition in where:
+        column, equals, value = condition.partition("=")
+        if not equals:
+            raise UsageError(f"--where {condition}: write COLUMN=VALUE")
+        keep &= _holds(table, column, value.strip())
+    chosen = np.flatnonzero(keep)[skip:]
+    return table if len(chosen) == len(table.cells) else _only(table, chosen)
+
+
+def _holds(table: Table, column: str, value: str) -> NDArray[np.bool_]:
+    parts = []
+    found = False
+    for source, sheet in zip(table.sources, table.sheets, strict=True):
+        position = _position(source, column)
+        found |= position is not None
+        cells = sheet[position] if position is not None else [""] * len(sheet)
+        parts.append(np.fromiter((cell.strip() == value for cell in cells), bool, len(sheet)))
+    if not found:
+        known = ", ".join(c.heading.strip() for c in table.sources[0].columns if c.heading.strip())
+        raise UsageError(f"--where {column}={value}: there is no such column; the columns are {known}")
+    return np.concatenate(parts)
+
+
+def _position(source: Source, column: str) -> int | None:
+    name = plain(column)
+    fits = [i for i, c in enumerate(source.columns) if name in (plain(c.heading), plain(c.field or ""))]
+    return fits[0] if fits and name else None
+
+
+def _only(table: Table, chosen: NDArray[np.intp]) -> Table:
+    fresh = {int(old): new for new, old in enumerate(chosen)}
+    return replace(
+        table,
+        cells=table.cells.iloc[chosen].reset_index(drop=True),
+        places=table.places.iloc[chosen].reset_index(drop=True),
+        problems=tuple(replace(p, key=fresh[p.key]) for p in table.problems if p.key in fresh),
+        left_out=len(table.cells) - len(chosen),
+    )

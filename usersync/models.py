@@ -1,0 +1,348 @@
+"""The nouns that pass between stages; a row carries its *key*, its position in the input, through all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from pandas import DataFrame
+
+Json = Any
+"""Whatever `json.loads` returns."""
+Files: TypeAlias = "str | Path | DataFrame | Sequence[str | Path | DataFrame]"
+"""What rows come from: files, addresses as text (`s3://...`), DataFrames; one, or several for one run."""
+
+FIELDS: Final = ("name", "display_name", "email", "password", "custom_attributes")
+ATTRIBUTE: Final = "custom_attributes."
+"""Before a key, the name of one attribute's field: `custom_attributes.seats`."""
+
+
+class Unknown:
+    """The old value of a field that nobody looked up."""
+
+    def __repr__(self) -> str:
+        return "UNKNOWN"
+
+
+class Clear:
+    """A wanted value: set the attribute to null."""
+
+    def __repr__(self) -> str:
+        return "CLEAR"
+
+
+UNKNOWN: Final = Unknown()
+CLEAR: Final = Clear()
+
+
+class Status(StrEnum):
+    """What became of a row; every row ends in exactly one (the table in the README)."""
+
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    REJECTED = "rejected"
+    FAILED = "failed"
+    CONFLICT = "conflict"
+    UNKNOWN = "unknown"
+    PLANNED = "planned"
+    NOT_SENT = "not-sent"
+
+
+class Owner(StrEnum):
+    """Whose turn it is."""
+
+    SHEET = "sheet"
+    PERMISSION = "permission"
+    PLATFORM = "platform"
+    NOBODY = "nobody"
+
+
+class Code(StrEnum):
+    """Why a row did not go through, in one word."""
+
+    ID_MISSING = "id-missing"
+    ID_INVALID = "id-invalid"
+    ID_DAMAGED = "id-damaged"
+    DUPLICATE = "duplicate"
+    EMAIL_INVALID = "email-invalid"
+    EMAIL_CLAIMED = "email-claimed"
+    PASSWORD_WEAK = "password-weak"  # noqa: S105 - the code, not a password
+    JSON_INVALID = "json-invalid"
+    TYPE_INVALID = "type-invalid"
+    NAME_BLANK = "name-blank"
+    CELL_ERROR = "cell-error"
+    FORMULA_UNSAVED = "formula-unsaved"
+    ROW_RAGGED = "row-ragged"
+    ROW_HIDDEN = "row-hidden"
+    ENCODING = "encoding"
+    NOTHING_TO_DO = "nothing-to-do"
+    NOT_FOUND = "not-found"
+    NOT_PERMITTED = "not-permitted"
+    REFUSED = "refused"
+    THROTTLED = "throttled"
+    PLATFORM_ERROR = "platform-error"
+    TIMEOUT = "timeout"
+    CONNECTION = "connection"
+    ECHO_DIFFERS = "echo-differs"
+    STALE = "stale"
+    PROTECTED = "protected"
+    BLOCKED_BY = "blocked-by"
+    SWAP_CYCLE = "swap-cycle"
+
+
+_TURN: Final = {
+    Code.NOT_PERMITTED: Owner.PERMISSION,
+    **dict.fromkeys(
+        (Code.THROTTLED, Code.PLATFORM_ERROR, Code.TIMEOUT, Code.CONNECTION, Code.ECHO_DIFFERS), Owner.PLATFORM
+    ),
+}
+
+
+def turn(code: str) -> Owner:
+    """Whose turn it is after `code`; nobody's where there is none."""
+    return _TURN.get(Code(code), Owner.SHEET) if code else Owner.NOBODY
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why one row may not be sent. A row may have many."""
+
+    key: int
+    code: Code
+    message: str
+    """What is wrong and what to do next; never a secret."""
+    column: str = ""
+    """The heading as its author wrote it; empty when the whole row is meant."""
+    value: str = ""
+    """The cell as seen; `***` for a password."""
+
+    def sentence(self) -> str:
+        """Name the column, where there is one, and what is wrong."""
+        return f"{self.column}: {self.message}" if self.column else self.message
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a row stands."""
+
+    file: str
+    sheet: str
+    row: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemGroup:
+    """All problems of one kind: how many, and the first few."""
+
+    code: str
+    count: int
+    first: tuple[tuple[Place, Problem], ...]
+
+    def as_json(self) -> Json:
+        """Give the group as summaries have it."""
+        first = [
+            {**asdict(place), "column": p.column, "value": p.value, "message": p.message} for place, p in self.first
+        ]
+        return {"code": self.code, "count": self.count, "first": first}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a source: its heading, and the field it means (None: ignored)."""
+
+    heading: str
+    field: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file (and sheet) that rows came from, and how it was understood."""
+
+    file: str
+    sha256: str
+    sheet: str = ""
+    header_row: int = 1
+    columns: tuple[Column, ...] = ()
+    dialect: Mapping[str, str] = field(default_factory=dict)
+    """How a text file is written: `encoding`, `delimiter`, `quote`, `escape`, and `why` we think so."""
+    notes: tuple[str, ...] = ()
+    """What the author should know, in sentences."""
+    skipped: int = 0
+    """Rows left out by choice: hidden rows where settings say `skip`, the template's example row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Every data row of the input, as text, whatever is wrong with it."""
+
+    cells: DataFrame
+    """One text column per field (`id`, `email`, `custom_attributes.seats`), one row per data row; the index,
+    0..n-1, is the row's key. A blank cell is ""; None where the row's file has no such column."""
+    places: DataFrame
+    """Same index; whole numbers: `source` (position in `sources`), `at` (position in that source's sheet), `row`
+    (as the spreadsheet numbers it)."""
+    sources: tuple[Source, ...]
+    sheets: tuple[DataFrame, ...] = ()
+    """For each source, all its cells as read, meaningless columns too: 0.. in the order of `Source.columns`."""
+    problems: tuple[Problem, ...] = ()
+    """Of rows that could not be read, in input order."""
+    left_out: int = 0
+    """Rows left out by choice (`--where`, `--skip`); they have no key."""
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredValues:
+    """What valid rows ask for."""
+
+    values: DataFrame
+    """Index: key. `id` (int64), then one object column per field: the value to set, `CLEAR`
+    for null, or None where the field is left alone. The column `custom_attributes` holds dicts."""
+    problems: tuple[Problem, ...]
+    """Of all other rows, in input order; every reason of a row, not the first alone."""
+    notes: Mapping[int, str] = field(default_factory=dict)
+    """Key -> a remark for the report, such as two rows that say the same."""
+    twins: Mapping[int, int] = field(default_factory=dict)
+    """Key of a row that repeats another -> key of the row that is sent for both."""
+    superseded: frozenset[int] = frozenset()
+    """Keys of rows that lose against a later one for the same user, where settings say so."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """One field, from its old value to its new one."""
+
+    field: str
+    old: Json
+    """`UNKNOWN` where nobody looked it up; None where the platform has none."""
+    new: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """All that is to change for one user."""
+
+    key: int
+    user_id: int
+    fields: tuple[FieldChange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """What reports keep of the platform's answer; its tokens are never taken in."""
+
+    id: int
+    name: str | None
+    display_name: str | None
+    email: str | None
+    custom_attributes: Mapping[str, Json]
+
+
+def held(user: User, name: str) -> Json:
+    """Give what a user holds in a field; None where there is nothing."""
+    if name.startswith(ATTRIBUTE):
+        return user.custom_attributes.get(name[len(ATTRIBUTE) :])
+    return getattr(user, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one row."""
+
+    key: int
+    status: Status
+    code: str = ""
+    message: str = ""
+    http_status: int | None = None
+    attempts: int = 0
+    user: User | None = None
+    finished_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the ledger knows of a row before anything is sent."""
+
+    key: int
+    source: int
+    row: int
+    user: str
+    """The id as it stands in the sheet, or as we understood it."""
+    status: Status
+    change: Change | None = None
+    code: str = ""
+    message: str = ""
+    outcome: Outcome | None = None
+    twin_of: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RingRow:
+    """A row of a ring: of users who exchange e-mail addresses, each waiting for another."""
+
+    row: int
+    status: Status
+    aside: str | None
+    """The address that this user gets for a moment, so that the others can move on; None for the others."""
+    change: Change
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the report: a row, what was planned for it, and what became of it."""
+
+    key: int
+    file: str
+    sheet: str
+    row: int
+    id: str
+    status: Status
+    changed: str
+    """Field names, `;`-separated."""
+    old: str
+    """JSON object of the changed fields, as text; empty where there are none. So is `new`."""
+    new: str
+    http_status: int | None
+    attempts: int
+    code: str
+    message: str
+    name: str | None
+    email: str | None
+    custom_attributes: str
+    """JSON object as text; empty where the platform gave no answer."""
+    finished_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What the dispatcher measured in one slice of a run; slices follow each other without gaps."""
+
+    at: float
+    """Seconds since the run began, at the slice's begin."""
+    seconds: float
+    """How long the slice is."""
+    requests: int
+    throttled: int
+    """Requests answered with 429."""
+    trouble: int
+    """Requests without an answer, or with a 5xx."""
+    pace: float | None
+    """Requests per second that were allowed at the slice's end; None: no limit."""
+    median: float | None
+    """Seconds to an answer, half of the requests; None where there were none. So is `slowest`."""
+    slowest: float | None
+    """Seconds to an answer, 95 % of the requests."""
+
+
+SECRET_FIELDS: Final = frozenset({"password"})
+MASK: Final = "***"
+
+
+def shown(name: str, value: Json) -> Json:
+    """`value` as people and files may see it."""
+    return MASK if name in SECRET_FIELDS else value

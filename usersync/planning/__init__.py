@@ -1,0 +1,1 @@
+"""Hold the rows of a run and what a plan shows of them."""

@@ -1,0 +1,1 @@
+"""Speak the platform's API."""
