@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from usersync.clock import Clock, SystemClock
+from usersync.context import Clock, SystemClock
 from usersync.diagnostics import CheckResult, run_diagnostics
 from usersync.sandbox import Answer, Faults, Sandbox, running
 from usersync.settings import make_settings

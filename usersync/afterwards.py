@@ -10,7 +10,7 @@ from functools import wraps
 from importlib.util import find_spec
 from typing import Any, ParamSpec
 
-from usersync.clock import Clock, SystemClock
+from usersync.context import Clock, SystemClock
 from usersync.dispatch.dask_engine import scheduler_of
 from usersync.errors import SettingsError, UsersyncError
 from usersync.ledger import Ledger

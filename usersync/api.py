@@ -12,10 +12,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from usersync.afterwards import told
-from usersync.clock import iso
-from usersync.context import Choice, Confirm, Context
+from usersync.context import Choice, Confirm, Context, iso, run_async
 from usersync.errors import RefusedError, UsageError
-from usersync.event_loop import finish
 from usersync.job import Run
 from usersync.ledger import Ledger, LedgerRun, RunInfo, source_heads
 from usersync.ledger.lock import one_run_at_a_time
@@ -49,7 +47,7 @@ def run(
         raise nobody_to_ask()
     info = head("run", settings, table, context, choice=choice, had_values=filled(wanted.values))
     with locked(settings, context, f"run {info.run}"), Ledger(settings.ledger) as ledger:
-        return finish(Run(settings, context, ledger.start(info)).whole(table, wanted, confirm))
+        return run_async(Run(settings, context, ledger.start(info)).whole(table, wanted, confirm))
 
 
 @told
@@ -103,7 +101,7 @@ def apply(
     with locked(settings, context, f"run {info.run}"), Ledger(settings.ledger) as ledger:
         book = ledger.start(info)
         book.restore(rows)
-        return finish(Run(settings, context, book).applied(table, wanted, confirm))
+        return run_async(Run(settings, context, book).applied(table, wanted, confirm))
 
 
 @told
@@ -120,7 +118,7 @@ def undo(run_name: str, settings: Settings, *, confirm: Confirm | None, context:
             raise nobody_to_ask()
         info = replace(head("undo", settings, table, context, parent=run_name), sources=former.info.sources)
         with locked(settings, context, f"run {info.run}"):
-            return finish(Run(settings, context, ledger.start(info)).undone(table, wanted, former, confirm))
+            return run_async(Run(settings, context, ledger.start(info)).undone(table, wanted, former, confirm))
 
 
 def open_book(ledger: Ledger, name: str, settings: Settings) -> LedgerRun:
@@ -186,7 +184,7 @@ def plan(
     with Ledger(past, aside=True) as ledger:
         book = ledger.start(head("plan", settings, table, context, choice=choice))
         try:
-            found = finish(Run(settings, context, book).planned_only(table, wanted))
+            found = run_async(Run(settings, context, book).planned_only(table, wanted))
         finally:
             ledger.forget(book.info.run)
         if save_as or keep:
@@ -224,7 +222,7 @@ def update(
         return Outcome(0, Status.REJECTED, wanted.problems[0].code, message)
     with Ledger(settings.ledger) as ledger:
         book = ledger.start(head("update", settings, table, context))
-        return finish(Run(settings, context, book).single(table, wanted))
+        return run_async(Run(settings, context, book).single(table, wanted))
 
 
 def read(files: Files, settings: Settings, *, choice: Choice | None = None) -> tuple[Table, DesiredValues]:

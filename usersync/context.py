@@ -1,38 +1,134 @@
-"""What a run takes from the world around it: time, chance, the people who look on, and their choices."""
+"""Pass a run its clock, randomness, progress display, stop switch and options.
+
+Core logic takes these as parameters, so that tests control them.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import random
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Protocol
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from typing import Any, Protocol, TypeVar
 
-from usersync.clock import Clock, SystemClock
-from usersync.dispatch.rate_limit import Stop
-from usersync.models import Outcome, Status
-from usersync.planning.plan import Plan
+from usersync.models import Row, Status
+
+Value = TypeVar("Value")
+
+
+class Clock(Protocol):
+    """Time, as far as a run needs it."""
+
+    def monotonic(self) -> float:
+        """Return seconds on a clock that never goes back."""
+        ...
+
+    def now(self) -> datetime:
+        """Return the time of day, in UTC."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after so many seconds."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def monotonic(self) -> float:
+        """Return seconds on a clock that never goes back."""
+        return time.monotonic()
+
+    def now(self) -> datetime:
+        """Return the time of day, in UTC."""
+        return datetime.now(UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after so many seconds."""
+        await asyncio.sleep(seconds)
+
+
+def iso(moment: datetime) -> str:
+    """Format a time as reports do: ISO 8601, UTC, milliseconds."""
+    moment = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return f"{moment.isoformat(timespec='milliseconds')[:-6]}Z"
+
+
+@dataclass(frozen=True, slots=True)
+class StopReason:
+    """Why a run ends early, and its exit code."""
+
+    exit_code: int
+    message: str
+
+
+class Stopping(Exception):  # noqa: N818 - no error: it unwinds a task that waits
+    """Raised in a task that waits while the run stops."""
+
+
+class Stop:
+    """Ask once, and no new request starts; requests in flight finish."""
+
+    def __init__(self) -> None:
+        self.reason: StopReason | None = None
+        self._waiting: set[asyncio.Task[object]] = set()
+
+    def __bool__(self) -> bool:
+        return self.reason is not None
+
+    def ask(self, exit_code: int, message: str) -> None:
+        """Stop the run; the first reason counts. Tasks that only wait are woken."""
+        if self.reason is None:
+            self.reason = StopReason(exit_code, message)
+        for task in list(self._waiting):
+            task.cancel()
+
+    async def wait(self, sleep: Coroutine[object, object, None]) -> None:
+        """Await `sleep` with nothing in flight. Raises Stopping where the run stops before or meanwhile."""
+        if self:
+            sleep.close()
+            raise Stopping
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - coroutines run in tasks
+        self._waiting.add(task)
+        try:
+            await sleep
+        except asyncio.CancelledError:
+            if not self:
+                raise
+            task.uncancel()
+            raise Stopping from None
+        finally:
+            self._waiting.discard(task)
+        if self:
+            raise Stopping
 
 
 class Progress(Protocol):
-    """Owner looks on while a run goes its way."""
+    """Shows how far a run is."""
 
-    def begin(self, doing: str, total: int) -> None:
-        """A phase begins: `reading` or `sending`, so many rows."""
+    def begin(self, phase: str, total: int) -> None:
+        """Start a phase, `reading` or `sending`, of so many rows."""
 
     def row(self, status: Status) -> None:
-        """A row of this phase is through."""
+        """Count a finished row of this phase."""
 
     def tick(self) -> None:
-        """A second has passed, whether or not a row is through."""
+        """Refresh the display; called every second."""
 
     def end(self) -> None:
-        """The phase is over."""
+        """End the phase."""
 
 
 class NoProgress:
-    """Nobody looks on."""
+    """Shows nothing."""
 
-    def begin(self, doing: str, total: int) -> None:
+    def begin(self, phase: str, total: int) -> None:
         """Do nothing."""
 
     def row(self, status: Status) -> None:
@@ -43,36 +139,63 @@ class NoProgress:
 
     def end(self) -> None:
         """Do nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What a person chooses for one run."""
+
+    where: tuple[str, ...] = ()
+    """Only rows in which all of these hold, each `COLUMN=VALUE`."""
+    skip: int = 0
+    """Leave out the first rows."""
+    limit: int | None = None
+    """Send the first so many changes only."""
+    overrides: tuple[str, ...] = ()
+    """Rules of `limits:` that do not refuse this run."""
+    max_duration: float | None = None
+    """Seconds after which the run stops (exit code 4)."""
+    lock_wait: float = 0.0
+    """Seconds to wait for another run of this platform to finish."""
 
 
 @dataclass(slots=True)
 class Context:
-    """What a run takes from the world: time, chance, and the people around it."""
+    """What a run takes from its surroundings; tests pass their own."""
 
     clock: Clock = field(default_factory=SystemClock)
-    chance: Callable[[], float] = random.random
-    watch: Progress = field(default_factory=NoProgress)
+    random: Callable[[], float] = random.random
+    """Returns numbers from 0 to 1, for the jitter of retries."""
+    progress: Progress = field(default_factory=NoProgress)
     stop: Stop = field(default_factory=Stop)
-    on_outcome: Callable[[Outcome], None] = lambda _: None
-    """Told each outcome as it is settled, of one row the last counts; its own error ends the run: `resume` it."""
-    max_duration: float | None = None
-    """Seconds after which the run stops in good order (exit 4)."""
-    overrides: tuple[str, ...] = ()
-    """Rules of `limits:` that do not stop this run."""
-    lock_wait: float = 0.0
-    """Seconds to wait for another run to finish."""
+    on_result: Callable[[Row], None] | None = None
+    """Called with each row that was sent, once its result is known; an error of its own ends the run."""
     on_start: Callable[[Stop], None] = lambda _: None
-    """Called inside the running event loop, before the first request: the place to connect signals."""
+    """Called inside the running event loop before the first request; connect signals here."""
 
 
-Confirm = Callable[[Plan], bool]
+def run_async(work: Coroutine[Any, Any, Value]) -> Value:
+    """Run a coroutine to its end, also where an event loop runs already, as in a notebook.
+
+    The loop is uvloop's where that is installed (extra `fast`).
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return _run(work)
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(contextvars.copy_context().run, _run, work).result()
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """Which rows of the input a person wants: `COLUMN=VALUE` for each, without the first `skip`."""
+def _run(work: Coroutine[Any, Any, Value]) -> Value:
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(work)
 
-    where: tuple[str, ...] = ()
-    skip: int = 0
-    limit: int | None = None
-    """The first so many changes only."""
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if find_spec("uvloop") is None:
+        return None
+    import uvloop  # an extra
+
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory

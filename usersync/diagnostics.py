@@ -19,7 +19,7 @@ from urllib.request import getproxies
 
 from pydantic import SecretStr
 
-from usersync.clock import Clock
+from usersync.context import Clock
 from usersync.errors import SettingsError, UsageError
 from usersync.ledger import Ledger
 from usersync.models import MASK, Code, Json

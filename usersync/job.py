@@ -7,8 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from usersync.clock import iso
-from usersync.context import Confirm, Context
+from usersync.context import Confirm, Context, iso
 from usersync.diff.inversion import reverse
 from usersync.diff.verification import any_known, stale
 from usersync.dispatch.claims import Passwords

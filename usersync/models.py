@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -42,7 +43,11 @@ CLEAR: Final = Clear()
 
 
 class Status(StrEnum):
-    """What became of a row; every row ends in exactly one (the table in the README)."""
+    """What became of a row; every row ends in exactly one of the first eight.
+
+    `sending`, `parked` and `reverting` are states that a row passes through; they stay in the ledger only where a run
+    was interrupted, and are reported as `unknown` or `not-sent`.
+    """
 
     UPDATED = "updated"
     UNCHANGED = "unchanged"
@@ -52,10 +57,18 @@ class Status(StrEnum):
     UNKNOWN = "unknown"
     PLANNED = "planned"
     NOT_SENT = "not-sent"
+    SENDING = "sending"
+    PARKED = "parked"
+    REVERTING = "reverting"
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether somebody has to look at the row: exit code 1, reasons in the summary and the notifications."""
+        return self in (Status.REJECTED, Status.FAILED, Status.CONFLICT, Status.UNKNOWN)
 
 
 class Owner(StrEnum):
-    """Whose turn it is."""
+    """Who has to act on a row (the column `who`)."""
 
     SHEET = "sheet"
     PERMISSION = "permission"
@@ -96,7 +109,7 @@ class Code(StrEnum):
     SWAP_CYCLE = "swap-cycle"
 
 
-_TURN: Final = {
+_OWNERS: Final = {
     Code.NOT_PERMITTED: Owner.PERMISSION,
     **dict.fromkeys(
         (Code.THROTTLED, Code.PLATFORM_ERROR, Code.TIMEOUT, Code.CONNECTION, Code.ECHO_DIFFERS), Owner.PLATFORM
@@ -104,9 +117,9 @@ _TURN: Final = {
 }
 
 
-def turn(code: str) -> Owner:
-    """Whose turn it is after `code`; nobody's where there is none."""
-    return _TURN.get(Code(code), Owner.SHEET) if code else Owner.NOBODY
+def owner_of(code: str) -> Owner:
+    """Tell who has to act on a row with `code`; nobody where there is none."""
+    return _OWNERS.get(Code(code), Owner.SHEET) if code else Owner.NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +220,7 @@ class DesiredValues:
     """Of all other rows, in input order; every reason of a row, not the first alone."""
     notes: Mapping[int, str] = field(default_factory=dict)
     """Key -> a remark for the report, such as two rows that say the same."""
-    twins: Mapping[int, int] = field(default_factory=dict)
+    duplicates: Mapping[int, int] = field(default_factory=dict)
     """Key of a row that repeats another -> key of the row that is sent for both."""
     superseded: frozenset[int] = frozenset()
     """Keys of rows that lose against a later one for the same user, where settings say so."""
@@ -224,15 +237,6 @@ class FieldChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """All that is to change for one user."""
-
-    key: int
-    user_id: int
-    fields: tuple[FieldChange, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class User:
     """What reports keep of the platform's answer; its tokens are never taken in."""
 
@@ -243,7 +247,7 @@ class User:
     custom_attributes: Mapping[str, Json]
 
 
-def held(user: User, name: str) -> Json:
+def value_of(user: User, name: str) -> Json:
     """Give what a user holds in a field; None where there is nothing."""
     if name.startswith(ATTRIBUTE):
         return user.custom_attributes.get(name[len(ATTRIBUTE) :])
@@ -251,75 +255,107 @@ def held(user: User, name: str) -> Json:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one row."""
+class Result:
+    """How the requests for one user ended."""
 
-    key: int
     status: Status
     code: str = ""
     message: str = ""
     http_status: int | None = None
     attempts: int = 0
     user: User | None = None
+    """The user as the platform answered."""
     finished_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """What the ledger knows of a row before anything is sent."""
+class Row:
+    """One data row of the input, from the plan to the report; one row of the ledger's table `row`."""
 
     key: int
+    """Position in the input, from 0."""
     source: int
+    """Position of its file in the sources of the run."""
     row: int
-    user: str
-    """The id as it stands in the sheet, or as we understood it."""
-    status: Status
-    change: Change | None = None
-    code: str = ""
-    message: str = ""
-    outcome: Outcome | None = None
-    twin_of: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RingRow:
-    """A row of a ring: of users who exchange e-mail addresses, each waiting for another."""
-
-    row: int
-    status: Status
-    aside: str | None
-    """The address that this user gets for a moment, so that the others can move on; None for the others."""
-    change: Change
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of the report: a row, what was planned for it, and what became of it."""
-
-    key: int
-    file: str
-    sheet: str
-    row: int
+    """The row number as the spreadsheet shows it."""
     id: str
+    """The user's id as it stands in the sheet, or as it was understood."""
     status: Status
-    changed: str
+    changed: str = ""
     """Field names, `;`-separated."""
-    old: str
-    """JSON object of the changed fields, as text; empty where there are none. So is `new`."""
-    new: str
-    http_status: int | None
-    attempts: int
-    code: str
-    message: str
-    name: str | None
-    email: str | None
-    custom_attributes: str
+    old: str = field(default="", repr=False)
+    """JSON object of the changed fields, as text; a field is missing where its old value is unknown."""
+    new: str = field(default="", repr=False)
+    """JSON object of the changed fields, as text; secrets are `***`."""
+    code: str = ""
+    """Why the row needs attention; several codes are `;`-separated."""
+    message: str = ""
+    note: str = ""
+    """A remark that stays whatever becomes of the row."""
+    http_status: int | None = None
+    attempts: int = 0
+    name: str | None = field(default=None, repr=False)
+    """As the platform last answered; so are `display_name`, `email` and `custom_attributes`."""
+    display_name: str | None = field(default=None, repr=False)
+    email: str | None = field(default=None, repr=False)
+    custom_attributes: str = field(default="", repr=False)
     """JSON object as text; empty where the platform gave no answer."""
-    finished_at: str
+    finished_at: str = ""
+    duplicate_of: int | None = None
+    """Key of the row that this one repeats: it ends as that one does."""
+    wave: int = 0
+    """Rows of wave 1 are sent after those of wave 0, and so on."""
+    depends_on: int | None = None
+    """Key of the row that must give up its e-mail address first."""
+    placeholder: str | None = None
+    """The address that this user gets for a moment, so that an e-mail swap can begin."""
+    file: str = ""
+    """The file of `source`, filled in when the row is read from the ledger; so is `sheet`."""
+    sheet: str = ""
+
+    @property
+    def user_id(self) -> int:
+        """The user's id as a number; only rows that were understood have one."""
+        return int(self.id)
+
+    @property
+    def changes(self) -> tuple[FieldChange, ...]:
+        """The changed fields, old and new; the new value of a secret is `***`."""
+        if not self.new:
+            return ()
+        old: dict[str, Json] = json.loads(self.old or "{}")
+        new: dict[str, Json] = json.loads(self.new)
+        return tuple(FieldChange(name, old.get(name, UNKNOWN), value) for name, value in new.items())
+
+    def with_changes(self, changes: Iterable[FieldChange]) -> Row:
+        """Return the row with other changes."""
+        changed, old, new = encode_changes(changes)
+        return replace(self, changed=changed, old=old, new=new)
+
+    @property
+    def reason(self) -> str:
+        """Message and note in one text."""
+        return "; ".join(part for part in (self.message, self.note) if part)
+
+    @property
+    def first_code(self) -> str:
+        """The code that decides who has to act."""
+        return self.code.partition(";")[0]
+
+
+json_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def encode_changes(changes: Iterable[FieldChange]) -> tuple[str, str, str]:
+    """Return the columns `changed`, `old` and `new` of a row; secrets are masked, unknown old values left out."""
+    changes = tuple(changes)
+    old = {c.field: c.old for c in changes if c.old is not UNKNOWN}
+    new = {c.field: MASK if c.field in SECRET_FIELDS else c.new for c in changes}
+    return ";".join(new), json_text(old), json_text(new)
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class TimeSlice:
     """What the dispatcher measured in one slice of a run; slices follow each other without gaps."""
 
     at: float

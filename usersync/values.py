@@ -1,31 +1,47 @@
-"""When two values of a field are the same to the platform: the diff and the echo agree on this."""
+"""Decide when two values of a field are the same to the platform."""
 
 from __future__ import annotations
 
 import json
+import re
+import unicodedata
 
 from usersync.models import ATTRIBUTE, Json
 
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 
-def same_value(name: str, wanted: Json, held: Json) -> bool:
-    """Whether the platform's value `held` is as good as the wanted one.
 
-    E-mails are compared without case; a text attribute equals the number that it spells (a spreadsheet
-    cannot tell `5` from `"5"`, and turning one into the other would change data that nobody meant to change).
+def normalize_email(address: str | None) -> str:
+    """Return an address as the platform stores it: trimmed, in lower case; "" for none.
+
+    No case folding: `straße@` and `strasse@` are two addresses.
     """
-    if name == "email":
-        return (
-            isinstance(wanted, str) and isinstance(held, str) and wanted.strip().casefold() == held.strip().casefold()
-        )
-    if name.startswith(ATTRIBUTE) and isinstance(wanted, str) and not isinstance(held, str):
-        return held is not None and wanted == json_text(held)
+    return (address or "").strip().lower()
+
+
+def same_value(field: str, wanted: Json, held: Json) -> bool:
+    """Tell whether the platform's value `held` is as good as the wanted one.
+
+    A text attribute equals the number that it spells: a spreadsheet cannot tell `5` from `"5"`, and turning one into
+    the other would change data that nobody meant to change.
+    """
+    if field == "email":
+        both_text = isinstance(wanted, str) and isinstance(held, str)
+        return both_text and normalize_email(wanted) == normalize_email(held)
+    if field.startswith(ATTRIBUTE) and isinstance(wanted, str) and not isinstance(held, str):
+        return held is not None and wanted == canonical_json(held)
     if isinstance(wanted, str) or wanted is None:
         return bool(wanted == held)
-    return json_text(wanted) == json_text(held)
+    return canonical_json(wanted) == canonical_json(held)
 
 
-def json_text(value: Json) -> str:
+def canonical_json(value: Json) -> str:
     """Write a JSON value in one way only, so that equal values are equal texts."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def visible(text: str) -> str:
+    """Remove invisible characters, surrounding blanks and full-width forms: for ids, headings and e-mails."""
+    return unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).strip()

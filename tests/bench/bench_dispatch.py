@@ -19,7 +19,6 @@ from pathlib import Path
 import aiohttp
 
 from usersync import api
-from usersync.event_loop import finish
 from usersync.settings import make_settings
 
 CONCURRENCY = 16

@@ -18,7 +18,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
 from usersync.dispatch.sender import Tally
-from usersync.models import Line, Moment, Status
+from usersync.models import Line, Status, TimeSlice
 from usersync.report import Summary, write_report
 from usersync.report.files import Facts
 
@@ -123,7 +123,7 @@ def report(folder: Path, lines: int, **more: Any) -> Summary:
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     timeline = [
-        Moment(i * 10.0, 10.0, 480, int(i == 100), int(i == 200), None if i < 50 else 50.0, 0.1, 0.4)
+        TimeSlice(i * 10.0, 10.0, 480, int(i == 100), int(i == 200), None if i < 50 else 50.0, 0.1, 0.4)
         for i in range(320)
     ]
     summary = report(tmp_path_factory.mktemp("runs"), MANY, timeline=timeline)

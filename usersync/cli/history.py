@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from usersync.cli.console import plural
 from usersync.cli.table import table_text, window
-from usersync.clock import iso
+from usersync.context import iso
 from usersync.errors import UsageError
 from usersync.ledger import Ledger, RunInfo
 from usersync.models import Json, Line

@@ -114,7 +114,7 @@ def history(user_id: int, **options: Any) -> int:
 @options_of(REQUEST_OPTIONS, COMMON_OPTIONS)
 def check(*, user_id: int | None, **options: Any) -> int:
     """See whether everything is in place: settings, token, platform, permission, limit, ledger. Sends nothing."""
-    from usersync.clock import SystemClock
+    from usersync.context import SystemClock
     from usersync.diagnostics import run_diagnostics, verdict
 
     findings = tuple(run_diagnostics(lambda: settings_of(options), SystemClock(), user_id=user_id))

@@ -177,8 +177,7 @@ def settings_of(options: dict[str, Any]) -> Settings:
 def context_of(options: dict[str, Any]) -> Context:
     """Give a run its clock, progress, logging, time limits and overrides."""
     from usersync.cli.progress import Bar, Lines
-    from usersync.clock import SystemClock
-    from usersync.context import Context, NoProgress
+    from usersync.context import Context, NoProgress, SystemClock
     from usersync.logs import set_up
 
     set_up(

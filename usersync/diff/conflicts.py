@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from usersync.models import SECRET_FIELDS, UNKNOWN, Change, FieldChange, Json
-from usersync.values import json_text, same_value
+from usersync.values import canonical_json, same_value
 
 
 def conflicts(change: Change, written: Mapping[str, Json]) -> tuple[FieldChange, ...]:
@@ -26,8 +26,8 @@ def conflicts(change: Change, written: Mapping[str, Json]) -> tuple[FieldChange,
 def told(items: tuple[FieldChange, ...], written: Mapping[str, Json]) -> str:
     """Say it with all three values."""
     parts = [
-        f"{i.field}: we wrote {json_text(written[i.field])}, the platform holds {json_text(i.old)}, "
-        f"the file wants {json_text(i.new)}"
+        f"{i.field}: we wrote {canonical_json(written[i.field])}, the platform holds {canonical_json(i.old)}, "
+        f"the file wants {canonical_json(i.new)}"
         for i in items
     ]
     return f"{'; '.join(parts)}; settle it by hand, or set diff.on_conflict: overwrite"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from usersync.models import SECRET_FIELDS, FieldChange, Json, User, held
+from usersync.models import SECRET_FIELDS, FieldChange, Json, User, value_of
 from usersync.values import same_value
 
 
@@ -25,7 +25,7 @@ def reverse(
         if name not in old:
             kept.append(f"{name} (the old value was never looked up)")
             continue
-        now, before = held(user, name), _restored(name, old[name])
+        now, before = value_of(user, name), _restored(name, old[name])
         if same_value(name, ours, now):
             if not same_value(name, before, now):
                 changes.append(FieldChange(name, now, before))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from usersync.models import SECRET_FIELDS, UNKNOWN, Change, User, held
+from usersync.models import SECRET_FIELDS, UNKNOWN, Change, User, value_of
 from usersync.values import same_value
 
 
@@ -11,7 +11,7 @@ def mismatched_fields(change: Change, user: User) -> tuple[str, ...]:
     return tuple(
         item.field
         for item in change.fields
-        if item.field not in SECRET_FIELDS and not same_value(item.field, item.new, held(user, item.field))
+        if item.field not in SECRET_FIELDS and not same_value(item.field, item.new, value_of(user, item.field))
     )
 
 
@@ -31,6 +31,6 @@ def stale(change: Change, user: User) -> tuple[str, ...]:
         item.field
         for item in change.fields
         if item.old is not UNKNOWN
-        and not same_value(item.field, item.old, held(user, item.field))
-        and not same_value(item.field, item.new, held(user, item.field))
+        and not same_value(item.field, item.old, value_of(user, item.field))
+        and not same_value(item.field, item.new, value_of(user, item.field))
     )

@@ -8,8 +8,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, contextmanag
 
 from pydantic import SecretStr
 
-from usersync.clock import SystemClock
-from usersync.context import Context
+from usersync.context import Context, SystemClock
 from usersync.dispatch.cells import Cells
 from usersync.dispatch.concurrency_limit import ConcurrencyLimit
 from usersync.dispatch.rate_limit import ALONE, RateLimiter, make_pace

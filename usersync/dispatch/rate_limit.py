@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Final, TypeVar
 
-from usersync.clock import Clock
+from usersync.context import Clock
 from usersync.dispatch.cells import Cells
 from usersync.dispatch.concurrency_limit import ConcurrencyLimit
 from usersync.dispatch.pace import Pace

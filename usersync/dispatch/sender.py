@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from usersync.clock import Clock, iso
+from usersync.context import Clock, iso
 from usersync.diff.verification import is_applied, mismatched_fields
 from usersync.dispatch.rate_limit import RateLimiter, Stop, Stopping
 from usersync.dispatch.retry import FailureTimeout, RetryBudget, backoff
 from usersync.dispatch.timeline import Heard
 from usersync.errors import StoppedError
-from usersync.models import MASK, SECRET_FIELDS, Change, Code, Moment, Outcome, Owner, Status, User, turn
+from usersync.models import MASK, SECRET_FIELDS, Change, Code, Outcome, Owner, Status, TimeSlice, User, owner_of
 from usersync.platform.api import (
     RateLimited,
     Rejected,
@@ -89,9 +89,9 @@ class Sender:
         self._retries, self._chance, self.secret = retries, chance, secret
         self._health, self._budget = FailureTimeout(stop_after), RetryBudget()
 
-    def moments(self) -> Iterator[Moment]:
+    def slices(self) -> Iterator[TimeSlice]:
         """Give the timeline of all requests so far."""
-        return self._gate.timeline.moments()
+        return self._gate.timeline.slices()
 
     async def read(self, key: int, user_id: int) -> User | Outcome:
         """Read a user; an `Outcome` (failed, or not-sent where the run stops) if that cannot be done."""
@@ -139,7 +139,7 @@ class Sender:
         """Learn with a GET what became of a change whose answer never came in; None: it was not carried out."""
         found = await self.read(change.key, change.user_id)
         if isinstance(found, Outcome):
-            unsure = found.status is not Status.NOT_SENT and turn(found.code) is Owner.PLATFORM
+            unsure = found.status is not Status.NOT_SENT and owner_of(found.code) is Owner.PLATFORM
             return replace(found, status=Status.UNKNOWN) if unsure else found  # the look failed: we know no more
         if not is_applied(change, found):
             return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from math import frexp
 
-from usersync.models import Moment
+from usersync.models import TimeSlice
 
 MOST = 240
 """Slices that are kept; when a run outgrows them, two become one."""
@@ -79,8 +79,8 @@ class Timeline:
         self._slices = self._slices[::2]
         self._seconds *= 2
 
-    def moments(self) -> Iterator[Moment]:
+    def slices(self) -> Iterator[TimeSlice]:
         """Give what was counted, slice by slice."""
         for n, s in enumerate(self._slices):
             at, length = n * self._seconds, self._seconds
-            yield Moment(at, length, s.requests, s.throttled, s.trouble, s.pace, s.latency(0.5), s.latency(0.95))
+            yield TimeSlice(at, length, s.requests, s.throttled, s.trouble, s.pace, s.latency(0.5), s.latency(0.95))

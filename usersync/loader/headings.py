@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from usersync.errors import SourceError
 from usersync.models import ATTRIBUTE, FIELDS, Column
-from usersync.visible import visible
+from usersync.values import visible
 
 IGNORE = "ignore"
 """As a value under `columns:`, says that a heading means nothing."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from usersync.clock import iso
-from usersync.context import Context
+from usersync.context import Context, iso
 from usersync.diff.baseline import known_from_file
 from usersync.dispatch.rate_limit import each
 from usersync.dispatch.sender import Sender

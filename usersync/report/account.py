@@ -45,7 +45,7 @@ class Accounts:
                 {"rule": r.rule, "sentence": r.sentence(), "overridden": r.rule in overrides} for r in plan.refusals
             ],
             head=asdict(self._book.info),
-            timeline=list(sender.moments()) if sender else [],
+            timeline=list(sender.slices()) if sender else [],
         )
         report = self._settings.report
         return write_report(self._book, report.dir, facts, formats=report.formats, rejects=rejects)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from usersync.errors import UsageError
-from usersync.models import Json, Line, Moment, ProblemGroup, Status, turn
+from usersync.models import Json, Line, ProblemGroup, Status, TimeSlice, owner_of
 from usersync.report.html import Page
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Facts:
     limits: Sequence[Json] = ()
     head: Mapping[str, Json] = field(default_factory=dict)
     """The head of the run, as the ledger has it."""
-    timeline: Sequence[Moment] = ()
+    timeline: Sequence[TimeSlice] = ()
 
 
 def write_report(
@@ -246,7 +246,7 @@ def cells(line: Line, safe: Callable[[str], str]) -> tuple[str | int | None, ...
     return (
         safe(line.file), safe(line.sheet), line.row, safe(line.id), line.status,
         safe(line.changed), line.old, line.new, line.http_status, line.attempts, line.code,
-        safe(line.message), turn(code), safe(line.name or ""), safe(line.email or ""),
+        safe(line.message), owner_of(code), safe(line.name or ""), safe(line.email or ""),
         line.custom_attributes, line.finished_at,
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from usersync.errors import UsageError
-from usersync.models import Json, Line, Moment, Status, turn
+from usersync.models import Json, Line, Status, TimeSlice, owner_of
 from usersync.report.timeline_chart import drawn
 
 LIMIT = 3_400_000
@@ -45,7 +45,7 @@ class Page:
         rank = 0 if line.status in _NEEDED else 1 if line.status in _CHANGED else 2
         if rank == 0:
             code = line.code.partition(";")[0]
-            reason = (turn(code).value, code or line.status.value)
+            reason = (owner_of(code).value, code or line.status.value)
             self._reasons[reason] += 1
             if len(examples := self._examples.setdefault(reason, [])) < _EXAMPLES:
                 examples.append((line.row, _clipped(line.message)))
@@ -70,7 +70,7 @@ class Page:
         return self._words.setdefault(text, len(self._words))
 
     def text(
-        self, told: Mapping[str, Json], head: Mapping[str, Json], *, timeline: Sequence[Moment] = (), rest: str
+        self, told: Mapping[str, Json], head: Mapping[str, Json], *, timeline: Sequence[TimeSlice] = (), rest: str
     ) -> str:
         """Make the page.
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from statistics import median
 
-from usersync.models import Json, Moment
+from usersync.models import Json, TimeSlice
 
 _SLICES = 200
 """Slices of a timeline that can be told apart on a screen."""
 _WIDTH, _HEIGHT = 1000, 100
 
 
-def _coarse(timeline: Sequence[Moment]) -> list[Moment]:
+def _coarse(timeline: Sequence[TimeSlice]) -> list[TimeSlice]:
     """Join slices until a screen can show them."""
     step = -(-len(timeline) // _SLICES)
     joined = []
@@ -23,17 +23,17 @@ def _coarse(timeline: Sequence[Moment]) -> list[Moment]:
             sum(getattr(m, name) for m in some) for name in ("seconds", "requests", "throttled", "trouble")
         )
         usually = median(usual) if usual else None
-        joined.append(Moment(some[0].at, seconds, requests, throttled, trouble, some[-1].pace, usually, slow))
+        joined.append(TimeSlice(some[0].at, seconds, requests, throttled, trouble, some[-1].pace, usually, slow))
     return joined
 
 
-def drawn(timeline: Sequence[Moment]) -> Json:
+def drawn(timeline: Sequence[TimeSlice]) -> Json:
     """Turn moments, at least one, into SVG paths (1000 wide, 100 high), marks and their scales."""
     moments = _coarse(timeline)
     start, end = moments[0].at, moments[-1].at + moments[-1].seconds
     scale = _WIDTH / max(end - start, 0.001)
 
-    def path(value: Callable[[Moment], float | None], top: float) -> str:
+    def path(value: Callable[[TimeSlice], float | None], top: float) -> str:
         steps, joined = [], False
         for m in moments:
             if (found := value(m)) is not None:
@@ -42,7 +42,7 @@ def drawn(timeline: Sequence[Moment]) -> Json:
             joined = found is not None
         return "".join(steps)
 
-    def rate(m: Moment) -> float:
+    def rate(m: TimeSlice) -> float:
         return m.requests / max(m.seconds, 0.001)
 
     fastest = max(*map(rate, moments), *(m.pace or 0 for m in moments), 0.001)

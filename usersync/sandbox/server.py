@@ -13,7 +13,7 @@ from typing import Final, Self
 
 from aiohttp import web
 
-from usersync.clock import Clock, SystemClock
+from usersync.context import Clock, SystemClock
 from usersync.models import Json
 from usersync.sandbox.fake_users import people
 from usersync.sandbox.faults import NO_FAULTS, Fault, FaultInjector, Faults

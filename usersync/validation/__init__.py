@@ -24,7 +24,7 @@ from usersync.validation.cells import (
     typed_reader,
 )
 from usersync.validation.duplicates import settle_rivals
-from usersync.visible import visible
+from usersync.values import visible
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

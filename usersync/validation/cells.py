@@ -11,7 +11,7 @@ from datetime import date, datetime
 
 from usersync.models import Code, Json
 from usersync.settings import FieldSettings
-from usersync.visible import visible
+from usersync.values import visible
 
 MAX_ID = 2**63 - 1
 _WHOLE = re.compile(r"[+-]?[0-9]+(?:\.0+)?")
