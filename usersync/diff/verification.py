@@ -1,36 +1,34 @@
-"""What was sent and what the platform answered in, the fields that differ out."""
+"""Compare changes with a user as the platform answered it."""
 
 from __future__ import annotations
 
-from usersync.models import SECRET_FIELDS, UNKNOWN, Change, User, value_of
+from collections.abc import Iterable
+
+from usersync.models import SECRET_FIELDS, UNKNOWN, FieldChange, User, value_of
 from usersync.values import same_value
 
 
-def mismatched_fields(change: Change, user: User) -> tuple[str, ...]:
-    """Name the fields whose sent value the answered user does not hold; a password is never answered."""
+def mismatched_fields(changes: Iterable[FieldChange], user: User) -> tuple[str, ...]:
+    """Name the fields whose new value the user does not hold; a password is never answered."""
     return tuple(
-        item.field
-        for item in change.fields
-        if item.field not in SECRET_FIELDS and not same_value(item.field, item.new, value_of(user, item.field))
+        change.field
+        for change in changes
+        if change.field not in SECRET_FIELDS and not same_value(change.field, change.new, value_of(user, change.field))
     )
 
 
-def is_applied(change: Change, user: User) -> bool:
-    """Whether a user that was read proves a change carried out; with a password in it nothing does."""
-    return not mismatched_fields(change, user) and not any(item.field in SECRET_FIELDS for item in change.fields)
+def is_applied(changes: Iterable[FieldChange], user: User) -> bool:
+    """Tell whether a user that was read proves that changes were carried out; nothing proves a password."""
+    changes = tuple(changes)
+    return not mismatched_fields(changes, user) and not any(c.field in SECRET_FIELDS for c in changes)
 
 
-def any_known(change: Change) -> bool:
-    """Whether the plan knows an old value at all."""
-    return any(item.old is not UNKNOWN for item in change.fields)
-
-
-def stale(change: Change, user: User) -> tuple[str, ...]:
+def stale_fields(changes: Iterable[FieldChange], user: User) -> tuple[str, ...]:
     """Name the fields that hold neither the old value, as planned, nor the new one: somebody else changed them."""
     return tuple(
-        item.field
-        for item in change.fields
-        if item.old is not UNKNOWN
-        and not same_value(item.field, item.old, value_of(user, item.field))
-        and not same_value(item.field, item.new, value_of(user, item.field))
+        change.field
+        for change in changes
+        if change.old is not UNKNOWN
+        and not same_value(change.field, change.old, value_of(user, change.field))
+        and not same_value(change.field, change.new, value_of(user, change.field))
     )
