@@ -1,4 +1,4 @@
-"""DesiredValues and known in, changes out."""
+"""Compare desired values with current ones."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ from usersync.diff.compare import compare
 from usersync.models import CLEAR, UNKNOWN, FieldChange
 
 
-def wanted(**fields: Any) -> pd.DataFrame:
+def desired(**fields: Any) -> pd.DataFrame:
     return pd.DataFrame({"id": [7], **{n.replace("__", "."): pd.Series([v], dtype=object) for n, v in fields.items()}})
 
 
-def known(**fields: Any) -> pd.DataFrame:
+def current(**fields: Any) -> pd.DataFrame:
     user = {"name": "Ann", "display_name": None, "email": "ann@x.org", "custom_attributes": {}, **fields}
     return pd.DataFrame({name: pd.Series([value], dtype=object) for name, value in user.items()})
 
@@ -43,7 +43,7 @@ SEATS = "custom_attributes__seats"
     ],
 )
 def test_finds_nothing_to_change(want: dict[str, Any], have: dict[str, Any]) -> None:
-    found = compare(wanted(**want), known(**have))
+    found = compare(desired(**want), current(**have))
     assert found.unchanged_keys.tolist() == [0]
     assert list(found.changes()) == []
 
@@ -53,7 +53,7 @@ def test_finds_nothing_to_change(want: dict[str, Any], have: dict[str, Any]) -> 
     [
         pytest.param({"name": "Bea"}, {}, [FieldChange("name", "Ann", "Bea")], id="a name"),
         pytest.param({"name": "ann"}, {}, [FieldChange("name", "Ann", "ann")], id="the case of a name"),
-        pytest.param({"display_name": "A"}, {}, [FieldChange("display_name", None, "A")], id="from none"),
+        pytest.param({"display_name": "A"}, {}, [FieldChange("display_name", None, "A")], id="a first value"),
         pytest.param({"email": "b@x.org"}, {}, [FieldChange("email", "ann@x.org", "b@x.org")], id="an e-mail"),
         pytest.param({"password": "Aa1!xx"}, {}, [FieldChange("password", UNKNOWN, "Aa1!xx")], id="a password"),
         pytest.param(
@@ -71,26 +71,34 @@ def test_finds_nothing_to_change(want: dict[str, Any], have: dict[str, Any]) -> 
     ],
 )  # fmt: skip
 def test_finds_the_fields_that_differ(want: dict[str, Any], have: dict[str, Any], changes: list[FieldChange]) -> None:
-    (change,) = compare(wanted(**want), known(**have)).changes()
-    assert list(change.fields) == changes
+    assert list(compare(desired(**want), current(**have)).changes()) == [(0, 7, tuple(changes))]
 
 
-def test_with_nothing_known_all_that_is_wanted_is_sent() -> None:
-    (change,) = compare(wanted(name="Ann", email=None, custom_attributes={"a": 1})).changes()
-    assert change.fields == (FieldChange("name", UNKNOWN, "Ann"), FieldChange("custom_attributes.a", UNKNOWN, 1))
+def test_without_current_values_every_desired_value_is_a_change() -> None:
+    ((_, _, fields),) = compare(desired(name="Ann", email=None, custom_attributes={"a": 1})).changes()
+    assert fields == (FieldChange("name", UNKNOWN, "Ann"), FieldChange("custom_attributes.a", UNKNOWN, 1))
+
+
+def test_changes_come_in_input_order_with_the_keys_of_their_rows() -> None:
+    rows = pd.DataFrame({"id": [9, 8, 7], "name": pd.Series(["Bea", "Ann", "Cid"], dtype=object)})
+    rows = rows.set_axis([10, 20, 30], axis=0)
+    users = pd.concat([current()] * 3).set_axis(rows.index, axis=0)
+    assert list(compare(rows, users).changes()) == [
+        (10, 9, (FieldChange("name", "Ann", "Bea"),)), (30, 7, (FieldChange("name", "Ann", "Cid"),)),
+    ]  # fmt: skip
 
 
 def test_only_if_blank_never_overwrites() -> None:
-    careful = frozenset({"name", "display_name"})
-    (change,) = compare(wanted(name="Bea", display_name="B"), known(), only_if_blank=careful).changes()
-    assert [f.field for f in change.fields] == ["display_name"]
+    blank_only = frozenset({"name", "display_name"})
+    ((_, _, fields),) = compare(desired(name="Bea", display_name="B"), current(), only_if_blank=blank_only).changes()
+    assert [change.field for change in fields] == ["display_name"]
 
 
 values = st.none() | st.text(max_size=3) | st.integers(0, 3) | st.booleans() | st.lists(st.integers(0, 2), max_size=2)
 
 
 @given(st.lists(st.tuples(st.text(max_size=3), values), min_size=1))
-def test_nothing_differs_from_itself(users: list[tuple[str, Any]]) -> None:
+def test_no_user_differs_from_its_own_values(users: list[tuple[str, Any]]) -> None:
     names = [name for name, _ in users]
     want = pd.DataFrame({"id": range(1, len(users) + 1)})
     want["name"] = pd.Series(names, dtype=object)
