@@ -19,6 +19,11 @@ def normalize_email(address: str | None) -> str:
     return (address or "").strip().lower()
 
 
+def same_email(one: str | None, other: str | None) -> bool:
+    """Tell whether two addresses are one to the platform."""
+    return bool(one and other) and normalize_email(one) == normalize_email(other)
+
+
 def same_value(field: str, wanted: Json, held: Json) -> bool:
     """Tell whether the platform's value `held` is as good as the wanted one.
 

@@ -32,3 +32,19 @@ def stale_fields(changes: Iterable[FieldChange], user: User) -> tuple[str, ...]:
         and not same_value(change.field, change.old, value_of(user, change.field))
         and not same_value(change.field, change.new, value_of(user, change.field))
     )
+
+
+def split_changes(changes: Iterable[FieldChange], user: User) -> tuple[list[FieldChange], list[str]]:
+    """Return the changes that are still to be sent to a user, and the fields that somebody else changed.
+
+    A change whose new value stands already is in neither; where the old value is unknown, it is sent anyway.
+    """
+    changes = tuple(changes)
+    stale = stale_fields(changes, user)
+    open_changes = [change for change in changes if change.field not in stale and not _stands(change, user)]
+    return open_changes, sorted(stale)
+
+
+def _stands(change: FieldChange, user: User) -> bool:
+    known = change.old is not UNKNOWN and change.field not in SECRET_FIELDS
+    return known and not mismatched_fields([change], user)
