@@ -192,9 +192,19 @@ async def run_concurrently(
                 return
             await work(job)
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(concurrency):
-            group.create_task(worker())
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(concurrency):
+                group.create_task(worker())
+    except BaseExceptionGroup as errors:
+        raise first_error(errors) from None
+
+
+def first_error(error: BaseException) -> BaseException:
+    """Return the first single error of a group: callers handle errors, not groups."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def run_async(work: Coroutine[Any, Any, Value]) -> Value:

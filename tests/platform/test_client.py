@@ -1,4 +1,4 @@
-"""The door, on real sockets: proxies, certificates, broken answers."""
+"""The client on real sockets: proxies, certificates, broken answers."""
 
 import asyncio
 import base64
@@ -39,7 +39,7 @@ def says(raw: bytes, seen: list[bytes] | None = None) -> Talk:
     return talk
 
 
-async def asked(talk: Talk, *, tls: bool = False, via: str = "", **request: Any) -> Response | NoResponse:
+async def request_once(talk: Talk, *, tls: bool = False, via: str = "", **request: Any) -> Response | NoResponse:
     """Ask once, of a server that talks in its own way; `via` "proxy" makes that server the proxy."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH) if tls else None
     if context:
@@ -61,8 +61,8 @@ async def asked(talk: Talk, *, tls: bool = False, via: str = "", **request: Any)
         request["proxy"] = f"http://{via}127.0.0.1:{port}"
         url = "http://platform.example"
     settings = make_settings({"platform": {"url": url, "token_env": "X"}, "request": {"timeout": 5, **request}})
-    async with HttpClient(settings, SecretStr("tok-secret")) as door:
-        reply = await door.ask(GET)
+    async with HttpClient(settings, SecretStr("tok-secret")) as client:
+        reply = await client.send(GET)
     if isinstance(reply, Response) or reply.reached:
         await over.wait()
     server.close()
@@ -70,7 +70,7 @@ async def asked(talk: Talk, *, tls: bool = False, via: str = "", **request: Any)
 
 
 def ask(talk: Talk, **more: Any) -> Response | NoResponse:
-    return asyncio.run(asked(talk, **more))
+    return asyncio.run(request_once(talk, **more))
 
 
 def test_sends_the_token_in_its_header_and_a_whole_number_in_the_path() -> None:
@@ -147,8 +147,8 @@ def test_a_proxy_that_is_not_there_is_told_without_its_password() -> None:
     )
 
     async def once() -> Response | NoResponse:
-        async with HttpClient(settings, SecretStr("t")) as door:
-            return await door.ask(GET)
+        async with HttpClient(settings, SecretStr("t")) as client:
+            return await client.send(GET)
 
     reply = asyncio.run(once())
     assert isinstance(reply, NoResponse)
@@ -159,8 +159,8 @@ def test_never_more_connections_than_the_concurrency() -> None:
     async def many() -> int:
         async with Sandbox(users=10, limit=None) as box:
             settings = make_settings({"platform": {"url": box.url, "token_env": "X"}, "request": {"concurrency": 3}})
-            async with HttpClient(settings, SecretStr(box.token)) as door:
-                await asyncio.gather(*(door.ask(Request("GET", i % 10 + 1)) for i in range(60)))
+            async with HttpClient(settings, SecretStr(box.token)) as client:
+                await asyncio.gather(*(client.send(Request("GET", i % 10 + 1)) for i in range(60)))
             return box.connections
 
     assert asyncio.run(many()) <= 3

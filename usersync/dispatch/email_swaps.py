@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from usersync.context import Clock, iso
 from usersync.diff.inversion import invert
 from usersync.diff.verification import is_applied, split_changes
 from usersync.dispatch.sender import Sender
@@ -125,8 +126,9 @@ class EmailSwaps:
         self._run.flush()
 
 
-async def resolve_in_flight(run: LedgerRun, sender: Sender, row: Row) -> None:
+async def resolve_in_flight(run: LedgerRun, sender: Sender, clock: Clock, row: Row) -> None:
     """Read what became of a row whose answer never came in."""
+    seen_at = iso(clock.now())
     found = await sender.read(row.user_id)
     if isinstance(found, Result):
         if found.status is not Status.NOT_SENT:
@@ -137,7 +139,7 @@ async def resolve_in_flight(run: LedgerRun, sender: Sender, row: Row) -> None:
         run.record(row.key, parked(row, Result(Status.UPDATED, "", "", 200, 1, found)))
     elif is_applied(row.changes, found):
         message = "the answer was lost; a later check found the new values"
-        run.record(row.key, Result(Status.UPDATED, "", message, 200, 1, found, sender.now()))
+        run.record(row.key, Result(Status.UPDATED, "", message, 200, 1, found, seen_at))
     else:
         run.record(row.key, Result(Status.PLANNED, user=found))
 

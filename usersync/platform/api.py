@@ -1,16 +1,16 @@
-"""Changes in, requests out; replies in, answers out. All that is known of the API's language, and no I/O."""
+"""Write requests to the platform's API and read its responses, without I/O."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from usersync.models import ATTRIBUTE, MASK, Change, Code, Json, User
+from usersync.models import ATTRIBUTE, MASK, Code, FieldChange, Json, User
 
 JSON_TYPE = "application/json; charset=utf-8"
 _TEXT_SHOWN = 200
@@ -98,19 +98,19 @@ def read_request(user_id: int) -> Request:
     return Request("GET", user_id)
 
 
-def update_request(change: Change) -> Request:
+def update_request(user_id: int, changes: Sequence[FieldChange]) -> Request:
     """Ask for a user's change, all fields in one call."""
-    return Request("PATCH", change.user_id, _encode(body_of(change)).encode())
+    return Request("PATCH", user_id, _encode(body_of(changes)).encode())
 
 
-def body_of(change: Change) -> dict[str, Json]:
-    """Give the JSON object of a change; attributes are always an object, never text."""
+def body_of(changes: Sequence[FieldChange]) -> dict[str, Json]:
+    """Return the JSON object of a change; attributes are always an object, never text."""
     body: dict[str, Json] = {}
-    for item in change.fields:
-        if item.field.startswith(ATTRIBUTE):
-            body.setdefault("custom_attributes", {})[item.field[len(ATTRIBUTE) :]] = item.new
+    for change in changes:
+        if change.field.startswith(ATTRIBUTE):
+            body.setdefault("custom_attributes", {})[change.field[len(ATTRIBUTE) :]] = change.new
         else:
-            body[item.field] = item.new
+            body[change.field] = change.new
     return body
 
 

@@ -1,4 +1,4 @@
-"""The door to the network: one request in, one reply (or its loss) out. It holds no rules."""
+"""Send one request over a pool of connections."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ class HttpClient:
         if self._session:
             await self._session.close()
 
-    async def ask(self, request: Request) -> Response | NoResponse:
+    async def send(self, request: Request) -> Response | NoResponse:
         """Send one request; every ending is a value, never an exception."""
-        assert self._session is not None  # noqa: S101 - a door is used open
+        assert self._session is not None  # noqa: S101 - used inside `async with`
         url = URL(f"{self._before}{request.user_id}{self._after}", encoded=True)
         try:
             async with self._session.request(
