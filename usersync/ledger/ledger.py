@@ -17,6 +17,7 @@ from usersync.models import Row, json_text
 _RESUMABLE = (
     "kind IN ('run', 'apply', 'undo') AND (finished_at IS NULL OR exit_code IN (4, 130, 143) OR EXISTS"
     " (SELECT 1 FROM row WHERE row.run = run.n AND row.status IN ('unknown', 'sending', 'parked', 'reverting')))"
+    " AND NOT EXISTS (SELECT 1 FROM run AS undo WHERE undo.kind = 'undo' AND undo.parent = run.run)"
 )
 
 

@@ -41,6 +41,8 @@ class LedgerRun:
         self.number = number
         self.snapshots = Snapshots(database, number, info.platform)
         self.database = database
+        self.left_out = 0
+        """Rows that `--limit` left out; they are not in the ledger."""
         self._results: list[tuple[int, Result]] = []
         self._claimed: dict[int, int] = {}  # wave -> the last key that was claimed
 
@@ -176,7 +178,7 @@ class LedgerRun:
         with self.database.transaction():
             self.database.execute(
                 "DELETE FROM row WHERE run = ? AND (duplicate_of IS NOT NULL OR status = 'rejected'"
-                " OR status = 'not-sent' AND new = '')",
+                " OR status IN ('planned', 'not-sent') AND new = '')",
                 (self.number,),
             )
             self.database.execute(
@@ -220,7 +222,8 @@ class LedgerRun:
                 (self.number,),
             )
             left_out = self.database.execute("DELETE FROM row WHERE run = ? AND status = 'left-out'", (self.number,))
-        return repeats + left_out
+        self.left_out = repeats + left_out
+        return self.left_out
 
     def finalize(self, *, refused: bool) -> None:
         """Give every row its last status: rows without an answer are unknown, rows not sent `planned` or `not-sent`."""
@@ -251,6 +254,21 @@ class LedgerRun:
             f"SELECT status, count(*) FROM ({READ_ROWS}) WHERE run = ? GROUP BY status", (self.number,)
         )
         return {Status(status): count for status, count in found}
+
+    def examples(self, count: int, *, also: Sequence[int]) -> list[Row]:
+        """Return the first unsent rows, and those with the keys `also`."""
+        first = self.database.all(
+            "SELECT key FROM row WHERE run = ? AND status IN (?, ?) ORDER BY key LIMIT ?",
+            (self.number, *UNSENT, count),
+        )
+        return self.by_key({key for (key,) in first} | set(also))
+
+    def unsent_keys(self) -> list[int]:
+        """Return the keys of the unsent rows."""
+        found = self.database.all(
+            "SELECT key FROM row WHERE run = ? AND status IN (?, ?)", (self.number, *UNSENT)
+        )
+        return [key for (key,) in found]
 
     def planned_fields(self) -> list[tuple[str, int, int]]:
         """Count the unsent rows by changed fields: fields (`;`-separated), rows, the first row's key."""

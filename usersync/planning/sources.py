@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from usersync.context import Context, RunOptions
 from usersync.diff.inversion import invert
 from usersync.errors import RefusedError, UsageError
 from usersync.ledger import Ledger, LedgerRun, RunInfo, describe_sources
+from usersync.ledger.run import IN_FLIGHT
 from usersync.loader.dataframe import FRAME
 from usersync.models import Files, Row, Status
 from usersync.planning.compare import RowComparison, UserReader
@@ -19,36 +20,68 @@ from usersync.planning.plan_file import load_plan
 from usersync.planning.verify import verify_rows
 from usersync.settings import Settings, make_settings
 
-StartRun = Callable[[str], RunInfo]
+NewRun = Callable[[str], RunInfo]
 """Makes the head of a new run of a kind."""
 
 
-class FileRows:
-    """Rows of files, compared with the platform: `run` and `plan`."""
+class RowSource:
+    """Gives a job its rows: `load` what they come from, `start` the run, `insert_rows` into the ledger."""
 
+    #: The kind of the run.
+    kind = "run"
+    #: Whether the run writes report files.
     reports = True
 
-    def __init__(self, files: Files, settings: Settings, options: RunOptions, *, kind: str = "run") -> None:
-        self.kind = kind
-        self._files, self._settings, self._options = files, settings, options
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
         self.given: Input | None = None
+        self.refusal: RefusedError | None = None
+        """Why the rows cannot be sent, found before anything is sent."""
 
-    def read(self) -> Input:
+    def load(self, ledger: Ledger) -> None:
+        """Read what the rows come from. Raises a UsersyncError where that cannot be used."""
+
+    def start(self, ledger: Ledger, new_run: NewRun) -> LedgerRun:
+        """Start the run, or open the one that goes on."""
+        raise NotImplementedError
+
+    async def insert_rows(self, run: LedgerRun, context: Context, read_user: UserReader) -> None:
+        """Bring the rows into the ledger, compared with what the users hold now."""
+        raise NotImplementedError
+
+    def row_count(self, run: LedgerRun) -> int:
+        """Return how many lines the report must have, from the input and not from the ledger's rows."""
+        raise NotImplementedError
+
+
+class FileRows(RowSource):
+    """Rows of files, compared with the platform: `run` and `plan`."""
+
+    def __init__(self, files: Files, settings: Settings, options: RunOptions, *, kind: str = "run") -> None:
+        super().__init__(settings)
+        self.kind = kind
+        self._files, self._options = files, options
+
+    def load(self, ledger: Ledger) -> None:
         """Read and validate the files."""
-        self.given = read_input(self._files, self._settings, self._options)
-        return self.given
+        self.given = read_input(self._files, self.settings, self._options)
 
-    def open(self, ledger: Ledger, start: StartRun) -> LedgerRun:
+    def start(self, ledger: Ledger, new_run: NewRun) -> LedgerRun:
         """Start the run."""
-        return ledger.start(with_input(start(self.kind), self.given or self.read()))
+        return ledger.start(_with_input(new_run(self.kind), self.input))
 
     async def insert_rows(self, run: LedgerRun, context: Context, read_user: UserReader) -> None:
         """Compare each row with its user."""
-        await RowComparison(self._input, run, self._settings, context, read_user).insert_rows()
+        await RowComparison(self.input, run, self.settings, context, read_user).insert_rows()
+
+    def row_count(self, run: LedgerRun) -> int:
+        """Return the rows of the files, less those that `--limit` left out."""
+        return len(self.input.table.cells) - run.left_out
 
     @property
-    def _input(self) -> Input:
-        assert self.given is not None  # noqa: S101 - `open` reads it
+    def input(self) -> Input:
+        """What was read."""
+        assert self.given is not None  # noqa: S101 - `load` reads it
         return self.given
 
 
@@ -57,46 +90,43 @@ class SingleUserRows(FileRows):
 
     reports = False
 
-    def __init__(self, user_id: str, cells: dict[str, str], settings: Settings) -> None:
+    def __init__(self, user_id: str, cells: Mapping[str, str], settings: Settings) -> None:
         super().__init__("", settings, RunOptions(), kind="update")
         self._user_id, self._cells = user_id, cells
 
-    def read(self) -> Input:
+    def load(self, ledger: Ledger) -> None:
         """Validate the values."""
-        self.given = single_user(self._user_id, self._cells, self._settings)
-        return self.given
+        self.given = single_user(self._user_id, self._cells, self.settings)
 
-    def open(self, ledger: Ledger, start: StartRun) -> LedgerRun:
+    def start(self, ledger: Ledger, new_run: NewRun) -> LedgerRun:
         """Start the run; its input has no size that could shrink."""
-        return ledger.start(replace(with_input(start(self.kind), self.given or self.read()), rows_read=None))
+        return ledger.start(replace(_with_input(new_run(self.kind), self.input), rows_read=None))
 
 
-class PlanRows:
+class PlanRows(RowSource):
     """The rows of a saved plan, exactly: `apply`."""
 
     kind = "apply"
-    reports = True
 
     def __init__(self, plan: Plan | Path, settings: Settings) -> None:
-        self._plan, self._settings = plan, settings
+        super().__init__(settings)
+        self._plan = plan
         self._info: RunInfo | None = None
         self._rows: list[Row] = []
-        self.given: Input | None = None
 
-    def read(self) -> Input:
+    def load(self, ledger: Ledger) -> None:
         """Load the plan, and read its sources again. Raises RefusedError where one has changed since."""
         self._info, self._rows = load_plan(self._plan)
-        require_platform(self._info, self._settings, f"plan {self._info.run}")
+        require_platform(self._info, self.settings, f"plan {self._info.run}")
         saved = self._plan.saved if isinstance(self._plan, Plan) else None
-        self.given = read_again(self._info, self._settings, files=saved.files if saved else None)
-        return self.given
+        self.given = read_again(self._info, self.settings, files=saved.files if saved else None)
 
-    def open(self, ledger: Ledger, start: StartRun) -> LedgerRun:
+    def start(self, ledger: Ledger, new_run: NewRun) -> LedgerRun:
         """Start the run, with the settings that the plan was made with."""
-        given = self.given or self.read()
-        assert self._info is not None  # noqa: S101 - `read` sets it
+        assert self._info is not None  # noqa: S101 - `load` reads both
+        assert self.given is not None  # noqa: S101
         info = replace(
-            with_input(start(self.kind), given),
+            _with_input(new_run(self.kind), self.given),
             parent=self._info.run,
             settings=self._info.settings,
             options=self._info.options,
@@ -107,92 +137,113 @@ class PlanRows:
     async def insert_rows(self, run: LedgerRun, context: Context, read_user: UserReader) -> None:
         """Insert the rows of the plan, and verify that their old values still stand."""
         run.insert(self._rows)
-        await verify_rows(run, self._settings, context, read_user)
+        await verify_rows(run, self.settings, context, read_user)
+
+    def row_count(self, run: LedgerRun) -> int:
+        """Return the rows of the plan."""
+        return len(self._rows)
 
 
-class UndoneRows:
+class UndoneRows(RowSource):
     """The updated rows of an earlier run, with old and new values exchanged: `undo`."""
 
     kind = "undo"
-    reports = True
-    given: Input | None = None
 
     def __init__(self, name: str, settings: Settings) -> None:
-        self._name, self._settings = name, settings
+        super().__init__(settings)
+        self._name = name
         self._former: LedgerRun | None = None
+        self._count = 0
 
-    def read(self) -> None:
-        """Do nothing: the rows are in the ledger."""
+    def load(self, ledger: Ledger) -> None:
+        """Find the run to undo."""
+        self._former = find_run(ledger, self._name, self.settings)
 
-    def open(self, ledger: Ledger, start: StartRun) -> LedgerRun:
-        """Find the run to undo, once no other run of this platform goes on, and start the undo."""
-        self._former = find_run(ledger, self._name, self._settings)
-        info = self._former.info
-        if info.kind != "undo" and info.finished_at is None:
-            raise UsageError(f"run {info.run} was interrupted; finish it first with `usersync resume {info.run}`")
-        return ledger.start(replace(start(self.kind), parent=self._name, sources=info.sources))
+    @property
+    def former(self) -> LedgerRun:
+        """The run to undo."""
+        assert self._former is not None  # noqa: S101 - `load` finds it
+        return self._former
+
+    def start(self, ledger: Ledger, new_run: NewRun) -> LedgerRun:
+        """Start the undo."""
+        return ledger.start(replace(new_run(self.kind), parent=self._name, sources=self.former.info.sources))
 
     async def insert_rows(self, run: LedgerRun, context: Context, read_user: UserReader) -> None:
-        """Insert the inverted rows, and leave alone what somebody else changed since."""
-        assert self._former is not None  # noqa: S101 - `open` sets it
-        run.insert(inverted_row(row, self._name) for row in self._former.with_status(Status.UPDATED))
-        await verify_rows(run, self._settings, context, read_user, keep_foreign=True)
+        """Insert the inverted rows, and leave alone what somebody else changed since.
+
+        Rows whose answer never came in are looked at as well: their users may hold the new values.
+        """
+        rows = [inverted_row(row, self._name) for row in self.former.with_status(Status.UPDATED, *IN_FLIGHT)]
+        self._count = len(rows)
+        run.insert(rows)
+        await verify_rows(run, self.settings, context, read_user, keep_foreign=True)
+
+    def row_count(self, run: LedgerRun) -> int:
+        """Return the rows that were updated."""
+        return self._count
 
 
-class ResumedRows:
+class ResumedRows(RowSource):
     """The rows of an interrupted run that were not sent: `resume`."""
 
-    reports = True
-
     def __init__(self, name: str | None, settings: Settings, options: RunOptions) -> None:
-        self._name, self._settings, self._options = name, settings, options
-        self.given: Input | None = None
-        self.kind = "run"
-        self._former: LedgerRun | None = None
+        super().__init__(settings)
+        self._name, self._options = name, options
+        self._run: LedgerRun | None = None
+        self._undone: UndoneRows | None = None
 
-    def read(self) -> None:
-        """Do nothing: which files to read is in the ledger."""
-
-    def open(self, ledger: Ledger, _start: StartRun) -> LedgerRun:
-        """Find the run and read its sources again. Raises RefusedError where one has changed since."""
-        name = self._name or next(iter(ledger.resumable(self._settings.platform.url)), None)
+    def load(self, ledger: Ledger) -> None:
+        """Find the run, and read its sources again; where one has changed since, `refusal` says so."""
+        name = self._name or next(iter(ledger.resumable(self.settings.platform.url)), None)
         if name is None:
             raise UsageError("no interrupted run to resume; `usersync runs` lists all runs")
-        run = find_run(ledger, name, self._settings)
-        self.kind = run.info.kind
-        run.info = replace(run.info, overrides=(*run.info.overrides, *self._options.overrides))
+        self._run = find_run(ledger, name, self.settings)
+        info = self._run.info
+        self.kind = info.kind
+        self._run.info = replace(info, overrides=(*info.overrides, *self._options.overrides))
         if self.kind == "undo":
-            self._former = find_run(ledger, run.info.parent or "", self._settings)
-        else:
-            self.given = read_again(run.info, self._settings)
-        return run
+            self._undone = UndoneRows(info.parent or "", self.settings)
+            self._undone.load(ledger)
+            return
+        try:
+            self.given = read_again(info, self.settings)
+        except RefusedError as refusal:
+            self.refusal = refusal
+
+    def start(self, ledger: Ledger, new_run: NewRun) -> LedgerRun:
+        """Let the run go on."""
+        assert self._run is not None  # noqa: S101 - `load` finds it
+        if not self.refusal:
+            self._run.reopen()
+        return self._run
 
     async def insert_rows(self, run: LedgerRun, context: Context, read_user: UserReader) -> None:
         """Plan again what was not sent; a plan that was never complete is completed first."""
         if run.info.planned_at is None:
             await self._complete_plan(run, context, read_user)
         else:
-            await verify_rows(run, self._settings, context, read_user, keep_foreign=self.kind == "undo")
+            keep_foreign = self.kind == "undo"
+            await verify_rows(run, self.settings, context, read_user, keep_foreign=keep_foreign)
 
     async def _complete_plan(self, run: LedgerRun, context: Context, read_user: UserReader) -> None:
-        if self._former:
+        if self._undone:
             run.delete_rows()
-            undone = UndoneRows(self._former.info.run, self._settings)
-            undone._former = self._former
-            await undone.insert_rows(run, context, read_user)
-        elif self.kind == "apply":
-            if not run.counts():
-                raise UsageError(f"run {run.info.run} ended before its plan was read; apply the plan again")
-            await verify_rows(run, self._settings, context, read_user)
-        else:
-            assert self.given is not None  # noqa: S101 - `open` reads it
-            compared = run.keep_compared()
-            await verify_rows(run, self._settings, context, read_user)
-            comparison = RowComparison(self.given, run, self._settings, context, read_user)
+            await self._undone.insert_rows(run, context, read_user)
+            return
+        if self.kind == "apply" and not run.counts():
+            raise UsageError(f"run {run.info.run} ended before its plan was read; apply the plan again")
+        compared = run.keep_compared() if self.kind == "run" else []
+        await verify_rows(run, self.settings, context, read_user)
+        if self.kind == "run":
+            assert self.given is not None  # noqa: S101 - `load` reads it
+            comparison = RowComparison(self.given, run, self.settings, context, read_user)
             await comparison.insert_rows(compared=compared)
 
-
-RowSource = FileRows | PlanRows | UndoneRows | ResumedRows
+    def row_count(self, run: LedgerRun) -> int:
+        """Return the rows of the files; where `--limit` left out some, the ledger alone knows how many."""
+        whole = self.kind == "run" and run.info.options.get("limit") is None
+        return len(self.given.table.cells) if self.given and whole else sum(run.counts().values())
 
 
 def inverted_row(row: Row, run: str) -> Row:
@@ -204,7 +255,7 @@ def inverted_row(row: Row, run: str) -> Row:
     return fresh.with_changes(changes) if changes else replace(fresh, status=Status.CONFLICT)
 
 
-def with_input(info: RunInfo, given: Input) -> RunInfo:
+def _with_input(info: RunInfo, given: Input) -> RunInfo:
     """Return the head of a run with what it keeps of its input."""
     return replace(
         info,
