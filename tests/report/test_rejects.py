@@ -1,10 +1,11 @@
-"""The reject file: what is written is the author's own sheet, and reads back the same."""
+"""The rejects file has the author's own columns, and reads back the same."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
@@ -20,12 +21,12 @@ from openpyxl.styles import Font
 from usersync.errors import SourceError
 from usersync.loader import load
 from usersync.loader.headings import OUR_COLUMNS
-from usersync.models import Code, Line, Place, Problem, Status, Table
-from usersync.report import rejects_rows as reject_rows
-from usersync.report.rejects import NEEDS_PERSON, write_rejects
+from usersync.models import Code, Problem, Row, Status, Table
+from usersync.report import rejects_rows
+from usersync.report.rejects import write_rejects
 from usersync.sandbox import Sandbox
 from usersync.settings import SourceSettings
-from usersync.validation import check
+from usersync.validation import validate
 
 PASSWORD = "Str0ng!secret"
 AUTO = SourceSettings()
@@ -37,24 +38,21 @@ TEXT = st.text(
 )
 
 
-def line(table: Table, key: int, *, status: Status = Status.REJECTED, **known: Any) -> Line:
-    source, row = (int(table.places[name].iat[key]) for name in ("source", "row"))
-    place = Place(table.sources[source].file, table.sources[source].sheet, row)
-    blank = {"id": "", "changed": "", "old": "", "new": "", "code": "id-invalid", "message": "wrong"}
-    rest = {"name": None, "email": None, "custom_attributes": "", "finished_at": "", "http_status": None}
-    given = {**blank, **rest, "attempts": 0, **known}
-    return Line(key, place.file, place.sheet, place.row, status=status, **given)
+def row_of(table: Table, key: int, **values: Any) -> Row:
+    source, number = (int(table.places[name].iat[key]) for name in ("source", "row"))
+    row = Row(key, source, number, id="", status=Status.REJECTED, code="id-invalid", message="wrong")
+    return replace(row, file=table.sources[source].file, sheet=table.sources[source].sheet, **values)
 
 
-def write_all(files: Sequence[Path], home: Path, options: SourceSettings = AUTO, **known: Any) -> tuple[Table, Path]:
-    """Write every row of some files as a reject, with the problems that the check finds."""
+def write_all(files: Sequence[Path], home: Path, options: SourceSettings = AUTO, **values: Any) -> tuple[Table, Path]:
+    """Write every row of some files as a reject, with the problems that the validation finds."""
     table = load(files, options=options)
-    lines = [line(table, key, **known) for key in range(len(table.cells))]
+    rows = [row_of(table, key, **values) for key in range(len(table.cells))]
     path = write_rejects(
-        lines,
+        rows,
         home,
         table=table,
-        problems=check(table).problems,
+        problems=validate(table).problems,
         header_row=options.header_row or 1,
         reread=partial(load, options=options),
     )
@@ -71,16 +69,16 @@ def cells(table: Table, ours: int = 0) -> list[list[str]]:
     return [row[: max((i for i, text in enumerate(row, 1) if text), default=0)] for row in rows]
 
 
-def test_our_headings_are_those_that_the_loader_ignores() -> None:
-    assert (reject_rows.ROW, reject_rows.WHY) == OUR_COLUMNS
+def test_the_loader_knows_the_headings_of_the_rejects_file() -> None:
+    assert (rejects_rows.ROW, rejects_rows.WHY) == OUR_COLUMNS
 
 
-def test_writes_nothing_where_no_row_needs_a_person(tmp_path: Path) -> None:
+def test_no_file_where_no_row_is_to_be_corrected(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("id,name\n1,Ann\n")
     table = load([tmp_path / "a.csv"], options=AUTO)
-    others = [s for s in Status if s not in NEEDS_PERSON]
-    lines = [line(table, 0, status=status) for status in others]
-    assert write_rejects(lines, tmp_path, table=table, problems=()) is None
+    others = [s for s in Status if not s.needs_attention or s is Status.UNKNOWN]
+    rows = [row_of(table, 0, status=status) for status in others]
+    assert write_rejects(rows, tmp_path, table=table, problems=()) is None
     assert [p.name for p in tmp_path.iterdir()] == ["a.csv"]
 
 
@@ -104,8 +102,8 @@ def test_a_csv_keeps_order_headings_and_dialect(tmp_path: Path, delimiter: str) 
     (tmp_path / "a.csv").write_bytes(text.getvalue().encode("utf-8-sig"))
     columns = {"E-mail": "email"}
     table = load([tmp_path / "a.csv"], options=AUTO, columns=columns)
-    lines = [line(table, key) for key in range(3)]
-    path = write_rejects(lines, tmp_path, table=table, problems=(), reread=partial(load, options=AUTO, columns=columns))
+    rows = [row_of(table, key) for key in range(3)]
+    path = write_rejects(rows, tmp_path, table=table, problems=(), reread=partial(load, options=AUTO, columns=columns))
     assert path == tmp_path / "rejects.csv"
     data = path.read_bytes()
     assert data.startswith(b"\xef\xbb\xbf")
@@ -136,13 +134,13 @@ def test_a_csv_keeps_its_encoding(tmp_path: Path, encoding: str, mark: bytes, gi
     assert f";x;{name}\r\n" in data[len(mark) :].decode(encoding)
 
 
-def test_an_encoding_that_a_few_rows_leave_in_doubt_gives_way_to_utf_8(tmp_path: Path) -> None:
+def test_utf_8_is_used_where_few_rows_leave_the_encoding_in_doubt(tmp_path: Path) -> None:
     rows = "".join(f"{i};Jürgen Müller;größer\n{i + 50};Élodie Lefèvre;à la carte\n" for i in range(1, 40))
     (tmp_path / "a.csv").write_bytes(f"id;name;note\n{rows}x;GARÇON;\n".encode("cp1252"))
     table = load([tmp_path / "a.csv"], options=AUTO)
     assert table.sources[0].dialect["encoding"] == "cp1252"
     again = partial(load, options=AUTO)
-    path = write_rejects([line(table, len(table.cells) - 1)], tmp_path, table=table, problems=(), reread=again)
+    path = write_rejects([row_of(table, len(table.cells) - 1)], tmp_path, table=table, problems=(), reread=again)
     assert path
     assert path.read_bytes().startswith(b"\xef\xbb\xbf")
     assert cells(again([path]), 2) == [["x", "GARÇON"]]
@@ -157,7 +155,7 @@ def test_an_encoding_that_a_few_rows_leave_in_doubt_gives_way_to_utf_8(tmp_path:
         pytest.param("none", '1,5" nail,y', id="no quotes at all"),
     ],
 )
-def test_quotes_and_escapes_come_back(tmp_path: Path, quote: str, row: str) -> None:
+def test_quotes_and_escapes_are_kept(tmp_path: Path, quote: str, row: str) -> None:
     (tmp_path / "a.csv").write_text(f"id,name,note\n{row}\n2,b,c\n")
     options = SourceSettings.model_validate({"quote": quote})
     table, path = write_all([tmp_path / "a.csv"], tmp_path, options, message="one, two")
@@ -178,17 +176,17 @@ def test_the_header_stands_where_settings_say(tmp_path: Path, suffix: str) -> No
     assert (cells(back, 2), back.places["row"].tolist()) == ([["x", "Ann"]], [4])
 
 
-def test_a_ragged_row_is_told_as_written_unless_it_may_hold_a_password(tmp_path: Path) -> None:
+def test_a_ragged_row_is_quoted_unless_it_may_hold_a_password(tmp_path: Path) -> None:
     for heading, why in (("note", "wrong; as written: 1,a,b,c"), ("password", "wrong")):
         (tmp_path / "a.csv").write_text(f"id,name,{heading}\n1,a,b,c\n")
         table = load([tmp_path / "a.csv"], options=AUTO)
         problem = Problem(0, Code.ROW_RAGGED, "4 cells where the header has 3", value="1,a,b,c\n")
-        path = write_rejects([line(table, 0)], tmp_path, table=table, problems=[problem])
+        path = write_rejects([row_of(table, 0)], tmp_path, table=table, problems=[problem])
         assert path
         assert cells(load([path], options=AUTO)) == [["2", why]]
 
 
-def test_several_files_share_one_reject_file(tmp_path: Path) -> None:
+def test_several_files_share_one_rejects_file(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("Id;Name;Memo\nx;Ann;m\n")
     (tmp_path / "b.csv").write_text("email,ID,Other\nbad,y,o\n")
     files = [tmp_path / "a.csv", tmp_path / "b.csv"]
@@ -207,10 +205,10 @@ def test_a_workbook_among_the_files_makes_a_workbook(tmp_path: Path) -> None:
     back = load([path], options=AUTO)
     assert path.name == "rejects.xlsx"
     assert cells(back, 2) == [["x", "Ann"], ["1000000000000000000", "Bea"]]
-    assert [p.code for p in check(back).problems] == [Code.ID_INVALID, Code.ID_DAMAGED]
+    assert [p.code for p in validate(back).problems] == [Code.ID_INVALID, Code.ID_DAMAGED]
 
 
-def test_a_reject_file_of_a_reject_file_has_our_columns_once(tmp_path: Path) -> None:
+def test_rejects_of_a_rejects_file_have_our_columns_once(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("id,name\nx,Ann\n")
     _, path = write_all([tmp_path / "a.csv"], tmp_path)
     (tmp_path / "again").mkdir()
@@ -249,12 +247,12 @@ def test_a_workbook_keeps_widths_formats_values_and_looks(tmp_path: Path) -> Non
     assert (written["D1"].font.name, written["D1"].font.i, written["A1"].font.b) == ("Arial", True, True)
 
 
-def test_guilty_cells_are_coloured_and_say_what_is_wrong(tmp_path: Path) -> None:
+def test_faulty_cells_are_coloured_and_have_the_reason_as_comment(tmp_path: Path) -> None:
     rows = [("id", "name", "email", "password"), ("1", "Ann", "bad", "weak"), ("2", "Bea", "", "")]
     _workbook(tmp_path / "a.xlsx", rows)
     _, path = write_all([tmp_path / "a.xlsx"], tmp_path, message="email: bad")
     assert _red(path) == {
-        "E2": "this is no e-mail address: an email address must have an @-sign",
+        "E2": "not a valid e-mail address: no @-sign",
         "F2": "the password needs 6 to 128 characters, an upper-case letter, a digit, a special character such as"
         " ! or #",
         "B3": "",
@@ -281,17 +279,17 @@ def _red(path: Path) -> dict[str, str]:
         pytest.param({"code": "stale", "message": "changed", "status": Status.CONFLICT}, "D2 E2 F2", id="conflict"),
     ],
 )
-def test_a_failed_row_shows_the_cell_that_the_platform_means(tmp_path: Path, known: dict[str, Any], red: str) -> None:
+def test_the_cell_that_the_platform_names_is_coloured(tmp_path: Path, known: dict[str, Any], red: str) -> None:
     heads = ("id", "name", "display_name", "custom_attributes")
     _workbook(tmp_path / "a.xlsx", [heads, ("1", "Ann", "A", '{"team": "x"}')])
     known = {"status": Status.FAILED, "changed": "name;display_name;custom_attributes.team", **known}
     table = load([tmp_path / "a.xlsx"], options=AUTO)
-    path = write_rejects([line(table, 0, **known)], tmp_path, table=table, problems=())
+    path = write_rejects([row_of(table, 0, **known)], tmp_path, table=table, problems=())
     assert path
     assert " ".join(_red(path)) == red
 
 
-def test_what_a_workbook_damaged_stays_damaged_until_somebody_corrects_it(tmp_path: Path) -> None:
+def test_damaged_cells_stay_damaged_until_they_are_corrected(tmp_path: Path) -> None:
     with xlsxwriter.Workbook(tmp_path / "a.xlsx") as book:
         sheet = book.add_worksheet("Users")
         sheet.write_row(0, 0, ("id", "name", "email"))
@@ -304,23 +302,23 @@ def test_what_a_workbook_damaged_stays_damaged_until_somebody_corrects_it(tmp_pa
     codes = [Code.ID_DAMAGED, Code.TYPE_INVALID, Code.CELL_ERROR, Code.FORMULA_UNSAVED]
     for keep in (True, False):  # opened again, or too large for that
         table = load([tmp_path / "a.xlsx"], options=AUTO)
-        found = check(table).problems
+        found = validate(table).problems
         assert [p.code for p in found] == codes
-        lines = [line(table, key) for key in range(4)]
+        rows = [row_of(table, key) for key in range(4)]
         source = table.sources[0]
         if not keep:
             object.__setattr__(source, "sha256", "of another file")
-        path = write_rejects(lines, tmp_path, table=table, problems=found, reread=partial(load, options=AUTO))
+        path = write_rejects(rows, tmp_path, table=table, problems=found, reread=partial(load, options=AUTO))
         assert path
-        again = check(load([path], options=AUTO)).problems
+        again = validate(load([path], options=AUTO)).problems
         assert [p.code for p in again] == [*codes[:3], Code.CELL_ERROR]
 
 
-def test_a_source_that_changed_meanwhile_is_not_trusted(tmp_path: Path) -> None:
+def test_a_source_that_changed_meanwhile_is_not_opened_again(tmp_path: Path) -> None:
     _workbook(tmp_path / "a.xlsx", [("id", "name"), ("x", 1)])
     table = load([tmp_path / "a.xlsx"], options=AUTO)
     _workbook(tmp_path / "a.xlsx", [("id", "name"), ("x", 2)])
-    path = write_rejects([line(table, 0)], tmp_path, table=table, problems=())
+    path = write_rejects([row_of(table, 0)], tmp_path, table=table, problems=())
     assert path
     assert cells(load([path], options=AUTO), 2) == [["x", "1"]]
 
@@ -367,10 +365,10 @@ def test_a_workbook_of_any_values_reads_back_the_same(tmp_path: Path, rows: list
     table, path = write_all([tmp_path / "a.xlsx"], tmp_path)
     back = load([path], options=AUTO)
     assert cells(back, 2) == cells(table)
-    assert len(check(back).problems) >= len(rows)
+    assert len(validate(back).problems) >= len(rows)
 
 
-def test_a_csv_rejected_corrected_and_run_again_is_done(desk: Callable[..., Any]) -> None:
+def test_corrected_rejects_of_a_csv_can_be_run(desk: Callable[..., Any]) -> None:
     with desk(Sandbox(users=50, limit=None), source={"encoding": "cp1252"}) as (box, at):
         text = f"Id;Name;Email;Password\r\n1;Zoë;;\r\n2;Bea;no address;{PASSWORD}\r\n999;Ghost;;\r\n"
         at.write("changes.csv", text.encode("cp1252"))
@@ -389,7 +387,7 @@ def test_a_csv_rejected_corrected_and_run_again_is_done(desk: Callable[..., Any]
         assert again.summary["files"]["rejects"] is None
 
 
-def test_a_workbook_rejected_corrected_and_run_again_is_done(desk: Callable[..., Any]) -> None:
+def test_corrected_rejects_of_a_workbook_can_be_run(desk: Callable[..., Any]) -> None:
     with desk(Sandbox(users=50, limit=None)) as (box, at):
         rows = [("Id", "Name", "Email"), (1, "Ann", ""), (2, "=Bea()", "no address"), (999, "Ghost", "")]
         _workbook(at.folder / "changes.xlsx", rows)

@@ -1,7 +1,8 @@
-"""Outcomes in, files for people and machines out."""
+"""Report rows to people and machines."""
 
 from __future__ import annotations
 
-from usersync.report.files import Summary, make_home, write_report, write_summary
+from usersync.report.report import RunFacts, prepare_folder, write_report
+from usersync.report.summary import Summary, verify_row_count, write_summary
 
-__all__ = ["Summary", "make_home", "write_report", "write_summary"]
+__all__ = ["RunFacts", "Summary", "prepare_folder", "verify_row_count", "write_report", "write_summary"]

@@ -1,4 +1,4 @@
-"""Rejects in, a text file in the dialect and encoding of its source out."""
+"""Write rejects as a text file in the dialect and encoding of its source."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from usersync.report.files import harmless
+from usersync.report.columns import escape_formula
 from usersync.report.rejects_rows import ROW, WHY, Layout, Reject
 
 
 def write_text(
     layout: Layout, header_row: int, dialect: Mapping[str, str], home: Path, rejects: Sequence[Reject]
 ) -> Path:
-    """Write the file below `home`, with two columns more than its source."""
+    """Write the file below `home`, with two columns more than its source has."""
     path, encoding = home / "rejects.csv", dialect["encoding"]
     marked = dialect["why"].startswith("byte-order mark") and encoding in ("utf-16-be", "utf-32-be")
     try:
@@ -34,7 +34,7 @@ def _text_lines(
     yield end * (header_row - 1)
     yield delimiter.join(map(quoted, (ROW, WHY, *(column.heading for column in layout.columns)))) + end
     for reject in rejects:
-        why = harmless(reject.why).encode(encoding, "replace").decode(encoding)
+        why = escape_formula(reject.why).encode(encoding, "replace").decode(encoding)
         if dialect["quote"] == "none":
             why = " ".join(why.replace(delimiter, " ").split())
         ours = quoted(str(reject.label)), quoted(why, always=True)  # a quote in every row says what the quote is

@@ -1,19 +1,18 @@
-"""The rows that still need a person, and the columns that their reject file has."""
+"""Define the rows and the columns of a rejects file."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from usersync.models import Code, Column, Source
 
+#: The first two headings, which the loader ignores when the file comes back.
 ROW: Final = "usersync: row"
 WHY: Final = "usersync: why"
-"""The first two headings, which the loader ignores when the file comes back."""
 _ERROR: Final = re.compile(r"#[A-Z0-9/]+[A!?]")
 
 
@@ -29,7 +28,7 @@ class Reject:
     why: str
     cells: tuple[str, ...]
     """The author's columns, as they read when they come back."""
-    guilty: Mapping[int, str]
+    faulty: Mapping[int, str]
     """Position in `cells` -> what is wrong there."""
     damaged: Mapping[int, float | None]
     """Position of a cell that must not become text -> its number, None for an error."""
@@ -46,7 +45,7 @@ class Layout:
 
     @classmethod
     def of(cls, sources: tuple[Source, ...]) -> Layout:
-        """Put together what means the same field, or has the same heading."""
+        """Join columns that mean the same field, or have the same heading."""
         known: dict[object, tuple[int, Column]] = {}
         targets = []
         for source in sources:
@@ -72,6 +71,3 @@ def damaged(text: str, code: Code) -> tuple[str, float | None] | None:
         number = float(text)
         return (text, number) if text in (f"{number:.0f}", repr(number)) else None
     return None
-
-
-_Way = Callable[[Path, Sequence[Reject]], Path]

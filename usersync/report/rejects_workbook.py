@@ -1,4 +1,4 @@
-"""Rejects in, a workbook with the author's columns, formats and widths out; guilty cells coloured."""
+"""Write rejects as a workbook with the author's columns, formats and widths; faulty cells are coloured."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from usersync.report.rejects_rows import ROW, WHY, Layout, Reject
 
 log = logging.getLogger(__name__)
 
+#: A larger source is not opened again for its formats; its rejects are text cells.
 REREAD_BYTES: Final = 10_000_000
-"""A larger source is not opened again for its formats; its rejects are text cells."""
+#: Excel gets slow beyond so many; further faulty cells are coloured only.
 COMMENTS: Final = 10_000
-"""Excel gets slow beyond so many; further guilty cells are coloured only."""
 _WIDTH: Final = 60
 _ESCAPED: Final = re.compile("_(?=x[0-9A-Fa-f]{4}_)|[\0-\x08\x0b-\x1f\ufffe\uffff]")
 _TYPED: Final = (bool, int, float, date, time, timedelta)
@@ -36,31 +36,31 @@ def write_workbook(layout: Layout, header_row: int, home: Path, rejects: Sequenc
     """Write the file below `home`; `reopen` copies formats and typed values from the source."""
     from openpyxl import Workbook
 
-    originals = [_Original()] * len(layout.sources)
+    originals = [_SourceLook()] * len(layout.sources)
     if reopen:
         numbers = [{r.number for r in rejects if r.source == i} for i in range(len(layout.sources))]
         originals = list(map(_original, layout.sources, layout.targets, numbers))
     book = Workbook(write_only=True)
     name = next((source.sheet for source in layout.sources if source.sheet), "Rejects")
     sheet = book.create_sheet(re.sub(r"[\\*?:/\[\]]", " ", name)[:31])
-    pen = _Pen(sheet, layout, originals)
-    pen.frame(header_row, header_row + len(rejects))
+    factory = _CellFactory(sheet, layout, originals)
+    factory.frame(header_row, header_row + len(rejects))
     for _ in range(header_row - 1):
         sheet.append([])
-    sheet.append(pen.header())
+    sheet.append(factory.header())
     for number, reject in enumerate(rejects, header_row + 1):
         if len(reject.why) > _WIDTH:  # not every program makes room for wrapped text by itself
             sheet.row_dimensions[number].height = 15.0 * min(5, -(-len(reject.why) // _WIDTH))
-        sheet.append(pen.row(reject))
+        sheet.append(factory.row(reject))
     path = home / "rejects.xlsx"
     book.save(path)
     return path
 
 
-class _Pen:
+class _CellFactory:
     """Makes the cells of a workbook."""
 
-    def __init__(self, sheet: Any, layout: Layout, originals: Sequence[_Original]) -> None:
+    def __init__(self, sheet: Any, layout: Layout, originals: Sequence[_SourceLook]) -> None:
         from openpyxl.cell import WriteOnlyCell
         from openpyxl.styles import Alignment, Font, PatternFill
 
@@ -97,27 +97,27 @@ class _Pen:
         """Make the cells of one row."""
         why = self._text(reject.why)
         why.alignment = self._wrap
-        if not reject.guilty:
+        if not reject.faulty:
             why.fill = self._red
         label = reject.label if isinstance(reject.label, int) else self._text(reject.label)
         original = self._originals[reject.source]
         models = original.cells.get(reject.number, {})
         return [label, why, *(self._cell(reject, i, models.get(i), original) for i in range(len(reject.cells)))]
 
-    def _cell(self, reject: Reject, place: int, model: Any, original: _Original) -> Any:
-        text, guilty = reject.cells[place], reject.guilty.get(place)
-        if not text and not guilty and not model:
+    def _cell(self, reject: Reject, place: int, model: Any, original: _SourceLook) -> Any:
+        text, faulty = reject.cells[place], reject.faulty.get(place)
+        if not text and not faulty and not model:
             return None
         cell = self._value(reject, place, model)
         if model:
             cell.number_format = model.number_format
-        is_id = guilty and self._layout.columns[place].field == "id"
+        is_id = faulty and self._layout.columns[place].field == "id"
         is_text = cell.data_type == "s" or cell.value is None
         if place in reject.damaged or (is_text and (is_id or not original.header)):
             cell.number_format = "@"  # what is typed here next stays as it is typed
-        if guilty:
+        if faulty:
             cell.fill = self._red
-            self._remark(cell, guilty)
+            self._remark(cell, faulty)
         return cell
 
     def _value(self, reject: Reject, place: int, model: Any) -> Any:
@@ -151,7 +151,7 @@ class _Pen:
 
 
 @dataclass(slots=True)
-class _Original:
+class _SourceLook:
     """What the source workbook shows of the rejected rows, beyond their text."""
 
     widths: dict[int, float] = field(default_factory=dict)
@@ -162,27 +162,27 @@ class _Original:
     """Row number -> target column -> cell."""
 
 
-def _original(source: Source, targets: Sequence[int | None], numbers: set[int]) -> _Original:
+def _original(source: Source, targets: Sequence[int | None], numbers: set[int]) -> _SourceLook:
     """Open the source again, where it is a small .xlsx and still the file that was read."""
     path = Path(source.file)
     try:
         if not numbers or path.suffix.lower() not in (".xlsx", ".xlsm") or path.stat().st_size > REREAD_BYTES:
-            return _Original()
+            return _SourceLook()
         data = path.read_bytes()
         if hashlib.sha256(data).hexdigest() != source.sha256:
-            return _Original()
+            return _SourceLook()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return _look(data, source, targets, numbers)
     except Exception as error:  # whatever openpyxl trips over: text cells say the same
         log.info("%s: written without its formats: %s", source.file, error)
-        return _Original()
+        return _SourceLook()
 
 
-def _look(data: bytes, source: Source, targets: Sequence[int | None], numbers: set[int]) -> _Original:
+def _look(data: bytes, source: Source, targets: Sequence[int | None], numbers: set[int]) -> _SourceLook:
     from openpyxl import load_workbook
 
-    found = _Original()
+    found = _SourceLook()
     with closing(load_workbook(io.BytesIO(data), read_only=True, data_only=True)) as book:
         sheet: Any = book[source.sheet]
         sheet.reset_dimensions()
