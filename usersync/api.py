@@ -9,12 +9,12 @@ RowCountError, an internal error, is raised after the report is written.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import asdict
 from pathlib import Path
 
 from usersync.context import Context, RunOptions
-from usersync.errors import RefusedError, StoppedError, UsageError, UsersyncError
+from usersync.errors import RefusedError, StoppedError, UsersyncError
 from usersync.job import Confirm, Job, carry_out, make_plan
 from usersync.ledger import Ledger, LedgerRun
 from usersync.models import Files, Row
@@ -71,7 +71,10 @@ def run_many(
             return error
 
     with ThreadPoolExecutor(PLATFORMS_AT_ONCE) as threads:
-        return list(threads.map(run_one, settings, contexts))
+        futures = [threads.submit(run_one, *pair) for pair in zip(settings, contexts, strict=True)]
+        while wait(futures, timeout=0.5).not_done:  # returning now and then, so that signals come through
+            pass
+    return [future.result() for future in futures]
 
 
 def plan(

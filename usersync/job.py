@@ -228,9 +228,7 @@ def _may_send(job: Job, run: LedgerRun, plan: Plan, confirm: Confirm) -> bool:
     return True
 
 
-def _report(
-    job: Job, run: LedgerRun, plan: Plan, sender: Sender | None, *, seconds: float, refused: bool
-) -> Summary:
+def _report(job: Job, run: LedgerRun, plan: Plan, sender: Sender | None, *, seconds: float, refused: bool) -> Summary:
     """Close the run, write its files, and verify that every row of the input has one line."""
     stop = job.context.stop.reason
     run.finalize(refused=refused)
@@ -249,9 +247,7 @@ def _report(
     return summary
 
 
-def _facts(
-    run: LedgerRun, plan: Plan, sender: Sender | None, seconds: float, stop: StopReason | None
-) -> RunFacts:
+def _facts(run: LedgerRun, plan: Plan, sender: Sender | None, seconds: float, stop: StopReason | None) -> RunFacts:
     counts = sender.counts if sender else None
     names = ("get", "patch", "retried", "throttled")
     return RunFacts(

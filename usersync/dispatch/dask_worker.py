@@ -11,13 +11,12 @@ from time import monotonic
 
 from pydantic import SecretStr
 
-from usersync.context import Context, StopReason
+from usersync.context import Context, StopReason, run_concurrently
 from usersync.dispatch.cells import RING, private
 from usersync.dispatch.concurrency_limit import ConcurrencyLimit
 from usersync.dispatch.connection import make_sender
 from usersync.dispatch.rate_limit import RateLimiter, make_pace
 from usersync.dispatch.sender import RequestCounts
-from usersync.context import run_concurrently
 from usersync.errors import UsersyncError
 from usersync.models import FieldChange, Result
 from usersync.platform.client import HttpClient

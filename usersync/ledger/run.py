@@ -265,9 +265,7 @@ class LedgerRun:
 
     def unsent_keys(self) -> list[int]:
         """Return the keys of the unsent rows."""
-        found = self.database.all(
-            "SELECT key FROM row WHERE run = ? AND status IN (?, ?)", (self.number, *UNSENT)
-        )
+        found = self.database.all("SELECT key FROM row WHERE run = ? AND status IN (?, ?)", (self.number, *UNSENT))
         return [key for (key,) in found]
 
     def planned_fields(self) -> list[tuple[str, int, int]]:

@@ -96,6 +96,7 @@ class Waves:
 def is_open(swap: Iterable[Row]) -> bool:
     """Tell whether a user of a swap holds a placeholder, or may hold one, or is being reverted."""
     return any(
-        row.status in (Status.PARKED, Status.REVERTING) or (row.placeholder and row.status in (Status.SENDING, Status.UNKNOWN))
+        row.status in (Status.PARKED, Status.REVERTING)
+        or (row.placeholder and row.status in (Status.SENDING, Status.UNKNOWN))
         for row in swap
     )

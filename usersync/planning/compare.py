@@ -119,9 +119,7 @@ class RowComparison:
 
         jobs = iter(zip(values.index.tolist(), values["id"].tolist(), strict=True))
         self._context.progress.begin("reading", len(values))
-        await run_concurrently(
-            jobs, read, concurrency=self._settings.request.concurrency, stop=self._context.stop
-        )
+        await run_concurrently(jobs, read, concurrency=self._settings.request.concurrency, stop=self._context.stop)
         self._context.progress.end()
         insert_batch()
         self._run.insert(self._rows.row(key, Status.NOT_SENT) for key, _ in jobs)

@@ -33,6 +33,7 @@ class SavedPlan:
 class Plan:
     """What a run would send, in numbers and examples; the rows themselves are in the ledger."""
 
+    platform: str = ""
     counts: Counter[Status] = field(default_factory=Counter)
     """Rows by status."""
     fields: Counter[str] = field(default_factory=Counter)
@@ -84,7 +85,7 @@ class Plan:
 
 def read_plan(run: LedgerRun, given: Input | None) -> Plan:
     """Derive the plan of a run from its rows in the ledger; `given` is the input where there is one."""
-    plan = Plan(counts=Counter(run.counts()), notes=given.notes if given else [])
+    plan = Plan(run.info.platform, counts=Counter(run.counts()), notes=given.notes if given else [])
     firsts: list[int] = []
     for changed, rows, first in run.planned_fields():
         plan.changes += rows

@@ -77,7 +77,9 @@ def _parse(document: Json, path: Path | str) -> tuple[RunInfo, list[Row]]:
     if not isinstance(document, dict) or document.get("usersync_plan") != VERSION:
         raise UsageError(f"{path}: not a plan of version {VERSION}; make it again with `usersync plan FILE -o PLAN`")
     if document.get("digest") != _digest(document):
-        raise UsageError(f"{path}: the plan is damaged or was edited; change the file that it comes from, and plan again")
+        raise UsageError(
+            f"{path}: the plan is damaged or was edited; change the file that it comes from, and plan again"
+        )
     try:
         info = RunInfo(
             run=document["plan"],

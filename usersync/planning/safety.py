@@ -40,8 +40,7 @@ def order_emails(run: LedgerRun, settings: Diff) -> None:
     """Let each row wait for the one that gives up its address; reject rows whose address nobody gives up."""
     waves = Waves(run)
     holders = (
-        Holder(key, held, wanted if status == Status.PLANNED else None)
-        for key, status, held, wanted in waves.holders()
+        Holder(key, held, wanted if status == Status.PLANNED else None) for key, status, held, wanted in waves.holders()
     )
     found = order(holders)
     turns, depends_on = dict(found.waves), dict(found.depends_on)

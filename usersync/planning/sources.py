@@ -91,6 +91,8 @@ class SingleUserRows(FileRows):
     reports = False
 
     def __init__(self, user_id: str, cells: Mapping[str, str], settings: Settings) -> None:
+        if settings.diff.compare_with != "nothing":  # one user is read anew, whatever was read before
+            settings = settings.model_copy(update={"diff": settings.diff.model_copy(update={"compare_with": "remote"})})
         super().__init__("", settings, RunOptions(), kind="update")
         self._user_id, self._cells = user_id, cells
 

@@ -1,4 +1,4 @@
-"""Commands that look at files and at what was done; they send nothing."""
+"""Define the commands that look at files, at past runs and at the setup; they send nothing."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from usersync.cli.options import (
     COMMON_OPTIONS,
     REQUEST_OPTIONS,
     SHEET_OPTION,
+    make_settings_from,
     options_of,
-    say,
     seconds_of,
-    settings_of,
 )
+from usersync.cli.output import say
+
+#: Problems of each kind that `inspect` lists one by one.
+PROBLEMS_INSPECTED = 10
 
 
 @click.command()
@@ -28,28 +31,26 @@ from usersync.cli.options import (
 @options_of(SHEET_OPTION, COMMON_OPTIONS)
 def inspect(file: str, *, cells: bool, **options: Any) -> int:
     """Show what the loader sees in FILE, without a platform; settings are optional here."""
-    from usersync import api
     from usersync.cli import inspection
+    from usersync.planning.input import read_files
     from usersync.settings import SourceSettings, load_settings
 
     config = options["config"] or os.environ.get("USERSYNC_CONFIG") or Path("usersync.yaml")
     overrides = {"source": {"sheet": options["sheet"]}} if options["sheet"] else {}
     if options["config"] or Path(config).exists():
         settings = load_settings(Path(config), overrides)
-        table, wanted = api.read_and_check([file], settings.source, settings.columns, settings.fields)
+        given = read_files([file], settings.source, settings.columns, settings.fields)
     else:
-        table, wanted = api.read_and_check([file], SourceSettings(sheet=options["sheet"]))
-    shown = None if options["as_json"] or options["verbose"] else 10
-    groups = api.problem_groups(table, wanted, shown=shown)
+        given = read_files([file], SourceSettings(sheet=options["sheet"]))
+    groups = given.problem_groups(None if options["as_json"] or options["verbose"] else PROBLEMS_INSPECTED)
     if cells:
-        left_out = inspection.write_cells(table, sys.stdout.buffer)
-        for line in left_out:
+        for line in inspection.write_cells(given.table, sys.stdout.buffer):
             say(line)
     elif options["as_json"]:
-        click.echo(json.dumps(inspection.as_json(table, wanted, groups), ensure_ascii=False, indent=2))
+        click.echo(json.dumps(inspection.as_json(given.table, given.desired, groups), ensure_ascii=False, indent=2))
     else:
-        say(inspection.as_text(table, wanted, groups))
-    return 1 if wanted.problems else 0
+        click.echo(inspection.as_text(given.table, given.desired, groups))
+    return 1 if given.desired.problems else 0
 
 
 @click.command()
@@ -69,7 +70,7 @@ def template(out: Path, **options: Any) -> int:
     if options["as_json"]:
         click.echo(json.dumps({"file": str(out)}))
     elif not options["quiet"]:
-        say(f"{out}: fill it in, and look at it with `usersync plan {out}`")
+        say(f"{out}: fill it in, then review it with `usersync plan {out}`")
     return 0
 
 
@@ -78,12 +79,12 @@ def template(out: Path, **options: Any) -> int:
 @options_of(COMMON_OPTIONS)
 def runs(*, prune: str | None, **options: Any) -> int:
     """List what was done, newest first."""
-    from usersync.cli import history as records
+    from usersync.cli import history as past
 
-    settings = settings_of(options)
+    settings = make_settings_from(options)
     if prune:
-        say(records.pruned(settings, seconds_of("--prune", prune)))
-    click.echo(records.runs(settings, as_json=options["as_json"]))
+        say(past.prune(settings, seconds_of("--prune", prune)))
+    click.echo(past.runs(settings, as_json=options["as_json"]))
     return 0
 
 
@@ -92,9 +93,9 @@ def runs(*, prune: str | None, **options: Any) -> int:
 @options_of(COMMON_OPTIONS)
 def show(run_name: str, **options: Any) -> int:
     """Show one run: who, when, from which file, and every row."""
-    from usersync.cli import history as records
+    from usersync.cli import history as past
 
-    click.echo(records.show(run_name, settings_of(options), as_json=options["as_json"]))
+    click.echo(past.show(run_name, make_settings_from(options), as_json=options["as_json"]))
     return 0
 
 
@@ -103,30 +104,32 @@ def show(run_name: str, **options: Any) -> int:
 @options_of(COMMON_OPTIONS)
 def history(user_id: int, **options: Any) -> int:
     """Show every change that was sent for one user, old -> new."""
-    from usersync.cli import history as records
+    from usersync.cli import history as past
 
-    click.echo(records.history(user_id, settings_of(options), as_json=options["as_json"]))
+    click.echo(past.history(user_id, make_settings_from(options), as_json=options["as_json"]))
     return 0
 
 
 @click.command()
-@click.option("--user", "user_id", type=click.IntRange(min=1), help="The user to read; default: one we know, or 1.")
+@click.option(
+    "--user", "user_id", type=click.IntRange(min=1), help="The user to read; default: one that the ledger knows, or 1."
+)
 @options_of(REQUEST_OPTIONS, COMMON_OPTIONS)
 def check(*, user_id: int | None, **options: Any) -> int:
-    """See whether everything is in place: settings, token, platform, permission, limit, ledger. Sends nothing."""
+    """Check that everything is in place: settings, token, platform, permission, limit, ledger. Sends nothing."""
     from usersync.context import SystemClock
     from usersync.diagnostics import run_diagnostics, verdict
 
-    findings = tuple(run_diagnostics(lambda: settings_of(options), SystemClock(), user_id=user_id))
-    code = verdict(findings)
+    results = tuple(run_diagnostics(lambda: make_settings_from(options), SystemClock(), user_id=user_id))
+    code = verdict(results)
     if options["as_json"]:
-        document = {"checks": [finding.as_json() for finding in findings], "exit_code": code}
+        document = {"checks": [result.as_json() for result in results], "exit_code": code}
         click.echo(json.dumps(document, ensure_ascii=False, indent=2))
         return code
-    drawn = bool(sys.stderr) and sys.stderr.isatty() and "utf" in sys.stderr.encoding.lower()
-    tick, cross = ("\N{CHECK MARK} ", "\N{BALLOT X} ") if drawn else ("ok      ", "not ok  ")
-    for found in findings:
-        if found.exit_code or not options["quiet"]:
-            remedy = f"; {found.remedy}" if found.remedy else ""
-            say(f"{cross if found.exit_code else tick}{found.name:<12} {found.message}{remedy}")
+    fancy = bool(sys.stdout) and sys.stdout.isatty() and "utf" in sys.stdout.encoding.lower()
+    passed, failed = ("\N{CHECK MARK} ", "\N{BALLOT X} ") if fancy else ("ok      ", "not ok  ")
+    for result in results:
+        if result.exit_code or not options["quiet"]:
+            remedy = f"; {result.remedy}" if result.remedy else ""
+            click.echo(f"{failed if result.exit_code else passed}{result.name:<12} {result.message}{remedy}")
     return code

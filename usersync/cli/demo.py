@@ -1,4 +1,4 @@
-"""The first thing a newcomer runs: sandbox, sample workbook, plan, run, report."""
+"""Run a sample workbook against the sandbox: the first thing a newcomer does."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import shutil
 from pathlib import Path
 
 from usersync.api import run
-from usersync.context import Confirm, Context
+from usersync.context import Context
+from usersync.job import Confirm
 from usersync.report import Summary
 from usersync.sandbox import Sandbox, running
 from usersync.settings import make_settings
 
-WORKBOOK = Path(__file__).parent / "demo.xlsx"
+WORKBOOK = Path(__file__).parent.parent / "sandbox" / "demo.xlsx"
 _TOKEN_ENV = "USERSYNC_DEMO_TOKEN"  # noqa: S105 - a variable's name
 
 
