@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import PATIENCE, wait_until
 from usersync.report.files import harmless, original
 from usersync.sandbox import Fault, Faults, Sandbox, StoredUser
 
@@ -197,11 +198,11 @@ def test_no_secret_is_left_behind(desk: Callable[..., Any]) -> None:
 
 def test_a_killed_run_leaves_a_true_record(desk: Callable[..., Any]) -> None:
     with desk(Sandbox(users=300, limit=None)) as (box, at):
-        at.settings["request"] = {"rate": "200/s", "concurrency": 4}
+        at.settings["request"] = {"rate": "off", "concurrency": 4}
         at.write("changes.csv", "id,name\n" + "".join(f"{i},New {i}\n" for i in range(1, 301)))
+        box.hold(after=50)
         process = at.start("run", "changes.csv", "--yes", "--compare-with", "nothing", "-q")
-        while sum(r.method == "PATCH" for r in box.log) < 50:
-            pass
+        wait_until(lambda: box.in_flight == 4 and len(box.log) == 54)
         process.kill()
         process.communicate()
         sent = {r.user_id for r in box.log}
@@ -219,13 +220,14 @@ def test_ctrl_c_finishes_what_is_in_flight_and_writes_the_report(desk: Callable[
     import signal
 
     with desk(Sandbox(users=300, limit=None)) as (box, at):
-        at.settings["request"] = {"rate": "100/s", "concurrency": 4}
+        at.settings["request"] = {"rate": "off", "concurrency": 4}
         at.write("changes.csv", "id,name\n" + "".join(f"{i},New {i}\n" for i in range(1, 301)))
+        box.hold(after=20)
         process = at.start("run", "changes.csv", "--yes", "--compare-with", "nothing", "--json")
-        while len(box.log) < 20:
-            pass
+        wait_until(lambda: len(box.log) == 24)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        box.release()
+        out, err = process.communicate(timeout=PATIENCE)
         assert process.returncode == 130, err
         counts = json.loads(out)["counts"]
         assert counts["updated"] == len(box.log)
@@ -342,7 +344,7 @@ def test_the_sandbox_command_serves_until_it_is_stopped(desk: Callable[..., Any]
         at.write("changes.csv", "id,name\n3,Cid\n4,Dan\n")
         assert at.run("run", "changes.csv", "--yes").statuses() == {"2": "updated", "3": "failed not-found"}
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=10)
+        process.communicate(timeout=PATIENCE)
         assert process.returncode == 0
 
 

@@ -36,7 +36,7 @@ def night(at: Any, line: str) -> "subprocess.CompletedProcess[str]":
     for name, does in (("usersync", f'exec {shlex.quote(sys.executable)} -m usersync "$@"'), ("sleep", "exit 0")):
         (programs / name).write_text(f"#!/bin/sh\n{does}\n")
         (programs / name).chmod(0o755)
-    env = {**at._prepare(), "PATH": f"{programs}:/usr/bin:/bin", "USERSYNC_CONFIG": "usersync.yaml"}
+    env = {**at.prepare(), "PATH": f"{programs}:/usr/bin:/bin", "USERSYNC_CONFIG": "usersync.yaml"}
     env["GITHUB_OUTPUT"] = str(at.folder / "output")
     line = line.replace(HOME, str(at.folder))
     return subprocess.run(

@@ -9,10 +9,12 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from threading import Timer
 from typing import Any
 
 import pytest
 
+from tests.conftest import PATIENCE, wait_until
 from usersync.errors import SettingsError
 from usersync.sandbox import Answer, Fault, Faults, Sandbox
 from usersync.settings import make_settings
@@ -72,10 +74,9 @@ def test_a_stop_wakes_a_row_whose_answer_comes_later(desk: Opened) -> None:
     with desk(box) as (open_box, at):
         at.write("changes.csv", ROWS)
         process = at.start("run", "changes.csv", "--yes")
-        while not open_box.log:
-            pass
+        wait_until(lambda: len(open_box.log) == 3)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.communicate(timeout=PATIENCE)
         assert process.returncode == 130
 
 
@@ -100,7 +101,7 @@ def test_only_if_blank_reads_the_user_even_where_nothing_is_compared(desk: Opene
 def test_no_and_ctrl_c_at_the_question_send_nothing(answer: str, desk: Opened) -> None:
     with desk() as (open_box, at):
         at.write("changes.csv", ROWS)
-        env = at._prepare()
+        env = at.prepare()
         leader, follower = pty.openpty()
         process = subprocess.Popen(
             [sys.executable, "-m", "usersync", "run", "changes.csv"],
@@ -133,14 +134,14 @@ def test_the_same_file_twice_can_be_resumed(desk: Opened) -> None:
 
 
 def test_a_resume_that_waits_for_the_lock_sees_the_run_as_it_ended(desk: Opened) -> None:
-    with desk(Sandbox(users=40, limit=None)) as (_, at):
-        at.settings["request"] = {"rate": "60/s", "concurrency": 2}
+    with desk(Sandbox(users=40, limit=None)) as (box, at):
         at.write("changes.csv", "id,name\n" + "".join(f"{i},N{i}\n" for i in range(1, 41)))
+        box.hold()
         first = at.start("run", "changes.csv", "--yes", "-q")
-        while not list(at.folder.glob("*.holder")):
-            pass
+        wait_until(lambda: box.log)
+        Timer(0.3, box.release).start()  # while the resume waits; where it comes sooner, the same must happen
         late = at.run("resume", "--yes", "--lock-wait", "30s")
-        first.communicate(timeout=30)
+        first.communicate(timeout=PATIENCE)
         assert first.returncode == 0
         assert "there is no stopped run to go on with" in late.err
         assert set(late.statuses().values()) == {"updated"}
@@ -189,7 +190,7 @@ def test_streams_that_take_nothing_cost_no_row(where: str, code: int, desk: Open
         at.write("changes.csv", ROWS)
         command = f"{sys.executable} -m usersync run changes.csv --yes --json {where}"
         done = subprocess.run(
-            ["bash", "-c", command], cwd=at.folder, env=at._prepare(), capture_output=True, text=True, check=False
+            ["bash", "-c", command], cwd=at.folder, env=at.prepare(), capture_output=True, text=True, check=False
         )
         assert done.returncode == code, done.stderr
         assert "Traceback" not in done.stderr
@@ -216,13 +217,14 @@ def test_a_platform_that_quotes_password_and_token_in_its_trouble_is_not_repeate
 
 def test_a_run_with_outdone_rows_that_was_stopped_while_reading_goes_on(desk: Opened) -> None:
     with desk(Sandbox(users=60, limit=None)) as (box, at):
-        at.settings |= {"request": {"rate": "60/s", "concurrency": 2}, "source": {"duplicates": "last"}}
+        at.settings |= {"request": {"rate": "off", "concurrency": 2}, "source": {"duplicates": "last"}}
         at.write("changes.csv", "id,name\n1,Old\n" + "".join(f"{i},N{i}\n" for i in range(1, 61)))
+        box.hold(after=10)
         process = at.start("run", "changes.csv", "--yes")
-        while len(box.log) < 10:
-            pass
+        wait_until(lambda: len(box.log) == 12)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        box.release()
+        process.communicate(timeout=PATIENCE)
         at.settings["request"] = {"rate": "off"}
         ran = at.run("resume", "--yes", "--json")
         assert ran.summary["counts"] == {"updated": 60, "unchanged": 1, "rows": 61}

@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
+from tests.conftest import wait_until
 from usersync.errors import UsageError
 from usersync.sandbox import Answer, Fault, Faults, Request, Sandbox, StoredUser, running, serve
 from usersync.settings import Rate, load_settings
@@ -218,6 +219,22 @@ def test_counts_the_requests_in_flight_at_the_same_time() -> None:
 
     asyncio.run(talk())
     assert (box.connections, box.most_in_flight, box.in_flight) == (8, 8, 0)
+
+
+def test_hold_carries_requests_out_and_keeps_their_answers_back_until_release() -> None:
+    box = Sandbox()
+
+    async def talk() -> list[Reply]:
+        async with box, aiohttp.ClientSession() as session:
+            box.hold(after=1)
+            first = await _ask(session, box.url, Ask())
+            held = asyncio.create_task(_ask(session, box.url, rename("Held")))
+            await asyncio.to_thread(wait_until, lambda: len(box.log) == 2)
+            assert (box.world.users[7].name, held.done(), box.in_flight) == ("Held", False, 1)
+            box.release()
+            return [first, await held, await _ask(session, box.url, Ask())]
+
+    assert [reply.status for reply in asyncio.run(talk())] == [200, 200, 200]
 
 
 def test_latency_is_slept_on_the_clock_that_was_handed_in() -> None:

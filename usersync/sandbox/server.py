@@ -102,6 +102,8 @@ class Sandbox:
         self._clock = clock
         self._log: list[Request] | None = [] if keep_log else None
         self._retry_after, self._quota_headers = retry_after, quota_headers
+        self._answers_before_hold: int | None = None
+        self._released = asyncio.Event()
 
     @property
     def url(self) -> str:
@@ -114,8 +116,18 @@ class Sandbox:
         """Every request so far, in the order in which they were decided."""
         return tuple(self._log or ())
 
+    def hold(self, *, after: int = 0) -> None:
+        """Carry out what is asked, but give only `after` more answers until `release` is called."""
+        self._released = asyncio.Event()
+        self._answers_before_hold = after
+
+    def release(self) -> None:
+        """Give the answers that `hold` keeps back; safe to call from any thread."""
+        self._answers_before_hold = None
+        self._loop.call_soon_threadsafe(self._released.set)
+
     async def __aenter__(self) -> Self:
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         self._server = web.Server(self._handle, handler_cancellation=True, access_log=None)
         self._listener = await loop.create_server(self._accept, self.host, self.port)
         self.port = self._listener.sockets[0].getsockname()[1]
@@ -140,12 +152,20 @@ class Sandbox:
             now = self._clock.now()
             verdict = self._judge(request, _parse(raw), now)
             headers = self._hints(verdict.answer, now.timestamp())
+            await self._wait_while_held()
             if self._latency:
                 await self._clock.sleep(self._latency)
             await self._befall(request, verdict.fault)
             return _response(verdict.answer, headers)
         finally:
             self.in_flight -= 1
+
+    async def _wait_while_held(self) -> None:
+        if self._answers_before_hold is None:
+            return
+        self._answers_before_hold -= 1
+        if self._answers_before_hold < 0:
+            await self._released.wait()
 
     def _judge(self, request: web.BaseRequest, body: Json, now: datetime) -> _Verdict:
         """Decide one request, and note it; nobody else is let in between."""
