@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from usersync.logs import EVENTS, event, set_up
+from usersync.logs import EVENTS, configure_logging, event
 
 ROWS = "id,name,email,password\n1,Ann Quill,ann.quill@x.org,Hidden-Word-1!\n9999,Bo Reed,,\n2,Cy Tan,,\n"
 PERSONAL = ("Ann", "Quill", "Reed", "x.org", "Hidden", "sandbox-token")
@@ -69,14 +69,14 @@ def test_an_unwritable_log_file_is_reported_before_anything_is_sent(desk: Callab
         done = at.run("run", "changes.csv", "--yes", "--log-file", "gone/log.json")
         assert (done.code, box.log) == (2, ())
         assert done.err == (
-            "usersync: --log-file gone/log.json: it cannot be written: No such file or directory; name another\n"
+            "usersync: --log-file gone/log.json: cannot be written: No such file or directory; name another file\n"
         )
 
 
 @pytest.mark.usefixtures("own_logging")
 def test_a_rotated_log_file_is_reopened(tmp_path: Path) -> None:
     path = tmp_path / "log.json"
-    set_up(verbose=0, quiet=True, style="json", file=path)
+    configure_logging(verbose=0, quiet=True, style="json", file=path)
     event("row", row=1)
     path.rename(tmp_path / "log.json.1")
     event("row", row=2, code="", user=None)
@@ -89,7 +89,7 @@ def test_a_rotated_log_file_is_reopened(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("own_logging")
 def test_log_lines_of_libraries_that_show_urls_are_dropped(tmp_path: Path) -> None:
     path = tmp_path / "log.txt"
-    set_up(verbose=2, quiet=False, file=path)
+    configure_logging(verbose=2, quiet=False, file=path)
     for name in ("urllib3.connectionpool", "apprise"):
         logging.getLogger(name).warning("POST /services/hush")
     logging.getLogger("asyncio").debug("hush")

@@ -62,14 +62,14 @@ fields: {nme: {}, custom_attributes.x: {typ: integer}}
         load_settings(path)
     assert (
         str(caught.value)
-        == f"""{path}: 9 mistakes
-  platform.url: write the address with http:// or https://, without user or password
-  platform.token_command: name one of token_env, token_file, token_command; found 2 of them
+        == f"""{path}: 9 errors
+  platform.url: start with http:// or https://, without user or password
+  platform.token_command: give exactly one of token_env, token_file, token_command; found 2
   request.timeout: input should be greater than 0
-  request.rate: write a rate as a number and a time, like 3000/min or 50/s (or auto, or off)
+  request.rate: write a rate like 3000/min or 50/s (or auto, or off)
   request.rte: unknown key; did you mean rate?
-  columns.Mail: emial is no field (did you mean email?)
-  fields.nme: nme is no field (did you mean name?)
+  columns.Mail: emial is not a field (did you mean email?)
+  fields.nme: nme is not a field (did you mean name?)
   fields.custom_attributes.x.typ: unknown key; did you mean type?
   colums: unknown key; did you mean columns?"""
     )
@@ -85,8 +85,8 @@ def test_a_token_in_the_file_is_refused_and_not_repeated() -> None:
     ("text", "reason"),
     [
         ("platform: [", "while parsing"),
-        ("- a", "settings are a mapping"),
-        ("a: 1\na: 2", "the key a stands twice"),
+        ("- a", "not a mapping"),
+        ("a: 1\na: 2", "duplicate key a"),
         ("columns: {No: id}", "the key False is not text; put it in quotes"),
     ],
 )
