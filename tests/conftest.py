@@ -24,10 +24,10 @@ from hypothesis import settings
 from usersync.cli import main
 from usersync.sandbox import Sandbox, running
 
-settings.register_profile("steady", derandomize=True)  # a run of CI is about the change, not about new examples
+settings.register_profile("steady", derandomize=True)  # CI tests the change, not new examples
 if "HYPOTHESIS_PROFILE" not in os.environ:  # `explore`, or `long`: see test_state_machine.py
     settings.load_profile("steady")
-os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and our own tables would keep to it
+os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and usersync's tables would follow it
 TOKEN = "sandbox-token"
 #: Seconds after which a command that does not end, or a state that does not come, fails its test.
 PATIENCE = 120.0
@@ -42,7 +42,7 @@ def wait_until(state: Callable[[], object], *, what: str = "the state") -> None:
 
 
 class FakeClock:
-    """A clock on which waiting takes no time: whoever sleeps moves it on."""
+    """A clock on which waiting takes no time: sleeping advances it."""
 
     def __init__(self, start: datetime = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)) -> None:
         self._start = start
@@ -82,13 +82,13 @@ class Ran:
             return list(csv.DictReader(file))
 
     def statuses(self) -> dict[str, str]:
-        """Row number -> status, and the code after a blank where there is one."""
+        """Row number -> status, followed by the code if there is one."""
         return {line["row"]: f"{line['status']} {line['code']}".strip() for line in self.report}
 
 
 @dataclass
 class Desk:
-    """A folder with settings for one platform, where commands are typed."""
+    """A folder with settings for one platform, in which commands are run."""
 
     folder: Path
     url: str
@@ -194,7 +194,7 @@ def _process_state_restored() -> Iterator[None]:
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Callable[..., Any]:
-    """Give the way to a desk: `with desk(Sandbox(...), request={...}) as (box, desk)`."""
+    """Open a sandbox and a desk for it: `with desk(Sandbox(...), request={...}) as (box, at)`."""
 
     @contextmanager
     def opened(box: Sandbox | None = None, **settings: Any) -> Iterator[tuple[Sandbox, Desk]]:
