@@ -1,13 +1,18 @@
-"""What tests share: a clock that is handed in, a platform in a box, the real command line."""
+"""Share a fake clock, a sandbox and the command line, in process and as a process, with all tests."""
 
 import asyncio
 import csv
+import io
 import json
+import logging
 import os
+import signal
 import subprocess
 import sys
+import time
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,17 +21,28 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from usersync.cli import main
 from usersync.sandbox import Sandbox, running
 
-settings.register_profile("steady", derandomize=True)  # a run of CI is about the change, not about new examples
+settings.register_profile("steady", derandomize=True)  # CI tests the change, not new examples
 if "HYPOTHESIS_PROFILE" not in os.environ:  # `explore`, or `long`: see test_state_machine.py
     settings.load_profile("steady")
-os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and our own tables would keep to it
+os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and usersync's tables would follow it
 TOKEN = "sandbox-token"
+#: Seconds after which a command that does not end, or a state that does not come, fails its test.
+PATIENCE = 120.0
+
+
+def wait_until(state: Callable[[], object], *, what: str = "the state") -> None:
+    """Wait until `state()` is true; a test fails where that takes longer than anything should."""
+    deadline = time.monotonic() + PATIENCE
+    while not state():
+        assert time.monotonic() < deadline, f"{what} did not come within {PATIENCE:.0f} s"
+        time.sleep(0.005)  # between two looks: the program under test needs the processor more than we do
 
 
 class FakeClock:
-    """A clock on which waiting takes no time: whoever sleeps moves it on."""
+    """A clock on which waiting takes no time: sleeping advances it."""
 
     def __init__(self, start: datetime = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)) -> None:
         self._start = start
@@ -66,54 +82,126 @@ class Ran:
             return list(csv.DictReader(file))
 
     def statuses(self) -> dict[str, str]:
-        """Row number -> status, and the code after a blank where there is one."""
+        """Row number -> status, followed by the code if there is one."""
         return {line["row"]: f"{line['status']} {line['code']}".strip() for line in self.report}
 
 
 @dataclass
 class Desk:
-    """A folder with settings for one platform, where commands are typed."""
+    """A folder with settings for one platform, in which commands are run."""
 
     folder: Path
     url: str
     settings: dict[str, Any] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=lambda: {"USERSYNC_TOKEN": TOKEN})
+    started: ExitStack = field(default_factory=ExitStack, repr=False)
 
     def write(self, name: str, text: str | bytes) -> Path:
         path = self.folder / name
         path.write_bytes(text.encode() if isinstance(text, str) else text)
         return path
 
-    def _prepare(self) -> dict[str, str]:
+    def prepare(self) -> dict[str, str]:
+        """Write the settings, and give the environment of a process that runs here."""
         platform = {"url": self.url, "token_env": "USERSYNC_TOKEN", **self.settings.get("platform", {})}
         settings = {"request": {"rate": "off"}, **self.settings, "platform": platform}
         self.write("usersync.yaml", json.dumps(settings))
         return {**os.environ, **self.env}
 
-    def run(self, *words: str, stdin: str = "") -> Ran:
+    def run(self, *words: str, stdin: str | bytes = "") -> Ran:
+        """Run a command in this process, which saves the start of an interpreter; stdin is no terminal."""
+        self.prepare()
+        given = io.TextIOWrapper(io.BytesIO(stdin.encode() if isinstance(stdin, str) else stdin), "utf-8")
+        out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", newline="\n", write_through=True) for _ in range(2))
+        with _process_state_restored(), pytest.MonkeyPatch.context() as own, warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # as an interpreter does for libraries
+            own.chdir(self.folder)
+            os.environ.update(self.env)
+            for name, value in {"argv": ["usersync", *words], "stdin": given, "stdout": out, "stderr": err}.items():
+                own.setattr(sys, name, value)
+            with pytest.raises(SystemExit) as ended:
+                main()
+        assert isinstance(ended.value.code, int)
+        return self._ran(ended.value.code, _text(out), _text(err))
+
+    def run_process(self, *words: str, stdin: str = "") -> Ran:
+        """Run a command as a process of its own, for what only a process has: start-up, streams, limits."""
+        command = [sys.executable, "-m", "usersync", *words]
         done = subprocess.run(
-            [sys.executable, "-m", "usersync", *words],
-            cwd=self.folder, env=self._prepare(), input=stdin, capture_output=True, text=True,
-            timeout=60, check=False,
+            command, cwd=self.folder, env=self.prepare(), input=stdin, capture_output=True, text=True,
+            timeout=PATIENCE, check=False,
         )  # fmt: skip
-        assert "Traceback" not in done.stderr, done.stderr
-        return Ran(done.returncode, done.stdout, done.stderr, self.folder)
+        return self._ran(done.returncode, done.stdout, done.stderr)
 
     def start(self, *words: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
+        """Start a command as a process that goes on; it is killed when the desk is left, if it still runs."""
+        process = subprocess.Popen(
             [sys.executable, "-m", "usersync", *words],
-            cwd=self.folder, env=self._prepare(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            cwd=self.folder, env=self.prepare(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
+        self.started.callback(_end, process)
+        return process
+
+    def _ran(self, code: int, out: str, err: str) -> Ran:
+        assert "Traceback" not in err, err
+        return Ran(code, out, err, self.folder)
+
+
+def _text(stream: io.TextIOWrapper) -> str:
+    assert isinstance(stream.buffer, io.BytesIO)
+    return stream.buffer.getvalue().decode().replace("\r\n", "\n")  # as the text mode of subprocess does
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    if process.poll() is None:
+        process.kill()
+    with suppress(ValueError):  # its output was read already
+        process.communicate(timeout=PATIENCE)
+
+
+def _loggers() -> list[logging.Logger]:
+    named = logging.root.manager.loggerDict.values()
+    return [logging.root, *(logger for logger in named if isinstance(logger, logging.Logger))]
+
+
+@contextmanager
+def _process_state_restored() -> Iterator[None]:
+    """Undo what a command does to the process around it, and fail where it does not end."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    wakeup = signal.set_wakeup_fd(-1)
+    environment = dict(os.environ)
+    root, raise_exceptions = logging.getLogger(), logging.raiseExceptions
+    levels = {logger: logger.level for logger in _loggers()}
+    log_handlers, root.handlers = root.handlers, []
+    signal.signal(signal.SIGALRM, lambda *_: pytest.fail("the command does not end"))
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(wakeup)
+        os.environ.clear()
+        os.environ.update(environment)
+        for added in root.handlers:
+            added.close()
+        root.handlers, logging.raiseExceptions = log_handlers, raise_exceptions
+        for logger in _loggers():
+            logger.setLevel(levels.get(logger, logging.NOTSET))
 
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Callable[..., Any]:
-    """Give the way to a desk: `with desk(Sandbox(...), request={...}) as (box, desk)`."""
+    """Open a sandbox and a desk for it: `with desk(Sandbox(...), request={...}) as (box, at)`."""
 
     @contextmanager
     def opened(box: Sandbox | None = None, **settings: Any) -> Iterator[tuple[Sandbox, Desk]]:
         with running(box or Sandbox(users=50, limit=None)) as open_box:
-            yield open_box, Desk(tmp_path, open_box.url, settings)
+            at = Desk(tmp_path, open_box.url, settings)
+            with at.started:
+                yield open_box, at
 
     return opened
 

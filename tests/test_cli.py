@@ -1,15 +1,23 @@
-"""The main job on real files, a real socket, and the real command line."""
+"""Run the main commands on real files, against a sandbox on a real socket."""
 
 import json
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.conftest import PATIENCE, FakeClock, wait_until
+from usersync import api
+from usersync.context import Context
 from usersync.report.files import harmless, original
-from usersync.sandbox import Fault, Faults, Sandbox, StoredUser
+from usersync.sandbox import Fault, Faults, Sandbox, StoredUser, running
+from usersync.settings import Rate, make_settings
 
 PASSWORD = "Str0ng!secret"
 MIXED = f"""Id ,NAME,Email,password,custom_attributes,custom_attributes.seats,Notes
@@ -24,7 +32,7 @@ x,Nobody,,,,,
 """
 
 
-def test_every_row_ends_in_one_line_with_its_own_status(desk: Callable[..., Any]) -> None:
+def test_every_row_has_one_report_line_with_its_status(desk: Callable[..., Any]) -> None:
     with desk(Sandbox(users=50, forbidden={13}, limit=None)) as (box, at):
         at.write("changes.csv", MIXED)
         ran = at.run("run", "changes.csv", "--yes")
@@ -34,13 +42,13 @@ def test_every_row_ends_in_one_line_with_its_own_status(desk: Callable[..., Any]
             "7": "failed not-found", "8": "failed not-permitted", "9": "rejected nothing-to-do",
         }  # fmt: skip
         assert [line["who"] for line in ran.report] == ["nobody"] * 4 + ["sheet", "sheet", "permission", "sheet"]
-        assert box.world.users[1].name == "Ann Jones"
-        assert box.world.users[2].email == "bea@example.org"
-        assert box.world.users[4].custom_attributes["team"] == "Sales"
+        assert box.store.users[1].name == "Ann Jones"
+        assert box.store.users[2].email == "bea@example.org"
+        assert box.store.users[4].custom_attributes["team"] == "Sales"
         assert "ignored column: 'Notes'" in ran.err
 
 
-def test_the_summary_is_the_one_document_on_stdout(desk: Callable[..., Any]) -> None:
+def test_json_writes_the_summary_and_nothing_else_to_stdout(desk: Callable[..., Any]) -> None:
     with desk(Sandbox(users=50, forbidden={13}, limit=None)) as (_, at):
         at.write("changes.csv", MIXED)
         ran = at.run("run", "changes.csv", "--yes", "--json")
@@ -50,7 +58,7 @@ def test_the_summary_is_the_one_document_on_stdout(desk: Callable[..., Any]) -> 
         assert json.loads(Path(at.folder, ran.summary["files"]["summary"]).read_text()) == ran.summary
 
 
-def test_a_second_run_changes_nothing_and_costs_no_update(desk: Callable[..., Any]) -> None:
+def test_a_second_run_sends_no_updates(desk: Callable[..., Any]) -> None:
     with desk() as (box, at):
         at.write("changes.csv", "id,name\n1,Ann\n2,Bea\n")
         assert at.run("run", "changes.csv", "--yes").code == 0
@@ -59,9 +67,9 @@ def test_a_second_run_changes_nothing_and_costs_no_update(desk: Callable[..., An
         assert [r.method for r in box.log].count("PATCH") == 2
 
 
-def test_compare_with_nothing_sends_what_the_file_says(desk: Callable[..., Any]) -> None:
+def test_compare_with_nothing_sends_every_row_without_reading(desk: Callable[..., Any]) -> None:
     with desk() as (box, at):
-        at.write("changes.csv", f"id,name\n1,{box.world.users[1].name}\n")
+        at.write("changes.csv", f"id,name\n1,{box.store.users[1].name}\n")
         assert at.run("run", "changes.csv", "--yes", "--compare-with", "nothing").code == 0
         assert [(r.method, r.user_id) for r in box.log] == [("PATCH", 1)]
 
@@ -111,16 +119,16 @@ def test_without_a_terminal_and_without_yes_nothing_is_sent(desk: Callable[..., 
     ("words", "says"),
     [
         pytest.param(["run", "none.csv", "--yes"], "none.csv: there is no such file", id="no such file"),
-        pytest.param(["run", "a.pdf", "--yes"], "usersync reads .csv", id="not a kind that is read"),
+        pytest.param(["run", "a.pdf", "--yes"], "usersync reads .csv", id="an unsupported file type"),
         pytest.param(["run", "noid.csv", "--yes"], "noid.csv: ", id="no id column"),
-        pytest.param(["run", "near.csv", "--yes"], "the column 'e-mail' is nearly email", id="nearly a field"),
-        pytest.param(["run", "ok.csv", "--rate", "fast", "--yes"], "like 3000/min", id="a rate that is none"),
+        pytest.param(["run", "near.csv", "--yes"], "the column 'e-mail' is nearly email", id="a misspelled column"),
+        pytest.param(["run", "ok.csv", "--rate", "fast", "--yes"], "like 3000/min", id="a malformed rate"),
         pytest.param(["run", "ok.csv", "-c", "none.yaml", "--yes"], "there is no such settings file", id="no settings"),
         pytest.param(["run", "--yes"], "Missing argument", id="no file"),
         pytest.param(["rnu"], "No such command", id="no such command"),
     ],
 )
-def test_wrong_use_ends_in_a_sentence_and_exit_2(words: list[str], says: str, desk: Callable[..., Any]) -> None:
+def test_a_usage_error_exits_2_with_a_message(words: list[str], says: str, desk: Callable[..., Any]) -> None:
     with desk() as (box, at):
         at.write("a.pdf", b"%PDF-1.4")
         at.write("noid.csv", "number,name\n1,Ann\n")
@@ -131,7 +139,7 @@ def test_wrong_use_ends_in_a_sentence_and_exit_2(words: list[str], says: str, de
         assert not box.log
 
 
-def test_a_report_that_cannot_be_written_is_told_before_anything_is_sent(desk: Callable[..., Any]) -> None:
+def test_an_unwritable_report_folder_is_reported_before_anything_is_sent(desk: Callable[..., Any]) -> None:
     with desk(report={"dir": "changes.csv/runs"}) as (box, at):
         at.write("changes.csv", "id,name\n1,Ann\n")
         ran = at.run("run", "changes.csv", "--yes")
@@ -151,7 +159,7 @@ def test_a_wrong_token_stops_the_run_and_every_row_is_not_sent(desk: Callable[..
         assert len(box.log) <= 16
 
 
-def test_several_files_and_stdin_are_one_run(desk: Callable[..., Any]) -> None:
+def test_several_files_and_stdin_make_one_run(desk: Callable[..., Any]) -> None:
     with desk() as (box, at):
         at.write("a.csv", "id,name\n1,Ann\n")
         at.write("b.tsv", "ID\temail\n2\tbea@example.org\n1\tann@example.org\n")
@@ -163,10 +171,10 @@ def test_several_files_and_stdin_are_one_run(desk: Callable[..., Any]) -> None:
             ("b.tsv", "3", "rejected", "duplicate"), ("-", "2", "updated", ""),
         ]  # fmt: skip
         assert "row 3 of b.tsv asks for other values" in ran.report[0]["message"]
-        assert box.world.users[3].display_name == "Cid"
+        assert box.store.users[3].display_name == "Cid"
 
 
-def test_a_report_cell_that_looks_like_a_formula_is_harmless_and_read_back_unharmed(
+def test_a_report_cell_that_looks_like_a_formula_is_escaped_and_read_back_unchanged(
     desk: Callable[..., Any],
 ) -> None:
     with desk() as (_, at):
@@ -178,8 +186,8 @@ def test_a_report_cell_that_looks_like_a_formula_is_harmless_and_read_back_unhar
         assert original(harmless(text)) == text
 
 
-def test_no_secret_is_left_behind(desk: Callable[..., Any]) -> None:
-    """Token, passwords, the platform's echoed tokens: in no report, ledger, log or plan, nor on the terminal."""
+def test_no_secret_reaches_a_file_or_the_terminal(desk: Callable[..., Any]) -> None:
+    """Neither the token, nor passwords, nor the tokens that the platform echoes."""
     with desk(Sandbox(users=50, forbidden={13}, limit=None)) as (box, at):
         at.settings["request"] = {"rate": "off", "proxy": None}
         at.write("changes.csv", MIXED + "6,,,weak-Pw1,,,\n7,,,short,,,\n")
@@ -188,56 +196,47 @@ def test_no_secret_is_left_behind(desk: Callable[..., Any]) -> None:
             ran = at.run(words[0], "changes.csv", *words[1:])
             seen += ran.out + ran.err
         left = b"".join(p.read_bytes() for p in at.folder.rglob("*") if p.is_file() and p.name != "changes.csv")
-        user = box.world.read(3).body
+        user = box.store.read(3).body
         assert isinstance(user, dict)
         for secret in (box.token, PASSWORD, "weak-Pw1", user["access_token"], user["pubsub_token"]):
             assert secret not in seen
             assert secret.encode() not in left
 
 
-def test_a_killed_run_leaves_a_true_record(desk: Callable[..., Any]) -> None:
+def test_the_ledger_of_a_killed_run_matches_what_was_sent(desk: Callable[..., Any]) -> None:
     with desk(Sandbox(users=300, limit=None)) as (box, at):
-        at.settings["request"] = {"rate": "200/s", "concurrency": 4}
+        at.settings["request"] = {"rate": "off", "concurrency": 4}
         at.write("changes.csv", "id,name\n" + "".join(f"{i},New {i}\n" for i in range(1, 301)))
+        box.hold(after=50)
         process = at.start("run", "changes.csv", "--yes", "--compare-with", "nothing", "-q")
-        while sum(r.method == "PATCH" for r in box.log) < 50:
-            pass
+        wait_until(lambda: box.in_flight == 4 and len(box.log) == 54)
         process.kill()
         process.communicate()
         sent = {r.user_id for r in box.log}
-        rows = (
-            sqlite3.connect(at.folder / "usersync.db")
-            .execute("SELECT user, status, sent OR key <= claimed_key FROM row JOIN run ON run.n = row.run")
-            .fetchall()
-        )
-        assert len(rows) == 300
-        assert {int(user) for user, _, began in rows if began} >= sent
-        assert {int(user) for user, status, _ in rows if status == "updated"} <= sent
+        with closing(sqlite3.connect(at.folder / "usersync.db")) as ledger:
+            statuses = {int(user): status for user, status in ledger.execute("SELECT id, status FROM row")}
+        assert len(statuses) == 300
+        assert {user for user, status in statuses.items() if status in ("sending", "updated")} >= sent
+        assert {user for user, status in statuses.items() if status == "updated"} <= sent
 
 
 def test_ctrl_c_finishes_what_is_in_flight_and_writes_the_report(desk: Callable[..., Any]) -> None:
-    import signal
-
     with desk(Sandbox(users=300, limit=None)) as (box, at):
-        at.settings["request"] = {"rate": "100/s", "concurrency": 4}
+        at.settings["request"] = {"rate": "off", "concurrency": 4}
         at.write("changes.csv", "id,name\n" + "".join(f"{i},New {i}\n" for i in range(1, 301)))
+        box.hold(after=20)
         process = at.start("run", "changes.csv", "--yes", "--compare-with", "nothing", "--json")
-        while len(box.log) < 20:
-            pass
+        wait_until(lambda: len(box.log) == 24)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        box.release()
+        out, err = process.communicate(timeout=PATIENCE)
         assert process.returncode == 130, err
         counts = json.loads(out)["counts"]
         assert counts["updated"] == len(box.log)
         assert counts["updated"] + counts["not-sent"] == counts["rows"] == 300
 
 
-def test_five_thousand_rows_with_faults_and_a_limit_lose_nothing(tmp_path: Path) -> None:
-    from tests.conftest import FakeClock
-    from usersync import api
-    from usersync.sandbox import running
-    from usersync.settings import Rate, make_settings
-
+def test_five_thousand_rows_survive_faults_and_a_limit(tmp_path: Path) -> None:
     clock = FakeClock()
     faults = Faults(errors=0.03, resets=0.02, seed=5)
     limit = Rate(3000, 60.0)
@@ -253,15 +252,15 @@ def test_five_thousand_rows_with_faults_and_a_limit_lose_nothing(tmp_path: Path)
                 "report": {"dir": str(tmp_path / "runs")},
             }
         )
-        context = api.Context(clock=clock, chance=lambda: 0.5)
+        context = Context(clock=clock, random=lambda: 0.5)
         summary = api.run([path], settings, confirm=lambda _: True, context=context)
         assert summary.counts == {"updated": 5000, "rows": 5000}
         assert summary.requests["throttled"] == 0
         assert summary.requests["retried"] > 100
-        assert all(user.name == f"New {i}" for i, user in box.world.users.items())
+        assert all(user.name == f"New {i}" for i, user in box.store.users.items())
 
 
-def test_limit_sends_the_first_changes_and_leaves_the_rest_out(desk: Callable[..., Any]) -> None:
+def test_limit_sends_only_the_first_changes(desk: Callable[..., Any]) -> None:
     with desk() as (box, at):
         at.write("changes.csv", "id,name\n1,A\n2,B\n3,C\n")
         ran = at.run("run", "changes.csv", "--yes", "--limit", "2", "--json")
@@ -269,7 +268,7 @@ def test_limit_sends_the_first_changes_and_leaves_the_rest_out(desk: Callable[..
         assert sorted(r.user_id for r in box.log if r.method == "PATCH") == [1, 2]
 
 
-def test_rows_that_say_the_same_are_sent_once_and_reported_twice(desk: Callable[..., Any]) -> None:
+def test_identical_rows_are_sent_once_and_reported_twice(desk: Callable[..., Any]) -> None:
     with desk() as (box, at):
         at.write("changes.csv", "id,name\n1,A\n1,A\n")
         ran = at.run("run", "changes.csv", "--yes")
@@ -301,26 +300,22 @@ def test_update_changes_one_user_and_prints_it(desk: Callable[..., Any]) -> None
         (["7", "--attr", "plan"], 2, "write KEY=VALUE"),
     ],
 )
-def test_update_says_why_not(words: list[str], code: int, says: str, desk: Callable[..., Any]) -> None:
+def test_update_explains_why_a_user_was_not_updated(
+    words: list[str], code: int, says: str, desk: Callable[..., Any]
+) -> None:
     with desk() as (box, at):
         ran = at.run("update", *words)
         assert (ran.code, says in ran.err, ran.out) == (code, True, ""), ran.err
         assert not [r for r in box.log if r.applied]
 
 
-def test_help_does_not_wait_for_pandas() -> None:
-    import subprocess
-    import sys
-
+def test_help_does_not_import_pandas_pydantic_or_aiohttp() -> None:
     code = "import sys; from usersync.cli import cli; cli.main(['run', '--help'], standalone_mode=False); " \
            "sys.exit('pandas' in sys.modules or 'pydantic' in sys.modules or 'aiohttp' in sys.modules)"  # fmt: skip
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
 
 
-def test_demo_accounts_for_every_row_of_the_sample(tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
+def test_demo_reports_every_row_of_the_sample(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "usersync", "demo"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
@@ -331,9 +326,7 @@ def test_demo_accounts_for_every_row_of_the_sample(tmp_path: Path) -> None:
     assert f"report: usersync-demo/runs/{path.parent.name}/report.csv" in done.stderr
 
 
-def test_the_sandbox_command_serves_until_it_is_stopped(desk: Callable[..., Any]) -> None:
-    import signal
-
+def test_the_sandbox_command_serves_until_sigterm(desk: Callable[..., Any]) -> None:
     with desk() as (_, at):
         process = at.start("sandbox", "--port", "0", "--users", "3")
         assert process.stderr is not None
@@ -342,12 +335,12 @@ def test_the_sandbox_command_serves_until_it_is_stopped(desk: Callable[..., Any]
         at.write("changes.csv", "id,name\n3,Cid\n4,Dan\n")
         assert at.run("run", "changes.csv", "--yes").statuses() == {"2": "updated", "3": "failed not-found"}
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=10)
+        process.communicate(timeout=PATIENCE)
         assert process.returncode == 0
 
 
-def test_a_lost_answer_is_looked_up(desk: Callable[..., Any]) -> None:
-    """Carried out, but the connection is cut every time: one look decides."""
+def test_a_lost_answer_is_verified_by_a_read(desk: Callable[..., Any]) -> None:
+    """The update is carried out, but the connection is reset at every attempt."""
 
     def cut(method: str, user_id: int | None, nth: int) -> Fault | None:
         return Fault.RESET_AFTER if method == "PATCH" and user_id == 1 else None
@@ -366,7 +359,7 @@ def test_a_lost_answer_is_looked_up(desk: Callable[..., Any]) -> None:
         assert "a look afterwards found the new values" in ran.report[0]["message"]
 
 
-def test_nothing_hangs_when_the_port_is_closed(desk: Callable[..., Any]) -> None:
+def test_a_closed_port_fails_the_row_without_hanging(desk: Callable[..., Any]) -> None:
     with desk(request={"rate": "off", "retries": 0}) as (_, at):
         at.url = "http://127.0.0.1:1"
         at.write("changes.csv", "id,name\n1,A\n")

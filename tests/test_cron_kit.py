@@ -1,4 +1,4 @@
-"""The samples in config/ do what they say: each is tried with its own tool, where that is there."""
+"""Run the samples in config/ with the tools that they are for, where those are installed."""
 
 import os
 import re
@@ -23,7 +23,7 @@ POSIX = pytest.mark.skipif(os.name == "nt", reason="a shell of its own")
 
 
 def night(at: Any, line: str) -> "subprocess.CompletedProcess[str]":
-    """Run a line as cron or systemd does: by `sh`, in an environment of its own, without waiting."""
+    """Run a line as cron or systemd does: with `sh` and an environment of its own; `sleep` returns at once."""
     from openpyxl import Workbook
 
     book = Workbook()
@@ -36,7 +36,7 @@ def night(at: Any, line: str) -> "subprocess.CompletedProcess[str]":
     for name, does in (("usersync", f'exec {shlex.quote(sys.executable)} -m usersync "$@"'), ("sleep", "exit 0")):
         (programs / name).write_text(f"#!/bin/sh\n{does}\n")
         (programs / name).chmod(0o755)
-    env = {**at._prepare(), "PATH": f"{programs}:/usr/bin:/bin", "USERSYNC_CONFIG": "usersync.yaml"}
+    env = {**at.prepare(), "PATH": f"{programs}:/usr/bin:/bin", "USERSYNC_CONFIG": "usersync.yaml"}
     env["GITHUB_OUTPUT"] = str(at.folder / "output")
     line = line.replace(HOME, str(at.folder))
     return subprocess.run(
@@ -62,7 +62,7 @@ def service_line() -> str:
 
 @POSIX
 @pytest.mark.parametrize("line", [cron_line(), service_line()], ids=["crontab", "systemd"])
-def test_a_night_says_nothing_or_enough_and_goes_on_where_it_was_stopped(desk: Callable[..., Any], line: str) -> None:
+def test_the_nightly_job_is_silent_on_success_and_resumes_a_stopped_run(desk: Callable[..., Any], line: str) -> None:
     with desk() as (_, at):
         done = night(at, line)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -77,21 +77,21 @@ def test_a_night_says_nothing_or_enough_and_goes_on_where_it_was_stopped(desk: C
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not here")
-def test_systemd_takes_the_units(tmp_path: Path) -> None:
+def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     units = [shutil.copy(KIT / name, tmp_path) for name in ("usersync.service", "usersync.timer")]
     done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.skipif(not shutil.which("logrotate"), reason="logrotate is not here")
-def test_logrotate_takes_its_snippet(tmp_path: Path) -> None:
+def test_logrotate_accepts_its_snippet(tmp_path: Path) -> None:
     words = ["logrotate", "-d", "-s", str(tmp_path / "state"), str(KIT / "logrotate")]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert (done.returncode, "error" in done.stderr) == (0, False)
 
 
 @POSIX
-def test_the_ci_job_resumes_what_was_stopped_only(desk: Callable[..., Any]) -> None:
+def test_the_ci_job_resumes_only_stopped_runs(desk: Callable[..., Any]) -> None:
     job = yaml.safe_load((KIT / "ci-job.yml").read_text())["jobs"]["sync"]
     run, resume, _ = job["steps"]
     with desk(Sandbox(users=3, token="another")) as (_, at):
@@ -105,7 +105,7 @@ def test_the_airflow_dag_compiles() -> None:
     compile((KIT / "airflow_dag.py").read_text(), "airflow_dag.py", "exec")  # imported and run by hand: Airflow 2.10
 
 
-def test_the_commented_settings_are_settings() -> None:
+def test_the_commented_out_settings_are_valid() -> None:
     text = (KIT / "usersync.yaml").read_text().partition("# metrics:")
     settings = yaml.safe_load(re.sub(r"^# ", "", "".join(text[1:]), flags=re.MULTILINE))
     made = make_settings({"platform": {"url": "http://x", "token_env": "T"}, **settings})
@@ -113,5 +113,5 @@ def test_the_commented_settings_are_settings() -> None:
     assert made.metrics
 
 
-def test_every_sample_is_short() -> None:
+def test_every_sample_has_at_most_45_lines() -> None:
     assert [p.name for p in KIT.iterdir() if p.suffix != ".yaml" and len(p.read_text().splitlines()) > 45] == []

@@ -1,4 +1,4 @@
-"""`usersync check`: what is in place is ticked; each cross brings its remedy and its exit code."""
+"""Check `usersync check`: every failed check has a remedy and an exit code."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,17 +16,17 @@ from usersync.settings import make_settings
 Opened = Callable[..., Any]
 
 
-def crosses(document: Mapping[str, Any]) -> dict[str, str]:
+def failed_checks(document: Mapping[str, Any]) -> dict[str, str]:
     for check in document["checks"]:
         assert bool(check["remedy"]) is not check["ok"], check
     return {check["name"]: f"{check['message']}; {check['remedy']}" for check in document["checks"] if not check["ok"]}
 
 
-def test_all_in_place_is_all_ticks_and_sends_no_patch(desk: Opened) -> None:
+def test_with_everything_in_place_all_checks_pass_and_no_patch_is_sent(desk: Opened) -> None:
     with desk(Sandbox(users=9, quota_headers="X-RateLimit")) as (box, at):
         ran = at.run("check", "--json")
         names = [check["name"] for check in ran.summary["checks"]]
-        assert (ran.code, crosses(ran.summary), ran.summary["exit_code"]) == (0, {}, 0)
+        assert (ran.code, failed_checks(ran.summary), ran.summary["exit_code"]) == (0, {}, 0)
         assert names == [
             "versions", "settings", "platform", "token", "permission", "proxy", "TLS", "clock", "limit", "ledger",
             "ledger disk", "report disk",
@@ -38,7 +38,7 @@ def test_all_in_place_is_all_ticks_and_sends_no_patch(desk: Opened) -> None:
         assert not (at.folder / "usersync.db").exists()
 
 
-def test_the_user_read_is_the_lowest_that_the_ledger_knows(desk: Opened) -> None:
+def test_the_user_that_is_read_is_the_lowest_in_the_ledger(desk: Opened) -> None:
     with desk(Sandbox(users=9)) as (box, at):
         at.write("changes.csv", "id,name\n7,Ann\n5,Bea\n")
         at.run("run", "changes.csv", "--yes")
@@ -48,7 +48,7 @@ def test_the_user_read_is_the_lowest_that_the_ledger_knows(desk: Opened) -> None
 
 @dataclass(frozen=True)
 class Case:
-    """What is wrong, and what is said of it."""
+    """A fault, and what the check reports about it."""
 
     code: int
     name: str
@@ -64,20 +64,20 @@ def says(answer: Answer) -> Faults:
 
 
 CASES = {
-    "a setting that is unknown": Case(2, "settings", "did you mean rate?", settings={"request": {"rat": 1}}),
+    "an unknown setting": Case(2, "settings", "did you mean rate?", settings={"request": {"rat": 1}}),
     "no token": Case(2, "token", "no usable token", env={"USERSYNC_TOKEN": ""}),
-    "a token that is refused": Case(4, "token", "ask the operator", env={"USERSYNC_TOKEN": "wrong"}),
-    "one user who is not permitted": Case(1, "permission", "platform app may not", box={"forbidden": {1}}),
-    "a platform in trouble": Case(4, "platform", "answered 503", box={"faults": Faults(errors=1.0)}),
-    "an address that is not the API's": Case(
+    "a refused token": Case(4, "token", "ask the operator", env={"USERSYNC_TOKEN": "wrong"}),
+    "a user who may not be managed": Case(1, "permission", "platform app may not", box={"forbidden": {1}}),
+    "a platform that answers 503": Case(4, "platform", "answered 503", box={"faults": Faults(errors=1.0)}),
+    "an address that is not the API": Case(
         4, "platform", "check platform.url", {"faults": says(Answer(404, "<html>Nothing here</html>"))}
     ),
     "a limit that is used up": Case(1, "limit", "who else", {"faults": says(Answer(429, "Retry later"))}),
-    "a proxy that is not there": Case(4, "proxy", "request.proxy", words=("--proxy", "http://127.0.0.1:9")),
-    "a file of authorities that is none": Case(
+    "an unreachable proxy": Case(4, "proxy", "request.proxy", words=("--proxy", "http://127.0.0.1:9")),
+    "a ca_file without certificates": Case(
         2, "TLS", "request.ca_file", settings={"request": {"ca_file": "usersync.yaml"}}
     ),
-    "a ledger that is none": Case(2, "ledger", "under ledger:", settings={"ledger": "usersync.yaml"}),
+    "a ledger that is not a database": Case(2, "ledger", "under ledger:", settings={"ledger": "usersync.yaml"}),
     "a report folder below a file": Case(
         2, "report disk", "report.dir", settings={"report": {"dir": "usersync.yaml/runs"}}
     ),
@@ -85,16 +85,16 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_each_cross_has_its_remedy_and_its_exit_code(case: Case, desk: Opened) -> None:
+def test_each_failed_check_has_a_remedy_and_an_exit_code(case: Case, desk: Opened) -> None:
     with desk(Sandbox(users=9, **case.box), **case.settings) as (_, at):
         at.env |= case.env
         ran = at.run("check", "--json", *case.words)
-        found = crosses(ran.summary)
+        found = failed_checks(ran.summary)
         assert (ran.code, list(found), case.says in found[case.name]) == (case.code, [case.name], True), found
         assert "sandbox-token" not in ran.out
 
 
-def test_a_user_who_is_not_there_still_proves_platform_and_token(desk: Opened) -> None:
+def test_an_unknown_user_still_proves_platform_and_token(desk: Opened) -> None:
     with desk(Sandbox(users=9)) as (_, at):
         ran = at.run("check", "--user", "77")
         assert ran.code == 0
@@ -102,7 +102,7 @@ def test_a_user_who_is_not_there_still_proves_platform_and_token(desk: Opened) -
         assert "ok      token        accepted" in ran.err
 
 
-def findings(url: str, home: Path, clock: Clock) -> dict[str, CheckResult]:
+def results(url: str, home: Path, clock: Clock) -> dict[str, CheckResult]:
     (home / "token").write_text("sandbox-token")
     raw = {
         "platform": {"url": url, "token_file": str(home / "token")}, "request": {"timeout": 1},
@@ -116,11 +116,11 @@ def findings(url: str, home: Path, clock: Clock) -> dict[str, CheckResult]:
     [(0, ""), (-4, ""), (60, "60 s ahead of"), (-3600, "3,600 s behind")],
     ids=["right", "nearly right", "fast", "slow"],
 )
-def test_a_clock_that_goes_wrong_is_told(seconds: int, says: str, tmp_path: Path) -> None:
+def test_a_clock_that_is_wrong_is_reported(seconds: int, says: str, tmp_path: Path) -> None:
     class Off(SystemClock):
         def now(self) -> datetime:
             return datetime.now(UTC) + timedelta(seconds=seconds)
 
     with running(Sandbox(users=3)) as box:
-        found = findings(box.url, tmp_path, Off())["clock"]
+        found = results(box.url, tmp_path, Off())["clock"]
     assert (found.exit_code, says in found.message, bool(found.remedy)) == (int(bool(says)), True, bool(says))

@@ -1,4 +1,4 @@
-"""What a log tells, and what it keeps to itself."""
+"""Check what is logged, and that logs hold no personal data and no secrets."""
 
 import json
 import logging
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from usersync.logs import EVENTS, event, set_up
+from usersync.logs import EVENTS, configure_logging, event
 
 ROWS = "id,name,email,password\n1,Ann Quill,ann.quill@x.org,Hidden-Word-1!\n9999,Bo Reed,,\n2,Cy Tan,,\n"
 PERSONAL = ("Ann", "Quill", "Reed", "x.org", "Hidden", "sandbox-token")
@@ -27,7 +27,7 @@ def own_logging() -> Iterator[None]:
     EVENTS.setLevel(logging.NOTSET)
 
 
-def test_a_log_file_has_one_event_per_line_and_nothing_personal(desk: Callable[..., Any]) -> None:
+def test_a_log_file_holds_one_event_per_line_and_no_personal_data(desk: Callable[..., Any]) -> None:
     with desk(diff={"compare_with": "nothing"}) as (_, at):
         at.write("changes.csv", ROWS)
         done = at.run("run", "changes.csv", "--yes", "-q", "--log-format", "json", "--log-file", "log.json")
@@ -43,7 +43,7 @@ def test_a_log_file_has_one_event_per_line_and_nothing_personal(desk: Callable[.
         assert '"event"' not in done.err  # the file has them
 
 
-def test_events_go_to_stderr_where_only_a_format_is_asked_for(desk: Callable[..., Any]) -> None:
+def test_events_go_to_stderr_if_no_log_file_is_given(desk: Callable[..., Any]) -> None:
     with desk() as (_, at):
         at.write("changes.csv", "id,name\n1,Ann\n")
         told = at.run("run", "changes.csv", "--yes", "--json", "--log-format", "json").err
@@ -54,7 +54,7 @@ def test_events_go_to_stderr_where_only_a_format_is_asked_for(desk: Callable[...
         assert "usersync.events" not in at.run("run", "changes.csv", "--yes", "-v").err
 
 
-def test_no_secret_is_logged_even_where_everything_is(desk: Callable[..., Any]) -> None:
+def test_debug_logs_hold_no_secrets(desk: Callable[..., Any]) -> None:
     with desk() as (_, at):
         at.write("changes.csv", ROWS)
         done = at.run("run", "changes.csv", "--yes", "-q", "-vv", "--log-file", "log.txt")
@@ -63,20 +63,20 @@ def test_no_secret_is_logged_even_where_everything_is(desk: Callable[..., Any]) 
         assert not [word for word in ("Hidden", "sandbox-token") if word in kept]
 
 
-def test_a_log_file_that_cannot_be_written_is_said_before_the_run(desk: Callable[..., Any]) -> None:
+def test_an_unwritable_log_file_is_reported_before_anything_is_sent(desk: Callable[..., Any]) -> None:
     with desk() as (box, at):
         at.write("changes.csv", ROWS)
         done = at.run("run", "changes.csv", "--yes", "--log-file", "gone/log.json")
         assert (done.code, box.log) == (2, ())
         assert done.err == (
-            "usersync: --log-file gone/log.json: it cannot be written: No such file or directory; name another\n"
+            "usersync: --log-file gone/log.json: cannot be written: No such file or directory; name another file\n"
         )
 
 
 @pytest.mark.usefixtures("own_logging")
-def test_a_rotated_log_file_is_opened_anew(tmp_path: Path) -> None:
+def test_a_rotated_log_file_is_reopened(tmp_path: Path) -> None:
     path = tmp_path / "log.json"
-    set_up(verbose=0, quiet=True, style="json", file=path)
+    configure_logging(verbose=0, quiet=True, style="json", file=path)
     event("row", row=1)
     path.rename(tmp_path / "log.json.1")
     event("row", row=2, code="", user=None)
@@ -87,9 +87,9 @@ def test_a_rotated_log_file_is_opened_anew(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("own_logging")
-def test_what_libraries_say_of_the_addresses_they_call_stays_out(tmp_path: Path) -> None:
+def test_log_lines_of_libraries_that_show_urls_are_dropped(tmp_path: Path) -> None:
     path = tmp_path / "log.txt"
-    set_up(verbose=2, quiet=False, file=path)
+    configure_logging(verbose=2, quiet=False, file=path)
     for name in ("urllib3.connectionpool", "apprise"):
         logging.getLogger(name).warning("POST /services/hush")
     logging.getLogger("asyncio").debug("hush")

@@ -108,7 +108,7 @@ def test_the_python_example_runs_and_its_settings_are_known(desk: Callable[..., 
     with desk() as (_, at):
         book.save(at.folder / "changes.xlsx")
         words = [sys.executable, "-c", f"{example}\nprint(list(rest['status']))"]
-        done = subprocess.run(words, cwd=at.folder, env=at._prepare(), capture_output=True, text=True, check=True)
+        done = subprocess.run(words, cwd=at.folder, env=at.prepare(), capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[1:] == ["0 updated", "1 {'updated': 1, 'failed': 1, 'rows': 2}", "['failed']"]
 
 

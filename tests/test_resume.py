@@ -4,6 +4,7 @@ import json
 import random
 import signal
 import sqlite3
+import subprocess
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import PATIENCE, wait_until
 from usersync.sandbox import Sandbox
 
 Opened = Callable[..., Any]
@@ -34,6 +36,11 @@ def patched(box: Sandbox) -> Counter[int]:
     return Counter(r.user_id for r in box.log if r.method == "PATCH" and r.user_id)
 
 
+def wait_for_updates(box: Sandbox, count: int, process: "subprocess.Popen[str]") -> None:
+    """Wait until the platform was sent so many updates, or the process is over."""
+    wait_until(lambda: sum(patched(box).values()) >= count or process.poll() is not None)
+
+
 def test_runs_killed_at_random_moments_lose_no_row(desk: Opened, request: pytest.FixtureRequest) -> None:
     kills, chance = request.config.getoption("--kills"), random.Random(7)
     done = 0
@@ -47,9 +54,7 @@ def test_runs_killed_at_random_moments_lose_no_row(desk: Opened, request: pytest
             words = ["run", "changes.csv"]
             for _ in range(5):
                 process = at.start(*words, "--yes", "-q", "--compare-with", "nothing")
-                target = sum(patched(box).values()) + chance.randrange(1, 40)
-                while sum(patched(box).values()) < target and process.poll() is None:
-                    pass
+                wait_for_updates(box, sum(patched(box).values()) + chance.randrange(1, 40), process)
                 process.kill()
                 _, err = process.communicate()
                 assert "Traceback" not in err, err
@@ -70,14 +75,15 @@ def test_runs_killed_at_random_moments_lose_no_row(desk: Opened, request: pytest
 
 def test_a_row_that_was_in_flight_is_looked_up(desk: Opened) -> None:
     """Killed between the platform's update and its answer: the ledger says in flight, a GET says done."""
-    with desk(Sandbox(users=3, limit=None, latency=0.3)) as (box, at):
+    with desk(Sandbox(users=3, limit=None)) as (box, at):
         at.write("changes.csv", f"id,name,password\n1,A,\n2,,{PASSWORD}\n3,C,\n")
         at.settings["request"] = {"rate": "off", "concurrency": 2}
+        box.hold()
         process = at.start("run", "changes.csv", "--yes", "-q", "--compare-with", "nothing")
-        while sum(patched(box).values()) < 2:
-            pass
+        wait_until(lambda: sum(patched(box).values()) == 2)
         process.kill()
         process.communicate()
+        box.release()
         ran = at.run("resume", "--yes")
         assert ran.code == 0, ran.err
         assert patched(box) == {1: 1, 2: 2, 3: 1}  # a password cannot be read back: sent again
@@ -87,13 +93,14 @@ def test_a_row_that_was_in_flight_is_looked_up(desk: Opened) -> None:
 
 def test_ctrl_c_and_resume_send_every_row_once(desk: Opened) -> None:
     with desk(Sandbox(users=ROWS, limit=None)) as (box, at):
-        at.settings["request"] = {"rate": "100/s", "concurrency": 4}
+        at.settings["request"] = {"rate": "off", "concurrency": 4}
         at.write("changes.csv", changes())
+        box.hold(after=20)
         process = at.start("run", "changes.csv", "--yes", "--compare-with", "nothing")
-        while len(box.log) < 20:
-            pass
+        wait_until(lambda: len(box.log) == 24)
         process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=30)
+        box.release()
+        _, err = process.communicate(timeout=PATIENCE)
         assert process.returncode == 143
         assert "exit 143: stopped by SIGTERM; go on with: usersync resume 2026" in err
         at.settings["request"] = {"rate": "off"}
@@ -104,13 +111,14 @@ def test_ctrl_c_and_resume_send_every_row_once(desk: Opened) -> None:
 
 def test_a_run_stopped_while_it_read_goes_on_reading(desk: Opened) -> None:
     with desk(Sandbox(users=ROWS, limit=None)) as (box, at):
-        at.settings["request"] = {"rate": "100/s", "concurrency": 4}
+        at.settings["request"] = {"rate": "off", "concurrency": 4}
         at.write("changes.csv", changes() + "x,bad\n")
+        box.hold(after=20)
         process = at.start("run", "changes.csv", "--yes")
-        while len(box.log) < 20:
-            pass
+        wait_until(lambda: len(box.log) == 24)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        box.release()
+        process.communicate(timeout=PATIENCE)
         assert process.returncode == 130
         read = [r.user_id for r in box.log]
         at.settings["request"] = {"rate": "off"}
@@ -122,14 +130,15 @@ def test_a_run_stopped_while_it_read_goes_on_reading(desk: Opened) -> None:
 
 def test_what_was_found_unchanged_is_not_read_again(desk: Opened) -> None:
     with desk(Sandbox(users=ROWS, limit=None)) as (box, at):
-        at.settings["request"] = {"rate": "100/s", "concurrency": 4}
+        at.settings["request"] = {"rate": "off", "concurrency": 4}
         rows = (f"{i},{user.name}\n" for i, user in box.world.users.items())
         at.write("same.csv", "id,name\n" + "".join(rows) + "1,Other\n999,Nobody\n")
+        box.hold(after=20)
         process = at.start("run", "same.csv", "--yes")
-        while len(box.log) < 20:
-            pass
+        wait_until(lambda: len(box.log) == 24)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        box.release()
+        process.communicate(timeout=PATIENCE)
         at.settings["request"] = {"rate": "off"}
         ran = at.run("resume", "--yes", "--json")
         expected = {"unchanged": ROWS - 1, "rejected": 2, "failed": 1, "rows": ROWS + 2}
@@ -145,12 +154,13 @@ def test_an_undo_that_was_stopped_goes_on_as_an_undo(method: str, desk: Opened) 
         at.write("changes.csv", changes())
         run = at.run("run", "changes.csv", "--yes", "--json").summary["run"]
         before = len(box.log)
-        at.settings["request"] = {"rate": "200/s", "concurrency": 4}
+        at.settings["request"] = {"rate": "off", "concurrency": 4}
+        box.hold(after=20 if method == "GET" else ROWS + 20)
         process = at.start("undo", run, "--yes")
-        while sum(r.method == method for r in box.log[before:]) < 20:
-            pass
+        wait_until(lambda: sum(r.method == method for r in box.log[before:]) == 24)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        box.release()
+        process.communicate(timeout=PATIENCE)
         assert process.returncode == 130
         at.settings["request"] = {"rate": "off"}
         ran = at.run("resume", "--yes", "--json")
@@ -189,18 +199,17 @@ def test_there_is_nothing_to_go_on_with(desk: Opened) -> None:
 
 def test_one_run_at_a_time(desk: Opened) -> None:
     with desk(Sandbox(users=ROWS, limit=None)) as (box, at):
-        at.settings["request"] = {"rate": "100/s"}
         at.write("changes.csv", changes())
+        box.hold()
         first = at.start("run", "changes.csv", "--yes", "--compare-with", "nothing", "-q")
-        while not box.log:
-            pass
+        wait_until(lambda: box.log)
         second = at.run("run", "changes.csv", "--yes")
         assert second.code == 5
         assert "is held by " in second.err
         assert f"process {first.pid}" in second.err
         first.kill()
         first.communicate()
-        at.settings["request"] = {"rate": "off"}
+        box.release()
         assert at.run("resume", "--yes", "--lock-wait", "10s").code == 0  # the lock died with its process
 
 

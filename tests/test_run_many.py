@@ -5,7 +5,7 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-from tests.conftest import Desk
+from tests.conftest import PATIENCE, Desk, wait_until
 from usersync.sandbox import Sandbox, running
 
 Opened = Callable[..., Any]
@@ -62,12 +62,14 @@ def test_one_wrong_settings_file_sends_nothing_anywhere(desk: Opened) -> None:
 
 def test_ctrl_c_stops_all(desk: Opened) -> None:
     with desk(Sandbox(users=40, limit=None)) as (one, at), running(Sandbox(users=40, limit=None)) as two:
-        slow = {"rate": "20/s"}
-        platforms(at, a={"url": one.url, "request": slow}, b={"url": two.url, "request": slow})
+        platforms(at, a={"url": one.url}, b={"url": two.url})
+        one.hold(after=2)
+        two.hold(after=2)
         process = at.start("run", "changes.csv", "-c", "platforms", "--yes", "--json")
-        while not (one.log and two.log):
-            pass
+        wait_until(lambda: len(one.log) > 2 and len(two.log) > 2)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        one.release()
+        two.release()
+        out, err = process.communicate(timeout=PATIENCE)
         assert process.returncode == 130, err
         assert [p["exit_code"] for p in json.loads(out)["platforms"]] == [130, 130]

@@ -1,4 +1,4 @@
-"""What hostile eyes found once: answers that lie, stops at bad moments, settings that are nearly right."""
+"""Check against false answers, stops at bad moments, and settings that are nearly right."""
 
 import os
 import pty
@@ -9,10 +9,12 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from threading import Timer
 from typing import Any
 
 import pytest
 
+from tests.conftest import PATIENCE, wait_until
 from usersync.errors import SettingsError
 from usersync.sandbox import Answer, Fault, Faults, Sandbox
 from usersync.settings import make_settings
@@ -22,7 +24,7 @@ ROWS = "id,name\n1,Ann\n2,Bea\n3,Cid\n"
 
 
 def scripted(**answers: Any) -> Sandbox:
-    """Answer `METHOD_ID` as given; everybody else as the platform does."""
+    """Answer `METHOD_ID` as given, and all other requests as the platform does."""
 
     def script(method: str, user_id: int | None, nth: int) -> Any:
         return answers.get(f"{method}_{user_id}")
@@ -30,7 +32,7 @@ def scripted(**answers: Any) -> Sandbox:
     return Sandbox(users=5, limit=None, faults=Faults(script=script))
 
 
-def test_the_echo_of_another_user_is_no_success(desk: Opened) -> None:
+def test_an_answer_with_another_user_fails_the_row(desk: Opened) -> None:
     other = Answer(200, {"id": 999, "name": "Ann", "email": "x@example.org"})
     with desk(scripted(PATCH_1=other)) as (_, at):
         at.write("changes.csv", ROWS)
@@ -39,7 +41,7 @@ def test_the_echo_of_another_user_is_no_success(desk: Opened) -> None:
         assert ran.report[0]["message"] == "the platform answered with user 999"
 
 
-def test_half_a_character_from_the_platform_costs_no_row(desk: Opened) -> None:
+def test_a_lone_surrogate_in_an_answer_is_replaced_in_the_report(desk: Opened) -> None:
     lone = Answer(422, '{"message": "no \\ud800 good"}')
     with desk(scripted(PATCH_1=lone)) as (_, at):
         at.write("changes.csv", ROWS)
@@ -48,7 +50,7 @@ def test_half_a_character_from_the_platform_costs_no_row(desk: Opened) -> None:
         assert "no ? good" in ran.report[0]["message"]
 
 
-def test_a_token_that_the_platform_quotes_is_masked(desk: Opened) -> None:
+def test_a_token_quoted_by_the_platform_is_masked(desk: Opened) -> None:
     with desk(scripted(PATCH_1=Answer(422, {"message": "token sandbox-token is odd", "attributes": []}))) as (
         _,
         at,
@@ -57,29 +59,28 @@ def test_a_token_that_the_platform_quotes_is_masked(desk: Opened) -> None:
         assert "token *** is odd" in at.run("run", "changes.csv", "--yes").report[0]["message"]
 
 
-def test_an_unreachable_platform_wish_ends_the_run(desk: Opened) -> None:
+def test_an_absurd_retry_after_stops_the_run(desk: Opened) -> None:
     with desk(scripted(GET_1=Answer(429, "Retry later", {"Retry-After": "1e300"}))) as (_, at):
         at.write("changes.csv", ROWS)
         ran = at.run("run", "changes.csv", "--yes")
         assert (ran.code, "the platform asks to wait" in ran.err) == (4, True), ran.err
 
 
-def test_a_stop_wakes_a_row_whose_answer_comes_later(desk: Opened) -> None:
-    """In flight at Ctrl-C, then told to come back in an hour: nobody waits for that."""
+def test_a_stop_does_not_wait_out_retry_after(desk: Opened) -> None:
+    """The answer arrives after Ctrl-C, and asks to retry in a minute."""
     box = Sandbox(
         users=5, limit=None, latency=0.4, faults=Faults(script=lambda *_: Answer(429, "", {"Retry-After": "60"}))
     )
     with desk(box) as (open_box, at):
         at.write("changes.csv", ROWS)
         process = at.start("run", "changes.csv", "--yes")
-        while not open_box.log:
-            pass
+        wait_until(lambda: len(open_box.log) == 3)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.communicate(timeout=PATIENCE)
         assert process.returncode == 130
 
 
-def test_a_row_that_was_stopped_while_it_was_read_is_not_sent(desk: Opened) -> None:
+def test_a_run_stopped_while_reading_sends_nothing(desk: Opened) -> None:
     with desk(Sandbox(users=50, limit=None)) as (_, at):
         at.settings["request"] = {"rate": "20/s", "concurrency": 2}
         at.write("changes.csv", "id,name\n" + "".join(f"{i},N{i}\n" for i in range(1, 51)))
@@ -87,20 +88,20 @@ def test_a_row_that_was_stopped_while_it_was_read_is_not_sent(desk: Opened) -> N
         assert (ran.code, set(ran.statuses().values())) == (4, {"not-sent"})
 
 
-def test_only_if_blank_reads_the_user_even_where_nothing_is_compared(desk: Opened) -> None:
+def test_only_if_blank_reads_the_user_even_with_compare_with_nothing(desk: Opened) -> None:
     careful = {"name": {"only_if_blank": True}}
     with desk(fields=careful) as (open_box, at):
-        before = open_box.world.users[1].name
+        before = open_box.store.users[1].name
         at.write("changes.csv", "id,name,display_name\n1,Ann,A\n")
         assert at.run("run", "changes.csv", "--yes", "--compare-with", "nothing").code == 0
-        assert (open_box.world.users[1].name, open_box.world.users[1].display_name) == (before, "A")
+        assert (open_box.store.users[1].name, open_box.store.users[1].display_name) == (before, "A")
 
 
 @pytest.mark.parametrize("answer", ["n\n", "\x03"])
-def test_no_and_ctrl_c_at_the_question_send_nothing(answer: str, desk: Opened) -> None:
+def test_answering_no_or_ctrl_c_at_the_question_sends_nothing(answer: str, desk: Opened) -> None:
     with desk() as (open_box, at):
         at.write("changes.csv", ROWS)
-        env = at._prepare()
+        env = at.prepare()
         leader, follower = pty.openpty()
         process = subprocess.Popen(
             [sys.executable, "-m", "usersync", "run", "changes.csv"],
@@ -122,7 +123,7 @@ def test_no_and_ctrl_c_at_the_question_send_nothing(answer: str, desk: Opened) -
         assert not [r for r in open_box.log if r.method == "PATCH"]
 
 
-def test_the_same_file_twice_can_be_resumed(desk: Opened) -> None:
+def test_a_run_with_the_same_file_twice_can_be_resumed(desk: Opened) -> None:
     with desk() as (_, at):
         at.env["USERSYNC_TOKEN"] = "wrong"
         at.write("changes.csv", ROWS)
@@ -132,15 +133,15 @@ def test_the_same_file_twice_can_be_resumed(desk: Opened) -> None:
         assert (ran.code, ran.summary["counts"]) == (0, {"updated": 6, "rows": 6})
 
 
-def test_a_resume_that_waits_for_the_lock_sees_the_run_as_it_ended(desk: Opened) -> None:
-    with desk(Sandbox(users=40, limit=None)) as (_, at):
-        at.settings["request"] = {"rate": "60/s", "concurrency": 2}
+def test_a_resume_that_waited_for_the_lock_sees_the_finished_run(desk: Opened) -> None:
+    with desk(Sandbox(users=40, limit=None)) as (box, at):
         at.write("changes.csv", "id,name\n" + "".join(f"{i},N{i}\n" for i in range(1, 41)))
+        box.hold()
         first = at.start("run", "changes.csv", "--yes", "-q")
-        while not list(at.folder.glob("*.holder")):
-            pass
+        wait_until(lambda: box.log)
+        Timer(0.3, box.release).start()  # while the resume waits; where it comes sooner, the same must happen
         late = at.run("resume", "--yes", "--lock-wait", "30s")
-        first.communicate(timeout=30)
+        first.communicate(timeout=PATIENCE)
         assert first.returncode == 0
         assert "there is no stopped run to go on with" in late.err
         assert set(late.statuses().values()) == {"updated"}
@@ -157,7 +158,7 @@ def test_a_resume_that_waits_for_the_lock_sees_the_run_as_it_ended(desk: Opened)
         {"request": {"timeout": float("inf")}},
     ],
 )
-def test_refuses_settings_that_are_nearly_right(wrong: dict[str, dict[str, Any]]) -> None:
+def test_settings_that_are_nearly_right_are_refused(wrong: dict[str, dict[str, Any]]) -> None:
     settings = {"platform": {"url": "http://x", "token_env": "T"}, "request": {}}
     for section, values in wrong.items():
         settings[section] = {**settings[section], **values}
@@ -165,13 +166,13 @@ def test_refuses_settings_that_are_nearly_right(wrong: dict[str, dict[str, Any]]
         make_settings(settings)
 
 
-def test_a_bare_off_in_yaml_is_off(desk: Opened) -> None:
+def test_a_bare_off_in_yaml_turns_the_rate_off(desk: Opened) -> None:
     settings = make_settings({"platform": {"url": "http://x", "token_env": "T"}, "request": {"rate": False}})
     assert settings.request.rate is None
 
 
-def test_what_was_carried_out_behind_a_broken_answer_is_looked_up(desk: Opened) -> None:
-    """The platform updates, the proxy in front answers 502: a look tells."""
+def test_an_update_behind_a_proxy_error_is_verified_by_a_read(desk: Opened) -> None:
+    """The platform updates, and the proxy in front answers 502."""
 
     def script(method: str, user_id: int | None, nth: int) -> Any:
         return Fault.RESET_AFTER if (method, user_id, nth) == ("PATCH", 1, 1) else (
@@ -184,19 +185,19 @@ def test_what_was_carried_out_behind_a_broken_answer_is_looked_up(desk: Opened) 
 
 
 @pytest.mark.parametrize(("where", "code"), [(">/dev/full", 0), (">&-", 0), ("2>&-", 0), ("<&-", 0)])
-def test_streams_that_take_nothing_cost_no_row(where: str, code: int, desk: Opened) -> None:
+def test_closed_or_full_streams_do_not_stop_a_run(where: str, code: int, desk: Opened) -> None:
     with desk() as (open_box, at):
         at.write("changes.csv", ROWS)
         command = f"{sys.executable} -m usersync run changes.csv --yes --json {where}"
         done = subprocess.run(
-            ["bash", "-c", command], cwd=at.folder, env=at._prepare(), capture_output=True, text=True, check=False
+            ["bash", "-c", command], cwd=at.folder, env=at.prepare(), capture_output=True, text=True, check=False
         )
         assert done.returncode == code, done.stderr
         assert "Traceback" not in done.stderr
-        assert open_box.world.users[3].name == "Cid"
+        assert open_box.store.users[3].name == "Cid"
 
 
-def test_a_platform_that_quotes_password_and_token_in_its_trouble_is_not_repeated(desk: Opened) -> None:
+def test_a_password_or_token_quoted_in_an_error_reaches_no_file(desk: Opened) -> None:
     secret = 'Passw0rd!"x'
 
     def quoting(method: str, user_id: int | None, nth: int) -> Answer | None:
@@ -214,21 +215,22 @@ def test_a_platform_that_quotes_password_and_token_in_its_trouble_is_not_repeate
             assert part not in everything
 
 
-def test_a_run_with_outdone_rows_that_was_stopped_while_reading_goes_on(desk: Opened) -> None:
+def test_a_run_with_superseded_rows_that_was_stopped_while_reading_is_resumed(desk: Opened) -> None:
     with desk(Sandbox(users=60, limit=None)) as (box, at):
-        at.settings |= {"request": {"rate": "60/s", "concurrency": 2}, "source": {"duplicates": "last"}}
+        at.settings |= {"request": {"rate": "off", "concurrency": 2}, "source": {"duplicates": "last"}}
         at.write("changes.csv", "id,name\n1,Old\n" + "".join(f"{i},N{i}\n" for i in range(1, 61)))
+        box.hold(after=10)
         process = at.start("run", "changes.csv", "--yes")
-        while len(box.log) < 10:
-            pass
+        wait_until(lambda: len(box.log) == 12)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        box.release()
+        process.communicate(timeout=PATIENCE)
         at.settings["request"] = {"rate": "off"}
         ran = at.run("resume", "--yes", "--json")
         assert ran.summary["counts"] == {"updated": 60, "unchanged": 1, "rows": 61}
 
 
-def test_a_quota_that_is_renewed_in_a_day_ends_the_run_at_once(desk: Opened) -> None:
+def test_a_quota_that_renews_in_a_day_stops_the_run_at_once(desk: Opened) -> None:
     used_up = {"X-RateLimit-Limit": "10", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "80000"}
     answer = Answer(200, {"id": 1, "name": "Ann"}, used_up)
     with desk(Sandbox(users=5, limit=None, faults=Faults(script=lambda *_: answer))) as (_, at):

@@ -1,8 +1,10 @@
-"""Settings in, findings out: is everything in place for a run? One user is read, and nothing is sent."""
+"""Check that everything is in place for a run: `usersync check`.
+
+One user is read; nothing is sent.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import re
 import shutil
 import sqlite3
@@ -14,186 +16,210 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from pydantic import SecretStr
 
-from usersync.context import Clock
+from usersync.context import Clock, run_async
 from usersync.errors import SettingsError, UsageError
 from usersync.ledger import Ledger
-from usersync.models import MASK, Code, Json
+from usersync.models import Code, Json
 from usersync.platform.api import (
     Answer,
+    Misconfigured,
     NoResponse,
+    Origin,
     RateLimited,
     Rejected,
-    Request,
     Response,
     Success,
     TransientError,
     Unauthorized,
+    read_request,
     read_response,
 )
 from usersync.platform.client import HttpClient
 from usersync.settings import Settings
 
-CLOCK_OFF = 5.0
-"""Seconds between our clock and the platform's that are worth a word."""
-LEAST_FREE = 1 << 30
-"""Bytes of free disk; a run of a million rows takes about half of it."""
-_LIMITS = re.compile(r"(?:x-)?rate-?limit.*|retry-after", re.IGNORECASE)
+#: Seconds by which this machine's clock may differ from the platform's without a warning.
+MAX_CLOCK_DIFFERENCE: Final = 5.0
+#: Bytes of free disk space below which there is a warning; a run of a million rows takes about half of it.
+MIN_FREE_BYTES: Final = 1 << 30
+_LIMIT_HEADERS: Final = re.compile(r"(?:x-)?rate-?limit.*|retry-after", re.IGNORECASE)
+_LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     name: str
     message: str
+    #: The exit code that it gives the command; 0: the check passed.
     exit_code: int = 0
-    """What it makes the command end with; 0: all is well."""
+    #: What to do about a check that failed.
     remedy: str = ""
 
     def as_json(self) -> dict[str, Json]:
-        """Give the finding for scripts."""
+        """Return the result for scripts."""
         return {"name": self.name, "ok": not self.exit_code, "message": self.message, "remedy": self.remedy}
 
 
-def verdict(findings: Sequence[CheckResult]) -> int:
-    """Give the exit code of all findings: what cannot be used counts most, then what cannot be reached."""
-    found = {finding.exit_code for finding in findings}
-    return next((code for code in (2, 4, 1) if code in found), 0)
+def exit_code_of(results: Sequence[CheckResult]) -> int:
+    """Return the exit code of all results: unusable (2) counts most, then unreachable (4), then warnings (1)."""
+    codes = {result.exit_code for result in results}
+    return next((code for code in (2, 4, 1) if code in codes), 0)
 
 
 def run_diagnostics(load: Callable[[], Settings], clock: Clock, *, user_id: int | None = None) -> Iterator[CheckResult]:
-    """Look at everything; `load` gives the settings, `user_id` is read (else the lowest in the ledger, or 1)."""
+    """Check everything.
+
+    `load` returns the settings or raises SettingsError. `user_id` is the user to read; by default it is the lowest
+    in the ledger, or 1.
+    """
     libraries = ", ".join(f"{name} {version(name)}" for name in ("usersync", "aiohttp", "pandas", "pydantic"))
     yield CheckResult("versions", f"{libraries}, Python {sys.version.split()[0]}")
     try:
         settings = load()
     except SettingsError as error:
-        remedy = "mend the settings; config/usersync.yaml explains every line"
+        remedy = "fix the settings; config/usersync.yaml explains every line"
         yield CheckResult("settings", "; ".join(error.problems), 2, remedy)
         return
     yield CheckResult("settings", f"for {settings.platform.url}")
-    ledger, known = _ledger(settings)
+    ledger, known_user = _check_ledger(settings)
     try:
         token = settings.platform.token()
     except SettingsError as error:
-        yield _cross("token", "; ".join(error.problems), 2, "give the token that platform: speaks of")
+        yield _failed("token", "; ".join(error.problems), 2, "provide the token where platform: says it is")
     else:
-        yield from _platform(settings, token, clock, user_id or known)
+        yield from _check_platform(settings, token, clock, user_id or known_user)
     yield ledger
-    yield _place("ledger disk", settings.ledger.absolute().parent, "ledger:")
-    yield _place("report disk", settings.report.dir.absolute(), "report.dir")
+    yield _check_folder("ledger disk", settings.ledger.absolute().parent, "ledger:")
+    yield _check_folder("report disk", settings.report.dir.absolute(), "report.dir")
 
 
-def _cross(name: str, text: str, code: int, remedy: str) -> CheckResult:
-    """Make a cross; our own sentences bring their remedy along, behind a semicolon."""
-    message, _, own = text.partition("; ")
-    return CheckResult(name, message, code, own or remedy)
+def _failed(name: str, text: str, code: int, remedy: str) -> CheckResult:
+    """Return a failed check; messages of usersync carry their own remedy after a semicolon."""
+    message, _, own_remedy = text.partition("; ")
+    return CheckResult(name, message, code, own_remedy or remedy)
 
 
-def _ledger(settings: Settings) -> tuple[CheckResult, int]:
-    path, url = settings.ledger, settings.platform.url
+def _check_ledger(settings: Settings) -> tuple[CheckResult, int]:
+    """Return the check of the ledger, and the user to read."""
+    path = settings.ledger
     if not path.exists():
-        return CheckResult("ledger", f"{path} is not there yet; the first run makes it"), 1
+        return CheckResult("ledger", f"{path} does not exist yet; the first run creates it"), 1
     try:
         with Ledger(path) as ledger:
             count = sum(1 for _ in ledger.runs())
-            return CheckResult("ledger", f"{path}, runs: {count}"), ledger.first_known(url) or 1
+            return CheckResult("ledger", f"{path}, runs: {count}"), ledger.lowest_known_user(settings.platform.url) or 1
     except (UsageError, sqlite3.Error) as error:
-        return _cross("ledger", str(error), 2, "name another file under ledger:"), 1
+        return _failed("ledger", str(error), 2, "name another file under ledger:"), 1
 
 
-def _place(name: str, folder: Path, setting: str) -> CheckResult:
-    home = next(place for place in (folder, *folder.parents) if place.exists())
+def _check_folder(name: str, folder: Path, setting: str) -> CheckResult:
+    existing = next(place for place in (folder, *folder.parents) if place.exists())
     try:
-        tempfile.TemporaryFile(dir=home).close()
-        free = shutil.disk_usage(home).free
+        tempfile.TemporaryFile(dir=existing).close()
+        free = shutil.disk_usage(existing).free
     except OSError as error:
         message = f"{folder} cannot be written: {error.strerror}"
         return CheckResult(name, message, 2, f"name another place under {setting}")
-    short = free < LEAST_FREE
-    return CheckResult(name, f"{free / 1e9:,.1f} GB are free for {folder}", int(short), "make room" if short else "")
+    message = f"{free / 1e9:,.1f} GB are free for {folder}"
+    return CheckResult(name, message) if free >= MIN_FREE_BYTES else CheckResult(name, message, 1, "free disk space")
 
 
-def _platform(settings: Settings, token: SecretStr, clock: Clock, user_id: int) -> Iterator[CheckResult]:
-    async def ask() -> Response | NoResponse:
-        async with HttpClient(settings, token) as door:
-            return await door.ask(Request("GET", user_id))
+def _check_platform(settings: Settings, token: SecretStr, clock: Clock, user_id: int) -> Iterator[CheckResult]:
+    async def read_user() -> Response | NoResponse:
+        async with HttpClient(settings, token) as client:
+            return await client.send(read_request(user_id))
 
     try:
-        reply = asyncio.run(ask())
+        response = run_async(read_user())
     except SettingsError as error:
         yield CheckResult("TLS", "; ".join(error.problems), 2, "name a file of certificates in request.ca_file")
         return
     now = clock.now()
-    answer = read_response(reply, now)
-    for finding in _said(answer, user_id):
-        yield replace(finding, message=finding.message.replace(token.get_secret_value(), MASK))
-    if isinstance(reply, Response):
-        yield from _way(settings)
-        yield _time(reply, now)
-        told = ", ".join(f"{name}: {value}" for name, value in reply.headers.items() if _LIMITS.fullmatch(name))
-        limit = f"ours {settings.request.rate or 'off'}; the platform says {told or 'nothing'}"
-        used_up = isinstance(answer, RateLimited)
-        yield CheckResult("limit", limit, int(used_up), "wait, or see who else uses this token" if used_up else "")
+    answer = read_response(response, now, (token.get_secret_value(),))
+    yield from _read_answer(answer, user_id)
+    if isinstance(response, Response):
+        yield from _check_connection(settings)
+        yield _check_clock(response, now)
+        yield _check_limit(settings, response, answer)
 
 
-def _way(settings: Settings) -> Iterator[CheckResult]:
-    """What lies between us and a platform that answers: a proxy, and TLS."""
-    request, url = settings.request, urlsplit(settings.platform.url)
+def _check_connection(settings: Settings) -> Iterator[CheckResult]:
+    """Check what lies between here and a platform that answers: a proxy, and TLS."""
+    request = settings.request
+    url = urlsplit(settings.platform.url)
     proxy = urlsplit(request.proxy.get_secret_value() if request.proxy else "")
-    ignored = " (that of the environment is not used; name it in request.proxy)" if getproxies() else ""
-    yield CheckResult("proxy", proxy.hostname or f"none{ignored}")
+    unused = " (the environment's proxy is not used; name it in request.proxy)" if getproxies() else ""
+    yield CheckResult("proxy", proxy.hostname or f"none{unused}")
     if url.scheme == "https" and request.verify_ssl:
         yield CheckResult("TLS", "the certificate is trusted")
     elif url.scheme == "https":
-        message = "certificates are not checked; whoever sits in between can read the token"
+        message = "certificates are not checked; anyone on the way can read the token"
         yield CheckResult("TLS", message, 1, "name your own authority in request.ca_file")
-    elif url.hostname in ("localhost", "127.0.0.1", "::1"):
-        yield CheckResult("TLS", "none, and none is needed: the platform is on this machine")
+    elif url.hostname in _LOCAL_HOSTS:
+        yield CheckResult("TLS", "not used, and not needed: the platform is on this machine")
     else:
-        yield CheckResult("TLS", "the token travels in the clear", 1, "write https:// in platform.url")
+        yield CheckResult("TLS", "the token is sent unencrypted", 1, "write https:// in platform.url")
 
 
-def _said(answer: Answer, user_id: int) -> Iterator[CheckResult]:
-    """What the answer tells of the platform, the token, and what the token may do."""
-    here, token = CheckResult("platform", "answers"), CheckResult("token", "accepted")
-    remedy = "see that the platform is up, and check platform.url and path"
+def _read_answer(answer: Answer, user_id: int) -> Iterator[CheckResult]:
+    """Return what an answer says about the platform, the token, and what the token may do."""
+    platform_ok = CheckResult("platform", "answers")
+    token_ok = CheckResult("token", "accepted")
+    token_untried = CheckResult("token", "found, but not tried")
     match answer:
         case Success(user) if user.id == user_id:
-            yield from (here, token, CheckResult("permission", f"user {user_id} can be read"))
+            yield from (platform_ok, token_ok, CheckResult("permission", f"user {user_id} can be read"))
         case Success(user):
-            yield CheckResult("platform", f"asked for user {user_id}, answered with {user.id}", 4, remedy)
-        case Rejected(Code.NOT_FOUND, message) if "not the API's" not in message:
-            untold = f"not tried: there is no user {user_id}; name one with --user ID"
-            yield from (here, token, CheckResult("permission", untold))
+            message = f"asked for user {user_id}, answered with user {user.id}"
+            yield CheckResult("platform", message, 4, "check platform.url and platform.path")
+        case Rejected(Code.NOT_FOUND):
+            untried = f"not tried: there is no user {user_id}; name one with --user ID"
+            yield from (platform_ok, token_ok, CheckResult("permission", untried))
         case Rejected(Code.NOT_PERMITTED, message):
-            yield from (here, token)
-            yield _cross("permission", f"user {user_id}: {message}", 1, "ask the platform's operator for it")
+            yield from (platform_ok, token_ok)
+            yield _failed("permission", f"user {user_id}: {message}", 1, "ask the platform's operator for permission")
         case Unauthorized(message, 407):
-            yield _cross("proxy", message, 4, "")
+            yield from (_failed("proxy", message, 4, ""), token_untried)
         case Unauthorized(message):
             remedy = "ask the operator for a new one; a proxy such as nginx drops the header if it has underscores"
-            yield from (here, CheckResult("token", message.partition("; ")[0], 4, remedy))
+            yield from (platform_ok, CheckResult("token", message.partition("; ")[0], 4, remedy))
         case RateLimited():
-            yield from (here, CheckResult("token", "read, but not tried: the limit is used up"))
+            yield from (platform_ok, replace(token_untried, message="found, but not tried: the limit is used up"))
+        case Misconfigured(message):
+            yield from (_failed("TLS" if "TLS" in message else "platform", message, 4, ""), token_untried)
+        case TransientError(_, message, origin=Origin.PROXY):
+            yield from (_failed("proxy", message, 4, "check request.proxy"), token_untried)
         case Rejected(_, message) | TransientError(_, message):
-            words = ("TLS", "proxy") if isinstance(answer, TransientError) and not answer.reached else ()
-            yield _cross(next((word for word in words if word in message), "platform"), message, 4, remedy)
-            yield CheckResult("token", "read, but not tried")
+            failed = "TLS" if isinstance(answer, TransientError) and message.startswith("TLS") else "platform"
+            remedy = "make sure that the platform is up, and check platform.url and platform.path"
+            yield from (_failed(failed, message, 4, remedy), token_untried)
 
 
-def _time(reply: Response, now: datetime) -> CheckResult:
+def _check_limit(settings: Settings, response: Response, answer: Answer) -> CheckResult:
+    headers = ", ".join(
+        f"{name}: {value}" for name, value in response.headers.items() if _LIMIT_HEADERS.fullmatch(name)
+    )
+    message = f"ours is {settings.request.rate or 'off'}; the platform reports {headers or 'none'}"
+    if isinstance(answer, RateLimited):
+        return CheckResult("limit", message, 1, "wait, or find out who else uses this token")
+    return CheckResult("limit", message)
+
+
+def _check_clock(response: Response, now: datetime) -> CheckResult:
     try:
-        off = (parsedate_to_datetime(reply.headers["Date"]) - now).total_seconds() + 0.5  # it has whole seconds
+        platform_time = parsedate_to_datetime(response.headers["Date"])
+        seconds = (platform_time - now).total_seconds() + 0.5  # the header has whole seconds
     except (KeyError, ValueError, TypeError):
         return CheckResult("clock", "not compared: the answer has no date")
-    if abs(off) <= CLOCK_OFF:
-        return CheckResult("clock", "goes with the platform's")
-    side = "behind" if off > 0 else "ahead of"
-    remedy = "set this machine's clock (NTP): times in reports and waits would be wrong"
-    return CheckResult("clock", f"{abs(off):,.0f} s {side} the platform's", 1, remedy)
+    if abs(seconds) <= MAX_CLOCK_DIFFERENCE:
+        return CheckResult("clock", "agrees with the platform's")
+    direction = "behind" if seconds > 0 else "ahead of"
+    remedy = "set this machine's clock (NTP), or times in reports and waits will be wrong"
+    return CheckResult("clock", f"{abs(seconds):,.0f} s {direction} the platform's", 1, remedy)

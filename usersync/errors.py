@@ -1,38 +1,42 @@
-"""Every exception that usersync raises, by who must act.
+"""Define every exception that usersync raises, by who has to act.
 
     UsersyncError
     |- UsageError        exit 2   the caller: arguments, or a file that cannot be read
     |  |- SettingsError           the author of usersync.yaml
     |  `- SourceError             the author of the spreadsheet
-    |- RefusedError      exit 3   the person who signs off: a limit, or no confirmation
+    |- RefusedError      exit 3   the person who approves a run: a limit, or no confirmation
     |- StoppedError      exit 4   the operator: the platform is down, the token is wrong, time ran out
     |- BusyError         exit 5   nobody: another run holds the lock
-    `- RowCountError     exit 6   us: the accounts do not add up
+    `- RowCountError     exit 6   the developers: row counts do not match
 
-A bad *row* is never an exception: it is a `Problem` or an `Outcome`, and ends in the report.
+How a run ends follows one rule. A run that has begun (a row of it is in the ledger) ends with a `Summary`, whose
+exit code says how: 0, 1, 3 (refused by a limit, or not confirmed), 4, 130, 143. Everything before that raises a
+UsersyncError, and nothing was sent. RowCountError (exit 6) is raised after the report is written.
+
+A bad *row* is never an exception: it is a `Problem` or a `Result`, and ends in the report.
 """
 
 from __future__ import annotations
 
 
 class UsersyncError(Exception):
-    """Root of the tree; `exit_code` is what the process ends with."""
+    """The base of all errors; `exit_code` is what the process exits with."""
 
     exit_code = 1
 
 
 class UsageError(UsersyncError):
-    """Arguments, settings or a file are not usable; nothing was sent."""
+    """Arguments, settings or a file cannot be used; nothing was sent."""
 
     exit_code = 2
 
 
 class SettingsError(UsageError):
-    """The settings hold mistakes; `problems` has a sentence for each of them."""
+    """The settings hold errors; `problems` has a sentence for each."""
 
     def __init__(self, where: str, problems: tuple[str, ...]) -> None:
         self.problems = problems
-        noun = "mistake" if len(problems) == 1 else "mistakes"
+        noun = "error" if len(problems) == 1 else "errors"
         super().__init__("\n".join([f"{where}: {len(problems)} {noun}", *(f"  {p}" for p in problems)]))
 
 
@@ -45,13 +49,13 @@ class SourceError(UsageError):
 
 
 class RefusedError(UsersyncError):
-    """A plan that may not be sent: over a limit, or not confirmed."""
+    """A plan may not be sent: it exceeds a limit, or was not confirmed."""
 
     exit_code = 3
 
 
 class StoppedError(UsersyncError):
-    """The run ended before its last row; `usersync resume` goes on."""
+    """A run ended before its last row; `usersync resume` continues it."""
 
     exit_code = 4
 
@@ -63,6 +67,6 @@ class BusyError(UsersyncError):
 
 
 class RowCountError(UsersyncError):
-    """Rows in and lines out differ: a defect of usersync, said loudly."""
+    """Input rows and report lines do not match: a bug in usersync."""
 
     exit_code = 6

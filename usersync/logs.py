@@ -1,7 +1,7 @@
-"""What happens in, one event per line out: as text or JSON, on stderr or in a file; free of personal data.
+"""Log events, one per line as text or JSON, without personal data.
 
-Names and e-mail addresses are no part of an event, secrets of no line at all: of other libraries only warnings
-pass, and nothing of those that log the addresses they call.
+An event holds no names and no e-mail addresses, and no line holds a secret. Of other libraries only warnings are
+logged, and nothing from those that log the addresses they call.
 """
 
 from __future__ import annotations
@@ -11,68 +11,72 @@ import logging
 import logging.handlers
 import os
 import sys
-from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from usersync.errors import UsageError
 
-EVENTS = logging.getLogger("usersync.events")
-run_name: ContextVar[str] = ContextVar("run_name", default="")
-"""The run that this process is at."""
-_TALKATIVE = ("apprise", "urllib3", "requests")
+EVENTS: Final = logging.getLogger("usersync.events")
+#: Libraries whose log lines may show addresses with secrets in them.
+_DROPPED_LIBRARIES: Final = ("apprise", "urllib3", "requests")
 
 
-def event(name: str, **fields: object) -> None:
-    """Log one event, such as `row`, with its fields; nothing is done where INFO is off."""
+def event(name: str, *, run: str = "", **fields: object) -> None:
+    """Log one event of a run, such as `row`, with its fields; fields that are None or blank are left out."""
     if EVENTS.isEnabledFor(logging.INFO):
-        told = {key: value for key, value in {"run": run_name.get(), **fields}.items() if value not in (None, "")}
-        text = " ".join(f"{key}={value}" for key, value in told.items())
-        EVENTS.info("%s %s", name, text, extra={"event": name, "fields": told})
+        given = {key: value for key, value in {"run": run, **fields}.items() if value not in (None, "")}
+        text = " ".join(f"{key}={value}" for key, value in given.items())
+        EVENTS.info("%s %s", name, text, extra={"event": name, "fields": given})
 
 
-class JsonLines(logging.Formatter):
-    """One JSON object per line: ts, level, event, run, and the event's own fields or a message."""
+class JsonFormatter(logging.Formatter):
+    """One JSON object per line: ts, level, event, and the event's fields, or logger and message."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Give the line."""
+        """Return the line."""
         ts = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         head = {"ts": ts, "level": record.levelname, "event": getattr(record, "event", "message")}
-        body = {"run": run_name.get(), "logger": record.name, "message": record.getMessage()}
-        return json.dumps(head | getattr(record, "fields", body), ensure_ascii=False, default=str)
+        message = {"logger": record.name, "message": record.getMessage()}
+        return json.dumps(head | getattr(record, "fields", message), ensure_ascii=False, default=str)
 
 
-def set_up(*, verbose: int, quiet: bool, style: str | None = None, file: Path | None = None) -> None:
-    """Send logs to stderr, and events to `file` or, where only a `style` (json, text) is asked for, there too."""
+def configure_logging(*, verbose: int, quiet: bool, style: str | None = None, file: Path | None = None) -> None:
+    """Send logs to stderr, and events to `file`, or to stderr if only a `style` (json, text) is given.
+
+    It changes the root logger of the process, so only the command line calls it. Raises UsageError if `file` cannot
+    be written.
+    """
     logging.raiseExceptions = False  # a full disk must not print tracebacks into a run
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
-    asked = file is not None or (style is not None and not quiet)
-    EVENTS.setLevel(logging.NOTSET if asked or verbose > 1 else logging.WARNING)  # -v alone tells no rows
-    lines = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
-    lines = JsonLines() if style == "json" else lines
-    plain = logging.Formatter("%(levelname)s %(name)s: %(message)s")
-    out: logging.Handler = logging.StreamHandler(sys.stderr)
-    out.setLevel(level if file or not asked else min(level, logging.INFO))
-    out.setFormatter(plain if file or style is None else lines)
-    handlers = [out]
+    events_wanted = file is not None or (style is not None and not quiet)
+    EVENTS.setLevel(logging.NOTSET if events_wanted or verbose > 1 else logging.WARNING)  # -v alone logs no rows
+    event_lines = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    event_lines = JsonFormatter() if style == "json" else event_lines
+    plain_lines = logging.Formatter("%(levelname)s %(name)s: %(message)s")
+    stderr: logging.Handler = logging.StreamHandler(sys.stderr)
+    stderr.setLevel(level if file or not events_wanted else min(level, logging.INFO))
+    stderr.setFormatter(plain_lines if file or style is None else event_lines)
+    handlers = [stderr]
     if file:
-        out.addFilter(lambda record: verbose > 1 or record.name != EVENTS.name)
-        handlers.append(_opened(file))
+        stderr.addFilter(lambda record: verbose > 1 or record.name != EVENTS.name)
+        handlers.append(_file_handler(file))
         handlers[-1].setLevel(min(level, logging.INFO))
-        handlers[-1].setFormatter(lines)
+        handlers[-1].setFormatter(event_lines)
     for handler in handlers:
-        handler.addFilter(_harmless)
+        handler.addFilter(_may_be_logged)
     logging.basicConfig(level=min(handler.level for handler in handlers), handlers=handlers, force=True)
 
 
-def _opened(file: Path) -> logging.Handler:
+def _file_handler(file: Path) -> logging.Handler:
     kind = logging.FileHandler if os.name == "nt" else logging.handlers.WatchedFileHandler
     try:
         return kind(file, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"--log-file {file}: it cannot be written: {error.strerror}; name another") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"--log-file {file}: cannot be written: {reason}; name another file") from None
 
 
-def _harmless(record: logging.LogRecord) -> bool:
-    house = record.name.partition(".")[0]
-    return house == "usersync" or (record.levelno >= logging.WARNING and house not in _TALKATIVE)
+def _may_be_logged(record: logging.LogRecord) -> bool:
+    package = record.name.partition(".")[0]
+    return package == "usersync" or (record.levelno >= logging.WARNING and package not in _DROPPED_LIBRARIES)

@@ -1,4 +1,4 @@
-"""What the tests of faults share: a server that misbehaves at its socket, a real nginx, a quick clock."""
+"""Share a faulty proxy, a real nginx and a fast clock with the tests of faults."""
 
 import asyncio
 import csv
@@ -19,8 +19,8 @@ from typing import Any, Literal, Self
 from usersync.report import Summary
 from usersync.settings import Settings, make_settings
 
+#: What an answer is turned into (`b""` if the request was not passed on), or what is done to the connection.
 Act = Callable[[bytes], bytes] | Literal["reset", "say nothing", "drip"]
-"""What an answer becomes (`b""` where the request was not passed on), or a deed at the socket."""
 NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
 NO_NGINX = "nginx is not installed here: apt-get install nginx-light"
 _NGINX_CONF = """
@@ -42,10 +42,12 @@ http {{
 
 
 class QuickClock:
-    """Real time, `speed` times as fast: waits are short, and their order stays what it is."""
+    """Real time, `speed` times as fast: waits are short and keep their order."""
 
     def __init__(self, speed: float) -> None:
-        self._speed, self._began, self._start = speed, time.monotonic(), datetime.now(UTC)
+        self._speed = speed
+        self._began = time.monotonic()
+        self._start = datetime.now(UTC)
 
     def monotonic(self) -> float:
         return (time.monotonic() - self._began) * self._speed
@@ -59,11 +61,11 @@ class QuickClock:
 
 @dataclass(slots=True)
 class Aim:
-    """Which requests go wrong: all attempts to change these users, or the nth connections."""
+    """Which requests fail: every update of these users, or the nth connections."""
 
     users: Container[int | None] = ()
+    #: Whether reads of those users fail as well.
     looks_too: bool = False
-    """Whether reads of those users go wrong as well."""
     connections: Container[int] = ()
     on_hit: Callable[[], object] = lambda: None
     mended: bool = False
@@ -78,7 +80,7 @@ class Aim:
 
 @dataclass
 class Misbehaving:
-    """Passes requests on to the platform at `upstream`, but for those that `aim` hits: there it does `act`.
+    """A proxy that passes requests on to the platform at `upstream`, and does `act` to those that `aim` hits.
 
     `running` keeps it open, as it does a sandbox.
     """
@@ -86,8 +88,8 @@ class Misbehaving:
     upstream: int = 0
     act: Act | None = None
     aim: Aim = field(default_factory=Aim)
+    #: Whether the platform carries out the requests that are not answered properly.
     applied: bool = False
-    """Whether the platform carries out what the client gets no proper answer to."""
     port: int = 0
     tls: ssl.SSLContext | None = None
     accepted: int = 0
@@ -126,11 +128,11 @@ class Misbehaving:
         self, act: Act, answer: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         if act == "say nothing":
-            await reader.read()  # until the other side has enough
+            await reader.read()  # until the client closes the connection
         elif act == "reset":  # as a crash or a firewall does
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
-        elif act == "drip":  # there is always progress, and never an end
+        elif act == "drip":  # progress never stops, and never ends
             for byte in answer:
                 writer.write(bytes((byte,)))
                 await writer.drain()
@@ -160,7 +162,7 @@ def listens(port: int) -> bool:
 
 @contextmanager
 def nginx_before(upstream: int, folder: Path, *, pace: str = "") -> Iterator[int]:
-    """Run a real nginx in front of a port; gives its own. `pace` is a `limit_req` line."""
+    """Run a real nginx in front of a port, and yield its own. `pace` is a `limit_req` line."""
     assert NGINX
     port = free_port()
     conf = folder / "nginx.conf"
@@ -178,7 +180,7 @@ def nginx_before(upstream: int, folder: Path, *, pace: str = "") -> Iterator[int
 
 
 def settings_for(url: str, folder: Path, **request: Any) -> Settings:
-    """Settings for changes that are sent without a look before."""
+    """Return settings with which changes are sent without a read before."""
     return make_settings(
         {
             "platform": {"url": url, "token_command": "echo sandbox-token"},
@@ -195,12 +197,12 @@ def changes(rows: int) -> str:
 
 
 def says(raw: bytes) -> Act:
-    """Answer so, whatever was asked."""
+    """Answer every request with these bytes."""
     return lambda _: raw
 
 
 def page(status: str, body: bytes = b"<html>Sorry</html>", kind: str = "text/html", more: str = "X: y") -> Act:
-    """Answer with a status, a body, and one more header."""
+    """Answer every request with a status, a body, and one more header."""
     head = (
         f"HTTP/1.1 {status}",
         f"Content-Type: {kind}",
@@ -212,12 +214,12 @@ def page(status: str, body: bytes = b"<html>Sorry</html>", kind: str = "text/htm
 
 
 def aside(place: str) -> Act:
-    """Have the nginx in front answer from a place of its own."""
+    """Answer so that nginx redirects internally to one of its own locations."""
     return page("200 OK", b"", more=f"X-Accel-Redirect: /{place}")
 
 
 def report_of(summary: Summary, rows: int) -> list[dict[str, str]]:
-    """Read the report: one line for each row."""
+    """Read the report, and check that it has one line for each row."""
     with Path(str(summary.files["report"])).open(encoding="utf-8-sig", newline="") as file:
         lines = list(csv.DictReader(file))
     assert [line["id"] for line in lines] == [str(i) for i in range(1, rows + 1)]

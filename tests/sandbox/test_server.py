@@ -1,4 +1,4 @@
-"""The sandbox over a real socket; time is handed in."""
+"""Check the sandbox over a real socket, on a clock of the test's."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
+from tests.conftest import wait_until
 from usersync.errors import UsageError
 from usersync.sandbox import Answer, Fault, Faults, Request, Sandbox, StoredUser, running, serve
 from usersync.settings import Rate, load_settings
@@ -27,7 +28,7 @@ START = datetime(2027, 1, 15, 8, 0, 12, 250_000, tzinfo=UTC)
 
 @dataclass
 class HandClock:
-    """A clock that moves when somebody sleeps."""
+    """A clock that advances only when somebody sleeps on it."""
 
     moment: datetime = START
     slept: list[float] = field(default_factory=list)
@@ -56,7 +57,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back; status 0: the connection was cut, -1: nothing came."""
+    """What came back; status 0: the connection was reset, -1: no answer came in time."""
 
     status: int
     body: Any = None
@@ -68,7 +69,7 @@ def rename(name: str = "New", user: int = 7) -> Ask:
 
 
 def ask(box: Sandbox, *asks: Ask, between: Callable[[], None] = lambda: None) -> list[Reply]:
-    """Put requests to the box, one after the other over one connection pool."""
+    """Send requests to the box one after the other, over one connection pool."""
 
     async def talk() -> list[Reply]:
         replies = []
@@ -94,13 +95,13 @@ async def _ask(session: aiohttp.ClientSession, url: str, one: Ask) -> Reply:
         return Reply(0)
 
 
-def test_reads_and_updates_a_user() -> None:
+def test_a_user_can_be_read_and_updated() -> None:
     box = Sandbox(users=[StoredUser(7, "Ann", "ann@example.org")])
     before, after, again = ask(box, Ask(), rename("Анна"), Ask())
     assert (before.status, before.body["name"]) == (200, "Ann")
     assert (after.status, after.body["name"]) == (200, "Анна")
     assert again.body == after.body
-    assert box.world.users[7].name == "Анна"
+    assert box.store.users[7].name == "Анна"
     assert after.headers["Content-Type"] == "application/json; charset=utf-8"
 
 
@@ -115,7 +116,7 @@ def test_reads_and_updates_a_user() -> None:
             id="wrong token",
         ),
         pytest.param(
-            Ask("PATCH", 99, {}, JSON), 401, {"error": "Invalid access_token"}, id="the token is looked at first"
+            Ask("PATCH", 99, {}, JSON), 401, {"error": "Invalid access_token"}, id="the token is checked first"
         ),
         pytest.param(Ask(user=13), 401, {"error": "Non permissible resource"}, id="a forbidden user"),
         pytest.param(
@@ -123,32 +124,34 @@ def test_reads_and_updates_a_user() -> None:
         ),
         pytest.param(Ask(user=99), 404, {"error": "Resource could not be found"}, id="no such user"),
         pytest.param(Ask(user="12.0"), 404, {"error": "Resource could not be found"}, id="a decimal id"),
-        pytest.param(Ask(user="seven"), 404, {"error": "Resource could not be found"}, id="an id of letters"),
+        pytest.param(Ask(user="seven"), 404, {"error": "Resource could not be found"}, id="letters instead of an id"),
         pytest.param(Ask(user="-7"), 404, {"error": "Resource could not be found"}, id="a negative id"),
         pytest.param(Ask(user=""), 404, {"error": "Resource could not be found"}, id="no id"),
         pytest.param(Ask(user="9" * 5000), 404, {"error": "Resource could not be found"}, id="an endless id"),
-        pytest.param(Ask(user="5/../7"), 404, {"error": "Resource could not be found"}, id="a path for an id"),
-        pytest.param(Ask(user="5%2F..%2F7"), 404, {"error": "Resource could not be found"}, id="such a path, quoted"),
+        pytest.param(Ask(user="5/../7"), 404, {"error": "Resource could not be found"}, id="a path instead of an id"),
+        pytest.param(
+            Ask(user="5%2F..%2F7"), 404, {"error": "Resource could not be found"}, id="the same path, percent-encoded"
+        ),
         pytest.param(Ask(path="/api/v1/users/"), 404, {"error": "Resource could not be found"}, id="another path"),
         pytest.param(Ask("DELETE"), 404, {"error": "Resource could not be found"}, id="another method"),
-        pytest.param(Ask("PATCH", 7, b'{"name": '), 400, {"status": 400, "error": "Bad Request"}, id="half a JSON"),
+        pytest.param(Ask("PATCH", 7, b'{"name": '), 400, {"status": 400, "error": "Bad Request"}, id="truncated JSON"),
         pytest.param(
             Ask("PATCH", 7, b'{"name": "\xff"}'),
             400,
             {"status": 400, "error": "Bad Request"},
-            id="a JSON not in UTF-8",
+            id="JSON that is not UTF-8",
         ),
         pytest.param(
             Ask("PATCH", 7, b'{"custom_attributes": {"seats": NaN}}'),
             400,
             {"status": 400, "error": "Bad Request"},
-            id="NaN is no JSON",
+            id="NaN is not JSON",
         ),
         pytest.param(
             Ask("PATCH", 7, {"email": "ingrid.lindqvist@example.org"}),
             422,
             {"message": "Email has already been taken", "attributes": ["email"]},
-            id="another's e-mail",
+            id="an e-mail address in use",
         ),
         pytest.param(
             Ask("PATCH", 7, {"password": "Abcdef1"}),
@@ -158,23 +161,23 @@ def test_reads_and_updates_a_user() -> None:
         ),
     ],
 )
-def test_refuses(one: Ask, status: int, body: object) -> None:
+def test_a_wrong_request_is_refused_and_changes_nothing(one: Ask, status: int, body: object) -> None:
     box = Sandbox(users=20, forbidden={13})
-    before = dict(box.world.users)
+    before = dict(box.store.users)
     [reply] = ask(box, one)
     assert (reply.status, reply.body) == (status, body)
-    assert box.world.users == before
+    assert box.store.users == before
     assert [(r.status, r.applied) for r in box.log] == [(status, False)]
 
 
-def test_takes_nothing_out_of_a_body_that_does_not_call_itself_json() -> None:
+def test_a_body_of_another_content_type_is_ignored() -> None:
     box = Sandbox()
     plain = Ask("PATCH", 7, b'{"name": "New"}', TOKEN | {"Content-Type": "text/plain"})
     assert [reply.status for reply in ask(box, plain, Ask())] == [200, 200]
-    assert box.world.users[7].name != "New"
+    assert box.store.users[7].name != "New"
 
 
-def test_notes_every_request() -> None:
+def test_every_request_is_logged() -> None:
     clock = HandClock()
     box = Sandbox(limit=Rate(4, 60.0), clock=clock)
     ask(box, Ask(user=99), rename(), Ask(headers={}), Ask("PATCH", 7, b"{"), rename("Late"))
@@ -188,20 +191,20 @@ def test_notes_every_request() -> None:
     assert box.tally == {("GET", 404): 1, ("PATCH", 200): 1, ("GET", 401): 1, ("PATCH", 400): 1, ("PATCH", 429): 1}
 
 
-def test_the_log_can_be_left_out_but_the_tally_is_kept() -> None:
+def test_without_a_log_requests_are_still_counted() -> None:
     box = Sandbox(keep_log=False)
     ask(box, Ask(), rename())
     assert box.log == ()
     assert box.tally == {("GET", 200): 1, ("PATCH", 200): 1}
 
 
-def test_one_pool_needs_one_connection() -> None:
+def test_one_connection_serves_requests_one_after_the_other() -> None:
     box = Sandbox()
     ask(box, *[Ask()] * 5)
     assert (box.connections, box.most_in_flight, box.in_flight) == (1, 1, 0)
 
 
-def test_counts_the_requests_in_flight_at_the_same_time() -> None:
+def test_requests_in_flight_at_the_same_time_are_counted() -> None:
     everybody_in = asyncio.Event()
 
     class Turnstile(HandClock):
@@ -220,13 +223,29 @@ def test_counts_the_requests_in_flight_at_the_same_time() -> None:
     assert (box.connections, box.most_in_flight, box.in_flight) == (8, 8, 0)
 
 
-def test_latency_is_slept_on_the_clock_that_was_handed_in() -> None:
+def test_hold_carries_requests_out_and_delays_their_answers_until_release() -> None:
+    box = Sandbox()
+
+    async def talk() -> list[Reply]:
+        async with box, aiohttp.ClientSession() as session:
+            box.hold(after=1)
+            first = await _ask(session, box.url, Ask())
+            held = asyncio.create_task(_ask(session, box.url, rename("Held")))
+            await asyncio.to_thread(wait_until, lambda: len(box.log) == 2)
+            assert (box.store.users[7].name, held.done(), box.in_flight) == ("Held", False, 1)
+            box.release()
+            return [first, await held, await _ask(session, box.url, Ask())]
+
+    assert [reply.status for reply in asyncio.run(talk())] == [200, 200, 200]
+
+
+def test_latency_is_waited_for_on_the_given_clock() -> None:
     clock = HandClock()
     ask(Sandbox(latency=0.25, clock=clock), Ask(), Ask(user=99))
     assert clock.slept == [0.25, 0.25]
 
 
-def test_everything_counts_against_the_limit_until_the_next_window() -> None:
+def test_failed_requests_count_against_the_limit_too() -> None:
     clock = HandClock()
     box = Sandbox(limit=Rate(4, 60.0), clock=clock)
     asks = [Ask(headers={}), Ask(user=99), Ask("PATCH", 7, {"email": "no"}), rename(), Ask(), rename("Lost"), Ask()]
@@ -239,10 +258,10 @@ def test_everything_counts_against_the_limit_until_the_next_window() -> None:
     assert [reply.status for reply in replies] == [401, 404, 422, 200, 429, 429, 200]
     assert (replies[4].body, replies[4].headers["Content-Type"]) == ("Retry later\n", "text/plain; charset=utf-8")
     assert not {name for name in replies[4].headers if "Retry" in name or "Rate" in name}
-    assert box.world.users[7].name == "New"
+    assert box.store.users[7].name == "New"
 
 
-def test_no_limit_where_none_is_wanted() -> None:
+def test_limit_none_refuses_nothing() -> None:
     assert {reply.status for reply in ask(Sandbox(limit=None), *[Ask()] * 50)} == {200}
 
 
@@ -255,7 +274,7 @@ def test_no_limit_where_none_is_wanted() -> None:
         pytest.param({"quota_headers": "X-RateLimit"}, {"X-RateLimit-Remaining": "0"}, id="X-RateLimit"),
     ],
 )
-def test_says_when_to_come_back_if_it_is_told_to(options: dict[str, Any], refused: dict[str, str]) -> None:
+def test_limit_headers_are_sent_in_the_chosen_form(options: dict[str, Any], refused: dict[str, str]) -> None:
     first, second = ask(Sandbox(limit=Rate(1, 60.0), clock=HandClock(), **options), Ask(), Ask())
     assert (first.status, second.status) == (200, 429)
     assert refused.items() <= second.headers.items()
@@ -271,7 +290,7 @@ def test_says_when_to_come_back_if_it_is_told_to(options: dict[str, Any], refuse
         pytest.param("stall", -1, 200, True, id="never answered"),
     ],
 )
-def test_a_fault_can_be_ordered(fault: str, seen: int, decided: int, applied: bool) -> None:
+def test_a_script_chooses_the_fault_of_each_request(fault: str, seen: int, decided: int, applied: bool) -> None:
     once = Faults(script=lambda method, user_id, n: fault if (method, user_id, n) == ("PATCH", 7, 2) else None)
     box = Sandbox(faults=once)
     replies = ask(box, Ask(), rename("One"), Ask(), rename("Two"), rename("Other", user=8), Ask(), rename("Three"))
@@ -281,20 +300,20 @@ def test_a_fault_can_be_ordered(fault: str, seen: int, decided: int, applied: bo
     assert box.in_flight == 0
 
 
-def test_the_error_page_is_html() -> None:
+def test_a_503_answers_with_an_html_page() -> None:
     [reply] = ask(Sandbox(faults=Faults(errors=1.0)), Ask())
     assert reply.headers["Content-Type"] == "text/html; charset=utf-8"
     assert reply.body == "<html><body><h1>503 Service Unavailable</h1></body></html>\n"
 
 
-def test_a_late_answer_comes_after_so_many_seconds() -> None:
+def test_a_stalled_answer_comes_after_the_given_seconds() -> None:
     clock = HandClock()
     box = Sandbox(faults=Faults(timeouts=1.0, stall=45.0), clock=clock)
     assert ask(box, Ask())[0].status == 200
     assert clock.slept == [45.0]
 
 
-def test_a_script_can_answer_instead_of_the_world() -> None:
+def test_a_script_can_answer_instead_of_the_platform() -> None:
     busy = Answer(429, "Retry later", {"Retry-After": "2"})
     box = Sandbox(faults=Faults(script=lambda _method, _id, n: busy if n == 1 else None))
     first, second = ask(box, rename(), rename())
@@ -303,7 +322,7 @@ def test_a_script_can_answer_instead_of_the_world() -> None:
     assert [(r.status, r.applied, r.fault) for r in box.log] == [(429, False, "scripted"), (200, True, "")]
 
 
-def test_requests_that_the_limit_refused_are_no_turn_of_the_script() -> None:
+def test_a_script_does_not_count_requests_that_the_limit_refused() -> None:
     box = Sandbox(
         limit=Rate(1, 60.0), clock=HandClock(), faults=Faults(script=lambda *_: Answer(500, "")), keep_log=True
     )
@@ -316,7 +335,7 @@ def befallen(faults: Faults, count: int = 400) -> list[str]:
     return [request.fault for request in box.log]
 
 
-def test_faults_come_in_the_shares_asked_for_and_are_repeatable() -> None:
+def test_random_faults_keep_their_shares_and_repeat_with_the_seed() -> None:
     faults = Faults(errors=0.2, resets=0.2, seed=5)
     seen = befallen(faults)
     counts = Counter(seen)
@@ -328,12 +347,12 @@ def test_faults_come_in_the_shares_asked_for_and_are_repeatable() -> None:
 
 
 @pytest.mark.parametrize("shares", [(0.6, 0.6, 0.0), (-0.1, 0.0, 0.0)])
-def test_shares_that_cannot_be_are_refused(shares: tuple[float, float, float]) -> None:
-    with pytest.raises(UsageError, match="shares of faults lie between 0 and 1"):
+def test_impossible_shares_of_faults_are_refused(shares: tuple[float, float, float]) -> None:
+    with pytest.raises(UsageError, match="shares of faults must be between 0 and 1"):
         Faults(*shares)
 
 
-def test_closed_and_opened_again_it_keeps_its_port_and_its_users() -> None:
+def test_a_reopened_sandbox_keeps_its_port_and_its_users() -> None:
     box = Sandbox()
     ask(box, rename())
     port = box.port
@@ -341,7 +360,7 @@ def test_closed_and_opened_again_it_keeps_its_port_and_its_users() -> None:
     assert (box.port, reply.body["name"], len(box.log)) == (port, "New", 2)
 
 
-def test_runs_beside_a_program_without_an_event_loop() -> None:
+def test_running_serves_a_program_without_an_event_loop() -> None:
     async def read(url: str) -> Reply:
         async with aiohttp.ClientSession() as session:
             return await _ask(session, url, Ask())
@@ -352,7 +371,7 @@ def test_runs_beside_a_program_without_an_event_loop() -> None:
     assert [request.status for request in box.log] == [200]
 
 
-def test_closes_at_once_though_a_client_still_waits_for_an_answer() -> None:
+def test_closing_does_not_wait_for_stalled_answers() -> None:
     async def hang(url: str) -> Reply:
         async with aiohttp.ClientSession() as session:
             return await _ask(session, url, Ask())
@@ -367,12 +386,12 @@ def test_closes_at_once_though_a_client_still_waits_for_an_answer() -> None:
     assert asyncio.run(talk()).status == 0
 
 
-def test_a_port_that_is_taken_is_an_error_of_the_caller() -> None:
+def test_a_port_that_is_in_use_raises_oserror() -> None:
     with running(Sandbox()) as box, pytest.raises(OSError, match="in use"), running(Sandbox(port=box.port)):
         pass
 
 
-def test_serves_until_it_is_told_to_stop() -> None:
+def test_serve_runs_until_stop_is_set() -> None:
     async def talk() -> list[str]:
         stop, seen = asyncio.Event(), list[str]()
 
@@ -386,12 +405,12 @@ def test_serves_until_it_is_told_to_stop() -> None:
     assert asyncio.run(talk())[0].startswith("http://127.0.0.1:")
 
 
-def test_starts_without_pandas() -> None:
+def test_importing_the_sandbox_does_not_import_pandas() -> None:
     code = "import sys, usersync.sandbox; sys.exit('pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_the_sandbox_settings_load() -> None:
+def test_config_sandbox_yaml_names_the_sandbox() -> None:
     settings = load_settings(Path(__file__).parents[2] / "config" / "sandbox.yaml")
     assert (settings.platform.url, settings.platform.token_env) == ("http://127.0.0.1:8400", "USERSYNC_TOKEN")
     assert settings.request.rate == Rate(3000, 60.0)

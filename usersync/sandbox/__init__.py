@@ -1,8 +1,8 @@
-"""A small platform in a box, to try usersync on and to test against: settings in, a server on a port out.
+"""Serve a small platform on a local port, to try usersync on and to test against.
 
->>> async with Sandbox(users=50) as box:     # in a program of its own event loop
-...     box.url, box.world.users[7].name
->>> with running(Sandbox(users=50)) as box:  # in any other
+>>> async with Sandbox(users=50) as box:     # in a program with an event loop
+...     box.url, box.store.users[7].name
+>>> with running(Sandbox(users=50)) as box:  # in any other program
 ...     box.url, box.log
 """
 
@@ -33,9 +33,9 @@ __all__ = (
 
 
 async def serve(box: Sandbox, *, ready: Callable[[Sandbox], None], stop: asyncio.Event) -> None:
-    """Keep `box` open until `stop` is set; `ready` is called once it can be reached.
+    """Serve until `stop` is set; `ready` is called once the port is open.
 
-    Raises OSError where the port cannot be had.
+    Raises OSError if the port is taken.
     """
     async with box:
         ready(box)
@@ -44,9 +44,9 @@ async def serve(box: Sandbox, *, ready: Callable[[Sandbox], None], stop: asyncio
 
 @contextmanager
 def running(box: Sandbox) -> Iterator[Sandbox]:
-    """Keep `box` open in a thread of its own, for programs that have no event loop.
+    """Serve in a thread of its own, for programs that have no event loop.
 
-    Raises OSError where the port cannot be had.
+    Raises OSError if the port is taken.
     """
     opened: Future[Callable[[], object]] = Future()
     thread = Thread(target=_run, args=(box, opened), name="usersync-sandbox", daemon=True)

@@ -1,4 +1,4 @@
-"""A number in, so many plausible users out; always the same ones."""
+"""Make up plausible users; the same number gives the same users."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 from usersync.models import Json
 from usersync.sandbox.store import StoredUser
 
-# The lengths have no common divisor, so that 24 x 25 names pass before one comes back.
+#: The lengths have no common divisor, so that 24 x 25 names pass before one comes back.
 FIRST_NAMES: Final = (
     *("Aigerim", "Anna", "Bakary", "Chiara", "Dmitri", "Elif", "Fatima", "Georgi", "Hana", "Ingrid"),
     *("José", "Kenji", "Laila", "Máire", "Ngozi", "Oleksandra", "Priya", "Quang", "Rosa", "Søren"),
@@ -26,18 +26,18 @@ _TEAMS: Final = ("Support", "Sales", "Billing", "Onboarding")
 _PLANS: Final = ("free", "team", "business")
 
 
-def people(count: int) -> Iterator[StoredUser]:
-    """Make the users 1 to `count`; every e-mail address is there once."""
-    return (_person(number) for number in range(count))
+def fake_users(count: int) -> Iterator[StoredUser]:
+    """Make up the users 1 to `count`, each with an e-mail address of its own."""
+    return (_fake_user(number) for number in range(count))
 
 
-def _person(number: int) -> StoredUser:
+def _fake_user(number: int) -> StoredUser:
     first, last = FIRST_NAMES[number % len(FIRST_NAMES)], LAST_NAMES[number % len(LAST_NAMES)]
-    lap = number // (len(FIRST_NAMES) * len(LAST_NAMES))
+    namesakes = number // (len(FIRST_NAMES) * len(LAST_NAMES))
     return StoredUser(
         id=number + 1,
         name=f"{first} {last}",
-        email=f"{plain(first)}.{plain(last)}{lap + 1 if lap else ''}@example.org",
+        email=f"{plain(first)}.{plain(last)}{namesakes + 1 if namesakes else ''}@example.org",
         display_name=first if number % 4 == 0 else None,
         custom_attributes=_attributes(number % 60),
         role="administrator" if number % 10 == 0 else "agent",
@@ -46,14 +46,14 @@ def _person(number: int) -> StoredUser:
 
 
 def plain(name: str) -> str:
-    """Spell a name as its owner's e-mail address does."""
+    """Spell a name in the ASCII letters of an e-mail address."""
     letters = unicodedata.normalize("NFKD", name.translate(_PLAIN))
     return letters.encode("ascii", "ignore").decode().lower()
 
 
 @cache
 def _attributes(number: int) -> dict[str, Json]:
-    """Every fifth user has none. Users share these objects: an update makes new ones."""
+    """Make up attributes, none for every fifth user. Users share these objects: an update creates new ones."""
     if number % 5 == 4:
         return {}
     attributes: dict[str, Json] = {"team": _TEAMS[number % len(_TEAMS)], "plan": _PLANS[number % len(_PLANS)]}

@@ -1,4 +1,4 @@
-"""The time of day in, whether one more request fits into the window out; and what headers say about it."""
+"""Count requests in fixed windows of time, and write the headers that report the limit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class FixedWindow:
     _used: int = 0
 
     def take(self, now: float) -> bool:
-        """Count a request at `now` (seconds since 1970); False where the window is used up."""
+        """Count a request at `now` (seconds since 1970); return False if the window is used up."""
         number = int(now // self.rate.seconds)
         if number != self._number:
             self._number, self._used = number, 0
@@ -31,7 +31,7 @@ class FixedWindow:
 
     @property
     def left(self) -> int:
-        """Requests that still fit into the window of the last one."""
+        """Requests that still fit into the window of the last one counted."""
         return max(0, self.rate.count - self._used)
 
     @property
@@ -41,17 +41,16 @@ class FixedWindow:
 
 
 def write_retry_after(window: FixedWindow, now: float, *, form: RetryAfter) -> dict[str, str]:
-    """Tell a refused client when to come back."""
+    """Write the `Retry-After` header of a refused request, in seconds or as an HTTP date."""
     if form == "seconds":
         return {"Retry-After": str(math.ceil(window.ends - now))}
     return {"Retry-After": formatdate(math.ceil(window.ends), usegmt=True)}
 
 
 def write_quota(window: FixedWindow, now: float, *, form: QuotaHeaders) -> dict[str, str]:
-    """Tell a client what is left.
+    """Write the headers that report the remaining quota.
 
-    `RateLimit` is written as draft-ietf-httpapi-ratelimit-headers-10 has it, `X-RateLimit-Reset` as seconds
-    since 1970.
+    `RateLimit` follows draft-ietf-httpapi-ratelimit-headers-10; `X-RateLimit-Reset` is in seconds since 1970.
     """
     count, seconds = window.rate.count, math.ceil(window.rate.seconds)
     if form == "RateLimit":

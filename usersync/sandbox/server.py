@@ -1,4 +1,4 @@
-"""The door of the sandbox: requests from a socket in, the world's answers (or what befell them) out."""
+"""Answer HTTP requests as the platform does, with limits, latency and faults."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aiohttp import web
 
 from usersync.context import Clock, SystemClock
 from usersync.models import Json
-from usersync.sandbox.fake_users import people
+from usersync.sandbox.fake_users import fake_users
 from usersync.sandbox.faults import NO_FAULTS, Fault, FaultInjector, Faults
 from usersync.sandbox.limit import FixedWindow, QuotaHeaders, RetryAfter, write_quota, write_retry_after
 from usersync.sandbox.store import NOT_FOUND, Answer, StoredUser, UserStore
@@ -24,11 +24,12 @@ from usersync.settings import Rate
 USERS_PATH: Final = "/platform/api/v1/users"
 TOKEN_HEADER: Final = "api_access_token"  # noqa: S105 - a header's name
 STANDARD_LIMIT: Final = Rate(3000, 60.0)
+#: In the log, the fault of a request that a script answered.
 SCRIPTED: Final = "scripted"
-"""In the log, the fault of a request that a script answered."""
-_LONGEST_ID = 19
-_GRACE = 0.05
-"""Seconds that requests in flight get to end when the sandbox closes."""
+#: Digits of the longest id.
+_LONGEST_ID: Final = 19
+#: Seconds that requests in flight get to finish when the sandbox closes.
+_GRACE: Final = 0.05
 
 _WRONG_TOKEN: Final = Answer(401, {"error": "Invalid access_token"})
 _MALFORMED: Final = Answer(400, {"status": 400, "error": "Bad Request"})
@@ -43,34 +44,34 @@ _SYSTEM_CLOCK: Final = SystemClock()
 class Request:
     """One line of the sandbox's log."""
 
+    #: When it arrived, in UTC.
     at: datetime
-    """When it came in, UTC."""
     method: str
+    #: None if the path names no user.
     user_id: int | None
-    """None where the path names no user."""
+    #: The answer's status, whether or not the client received it; 0: the connection was reset instead.
     status: int
-    """What was decided, whether or not the client got to hear of it; 0: the connection was cut before."""
+    #: As parsed; None if there was none, bytes if it is not JSON.
     body: Json
-    """As parsed; None for none, bytes where it is no JSON."""
+    #: Whether an update was carried out.
     applied: bool = False
-    """Whether an update was carried out."""
+    #: The `Fault` that it met, or `SCRIPTED`.
     fault: str = ""
-    """What befell it (a `Fault`), or `SCRIPTED`."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Verdict:
+class _Decision:
     answer: Answer
     fault: str = ""
     applied: bool = False
 
 
 class Sandbox:
-    """A platform with users of its own; `async with` keeps it on a port.
+    """A platform with users of its own, served while `async with` is open.
 
-    `users` is how many to make up, or the users themselves. `limit` None means none. `latency` is the seconds
-    before each answer. Port 0 means any free one; closed and opened again, the sandbox keeps its port, its
-    users and its log.
+    `users` is the number of users to make up, or the users themselves. `limit` is the rate that it allows, None for
+    no limit. `latency` is the seconds before each answer. Port 0 means any free port; when it is opened again, the
+    sandbox keeps its port, its users and its log.
     """
 
     def __init__(
@@ -89,33 +90,48 @@ class Sandbox:
         retry_after: RetryAfter | None = None,
         quota_headers: QuotaHeaders | None = None,
     ) -> None:
-        self.world = UserStore(people(users) if isinstance(users, int) else users, forbidden=forbidden)
+        self.store = UserStore(fake_users(users) if isinstance(users, int) else users, forbidden=forbidden)
         self.token, self.host, self.port = token, host, port
+        #: TCP connections accepted.
         self.connections = 0
-        """TCP connections accepted."""
         self.in_flight = 0
         self.most_in_flight = 0
+        #: Requests by (method, status); counted even if no log is kept.
         self.tally: Counter[tuple[str, int]] = Counter()
-        """Requests by (method, status); kept even where the log is not."""
         self._window = FixedWindow(limit) if limit else None
-        self._latency, self._stall, self._dice = latency, faults.stall, FaultInjector(faults)
+        self._latency = latency
+        self._stall = faults.stall
+        self._fault_injector = FaultInjector(faults)
         self._clock = clock
         self._log: list[Request] | None = [] if keep_log else None
-        self._retry_after, self._quota_headers = retry_after, quota_headers
+        self._retry_after = retry_after
+        self._quota_headers = quota_headers
+        self._answers_before_hold: int | None = None
+        self._released = asyncio.Event()
 
     @property
     def url(self) -> str:
-        """What belongs into `platform.url`."""
+        """The address for `platform.url`."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
 
     @property
     def log(self) -> tuple[Request, ...]:
-        """Every request so far, in the order in which they were decided."""
+        """All requests so far, in the order in which they were answered."""
         return tuple(self._log or ())
 
+    def hold(self, *, after: int = 0) -> None:
+        """Carry out all requests, but send only `after` more answers until `release` is called."""
+        self._released = asyncio.Event()
+        self._answers_before_hold = after
+
+    def release(self) -> None:
+        """Send the answers that `hold` keeps back; may be called from any thread."""
+        self._answers_before_hold = None
+        self._loop.call_soon_threadsafe(self._released.set)
+
     async def __aenter__(self) -> Self:
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         self._server = web.Server(self._handle, handler_cancellation=True, access_log=None)
         self._listener = await loop.create_server(self._accept, self.host, self.port)
         self.port = self._listener.sockets[0].getsockname()[1]
@@ -138,34 +154,45 @@ class Sandbox:
         try:
             raw = await request.read() if request.can_read_body else b""
             now = self._clock.now()
-            verdict = self._judge(request, _parse(raw), now)
-            headers = self._hints(verdict.answer, now.timestamp())
+            decision = self._decide(request, _parse(raw), now)
+            headers = self._headers(decision.answer, now.timestamp())
+            await self._wait_while_held()
             if self._latency:
                 await self._clock.sleep(self._latency)
-            await self._befall(request, verdict.fault)
-            return _response(verdict.answer, headers)
+            await self._delay_or_reset(request, decision.fault)
+            return _response(decision.answer, headers)
         finally:
             self.in_flight -= 1
 
-    def _judge(self, request: web.BaseRequest, body: Json, now: datetime) -> _Verdict:
-        """Decide one request, and note it; nobody else is let in between."""
-        method, user_id = request.method, _user_id(request)
-        verdict = self._verdict(request, user_id, body, now.timestamp())
-        self.tally[method, verdict.answer.status] += 1
-        if self._log is not None:
-            self._log.append(Request(now, method, user_id, verdict.answer.status, body, verdict.applied, verdict.fault))
-        return verdict
+    async def _wait_while_held(self) -> None:
+        answers_left = self._answers_before_hold
+        if answers_left is None:
+            return
+        self._answers_before_hold = answers_left - 1
+        if answers_left <= 0:
+            await self._released.wait()
 
-    def _verdict(self, request: web.BaseRequest, user_id: int | None, body: Json, now: float) -> _Verdict:
+    def _decide(self, request: web.BaseRequest, body: Json, now: datetime) -> _Decision:
+        """Carry out one request and log it, before any other request is looked at."""
+        method = request.method
+        user_id = _user_id(request)
+        decision = self._decision(request, user_id, body, now.timestamp())
+        status = decision.answer.status
+        self.tally[method, status] += 1
+        if self._log is not None:
+            self._log.append(Request(now, method, user_id, status, body, decision.applied, decision.fault))
+        return decision
+
+    def _decision(self, request: web.BaseRequest, user_id: int | None, body: Json, now: float) -> _Decision:
         if self._window and not self._window.take(now):
-            return _Verdict(_THROTTLED)
-        fault = self._dice.roll(request.method, user_id)
+            return _Decision(_THROTTLED)
+        fault = self._fault_injector.next_fault(request.method, user_id)
         if isinstance(fault, Answer):
-            return _Verdict(fault, SCRIPTED)
+            return _Decision(fault, SCRIPTED)
         if fault in _NOT_CARRIED_OUT:
-            return _Verdict(_NOT_CARRIED_OUT[fault], fault)
+            return _Decision(_NOT_CARRIED_OUT[fault], fault)
         answer = self._carry_out(request, user_id, body)
-        return _Verdict(answer, fault or "", request.method == "PATCH" and answer.status == 200)
+        return _Decision(answer, fault or "", request.method == "PATCH" and answer.status == 200)
 
     def _carry_out(self, request: web.BaseRequest, user_id: int | None, body: Json) -> Answer:
         if request.headers.get(TOKEN_HEADER) != self.token:
@@ -173,13 +200,13 @@ class Sandbox:
         if user_id is None or request.method not in ("GET", "PATCH"):
             return NOT_FOUND
         if request.method == "GET":
-            return self.world.read(user_id)
+            return self.store.read(user_id)
         if "json" not in request.headers.get("Content-Type", ""):
-            body = None  # the platform takes no JSON out of what does not call itself so
-        return _MALFORMED if isinstance(body, bytes) else self.world.update(user_id, body)
+            body = None  # the platform ignores bodies of other content types
+        return _MALFORMED if isinstance(body, bytes) else self.store.update(user_id, body)
 
-    def _hints(self, answer: Answer, now: float) -> dict[str, str]:
-        """Give the headers of this answer that tell of the limit."""
+    def _headers(self, answer: Answer, now: float) -> dict[str, str]:
+        """Return the answer's own headers and those that report the limit."""
         headers = dict(answer.headers)
         if self._window and self._retry_after and answer is _THROTTLED:
             headers |= write_retry_after(self._window, now, form=self._retry_after)
@@ -187,7 +214,7 @@ class Sandbox:
             headers |= write_quota(self._window, now, form=self._quota_headers)
         return headers
 
-    async def _befall(self, request: web.BaseRequest, fault: str) -> None:
+    async def _delay_or_reset(self, request: web.BaseRequest, fault: str) -> None:
         if fault == Fault.STALL:
             await (asyncio.Event().wait() if self._stall is None else self._clock.sleep(self._stall))
         elif fault in (Fault.RESET_BEFORE, Fault.RESET_AFTER) and request.transport:
@@ -201,7 +228,7 @@ def _user_id(request: web.BaseRequest) -> int | None:
 
 
 def _parse(raw: bytes) -> Json:
-    """Read strict JSON; what is none stays bytes."""
+    """Parse strict JSON; return the bytes where it is not JSON."""
     try:
         return json.loads(raw, parse_constant=_refuse) if raw else None
     except (ValueError, RecursionError):
@@ -209,7 +236,7 @@ def _parse(raw: bytes) -> Json:
 
 
 def _refuse(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _response(answer: Answer, headers: dict[str, str]) -> web.Response:

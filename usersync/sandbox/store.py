@@ -1,4 +1,4 @@
-"""What a client asks in, what the platform answers out: the users of the sandbox and the rules they live by."""
+"""Keep the users of the sandbox, and answer reads and updates as the platform does."""
 
 from __future__ import annotations
 
@@ -11,38 +11,39 @@ from typing import Final
 
 from usersync.models import Json
 
-_TEXTS: Final = ("name", "display_name", "email", "password")
+_TEXT_FIELDS: Final = ("name", "display_name", "email", "password")
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+")
-_PASSWORD_NEEDS: Final = (
+_PASSWORD_RULES: Final = (
     ("uppercase character", re.compile("[A-Z]")),
     ("lowercase character", re.compile("[a-z]")),
     ("number", re.compile("[0-9]")),
     ("special character", re.compile(r"[^\w\s]|_")),
 )
-_SHORTEST, _LONGEST = 6, 128
+_MIN_PASSWORD: Final = 6
+_MAX_PASSWORD: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the platform says to one request."""
+    """The platform's answer to one request."""
 
     status: int
+    #: Text is sent as it is (as HTML if it begins with `<`), everything else as JSON.
     body: Json
-    """Text is sent as it is (as HTML where it begins with `<`), all else as JSON."""
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredUser:
-    """A user as the platform keeps it."""
+    """A user as the platform stores it."""
 
     id: int
     name: str | None
     email: str | None
     display_name: str | None = None
     custom_attributes: Mapping[str, Json] = field(default_factory=dict)
+    #: The last one set, so that tests can see that it arrived.
     password: str | None = field(default=None, repr=False)
-    """The last one set, so that tests can see it arrive; None where none was set."""
     role: str = "agent"
     confirmed: bool = True
 
@@ -52,7 +53,7 @@ NOT_PERMITTED: Final = Answer(401, {"error": "Non permissible resource"})
 
 
 class UserStore:
-    """All users, by id. `forbidden` ids are those that this platform app may not manage."""
+    """All users by id; `forbidden` lists the ids that this platform app may not manage."""
 
     def __init__(self, users: Iterable[StoredUser], *, forbidden: Collection[int] = ()) -> None:
         self._users = {user.id: user for user in users}
@@ -65,17 +66,18 @@ class UserStore:
         return self._refusal(user_id) or Answer(200, user_as_json(self._users[user_id]))
 
     def update(self, user_id: int, body: Json) -> Answer:
-        """Answer a PATCH: all of it is taken in, or nothing."""
+        """Answer a PATCH; either all of it is stored or nothing."""
         if refusal := self._refusal(user_id):
             return refusal
-        user, wanted = self._users[user_id], _taken(body)
-        problems = [*self._email_problems(user, wanted.get("email")), *_password_problems(wanted.get("password"))]
+        user = self._users[user_id]
+        changes = _accepted(body)
+        problems = [*self._email_problems(user, changes.get("email")), *_password_problems(changes.get("password"))]
         if problems:
             messages = ", ".join(message for _, message in problems)
             return Answer(422, {"message": messages, "attributes": list(dict(problems))})
-        if "custom_attributes" in wanted:
-            wanted["custom_attributes"] = {**user.custom_attributes, **wanted["custom_attributes"]}
-        self._store(replace(user, **wanted))
+        if "custom_attributes" in changes:
+            changes["custom_attributes"] = {**user.custom_attributes, **changes["custom_attributes"]}
+        self._store(replace(user, **changes))
         return self.read(user_id)
 
     def _refusal(self, user_id: int) -> Answer | None:
@@ -85,7 +87,7 @@ class UserStore:
 
     def _email_problems(self, user: StoredUser, email: str | None) -> list[tuple[str, str]]:
         if not email:
-            return []  # a blank wipes the address, as the reference node was seen to do
+            return []  # a blank clears the address, as the reference node showed
         if not _EMAIL.fullmatch(email):
             return [("email", "Email is invalid")]
         taken = self._owners.get(email, user.id) != user.id
@@ -101,7 +103,7 @@ class UserStore:
 
 
 def user_as_json(user: StoredUser) -> dict[str, Json]:
-    """Write a user as GET and PATCH answer it: with its secrets, and with attributes only where it has some."""
+    """Return a user as GET and PATCH answer it: with its secrets, and with attributes only if it has some."""
     answer = {
         "id": user.id,
         "uid": user.email,
@@ -119,18 +121,18 @@ def user_as_json(user: StoredUser) -> dict[str, Json]:
     return {**answer, "custom_attributes": user.custom_attributes} if user.custom_attributes else answer
 
 
-def _taken(body: Json) -> dict[str, Json]:
-    """Give what of a body counts; all else, such as attributes that are a text, is dropped without a word."""
+def _accepted(body: Json) -> dict[str, Json]:
+    """Return the fields that the platform stores; it ignores everything else, such as attributes sent as text."""
     if not isinstance(body, dict):
         return {}
-    taken = {n: _text(body[n]) for n in _TEXTS if n in body and not isinstance(body[n], dict | list)}
-    if "email" in taken:
-        taken["email"] = _stored_email(taken["email"])
-    if taken.get("password", "") is None:
-        del taken["password"]
+    accepted = {n: _text(body[n]) for n in _TEXT_FIELDS if n in body and not isinstance(body[n], dict | list)}
+    if "email" in accepted:
+        accepted["email"] = _stored_email(accepted["email"])
+    if accepted.get("password", "") is None:
+        del accepted["password"]
     if isinstance(body.get("custom_attributes"), dict):
-        taken["custom_attributes"] = body["custom_attributes"]
-    return taken
+        accepted["custom_attributes"] = body["custom_attributes"]
+    return accepted
 
 
 def _text(value: Json) -> str | None:
@@ -144,9 +146,9 @@ def _stored_email(email: str | None) -> str | None:
 def _password_problems(password: str | None) -> list[tuple[str, str]]:
     if password is None:
         return []
-    needs = [f"must contain at least 1 {what}" for what, holds in _PASSWORD_NEEDS if not holds.search(password)]
-    if len(password) < _SHORTEST:
-        needs.insert(0, f"is too short (minimum is {_SHORTEST} characters)")
-    if len(password) > _LONGEST:
-        needs.insert(0, f"is too long (maximum is {_LONGEST} characters)")
-    return [("password", f"Password {need}") for need in needs]
+    broken = [f"must contain at least 1 {what}" for what, pattern in _PASSWORD_RULES if not pattern.search(password)]
+    if len(password) < _MIN_PASSWORD:
+        broken.insert(0, f"is too short (minimum is {_MIN_PASSWORD} characters)")
+    if len(password) > _MAX_PASSWORD:
+        broken.insert(0, f"is too long (maximum is {_MAX_PASSWORD} characters)")
+    return [("password", f"Password {rule}") for rule in broken]

@@ -1,12 +1,12 @@
-"""`usersync.yaml` and the environment in, checked `Settings` out."""
+"""Load and validate the settings: `usersync.yaml`, the environment and overrides."""
 
 from __future__ import annotations
 
 from usersync.settings.load import Settings, load_settings, make_settings
-from usersync.settings.outputs import Email, Metrics, Notify, Report
+from usersync.settings.parsing import Rate, is_field, parse_duration, parse_rate
 from usersync.settings.platform import Platform, Request
+from usersync.settings.reporting import Email, Metrics, Notify, Report
 from usersync.settings.source import Diff, FieldLimit, FieldSettings, Limits, SourceSettings
-from usersync.settings.values import Rate, is_field, parse_duration, parse_rate
 
 __all__ = [
     "Diff", "Email", "FieldLimit", "FieldSettings", "Limits", "Metrics", "Notify", "Platform", "Rate", "Report",

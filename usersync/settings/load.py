@@ -1,4 +1,4 @@
-"""`usersync.yaml` and the environment in, checked `Settings` out; every mistake of the file at once."""
+"""Load usersync.yaml into `Settings`, and report all errors in it together."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pydantic_core import ErrorDetails
 
 from usersync.errors import SettingsError
 from usersync.models import ATTRIBUTE
-from usersync.settings.outputs import Metrics, Notify, Report
+from usersync.settings.parsing import ColumnMeaning, FieldName, Section
 from usersync.settings.platform import Platform, Request
+from usersync.settings.reporting import Metrics, Notify, Report
 from usersync.settings.source import Diff, FieldSettings, Limits, SourceSettings
-from usersync.settings.values import ColumnMeaning, FieldName, Section
 
 
 class Settings(Section):
@@ -33,12 +33,12 @@ class Settings(Section):
     report: Report = Report()
     metrics: Metrics | None = None
     notify: Notify = Notify()
+    #: What sends: this process, or the workers of a Dask cluster (extra `dask`).
     engine: Literal["local", "dask"] = "local"
-    """What sends: this process, or the workers of a Dask cluster (extra `dask`)."""
+    #: The cluster's address, tcp://host:8786 or tls://...; None: $DASK_SCHEDULER_ADDRESS.
     scheduler: str | None = None
-    """The cluster's address, tcp://host:8786 or tls://...; None: $DASK_SCHEDULER_ADDRESS."""
+    #: Whether all workers together keep `request.rate`; False: the workers of each network address do.
     share_rate: bool = True
-    """Whether all workers together keep `request.rate`; False: the workers of each network address do."""
 
     @field_validator("fields")
     @classmethod
@@ -50,7 +50,7 @@ class Settings(Section):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without doubled keys: PyYAML lets the last one win in silence."""
+    """Safe YAML that refuses duplicate keys, of which PyYAML silently keeps the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[object] = set()
@@ -61,7 +61,7 @@ class _Loader(yaml.SafeLoader):
                     None, None, f"the key {key!r} is not text; put it in quotes", key_node.start_mark
                 )
             if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key} stands twice", key_node.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key}", key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -69,8 +69,8 @@ class _Loader(yaml.SafeLoader):
 def load_settings(path: Path | None = None, overrides: dict[str, Any] | None = None) -> Settings:
     """Read settings from `path`, else `$USERSYNC_CONFIG`, else `./usersync.yaml`.
 
-    `overrides` (section -> key -> value, as the command line gives them, or name -> value) win over the file.
-    Raises SettingsError naming every mistake, with its place.
+    `overrides` (section -> key -> value, or name -> value, as options of the command line) replace what the file says.
+    Raises SettingsError with every error in the file and its place.
     """
     path = path or Path(os.environ.get("USERSYNC_CONFIG") or "usersync.yaml")
     try:
@@ -78,12 +78,12 @@ def load_settings(path: Path | None = None, overrides: dict[str, Any] | None = N
     except FileNotFoundError:
         raise SettingsError(
             str(path),
-            ("there is no such settings file; name one with -c, or start from config/usersync.yaml",),
+            ("file not found; name one with -c, or start from config/usersync.yaml",),
         ) from None
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise SettingsError(str(path), (" ".join(str(error).split()),)) from None
     if not isinstance(raw, dict):
-        raise SettingsError(str(path), ("settings are a mapping, beginning with platform:",))
+        raise SettingsError(str(path), ("not a mapping; start with `platform:`",))
     for section, values in (overrides or {}).items():
         if not isinstance(values, dict):
             raw[section] = values
@@ -93,7 +93,7 @@ def load_settings(path: Path | None = None, overrides: dict[str, Any] | None = N
 
 
 def make_settings(raw: dict[str, Any], where: str = "settings") -> Settings:
-    """Check a mapping of settings; `where` names it in the SettingsError."""
+    """Validate a mapping of settings; `where` is its name in the SettingsError."""
     try:
         return Settings.model_validate(raw)
     except ValidationError as error:
@@ -108,7 +108,7 @@ def _sentence(error: ErrorDetails) -> str:
         near = difflib.get_close_matches(str(error["loc"][-1]), known, 1, 0.5)
         return f"{place}: unknown key; {f'did you mean {near[0]}?' if near else 'known: ' + ', '.join(known)}"
     if error["type"] == "missing":
-        return f"{place}: this is needed"
+        return f"{place}: required"
     message = error["msg"].removeprefix("Value error, ")
     return f"{place}: {message[0].lower()}{message[1:]}"
 

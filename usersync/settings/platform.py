@@ -1,4 +1,4 @@
-"""Where the users live, and how the platform is spoken to."""
+"""Define the settings for the platform and for requests to it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from pydantic import (
 )
 
 from usersync.errors import SettingsError
-from usersync.settings.values import Rate, Seconds, Section, is_address, parse_rate, parse_share
+from usersync.settings.parsing import Rate, Seconds, Section, is_address, parse_rate, parse_share
 
 
 class Platform(Section):
-    """Where the users live, and where the token is kept."""
+    """The address of the platform, and where its token is kept."""
 
     url: str
     path: str = "/platform/api/v1/users/{id}"
@@ -33,14 +33,14 @@ class Platform(Section):
     token_env: str | None = None
     token_file: Path | None = None
     token_command: str | None = Field(default=None, validate_default=True)
+    #: Never given: a token in the file is refused.
     literal_token: None = Field(default=None, alias="token")
-    """Never given: a token in the file is refused."""
 
     @field_validator("literal_token", mode="before")
     @classmethod
     def _no_literal_token(cls, _: object) -> None:
         raise ValueError(
-            "a token does not belong in this file; put it in an environment variable and write "
+            "do not write the token in this file; put it in an environment variable and write "
             "token_env: NAME (or token_file: PATH, or token_command: COMMAND)"
         )
 
@@ -48,7 +48,7 @@ class Platform(Section):
     @classmethod
     def _web_address(cls, url: str) -> str:
         if not is_address(url) or not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s?#]*)?", url):
-            raise ValueError("write the address with http:// or https://, without user or password")
+            raise ValueError("start with http:// or https://, without user or password")
         return url.rstrip("/")
 
     @field_validator("path")
@@ -63,11 +63,11 @@ class Platform(Section):
     def _one_token(cls, command: str | None, info: ValidationInfo) -> str | None:
         given = [info.data.get("token_env"), info.data.get("token_file"), command]
         if (count := sum(home is not None for home in given)) != 1:
-            raise ValueError(f"name one of token_env, token_file, token_command; found {count} of them")
+            raise ValueError(f"give exactly one of token_env, token_file, token_command; found {count}")
         return command
 
     def token(self) -> SecretStr:
-        """Fetch the token; SettingsError (exit 2) with the remedy where it is not to be had."""
+        """Read the token. Raises SettingsError if it cannot be read or used."""
         try:
             text = self._fetch_token().strip()
         except (OSError, subprocess.SubprocessError, ValueError, IndexError, RuntimeError) as error:
@@ -94,25 +94,25 @@ class Platform(Section):
 
 
 class Request(Section):
-    """How the platform is spoken to."""
+    """How requests are sent to the platform."""
 
     timeout: Seconds = 30.0
     verify_ssl: bool = True
     ca_file: Path | None = None
     proxy: SecretStr | None = None
     concurrency: Annotated[PositiveInt, Field(le=1000)] = 16
+    #: At most; if the platform allows less, the rate adapts. auto: find out what it allows. None: no limit.
     rate: Annotated[Rate | Literal["auto"] | None, BeforeValidator(parse_rate)] = Rate(3000, 60.0)
-    """At most; where the platform allows less, the pace follows. auto: find out what it allows. None: no pace."""
     batch_size: PositiveInt | None = None
+    #: Milliseconds between two batches, as in the reference node.
     batch_interval: NonNegativeFloat = 0.0
-    """Milliseconds between two batches, as in the reference node."""
+    #: After so many updates in total (10, then 100), check whether too many failed, and continue only if not.
     ramp: tuple[PositiveInt, ...] = ()
-    """After so many updates in all (10, then 100), see whether too many failed, and go on only if not."""
+    #: The share of failures, as 0.1 or 10%, at which a ramp stops the run.
     ramp_max_failures: Annotated[float, Field(ge=0, le=1), BeforeValidator(parse_share)] = 0.1
-    """The share of failures, as 0.1 or 10%, from which on a ramp ends the run."""
     retries: NonNegativeInt = 4
+    #: Seconds without a single success after which the run stops (exit 4).
     stop_after: Seconds = 300.0
-    """Seconds without a single success after which the run stops (exit 4)."""
 
     @field_validator("proxy")
     @classmethod

@@ -1,4 +1,4 @@
-"""How files are understood, what is compared with what, and how much one run may change."""
+"""Define the settings for source files, comparison and limits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
 from usersync.models import ATTRIBUTE
-from usersync.settings.values import Section, is_field, nearest_field
+from usersync.settings.parsing import Section, is_field, nearest_field
 
 
 class SourceSettings(Section):
@@ -109,7 +109,7 @@ class Limits(Section):
     @field_validator("fields")
     @classmethod
     def _single_fields(cls, fields: dict[str, FieldLimit]) -> dict[str, FieldLimit]:
-        wrong = [f"{name} is no field{nearest_field(name)}" for name in fields if not is_field(name)]
+        wrong = [f"{name} is not a field{nearest_field(name)}" for name in fields if not is_field(name)]
         if "custom_attributes" in fields:
             wrong.append(f"attributes are limited one by one, as {ATTRIBUTE}seats")
         if wrong:

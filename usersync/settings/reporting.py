@@ -1,4 +1,4 @@
-"""Where the files of a run go, and who is told how it ended."""
+"""Define the settings for reports, metrics and notifications."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, PositiveInt, SecretStr, field_validator
 
-from usersync.settings.values import Section, is_address
+from usersync.settings.parsing import Section, is_address
 
 
 class Report(Section):
-    """Where the files of a run go."""
+    """Where the files of a run are written."""
 
     dir: Path = Path("runs")
+    #: The formats of the report; report.csv is always written.
     formats: tuple[Literal["csv", "xlsx", "html"], ...] = ("csv", "html")
-    """What the report is written as; report.csv is written in any case."""
 
 
 class Metrics(Section):
-    """A text file for Prometheus, as node exporter's textfile collector reads it (extra `metrics`)."""
+    """A text file for Prometheus, read by node exporter's textfile collector (extra `metrics`)."""
 
     file: Path
+    #: Tells several jobs apart; each needs a file of its own.
     job: str = "usersync"
-    """Tells several jobs apart, each with a file of its own."""
 
 
 class Email(Section):
-    """Where mail is handed in; port 465 speaks TLS from the first byte."""
+    """The mail server; on port 465 the connection is encrypted from the start."""
 
     host: str
     port: Annotated[PositiveInt, Field(le=65535)] = 587
@@ -39,20 +39,20 @@ class Email(Section):
 
 
 class Notify(Section):
-    """Owner is told how a run ended. What holds a secret may stand in an environment variable (`..._env`)."""
+    """Who is notified how a run ended; secrets may be in environment variables (`..._env`)."""
 
+    #: `recovered`: all is well, and was not at the run before. (A bare `on` would be a boolean in YAML.)
     when: tuple[Literal["failed", "partial", "refused", "stopped", "recovered", "done"], ...] = (
         "failed", "partial", "refused", "stopped", "recovered",
     )  # fmt: skip
-    """`recovered`: all is well, and it was not at the run before. (A bare `on` is a truth value in YAML.)"""
+    #: URLs that apprise knows (extra `notify`); in the variable `urls_env` they are separated by blanks.
     urls: tuple[SecretStr, ...] = ()
-    """Addresses that apprise knows (extra `notify`); in the variable `urls_env`, blanks stand between them."""
     urls_env: str | None = None
     webhook: SecretStr | None = None
     webhook_env: str | None = None
     email: Email | None = None
+    #: A dead-man's switch: requested after every run, with `/fail` appended if the exit code is not 0.
     ping_url: SecretStr | None = None
-    """A dead-man's switch: asked after every run, with `/fail` behind it where the exit code is not 0."""
     ping_url_env: str | None = None
 
     @field_validator("webhook", "ping_url")

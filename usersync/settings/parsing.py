@@ -1,4 +1,4 @@
-"""Texts of a settings file in, values out: rates, times, shares, addresses, names of fields."""
+"""Parse rates, durations, shares, addresses and field names of the settings."""
 
 from __future__ import annotations
 
@@ -29,33 +29,33 @@ class Rate:
 
 
 def parse_rate(text: object) -> object:
-    """`3000/min`, `50/s`, `7/3s` -> Rate; `off` -> None (no pace at all); `auto` stays."""
+    """Parse `3000/min`, `50/s` or `7/3s` into a Rate, `off` into None; `auto` stays text."""
     if text is False:  # YAML's reading of a bare `off`
         return None
     if not isinstance(text, str):
         if isinstance(text, Rate) or text is None:
             return text
-        raise ValueError("write a rate as a number and a time, like 3000/min or 50/s")
+        raise ValueError("write a rate like 3000/min or 50/s")
     if text.strip().lower() in ("off", "auto"):
         return "auto" if text.strip().lower() == "auto" else None
     found = _RATE.fullmatch(text)
     if not found or int(found[1]) == 0 or float(found[2] or 1) == 0:
-        raise ValueError("write a rate as a number and a time, like 3000/min or 50/s (or auto, or off)")
+        raise ValueError("write a rate like 3000/min or 50/s (or auto, or off)")
     return Rate(int(found[1]), float(found[2] or 1) * _UNITS[found[3]])
 
 
 def parse_duration(text: object) -> float:
-    """`90s`, `10m`, `2h`, `90d` or a bare number of seconds -> seconds."""
+    """Parse `90s`, `10m`, `2h`, `90d` or a number of seconds into seconds."""
     if isinstance(text, int | float) and not isinstance(text, bool):
         return float(text)
     found = _DURATION.fullmatch(text) if isinstance(text, str) else None
     if not found:
-        raise ValueError("write a time like 30, 90s, 10m or 2h")
+        raise ValueError("write a duration like 30, 90s, 10m or 2h")
     return float(found[1]) * _UNITS[found[2] or "s"]
 
 
 def parse_share(share: object) -> object:
-    """`10%` -> 0.1."""
+    """Parse `10%` into 0.1; everything else stays as it is."""
     if isinstance(share, str) and re.fullmatch(r"\s*\d+(\.\d+)?\s*%\s*", share):
         return float(share.strip().rstrip("%")) / 100
     return share
@@ -65,13 +65,13 @@ Seconds = Annotated[PositiveFloat, Field(allow_inf_nan=False), BeforeValidator(p
 
 
 class Section(BaseModel):
-    """One mapping of the settings file: closed, and not to be changed afterwards."""
+    """One section of the settings file; unknown keys are errors, and values cannot be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
 
 
 def is_address(url: str) -> bool:
-    """Whether `url` is an address of the web."""
+    """Return whether `url` is an http or https address."""
     try:
         parts = urlsplit(url)
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -80,19 +80,19 @@ def is_address(url: str) -> bool:
 
 
 def is_field(name: str) -> bool:
-    """Whether `name` is a field of a user that can be changed."""
+    """Return whether `name` is a field of a user that can be changed."""
     return name in FIELDS or (name.startswith(ATTRIBUTE) and len(name) > len(ATTRIBUTE))
 
 
 def nearest_field(name: str) -> str:
-    """Give a hint at the field that was meant, or nothing."""
+    """Return a hint at the field that was probably meant, or an empty text."""
     near = difflib.get_close_matches(name.lower(), ["id", *FIELDS], 1, 0.6)
     return f" (did you mean {near[0]}?)" if near else ""
 
 
 def _field_name(name: str) -> str:
     if not is_field(name):
-        raise ValueError(f"{name} is no field{nearest_field(name)}")
+        raise ValueError(f"{name} is not a field{nearest_field(name)}")
     return name
 
 
