@@ -21,9 +21,9 @@ TEXT = "id,name\n1,Zoë\n2,語\n"
         pytest.param(TEXT.encode("utf-16-be"), None, "utf-16-be", id="UTF-16 without a mark, big end first"),
         pytest.param(TEXT.encode("utf-32"), None, "utf-32", id="UTF-32 with a mark"),
         pytest.param(TEXT.encode("utf-16-be"), "utf-16", "utf-16-be", id="UTF-16 by settings finds its byte order"),
-        pytest.param(TEXT.encode("utf-8-sig"), "utf-8", "utf-8-sig", id="a mark is no text when settings name UTF-8"),
+        pytest.param(TEXT.encode("utf-8-sig"), "utf-8", "utf-8-sig", id="UTF-8 by settings drops the mark"),
         pytest.param(
-            TEXT.encode("utf-8-sig"), "cp1252", "utf-8-sig", id="a mark that the text bears out wins over settings"
+            TEXT.encode("utf-8-sig"), "cp1252", "utf-8-sig", id="a mark that fits the text wins over settings"
         ),
     ],
 )
@@ -43,13 +43,13 @@ def test_reads_unicode_as_it_is(data: bytes, encoding: str | None, found: str) -
         pytest.param("Søren Bjørn;Åse;Ænne", id="Nordic"),
     ],
 )
-def test_takes_typical_western_text_for_windows_1252_and_says_so(names: str) -> None:
+def test_reads_typical_western_text_as_windows_1252_with_a_note(names: str) -> None:
     text = to_utf8(f"id;a;b;c\n1;{names}\n".encode("cp1252"), file="f.csv")
     assert names in text.data.decode()
     assert text.encoding == "cp1252"
     assert text.notes == (
         "the encoding is a guess: cp1252, all letters beyond ASCII are western European ones; "
-        "settle it with source.encoding",
+        "set source.encoding if it is wrong",
     )
 
 
@@ -73,7 +73,7 @@ def test_takes_typical_western_text_for_windows_1252_and_says_so(names: str) -> 
         pytest.param("Hélène", "cp1252", id="a western word too few to tell from Czech"),
     ],
 )
-def test_refuses_a_guess_that_is_not_safe_and_is_settled_by_name(names: str, encoding: str) -> None:
+def test_refuses_an_unsafe_guess_and_accepts_a_named_encoding(names: str, encoding: str) -> None:
     data = f"id;a;b;c\n1;{names}\n".encode(encoding)
     with pytest.raises(SourceError, match=r"encoding is in doubt.*source\.encoding"):
         to_utf8(data, file="f.csv")
@@ -81,22 +81,22 @@ def test_refuses_a_guess_that_is_not_safe_and_is_settled_by_name(names: str, enc
     assert names in text.data[text.start :].decode()
 
 
-def test_names_the_candidates_and_what_each_makes_of_the_letters() -> None:
+def test_lists_the_candidates_with_the_letters_that_each_gives() -> None:
     with pytest.raises(SourceError) as caught:
         to_utf8("id,name\n1,Muñoz\n".encode("cp1252"), file="f.csv")
     assert str(caught.value) == (
         "f.csv: the encoding is in doubt: it may be cp1252 (ñ) or cp1250 (ń); "
-        "settle it with source.encoding, or save the file as UTF-8"
+        "set source.encoding, or save the file as UTF-8"
     )
 
 
 def test_keeps_utf8_where_few_sequences_are_broken() -> None:
     text = to_utf8("id,name\n1,Zoë\n2,Jörg\n3,".encode() + b"M\xfcller\n", file="f.csv")
     assert text.data.decode() == "id,name\n1,Zoë\n2,Jörg\n3,M\ufffdller\n"
-    assert text.notes == ("read as utf-8, but 1 broken byte sequences are not: the rows that hold them are rejected",)
+    assert text.notes == ("read as utf-8; the rows that hold invalid bytes are rejected (1 found)",)
 
 
-def test_marks_a_stray_byte_in_plain_ascii() -> None:
+def test_replaces_a_stray_byte_in_plain_ascii() -> None:
     text = to_utf8(b"id,name\n1,Ann\n2,B\xffb\n3,Cy\n", file="f.csv")
     assert text.data.decode() == "id,name\n1,Ann\n2,B\ufffdb\n3,Cy\n"
 
@@ -107,11 +107,11 @@ def test_marks_a_stray_byte_in_plain_ascii() -> None:
         pytest.param(TEXT.encode("utf-16-le")[:-1], "utf-16-le", id="half a character at the end"),
         pytest.param(b"id\n\x81\n", "cp1252", id="a byte that means nothing"),
         pytest.param(b"id\n\xff\n", "ascii", id="a byte beyond ASCII"),
-        pytest.param(b"\xff\xfeid\x00", "utf-8", id="a mark that the text does not bear out"),
+        pytest.param(b"\xff\xfeid\x00", "utf-8", id="a mark that the text contradicts"),
         pytest.param(b"\x00\xd8\n\x00", "utf-16-le", id="half a pair"),
     ],
 )
-def test_marks_what_cannot_be_read_under_the_named_encoding(data: bytes, encoding: str) -> None:
+def test_replaces_what_cannot_be_decoded_under_the_named_encoding(data: bytes, encoding: str) -> None:
     assert "\ufffd" in to_utf8(data, file="f.csv", encoding=encoding).data.decode()
 
 

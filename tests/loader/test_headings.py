@@ -1,4 +1,4 @@
-"""Headings in, fields out."""
+"""Check how headings are mapped to fields."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from usersync.loader.headings import Headings
     [
         pytest.param("id", "id", id="as written in the manual"),
         pytest.param(" ID ", "id", id="upper case and blanks"),
-        pytest.param("\uff29\uff24", "id", id="full-width letters"),
+        pytest.param("\uff29\uff24", "id", id="full-width column_letters"),
         pytest.param("\ufeffId\u200b", "id", id="invisible characters"),
         pytest.param("Display_Name", "display_name", id="mixed case"),
         pytest.param("custom_attributes.Seats", "custom_attributes.Seats", id="a key keeps its case"),
@@ -23,7 +23,7 @@ from usersync.loader.headings import Headings
         pytest.param("", None, id="no heading"),
     ],
 )
-def test_gives_a_heading_its_field(heading: str, field: str | None) -> None:
+def test_maps_a_heading_to_its_field(heading: str, field: str | None) -> None:
     assert Headings({"Agent name": "name"}).field(heading) == field
 
 
@@ -41,17 +41,17 @@ def test_gives_a_heading_its_field(heading: str, field: str | None) -> None:
         ("names", "name"),
     ],
 )
-def test_refuses_what_is_nearly_a_field(heading: str, meant: str) -> None:
+def test_refuses_a_heading_that_is_nearly_a_field(heading: str, meant: str) -> None:
     with pytest.raises(SourceError, match=f"is nearly {meant}; write {meant}"):
         Headings().columns(["id", heading], "staff.csv")
 
 
-def test_a_heading_that_is_nearly_a_field_can_be_settled() -> None:
+def test_accepts_a_nearly_matching_heading_that_is_mapped() -> None:
     columns = Headings({"e-mail": "email", "names": "ignore"}).columns(["id", "E-Mail", "names"], "staff.csv")
     assert [c.field for c in columns] == ["id", "email", None]
 
 
-def test_two_columns_for_one_field_are_refused_all_at_once() -> None:
+def test_reports_all_columns_that_share_a_field_together() -> None:
     with pytest.raises(SourceError) as caught:
         Headings({"Mail": "email"}).columns(["id", "email", "Mail", "ID", "pasword"], "staff.csv")
     remedy = "write password, or map it with columns: {pasword: password}, or to ignore"

@@ -1,4 +1,7 @@
-"""A text file in, its rows as text out: clean lines in C, block by block, and the others one by one."""
+"""Read the rows of a text file.
+
+Clean lines are parsed by pandas, block by block, all others one by one.
+"""
 
 from __future__ import annotations
 
@@ -12,66 +15,67 @@ import numpy as np
 import pandas as pd
 
 from usersync.errors import SourceError
-from usersync.loader.csv_dialect import Layout, describe, find_layout
+from usersync.loader.csv_dialect import DialectMatch, describe, detect_dialect
 from usersync.loader.encoding import to_utf8
-from usersync.loader.raw_sheet import Fault, RawSheet
+from usersync.loader.raw_sheet import CellError, RawSheet
 from usersync.models import Code
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from usersync.loader.csv_records import Block, Record
-    from usersync.loader.raw_sheet import FindsId
+    from usersync.loader.headings import Headings
     from usersync.settings import SourceSettings
 
 _BLOCK = 1 << 21
-_LOST = "\ufffd"
-_SHOWN = 80
+_REPLACEMENT = "\ufffd"
+#: Characters of a cell, and of a row, that an error quotes.
+_CELL_SHOWN = 80
 _ROW_SHOWN = 300
 
 
-def read_text(data: bytes, *, file: str, finds_id: FindsId, options: SourceSettings) -> RawSheet:
-    """Read a delimited text file; rows that are written wrongly are in `faults`.
+def read_text(data: bytes, *, file: str, headings: Headings, options: SourceSettings) -> RawSheet:
+    """Read a delimited text file; malformed rows are in `errors`.
 
     Raises SourceError where the file as a whole cannot be read: it is empty, its encoding or delimiter is in
-    doubt, or no row names an id column.
+    doubt, or no row has an id column.
     """
     text = to_utf8(data, file=file, encoding=options.encoding)
     if not text.data[text.start :][:4096].strip() and not text.data[text.start :].strip():
         raise SourceError(file, "the file is empty")
-    layout = find_layout(text.data, text.start, file=file, finds_id=finds_id, options=options)
-    body = _Body(layout)
+    match = detect_dialect(text.data, text.start, file=file, headings=headings, options=options)
+    body = _BodyReader(match)
     cells, rows = body.read()
     notes = text.notes
-    if layout.row > 1:
-        notes += (f"the header is row {layout.row}; what stands above it is not read",)
-    why = "; ".join((text.why, *layout.why))
+    if match.row > 1:
+        notes += (f"the header is row {match.row}; the rows above it are not read",)
+    why = "; ".join((text.why, *match.why))
     return RawSheet(
-        header=layout.header,
-        header_row=layout.row,
+        header=match.header,
+        header_row=match.row,
         cells=cells,
         rows=rows,
-        faults=tuple(body.faults),
+        errors=tuple(body.errors),
         notes=notes,
-        dialect={"encoding": text.encoding, **describe(layout), "why": why},
+        dialect={"encoding": text.encoding, **describe(match), "why": why},
     )
 
 
-class _Body:
-    """The rows under a header."""
+class _BodyReader:
+    """Reads the rows below a header."""
 
-    def __init__(self, layout: Layout) -> None:
-        self._layout, self._reader = layout, layout.reader()
-        self._width = len(layout.header)
-        self.faults: list[Fault] = []
+    def __init__(self, match: DialectMatch) -> None:
+        self._match, self._reader = match, match.reader()
+        self._width = len(match.header)
+        self.errors: list[CellError] = []
 
     def read(self) -> tuple[pd.DataFrame, NDArray[np.int64]]:
-        """Read all rows: their cells, and their numbers."""
+        """Return the cells of all rows, and their row numbers."""
         frames, numbers = [], []
-        at, row = 0, self._layout.row + 1
+        at, row = 0, self._match.row + 1
         for block in self._blocks():
-            kept = block.sound.copy()
-            kept[[i for i, record in block.others if record.cells is not None or record.flaw]] = True
+            kept = block.clean.copy()
+            kept[[i for i, record in block.special if record.cells is not None or record.error]] = True
             places = np.flatnonzero(kept)
             frames.append(self._cells(block, places, at))
             numbers.append(places + row)
@@ -82,43 +86,45 @@ class _Body:
         return pd.concat(frames, ignore_index=True), np.concatenate(numbers).astype(np.int64)
 
     def _blocks(self) -> Iterator[Block]:
-        start = self._layout.stop
-        while start < len(self._layout.data):
+        start = self._match.stop
+        while start < len(self._match.data):
             block = self._reader.block(start, _BLOCK)
             start = block.stop
             yield block
 
     def _cells(self, block: Block, places: NDArray[np.int64], at: int) -> pd.DataFrame:
-        """Put the cells of one block together; its first row is at `at` in the whole."""
-        sound = self._sound(block)
-        others = [(i, r) for i, r in block.others if r.cells is not None or r.flaw]
-        if not others:
-            return sound
+        """Combine the cells of one block, whose first row has position `at` in the sheet."""
+        clean = self._clean_rows(block)
+        special = [(i, r) for i, r in block.special if r.cells is not None or r.error]
+        if not special:
+            return clean
         table = np.full((len(places), self._width), "", object)
-        table[block.sound[places]] = sound.to_numpy(object)
-        for position, (_, record) in zip(np.searchsorted(places, [i for i, _ in others]).tolist(), others, strict=True):
-            table[position] = self._judge(record, at + position)
+        table[block.clean[places]] = clean.to_numpy(object)
+        for position, (_, record) in zip(
+            np.searchsorted(places, [i for i, _ in special]).tolist(), special, strict=True
+        ):
+            table[position] = self._check(record, at + position)
         return pd.DataFrame(table, dtype=object)
 
-    def _sound(self, block: Block) -> pd.DataFrame:
-        """Read the sound lines of a block in C; they must come out as many as went in."""
-        data = self._layout.data
-        count = int(block.sound.sum())
+    def _clean_rows(self, block: Block) -> pd.DataFrame:
+        """Parse the clean lines of a block in C; one by one, should their number come out wrong."""
+        data = self._match.data
+        count = int(block.clean.sum())
         if not count:
             return pd.DataFrame(columns=range(self._width), dtype=object)
         start, stop = int(block.starts[0]), int(block.stops[-1])
         view: Any = memoryview(data)[start:stop]
-        if count < len(block.sound):
-            lines = np.repeat(block.sound, block.stops - block.starts)
+        if count < len(block.clean):
+            lines = np.repeat(block.clean, block.stops - block.starts)
             view = np.frombuffer(data, np.uint8, stop - start, start)[lines]
         frame = self._parse(view)
         if frame.shape == (count, self._width):
             return frame
-        places = block.starts[block.sound].tolist()
-        return pd.DataFrame([self._reader.records(place)[0].cells for place in places], dtype=object)
+        places = block.starts[block.clean].tolist()
+        return pd.DataFrame([self._reader.read_records(place)[0].cells for place in places], dtype=object)
 
     def _parse(self, view: Any) -> pd.DataFrame:
-        dialect = self._layout.dialect
+        dialect = self._match.dialect
         return pd.read_csv(
             io.BytesIO(view),
             sep=dialect.delimiter,
@@ -135,26 +141,26 @@ class _Body:
             engine="c",
         )
 
-    def _judge(self, record: Record, at: int) -> Sequence[str]:
-        """Give the cells of a row that was read alone, and note what is wrong with it."""
+    def _check(self, record: Record, at: int) -> Sequence[str]:
+        """Return the cells of a row that was read on its own, and record its errors."""
         if record.cells is None:
-            raw = self._layout.data[record.start : record.stop]
+            raw = self._match.data[record.start : record.stop]
             written = raw.decode("utf-8").strip()[:_ROW_SHOWN]
-            self.faults.append(Fault(at, Code.ROW_RAGGED, sys.intern(record.flaw), value=written))
-            if (seen := _unreadable(raw.decode("utf-8"))) is not None:
-                self.faults.append(Fault(at, Code.ENCODING, f"{seen} stands in this row"))
+            self.errors.append(CellError(at, Code.ROW_RAGGED, sys.intern(record.error), value=written))
+            if (found := _unreadable(raw.decode("utf-8"))) is not None:
+                self.errors.append(CellError(at, Code.ENCODING, f"the row holds {found}"))
             return [""] * self._width
         for column, cell in enumerate(record.cells):
-            if (seen := _unreadable(cell)) is not None:
-                message = f"{seen} stands in the cell; write the cell again, or settle source.encoding"
-                shown = cell.replace("\0", _LOST)[:_SHOWN]
-                self.faults.append(Fault(at, Code.ENCODING, message, column, shown))
-        return [cell.replace("\0", _LOST) for cell in record.cells]
+            if (found := _unreadable(cell)) is not None:
+                message = f"the cell holds {found}; type the text again, or set source.encoding"
+                shown = cell.replace("\0", _REPLACEMENT)[:_CELL_SHOWN]
+                self.errors.append(CellError(at, Code.ENCODING, message, column, shown))
+        return [cell.replace("\0", _REPLACEMENT) for cell in record.cells]
 
 
 def _unreadable(text: str) -> str | None:
     if "\0" in text:
         return "a NUL character"
-    if _LOST in text:
-        return f"a character that cannot be read ({_LOST})"
+    if _REPLACEMENT in text:
+        return f"a character that cannot be decoded ({_REPLACEMENT})"
     return None

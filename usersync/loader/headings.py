@@ -1,4 +1,7 @@
-"""Headings in, the fields they mean out; one that is nearly a field's name is a mistake, not a guess."""
+"""Map the headings of a file to fields.
+
+A heading that is only nearly a field's name is an error, never a guess.
+"""
 
 from __future__ import annotations
 
@@ -10,28 +13,30 @@ from usersync.errors import SourceError
 from usersync.models import ATTRIBUTE, FIELDS, Column
 from usersync.values import visible
 
+#: As a value under `columns:`, says that a heading has no field.
 IGNORE = "ignore"
-"""As a value under `columns:`, says that a heading means nothing."""
+#: Headings of the rejects file, which come back with it.
 OUR_COLUMNS = ("usersync: row", "usersync: why")
-"""Headings of the reject file, which come back with it."""
 
 _NAMES = ("id", *FIELDS)
+#: No heading is longer; such a cell is not compared.
+_LONGEST = 200
 
 
-def plain(heading: str) -> str:
-    """Fold what the eye does not see: case, width, blanks around, invisible characters."""
+def normalize(heading: str) -> str:
+    """Fold case, width, blanks and invisible characters."""
     return " ".join(visible(heading).split()).casefold()
 
 
 class Headings:
-    """The meaning of headings under the settings' `columns:` (heading -> field)."""
+    """The fields that headings stand for, under the `columns:` of the settings (heading -> field)."""
 
     def __init__(self, mapping: Mapping[str, str] | None = None) -> None:
-        self._mapping = {plain(heading): name for heading, name in (mapping or {}).items()}
+        self._mapping = {normalize(heading): name for heading, name in (mapping or {}).items()}
 
     def field(self, heading: str) -> str | None:
-        """Return the field that `heading` means, or None."""
-        text = plain(heading)
+        """Return the field of a heading; None if it has none."""
+        text = normalize(heading)
         if text in self._mapping:
             return None if self._mapping[text] == IGNORE else self._mapping[text]
         if text in _NAMES:
@@ -41,14 +46,18 @@ class Headings:
             return ATTRIBUTE + written[len(ATTRIBUTE) :].strip()
         return None
 
-    def finds_id(self, cells: Sequence[str]) -> bool:
-        """Whether one of these cells is the heading of the id column."""
-        return any(self.field(cell) == "id" for cell in cells if cell and len(cell) < 200)
+    def is_id(self, cell: str) -> bool:
+        """Whether this cell is the heading of the id column."""
+        return bool(cell) and len(cell) < _LONGEST and self.field(cell) == "id"
+
+    def is_header(self, cells: Sequence[str]) -> bool:
+        """Whether these cells are a header row: one of them heads the id column."""
+        return any(map(self.is_id, cells))
 
     def columns(self, header: Sequence[str], file: str) -> tuple[Column, ...]:
-        """Give every heading its field.
+        """Return the field of every heading.
 
-        Raises SourceError naming all headings that are nearly a field's name, and all that share a field.
+        Raises SourceError listing all headings that are nearly a field's name, and all that share a field.
         """
         found = tuple(Column(heading, self.field(heading)) for heading in header)
         problems = [p for column in found if column.field is None and (p := self._near(column.heading))]
@@ -61,7 +70,7 @@ class Headings:
         return found
 
     def _near(self, heading: str) -> str | None:
-        text = plain(heading)
+        text = normalize(heading)
         if not text or text in self._mapping or text in OUR_COLUMNS:
             return None
         meant = _nearest(text)

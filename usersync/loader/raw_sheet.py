@@ -1,8 +1,8 @@
-"""What every reader returns: the data rows of one sheet as text, and the faults in its writing."""
+"""Define what every reader returns: rows of text, and their errors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,13 +13,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pandas import DataFrame
 
-FindsId = Callable[[Sequence[str]], bool]
-"""Whether these cells are a header row, that is: whether one of them names the id column."""
-
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """Something wrong with one data row or one cell of it, as it is written in the file."""
+class CellError:
+    """Something wrong with one data row, or with one cell of it, as it is written in the file."""
 
     at: int
     """Position of the row in `RawSheet.cells`."""
@@ -33,7 +30,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class RawSheet:
-    """One sheet: header, data rows, faults."""
+    """One sheet: header, data rows, errors."""
 
     header: tuple[str, ...]
     """The headings as written."""
@@ -44,9 +41,10 @@ class RawSheet:
     rows: NDArray[int64]
     """The row number of each data row, as the spreadsheet numbers it."""
     sheet: str = ""
-    faults: tuple[Fault, ...] = ()
-    """In order of `at`. A fault in a column that means nothing does not reject its row."""
+    errors: tuple[CellError, ...] = ()
+    """In order of `at`. An error in a column without a field does not reject its row."""
     notes: tuple[str, ...] = ()
     """What the author should know about the file, in sentences."""
     skipped: int = 0
+    """Rows that are left out, each kind with a note."""
     dialect: Mapping[str, str] = field(default_factory=dict)

@@ -1,8 +1,8 @@
-"""Bytes that are no Unicode in, the one safe reading out, or the encodings that are in doubt.
+"""Guess the encoding of text that is not Unicode, or list the candidates.
 
-The letters beyond ASCII are what counts. A reading is plausible where its words look like words, and where one
-language, or for Windows-1252 the west of Europe, has all its letters. Windows-1252 is safe where no rival
-reads the same bytes plausibly as something else.
+An encoding is plausible if the words with letters beyond ASCII look like words, and if one language (for
+Windows-1252: western Europe) uses all those letters. A guess is safe if no other plausible encoding gives
+another text.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from itertools import islice
 
 _WESTERN = "äöüßÄÖÜẞéèêëàâçîïôùûœæåøñáíóúãõìòÉÈÊÀÂÇÎÔÛŒÆÅØÑÁÍÓÚÃÕª"
+#: Characters between words: quotes, dashes, currencies and the like.
 _MARKS = (
     "\u00a0\u00a1\u00a7\u00a9\u00ab\u00ae\u00b0\u00b1\u00b2\u00b3\u00b4\u00b5\u00b7\u00ba\u00bb\u00bc\u00bd\u00be"
     "\u00bf\u00a3\u00d7\u2013\u2014\u2018\u2019\u201a\u201c\u201d\u201e\u2022\u2026\u20ac\u2122"
 )
-"""Signs that stand between words: quotes, dashes, currencies and the like."""
 _WORDS_OF_ONE = "àáèéòóÀ"
 _LANGUAGES = {
     "German": "äöüß",
@@ -39,6 +39,7 @@ _LANGUAGES = {
     "Latvian": "āčēģīķļņšūž",
     "Lithuanian": "ąčęėįšųūž",
 }
+#: A language's most frequent letters beyond ASCII.
 _FREQUENT = {
     "Polish": "łąęśżó",
     "Czech": "áíšžěřý",
@@ -48,9 +49,8 @@ _FREQUENT = {
     "Latvian": "āīēš",
     "Lithuanian": "ėųšž",
 }
-"""Letters that some hundreds of words would not do without; together, most of the language's beyond ASCII."""
+#: Among so many different words one of those letters is expected; without it, the language is ruled out.
 _ENOUGH = 8
-"""Different words in which one of those is to be expected: without, the language has a chance below 1 : 1000."""
 _LATIN = {
     "cp1250": ("Polish", "Czech", "Slovak", "Hungarian", "Croatian", "Romanian", "German"),
     "iso8859_2": ("Polish", "Czech", "Slovak", "Hungarian", "Croatian", "Romanian", "German"),
@@ -80,18 +80,18 @@ _LINE = re.compile(rb"[^\r\n]*[\x80-\xff][^\r\n]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Guess:
-    """The best reading of some bytes, or all that are plausible."""
+class EncodingGuess:
+    """The one safe encoding of some bytes, or all that are plausible."""
 
     safe: bool
     encoding: str = ""
     why: str = ""
     candidates: tuple[str, ...] = ()
-    """Names, each with the letters that it makes of the bytes."""
+    """Encodings, each with the letters that it gives."""
 
 
-def guess(data: bytes) -> Guess:
-    """Judge bytes that are not UTF-8; safe where Windows-1252 alone explains them."""
+def guess_encoding(data: bytes) -> EncodingGuess:
+    """Guess the encoding of bytes that are not UTF-8."""
     words = sorted(set(_WORD.findall(data)), key=lambda w: (-len(w), w))
     plausible = {name: text for name in _LATIN if (text := _latin(words, name))}
     western = plausible.get("cp1252") or _western(words)
@@ -99,13 +99,13 @@ def guess(data: bytes) -> Guess:
     rivals = list(reversed(apart.values()))
     rivals += [name for name, script in _SCRIPTS.items() if _script(data, name, script)]
     if western and not rivals:
-        return Guess(True, "cp1252", "all letters beyond ASCII are western European ones", ())
+        return EncodingGuess(True, "cp1252", "all letters beyond ASCII are western European ones", ())
     names = (["cp1252"] if western else []) + rivals
-    return Guess(False, candidates=tuple(f"{name}{_letters(data, name)}" for name in names))
+    return EncodingGuess(False, candidates=tuple(f"{name}{_letters(data, name)}" for name in names))
 
 
 def _latin(words: Iterable[bytes], encoding: str) -> tuple[str, ...] | None:
-    """Decode words; None unless they look like words of one language that is written in this encoding."""
+    """Decode words; None unless one language that is written in this encoding has all their letters."""
     texts = _words(words, encoding)
     if texts is None:
         return None
@@ -119,7 +119,7 @@ def _latin(words: Iterable[bytes], encoding: str) -> tuple[str, ...] | None:
 
 
 def _western(words: Iterable[bytes]) -> tuple[str, ...] | None:
-    """As `_latin`, for a list of people from all over western Europe."""
+    """Decode words as `_latin` does, for names from all over western Europe."""
     texts = _words(words, "cp1252")
     if texts is None or any(c.isalpha() and not c.isascii() and c not in _WESTERN for t in texts for c in t):
         return None
@@ -136,7 +136,7 @@ def _words(words: Iterable[bytes], encoding: str) -> tuple[str, ...] | None:
 
 
 def _word_like(text: str, dense: int) -> bool:
-    """Whether it has the case of a word, few letters beyond ASCII in a row, and no sign inside."""
+    """Whether a text has the case of a word, few letters beyond ASCII in a row, and no sign inside."""
     if len(text) == 1 and text.isalpha():
         return text in _WORDS_OF_ONE
     for i, c in enumerate(text):
@@ -156,7 +156,7 @@ def _word_like(text: str, dense: int) -> bool:
 
 
 def _script(data: bytes, encoding: str, script: str) -> bool:
-    """Whether all words with letters beyond ASCII are of one other script, and not of single letters alone."""
+    """Whether all words with letters beyond ASCII are of one other script, one of them longer than a letter."""
     inside, longest = re.compile(f"[{script}]+"), 0
     for line in _LINE.finditer(data):
         try:
@@ -173,7 +173,7 @@ def _script(data: bytes, encoding: str, script: str) -> bool:
 
 
 def _letters(data: bytes, encoding: str) -> str:
-    """The first letters beyond ASCII under an encoding, to choose by; not words, for they may be secret."""
+    """List the first letters beyond ASCII under an encoding, to choose by; not words, which may be secret."""
     text = "".join(line[0].decode(encoding, "replace") for line in islice(_LINE.finditer(data), 100))
     found = dict.fromkeys(c for c in text if c.isalpha() and not c.isascii())
     return f" ({' '.join(list(found)[:6])})" if found else ""

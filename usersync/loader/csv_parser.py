@@ -1,4 +1,4 @@
-"""Bytes of UTF-8 and a place in, the one record that is written there out: exact, and never guessing."""
+"""Parse one CSV record strictly: RFC 4180 under a dialect."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ class Dialect:
     quote: str | None = '"'
     """None: no character is a quote."""
     backslash: bool = False
-    """Whether a backslash escapes; a doubled quote is a quote either way."""
+    """Whether a backslash escapes; a doubled quote is one quote either way."""
     swapped: bool = False
-    """A file of CR line ends is read with CR and LF exchanged; its cells are exchanged back."""
+    """Whether CR and LF are exchanged, which makes LF the line end of an old Mac's file; cells are exchanged back."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What the grammar makes of one place: cells, or the flaw that it stopped at."""
+class ParsedRecord:
+    """The cells of a record, or the error that parsing stopped at."""
 
     cells: tuple[str, ...] | None
     end: int
-    """Offset behind the last cell, where a line end or the end of the text stands."""
-    flaw: str = ""
+    """Offset after the last cell, where a line end or the end of the text stands."""
+    error: str = ""
     unclosed: bool = False
     """The text ended inside quotes: a later line may close them."""
-    before: int = 0
-    """Cells that were read before the flaw."""
+    cells_before: int = 0
+    """Cells that were read before the error."""
 
 
-class Grammar:
-    """RFC 4180 under a dialect, and not a byte more."""
+class RecordParser:
+    """Parses records of one dialect."""
 
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect
@@ -54,19 +54,19 @@ class Grammar:
         self._closed = re.compile(quoted) if q else None
         self._plain = re.compile(plain)
         self.bare = re.compile(b"[^" + d + q + b"]++" + (q + b"?" if q else b""))
-        """A line of one cell, without quotes but maybe at its end."""
+        """A line of one cell, without quotes except at its end."""
         self._escape = re.compile(rb"\\(.)", re.DOTALL)
 
-    def read(self, data: bytes, start: int, stop: int) -> Reading:
-        """Read the record at `start`; nothing behind `stop` is looked at."""
+    def parse(self, data: bytes, start: int, stop: int) -> ParsedRecord:
+        """Parse the record at `start`; nothing from `stop` on is looked at."""
         raw, position = [], start
         while found := self._cell.match(data, position, stop):
             raw.append(found[0])
             position = found.end()
             if position >= stop or data[position] != self.delimiter[0]:
-                return Reading(tuple(map(self._text, raw)), position)
+                return ParsedRecord(tuple(map(self._text, raw)), position)
             position += 1
-        return self._stopped(data, position, stop, len(raw) + 1)
+        return self._failed(data, position, stop, len(raw) + 1)
 
     def _text(self, raw: bytes) -> str:
         if self.quote and raw.startswith(self.quote):
@@ -80,20 +80,20 @@ class Grammar:
         text = raw.decode("utf-8")
         return text.translate(_SWAP) if self.dialect.swapped else text
 
-    def _stopped(self, data: bytes, position: int, stop: int, cell: int) -> Reading:
+    def _failed(self, data: bytes, position: int, stop: int, cell: int) -> ParsedRecord:
         quote = self.dialect.quote
         if self._open and self._open.match(data, position, stop):
-            flaw = f"the {quote} that opens cell {cell} is never closed; close it, or take it away"
-            return Reading(None, stop, flaw, True, cell - 1)
+            error = f"the {quote} that opens cell {cell} is never closed; close or remove it"
+            return ParsedRecord(None, stop, error, unclosed=True, cells_before=cell - 1)
         closed = self._closed and self._closed.match(data, position, stop)
         place = closed or self._plain.match(data, position, stop)
         at = data[place.end() : place.end() + 1] if place else b""
         if at in (b"\r", b"\n"):
-            flaw = f"a lone line-end character stands in cell {cell}; put the cell in quotes"
+            error = f"cell {cell} holds a lone line-end character; put the cell in quotes"
         elif closed:
-            flaw = f"text follows the {quote} that closes cell {cell}; double the {quote} inside the cell"
+            error = f"text follows the {quote} that closes cell {cell}; double the {quote} inside the cell"
         elif at == self.quote and place and place.end() > position:
-            flaw = f"a stray {quote} stands in cell {cell}; put the cell in quotes and double the {quote} inside"
+            error = f"cell {cell} holds a stray {quote}; put the cell in quotes and double the {quote} inside"
         else:
-            flaw = f"a \\ in cell {cell} escapes nothing that needs it; write \\\\ for a backslash"
-        return Reading(None, position, flaw)
+            error = f"the \\ in cell {cell} is not a valid escape; write \\\\ for a backslash"
+        return ParsedRecord(None, position, error)

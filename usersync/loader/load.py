@@ -1,0 +1,185 @@
+"""Read files, addresses and DataFrames into one `Table` of text cells.
+
+pandas and the readers are imported where they are needed: they take longer to start than the rest of the program,
+and commands that read no file do not wait for them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from usersync.errors import SourceError, UsageError
+from usersync.loader.headings import OUR_COLUMNS, Headings, normalize
+from usersync.loader.remote import fetch, is_remote, without_secrets
+from usersync.models import MASK, SECRET_FIELDS, Column, Files, Problem, Source, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pandas import DataFrame
+
+    from usersync.loader.raw_sheet import CellError, RawSheet
+    from usersync.settings import SourceSettings
+
+WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods")
+TEXTS = (".csv", ".tsv", ".txt")
+#: The id of a template's example row, which is left out.
+EXAMPLE = "EXAMPLE"
+_ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+
+
+def load(files: Files, *, options: SourceSettings, columns: Mapping[str, str] | None = None) -> Table:
+    """Read files (CSV, Excel, OpenDocument; `-` is standard input), addresses and DataFrames as text.
+
+    `columns` maps headings to fields. Raises SourceError where a file as a whole cannot be read. Rows that cannot be
+    read are in the table, with their problems.
+    """
+    if isinstance(files, str | Path) or not isinstance(files, Sequence):
+        files = [files]
+    if not files:
+        raise UsageError("name at least one file")
+    headings = Headings(columns)
+    return _concatenate([_read(file, headings, options) for file in files])
+
+
+def read_bytes(file: str) -> bytes:
+    """Read a file, an address or standard input as it is; SourceError where that cannot be done."""
+    if is_remote(file):
+        return fetch(file)
+    if file == "-" and not sys.stdin:
+        raise SourceError(file, "standard input is closed; name a file")
+    try:
+        file.encode()
+        return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except UnicodeEncodeError:
+        raise SourceError(ascii(file), "the file name is not valid UTF-8; rename the file") from None
+    except FileNotFoundError:
+        raise SourceError(file, f"there is no such file{_nearest(file)}") from None
+    except IsADirectoryError:
+        raise SourceError(file, "is a folder; name the files in it") from None
+    except OSError as error:
+        raise SourceError(file, f"cannot be read: {error.strerror}") from None
+
+
+def _nearest(file: str) -> str:
+    with suppress(OSError):
+        names = [path.name for path in Path(file).parent.iterdir() if path.is_file()]
+        for name in difflib.get_close_matches(Path(file).name, names, 1, 0.8):
+            return f"; did you mean {Path(file).with_name(name)}?"
+    return ""
+
+
+def _read(given: str | Path | DataFrame, headings: Headings, options: SourceSettings) -> tuple[Source, RawSheet]:
+    if isinstance(given, str | Path):
+        file, data = without_secrets(str(given)), read_bytes(str(given))
+        if not data.strip():
+            raise SourceError(file, "the file is empty")
+        digest = hashlib.sha256(data).hexdigest()
+        sheet = _read_sheet(data, file, headings, options)
+    else:
+        from usersync.loader.dataframe import FRAME, read_frame
+
+        file = FRAME
+        digest, sheet = read_frame(given, headings=headings)
+    columns = headings.columns(sheet.header, file)
+    sheet = _without_example(sheet, columns)
+    source = Source(
+        file=file,
+        sha256=digest,
+        sheet=sheet.sheet,
+        header_row=sheet.header_row,
+        columns=columns,
+        dialect=sheet.dialect,
+        notes=(*sheet.notes, *_ignored_columns(columns)),
+        skipped=sheet.skipped,
+    )
+    return source, sheet
+
+
+def _ignored_columns(columns: Sequence[Column]) -> Iterator[str]:
+    ignored = [c.heading.strip() for c in columns if c.field is None and normalize(c.heading) not in OUR_COLUMNS]
+    named = [repr(heading) for heading in ignored if heading]
+    if named:
+        noun = "column" if len(named) == 1 else "columns"
+        yield f"ignored {noun}: {', '.join(named)} (name a field, or map it under columns:)"
+
+
+def _without_example(sheet: RawSheet, columns: tuple[Column, ...]) -> RawSheet:
+    import numpy as np
+
+    key = next(i for i, column in enumerate(columns) if column.field == "id")
+    found = np.asarray(sheet.cells[key].to_numpy(object) == EXAMPLE)
+    if not found.any():
+        return sheet
+    kept = np.flatnonzero(~found)
+    new_positions = {int(old): new for new, old in enumerate(kept)}
+    rows = ", ".join(map(str, sheet.rows[found].tolist()))
+    return replace(
+        sheet,
+        cells=sheet.cells.iloc[kept].reset_index(drop=True),
+        rows=sheet.rows[kept],
+        errors=tuple(replace(e, at=new_positions[e.at]) for e in sheet.errors if e.at in new_positions),
+        notes=(*sheet.notes, f"left out the template's example: row {rows}"),
+        skipped=sheet.skipped + int(found.sum()),
+    )
+
+
+def _read_sheet(data: bytes, file: str, headings: Headings, options: SourceSettings) -> RawSheet:
+    suffix = Path(file).suffix.lower()
+    if data.startswith((_ZIP, _OLE)) or suffix in WORKBOOKS:
+        from usersync.loader.workbook import read_workbook
+
+        return read_workbook(data, file=file, headings=headings, options=options)
+    if file != "-" and suffix not in TEXTS:
+        known = ", ".join((*TEXTS, *WORKBOOKS))
+        raise SourceError(file, f"usersync reads {known}; save the file as one of these")
+    from usersync.loader.csv_reader import read_text
+
+    return read_text(data, file=file, headings=headings, options=options)
+
+
+def _concatenate(parts: list[tuple[Source, RawSheet]]) -> Table:
+    import numpy as np
+    import pandas as pd
+
+    frames, places = [], []
+    problems: list[Problem] = []
+    start = 0
+    for number, (source, sheet) in enumerate(parts):
+        frames.append(_fields_only(sheet.cells, source.columns))
+        places.append(pd.DataFrame({"source": np.int32(number), "at": np.arange(len(sheet.rows)), "row": sheet.rows}))
+        problems.extend(_problems(sheet.errors, source.columns, start))
+        start += len(sheet.rows)
+    cells = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True).astype(object)
+    if len(frames) > 1:
+        cells = cells.where(cells.notna(), None)
+    return Table(
+        cells.reset_index(drop=True),
+        places[0] if len(places) == 1 else pd.concat(places, ignore_index=True),
+        tuple(source for source, _ in parts),
+        tuple(sheet.cells for _, sheet in parts),
+        tuple(problems),
+    )
+
+
+def _fields_only(cells: DataFrame, columns: tuple[Column, ...]) -> DataFrame:
+    wanted = [i for i, column in enumerate(columns) if column.field]
+    named = cells[wanted].set_axis([columns[i].field for i in wanted], axis=1)
+    return named.astype(object)
+
+
+def _problems(errors: Sequence[CellError], columns: tuple[Column, ...], start: int) -> Iterator[Problem]:
+    for error in errors:
+        column = columns[error.column] if error.column is not None else None
+        if column and not column.field:
+            continue
+        secret = column.field in SECRET_FIELDS if column else any(c.field in SECRET_FIELDS for c in columns)
+        value = MASK if secret and error.value else error.value
+        yield Problem(start + error.at, error.code, error.message, column.heading.strip() if column else "", value)
