@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import islice
@@ -113,7 +113,7 @@ class Dispatcher:
         result = await self._update(row)
         log_result(self._run.info.run, row, result, seconds=round(self._context.clock.monotonic() - began, 3))
 
-    def _with_secrets(self, row: Row) -> Sequence[FieldChange]:
+    def _with_secrets(self, row: Row) -> tuple[FieldChange, ...]:
         """Return the changes of a row with the secrets, which plan and ledger do not hold."""
         if not self._secrets:
             return row.changes

@@ -100,7 +100,7 @@ class LedgerRun:
     def _row(self, values: Sequence[Any]) -> Row:
         key, source, row, user_id, status, *rest = values
         known = self.info.sources[source] if source < len(self.info.sources) else {"file": "", "sheet": ""}
-        return Row(key, source, row, user_id, Status(status), *rest, known["file"], known["sheet"])
+        return Row(key, source, row, user_id, Status(status), *rest, file=known["file"], sheet=known["sheet"])
 
     def claim(self, most: int, *, wave: int = 0) -> list[Row]:
         """Take the next unsent rows of a wave, and record, durably, that they are being sent."""

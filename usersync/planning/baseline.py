@@ -1,41 +1,40 @@
-"""A file of what the platform held (yesterday's export) in, a look-up of its users out."""
+"""Look up what an export file says that the platform holds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
+
 from usersync.errors import SettingsError
-from usersync.models import ATTRIBUTE, CLEAR, Json
-from usersync.settings import Settings
+from usersync.loader import load
+from usersync.models import ATTRIBUTE, CLEAR, Code, Json
+from usersync.validation import validate
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from usersync.settings import Settings
+
 LookUp = Callable[[Sequence[int]], "DataFrame"]
-"""Ids in, what is known of them out, as `Memory.known` gives it."""
+"""Returns what is known of users by id, as `Snapshots.last_known` does."""
 
 
-def known_from_file(path: str, settings: Settings) -> LookUp:
-    """Read an export with the settings' columns and fields; users that it does not hold have to be read.
+def baseline_from_file(path: str, settings: Settings) -> LookUp:
+    """Read an export with the columns and fields of the settings; users that it lacks have to be read.
 
-    Raises SettingsError where rows of it cannot be understood: half a memory is worse than none.
+    Raises SettingsError where rows of it are not valid: half a baseline is worse than none.
     """
-    import numpy as np
-    import pandas as pd
-
-    from usersync.loader import load
-    from usersync.validation import check
-
     table = load([path], options=settings.source, columns=settings.columns)
-    wanted = check(table, settings.fields, duplicates="last")
-    if wrong := [p for p in wanted.problems if p.code != "nothing-to-do"]:
-        row = int(table.places["row"].iloc[wrong[0].key])
-        raise SettingsError(
-            "diff.compare_with",
-            (f"{table.sources[0].file} has {len(wrong)} problems, the first in row {row}: {wrong[0].message}",),
-        )
-    values = wanted.values
+    held = validate(table, settings.fields, duplicates="last")
+    wrong = [problem for problem in held.problems if problem.code != Code.NOTHING_TO_DO]
+    if wrong:
+        row = int(table.places["row"].to_numpy()[wrong[0].key])
+        found = f"{table.sources[0].file} has {len(wrong)} problems, the first in row {row}: {wrong[0].message}"
+        raise SettingsError("diff.compare_with", (found,))
+    values = held.values
     ids = pd.Index(values["id"])
 
     def look_up(users: Sequence[int]) -> DataFrame:

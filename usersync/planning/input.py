@@ -47,8 +47,8 @@ class Input:
 
     def place(self, key: int) -> Place:
         """Return where a row stands."""
-        source = self.table.sources[int(self.table.places["source"].iat[key])]
-        return Place(source.file, source.sheet, int(self.table.places["row"].iat[key]))
+        source = self.table.sources[int(self.table.places["source"].to_numpy()[key])]
+        return Place(source.file, source.sheet, int(self.table.places["row"].to_numpy()[key]))
 
     def problem_groups(self, shown: int | None = PROBLEMS_SHOWN) -> tuple[ProblemGroup, ...]:
         """Group all problems by code, with the first `shown` of each; None: with all."""
