@@ -147,6 +147,99 @@ def test_a_wrong_token_stops_the_run_and_the_row_is_not_sent() -> None:
     assert context.stop.reason.exit_code == 4
 
 
+PAGE = "<html>Sorry</html>"
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        pytest.param(
+            Answer(302, "", {"Location": "https://sso.example.org/in"}), "https://sso.example.org/in", id="302"
+        ),
+        pytest.param(Answer(407, PAGE), "put them into request.proxy", id="407"),
+        pytest.param(Answer(404, PAGE), "answered 404 with an HTML page, which is not the platform's API", id="404"),
+        pytest.param(Answer(403, PAGE), "a firewall is in between", id="403"),
+        pytest.param(Answer(404, ""), "down for maintenance", id="404 without a body"),
+    ],
+)
+@pytest.mark.parametrize("concurrency", [1, 10])
+def test_what_no_waiting_heals_stops_the_run_and_all_rows_are_not_sent(
+    answer: Answer, message: str, concurrency: int
+) -> None:
+    context = Context(clock=FakeClock(), random=lambda: 0.0)
+    results: list[Result] = []
+
+    async def work(sender: Sender, box: Sandbox) -> int:
+        async def update(user_id: int) -> None:
+            results.append(await sender.update(user_id, RENAMED))
+
+        await run_concurrently(range(1, 10), update, concurrency=concurrency, stop=context.stop)
+        return len(box.log)
+
+    asked = with_sender(work, script=lambda *_: answer, context=context, concurrency=concurrency)
+    assert {result.status for result in results} == {Status.NOT_SENT}
+    assert asked <= 9
+    assert context.stop.reason
+    assert (context.stop.reason.exit_code, message in context.stop.reason.message) == (4, True), context.stop.reason
+    assert context.clock.monotonic() < 30
+
+
+def test_a_page_for_one_user_alone_fails_that_row_and_the_run_goes_on() -> None:
+    context = Context(clock=FakeClock(), random=lambda: 0.0)
+
+    async def work(sender: Sender, _: Sandbox) -> list[Result]:
+        return [await sender.update(user_id, RENAMED) for user_id in (1, 2, 3)]
+
+    script: Script = lambda _, user_id, __: Answer(403, PAGE) if user_id == 2 else None  # noqa: E731
+    first, second, third = with_sender(work, script=script, context=context)
+    assert (first.status, third.status) == (Status.UPDATED, Status.UPDATED)
+    assert (second.status, second.code, second.http_status) == (Status.FAILED, Code.PLATFORM_ERROR, 403)
+    assert not context.stop
+
+
+def test_a_proxy_that_cannot_be_reached_stops_the_run_after_three_tries() -> None:
+    context = Context(clock=FakeClock(), random=lambda: 0.5)
+    results: list[Result] = []
+
+    async def work(sender: Sender, _: Sandbox) -> None:
+        async def update(user_id: int) -> None:
+            results.append(await sender.update(user_id, RENAMED))
+
+        await run_concurrently(range(1, 10), update, concurrency=4, stop=context.stop)
+
+    with_sender(work, context=context, proxy="http://ann:s3cret@127.0.0.1:1", retries=0)
+    assert {result.status for result in results} == {Status.NOT_SENT}
+    assert context.stop.reason
+    assert context.stop.reason.message == (
+        "the proxy cannot be reached; check request.proxy, then run `usersync resume` (3 tries failed)"
+    )
+    assert 5 < context.clock.monotonic() < 30
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param('{"id": 7, "name": "New", "custom_attributes": {"a": 1e999}}', id="a number without end"),
+        pytest.param('{"id": 7, "name": "New", "x": ' + "[" * 600 + "]" * 600 + "}", id="nested 600 deep"),
+    ],
+)
+def test_an_answer_that_cannot_be_used_is_a_platform_error_of_its_row(body: str) -> None:
+    result, _ = updated(lambda *_: Answer(200, body, {"Content-Type": "application/json"}))
+    assert (result.status, result.code) == (Status.UNKNOWN, Code.PLATFORM_ERROR)
+
+
+def test_no_request_goes_out_that_was_not_counted() -> None:
+    """By the platform's own log, with every second read lost on a kept-alive connection."""
+
+    async def work(sender: Sender, box: Sandbox) -> tuple[int, int]:
+        for _ in range(20):
+            await sender.read(7)
+        return sender.counts.get, len(box.log)
+
+    counted, seen = with_sender(work, script=lambda _, __, n: Fault.RESET_BEFORE if n % 2 else None, retries=0)
+    assert counted == seen == 20
+
+
 def test_the_time_allowed_ends_the_run() -> None:
     async def work() -> Context:
         context = Context(clock=FakeClock())

@@ -9,15 +9,19 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NoReturn
 
 from usersync.context import Clock, Stop, Stopping, iso
 from usersync.diff.verification import is_applied, mismatched_fields
 from usersync.dispatch.rate_limit import RateLimiter
-from usersync.dispatch.retry import FailureTimeout, RetryBudget, backoff
+from usersync.dispatch.retry import FailureStreak, FailureTimeout, RetryBudget, backoff
 from usersync.dispatch.timeline import ResponseKind
 from usersync.errors import StoppedError
 from usersync.models import MASK, SECRET_FIELDS, Code, FieldChange, Owner, Result, Status, TimeSlice, User, owner_of
 from usersync.platform.api import (
+    Answer,
+    Misconfigured,
+    Origin,
     RateLimited,
     Rejected,
     Request,
@@ -38,6 +42,11 @@ log = logging.getLogger(__name__)
 UNAVAILABLE = 503
 #: Seconds of `Retry-After` that a run waits for; beyond, it stops.
 LONGEST_RETRY_AFTER = 3600.0
+#: Users in a row whose answers are not the API's, after which the run stops.
+MOST_FOREIGN = 3
+#: Tries of a proxy that cannot be reached, after which the run stops; and the seconds between two of them, at most.
+PROXY_TRIES = 3
+PROXY_WAIT = 10.0
 _NOT_RETRIED = "not retried: one request in ten is a retry already, the platform is failing; try again later"
 _NOT_SENT = "not sent: the run stopped first"
 
@@ -99,6 +108,9 @@ class Sender:
         self._retries = retries
         self._random = random
         self._failure_timeout = FailureTimeout(stop_after)
+        self._foreign = FailureStreak(MOST_FOREIGN)
+        self._proxy_down = FailureStreak(PROXY_TRIES)
+        self._api_answered = False
         self._retry_budget = RetryBudget()
 
     def slices(self) -> Iterator[TimeSlice]:
@@ -164,14 +176,19 @@ class Sender:
             answer = await self._attempt(exchange)
             if isinstance(answer, Success | Rejected):
                 self._failure_timeout.good()
+                self._foreign.good()
+                self._api_answered = True
                 return answer
-            if isinstance(answer, Unauthorized):
-                self._stop.ask(StoppedError.exit_code, answer.message)
-                raise Stopping
-            self._check_patience(answer)
+            if isinstance(answer, Unauthorized | Misconfigured):
+                self._stop_run(answer.message)
+            self._check_patience(exchange, answer)
             if isinstance(answer, RateLimited):
                 continue
-            if answer.reached and answer.status != UNAVAILABLE:
+            if answer.origin is Origin.PROXY:  # no fault of the row: no attempt of its own
+                await self._stop.wait(self._clock.sleep(PROXY_WAIT * (0.5 + self._random() / 2)))
+                continue
+            exchange.attempts += 1
+            if answer.reached and answer.status != UNAVAILABLE and answer.origin is not Origin.OTHER:
                 exchange.doubt = answer.code
             if exchange.attempts > self._retries:
                 return answer
@@ -179,28 +196,28 @@ class Sender:
                 return replace(answer, message=f"{answer.message}; {_NOT_RETRIED}")
             await self._stop.wait(self._clock.sleep(backoff(exchange.attempts, answer.after, self._random)))
 
-    async def _attempt(self, exchange: _Exchange) -> Success | Rejected | TransientError | RateLimited | Unauthorized:
+    async def _attempt(self, exchange: _Exchange) -> Answer:
         started = await self._limiter.acquire()
         self._count(exchange)
         response = await self._client.send(exchange.request)
         now = self._clock.now()
-        if isinstance(response, Response) and response.status != 200:
-            response = replace(response, hide=(*exchange.secrets, self.token) if self.token else exchange.secrets)
-        answer = read_response(response, now)
-        status = response.status if isinstance(response, Response) else None
-        exchange.status = status
-        self.counts.responses[status] += 1
-        quota = read_quota(response.headers, now.timestamp()) if isinstance(response, Response) else None
+        answer = read_response(response, now, (*exchange.secrets, self.token) if self.token else exchange.secrets)
+        quota = None
+        exchange.status = None
+        if isinstance(response, Response):
+            quota = read_quota(response.headers, now.timestamp())
+            exchange.status = response.status
+            self._proxy_down.good()
+        self.counts.responses[exchange.status] += 1
         if isinstance(answer, RateLimited):
             self.counts.throttled += 1
             self._limiter.record(started, ResponseKind.THROTTLED, after=answer.after or 0.0, quota=quota)
-            return answer
-        exchange.attempts += 1
-        if isinstance(answer, TransientError):
+        elif isinstance(answer, TransientError):
             self._limiter.record(started, ResponseKind.TROUBLE, after=answer.after or 0.0, quota=quota)
-            log.info("user %d: attempt %d: %s", exchange.request.user_id, exchange.attempts, answer.code)
+            log.info("user %d: attempt %d: %s", exchange.request.user_id, exchange.attempts + 1, answer.code)
             log.debug("user %d: %s", exchange.request.user_id, answer.message)  # may quote what was sent
         else:
+            exchange.attempts += 1
             self._limiter.record(started, ResponseKind.GOOD, method=exchange.request.method, quota=quota)
         return answer
 
@@ -214,14 +231,14 @@ class Sender:
         else:
             self._retry_budget.earn()
 
-    def _check_patience(self, answer: RateLimited | TransientError) -> None:
-        """Stop the run where the platform asks for a long wait, or has not answered well for too long."""
+    def _check_patience(self, exchange: _Exchange, answer: RateLimited | TransientError) -> None:
+        """Stop the run where waiting would be too long, or in vain."""
         after = answer.after or 0.0
         if after > LONGEST_RETRY_AFTER:
-            message = f"the platform asks to wait {after:.0f} s; run `usersync resume` then"
-            self._stop.ask(StoppedError.exit_code, message)
-            raise Stopping
+            self._stop_run(f"the platform asks to wait {after:.0f} s; run `usersync resume` then")
         now = self._clock.monotonic()
+        if isinstance(answer, TransientError):
+            self._check_origin(exchange, answer, now)
         self._failure_timeout.bad(now, excused=after)
         if self._failure_timeout.seconds_left(now) <= 0:
             self._stop.ask(
@@ -229,6 +246,22 @@ class Sender:
                 f"no successful response for {self._failure_timeout.stop_after:g} s ({_reason(answer)}); "
                 "check that the platform is up, then run `usersync resume`",
             )
+
+    def _check_origin(self, exchange: _Exchange, answer: TransientError, now: float) -> None:
+        """Stop the run where something between us and the platform has to be changed."""
+        if answer.origin is Origin.PROXY and self._proxy_down.bad(int(now / PROXY_WAIT * 2)):
+            self._stop_run(f"{answer.message}, then run `usersync resume` ({PROXY_TRIES} tries failed)")
+        if answer.origin is Origin.OTHER:
+            many = self._foreign.bad(exchange.request.user_id)
+            if many or (not self._api_answered and exchange.attempts >= self._retries):
+                self._stop_run(
+                    f"{self._client.address} {answer.message}: the address is wrong, a firewall is in between, or it "
+                    "is down for maintenance; check platform.url and platform.path, then run `usersync resume`"
+                )
+
+    def _stop_run(self, message: str) -> NoReturn:
+        self._stop.ask(StoppedError.exit_code, message)
+        raise Stopping
 
     def _verified(self, exchange: _Exchange, changes: Sequence[FieldChange], user: User) -> Result:
         if user.id != exchange.request.user_id:
