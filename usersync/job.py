@@ -38,7 +38,7 @@ from usersync.models import Json, Row
 from usersync.planning.plan import Plan, plan_stats, read_plan
 from usersync.planning.safety import order_emails, reject_protected
 from usersync.planning.sources import RowSource
-from usersync.report import RunFacts, Summary, prepare_folder, verify_row_count, write_report
+from usersync.report import RunFacts, Summary, prepare_folder, summarize, verify_row_count, write_report
 from usersync.report.rejects import write_rejects
 from usersync.settings import Settings
 
@@ -233,10 +233,11 @@ def _report(job: Job, run: LedgerRun, plan: Plan, sender: Sender | None, *, seco
     stop = job.context.stop.reason
     run.finalize(refused=refused)
     facts = _facts(run, plan, sender, seconds, stop)
-    folder = job.settings.report.dir if job.source.reports else None
-    summary = write_report(
-        run.rows, folder, facts, formats=job.settings.report.formats, write_rejects=_rejects_writer(job)
-    )
+    if job.source.reports:
+        report = job.settings.report
+        summary = write_report(run.rows, report.dir, facts, formats=report.formats, write_rejects=_rejects_writer(job))
+    else:
+        summary = summarize(run.rows(), facts)
     now = iso(job.context.clock.now())
     run.finish(finished_at=now, exit_code=summary.exit_code, stopped=stop.message if stop else None)
     if stop:

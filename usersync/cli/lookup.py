@@ -112,16 +112,16 @@ def history(user_id: int, **options: Any) -> int:
 
 @click.command()
 @click.option(
-    "--user", "user_id", type=click.IntRange(min=1), help="The user to read; default: one that the ledger knows, or 1."
+    "--user", "user_id", type=click.IntRange(min=1), help="The user to read; default: one in the ledger, or 1."
 )
 @options_of(REQUEST_OPTIONS, COMMON_OPTIONS)
 def check(*, user_id: int | None, **options: Any) -> int:
     """Check that everything is in place: settings, token, platform, permission, limit, ledger. Sends nothing."""
     from usersync.context import SystemClock
-    from usersync.diagnostics import run_diagnostics, verdict
+    from usersync.diagnostics import exit_code_of, run_diagnostics
 
     results = tuple(run_diagnostics(lambda: make_settings_from(options), SystemClock(), user_id=user_id))
-    code = verdict(results)
+    code = exit_code_of(results)
     if options["as_json"]:
         document = {"checks": [result.as_json() for result in results], "exit_code": code}
         click.echo(json.dumps(document, ensure_ascii=False, indent=2))

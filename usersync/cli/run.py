@@ -144,10 +144,9 @@ def update(user_id: str, *, password_stdin: bool, attr: tuple[str, ...], **optio
         say(f"usersync: user {user_id}: {error}")
         return context.stop.reason.exit_code if context.stop.reason else error.exit_code
     if row.status in ("updated", "unchanged"):
-        user = {"id": row.user_id, "name": row.name, "email": row.email}
-        click.echo(
-            json.dumps({**user, "custom_attributes": json.loads(row.custom_attributes or "{}")}, ensure_ascii=False)
-        )
+        attributes = json.loads(row.custom_attributes or "{}")
+        user = {"id": row.user_id, "name": row.name, "email": row.email, "custom_attributes": attributes}
+        click.echo(json.dumps(user, ensure_ascii=False))
         return 0
     say(f"usersync: user {user_id}: {row.reason}")
     return 1

@@ -99,8 +99,9 @@ class LedgerRun:
 
     def _row(self, values: Sequence[Any]) -> Row:
         key, source, row, user_id, status, *rest = values
-        known = self.info.sources[source] if source < len(self.info.sources) else {"file": "", "sheet": ""}
-        return Row(key, source, row, user_id, Status(status), *rest, file=known["file"], sheet=known["sheet"])
+        sources = self.info.sources
+        place = (sources[source]["file"], sources[source]["sheet"]) if source < len(sources) else ("", "")
+        return Row(key, source, row, user_id, Status(status), *rest, *place)
 
     def claim(self, most: int, *, wave: int = 0) -> list[Row]:
         """Take the next unsent rows of a wave, and record, durably, that they are being sent."""
