@@ -110,7 +110,7 @@ def test_answering_no_or_ctrl_c_at_the_question_sends_nothing(answer: str, desk:
         )  # fmt: skip
         os.close(follower)
         seen = b""
-        while b"Send 3 updates?" not in seen:
+        while b"Send 3 updates" not in seen:
             seen += os.read(leader, 4096)
         deadline = time.monotonic() + 20
         while process.poll() is None and time.monotonic() < deadline:
