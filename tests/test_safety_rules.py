@@ -204,9 +204,7 @@ def arrange(rule: Rule, command: str, at: Desk, box: Sandbox) -> tuple[str, ...]
     return (command, "changes.csv", "--json", *(("--yes",) if command == "run" else ()))
 
 
-def outcome_of(
-    rule: str, command: str, ran: Ran, before: dict[int, StoredUser], box: Sandbox, calls: "Calls"
-) -> str:
+def outcome_of(rule: str, command: str, ran: Ran, before: dict[int, StoredUser], box: Sandbox, calls: "Calls") -> str:
     """Put into the words of the table what has become of user 1."""
     if rule == "notification":
         return "notified" if calls.received else "silent"

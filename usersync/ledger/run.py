@@ -97,6 +97,14 @@ class LedgerRun:
         )
         return list(map(self._row, found))
 
+    def row_numbers(self, keys: Iterable[int]) -> dict[int, int]:
+        """Return the row numbers, as the spreadsheet shows them, of the rows with these keys."""
+        found = self.database.all(
+            "SELECT key, row FROM row WHERE run = ? AND key IN (SELECT value FROM json_each(?))",
+            (self.number, json_text(list(keys))),
+        )
+        return dict(found)
+
     def _row(self, values: Sequence[Any]) -> Row:
         key, source, row, user_id, status, *rest = values
         sources = self.info.sources

@@ -51,14 +51,14 @@ def order_emails(run: LedgerRun, settings: Diff) -> None:
         depends_on |= cycle_depends_on
         placeholders[cycle[0]] = placeholder_address(settings.swap_placeholder or "", run=run.info.run, key=cycle[0])
     waves.set(turns, depends_on, placeholders)
-    keepers = {row.key: row for row in run.by_key(found.blocked.values())}
-    waves.reject({key: _blocked_message(keepers[first]) for key, first in found.blocked.items()}, Code.BLOCKED_BY)
+    numbers = run.row_numbers(found.blocked.values())
+    waves.reject({key: _blocked_message(numbers[first]) for key, first in found.blocked.items()}, Code.BLOCKED_BY)
     if not settings.swap_placeholder:
         waves.reject({key: _cycle_message(cycle) for cycle in found.cycles for key in cycle}, Code.SWAP_CYCLE)
 
 
-def _blocked_message(keeper: Row) -> str:
-    return f"not sent: the user of row {keeper.row} holds this e-mail address, and does not give it up in this run"
+def _blocked_message(row: int) -> str:
+    return f"not sent: the user of row {row} holds this e-mail address, and does not give it up in this run"
 
 
 def _cycle_message(cycle: Sequence[int]) -> str:
