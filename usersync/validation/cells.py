@@ -95,6 +95,14 @@ def _email_reason(message: str) -> str:
     return _EMAIL_REASONS.get(message) or _lower_first(short)
 
 
+#: Zero-width characters and direction marks. Joiners stay between letters of scripts (and emoji) that need them.
+_INVISIBLE = re.compile(
+    "[\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]"
+    "|(?<![\u0600-\u1fff\u2190-\U0010ffff])[\u200c\u200d]|[\u200c\u200d](?![\u0600-\u1fff\u2190-\U0010ffff])"
+)
+#: White space with a tab, a line break or a special blank in it.
+_BLANKS = re.compile(r" *[^\S ]\s*")
+
 _PASSWORD_RULES: tuple[tuple[str, Callable[[str], object]], ...] = (
     ("6 to 128 characters", lambda text: 6 <= len(text) <= 128),
     ("an upper-case letter", re.compile("[A-Z]").search),
@@ -112,11 +120,17 @@ def read_password(text: str) -> str:
     return text
 
 
-def read_name(text: str) -> str:
-    """Return a text that can be stored: without control characters other than white space."""
+def read_text(text: str) -> str:
+    """Return a text in its composed form (NFC); reject control characters other than white space."""
     if any(unicodedata.category(c) in ("Cc", "Cs") and c not in "\t\n\r" for c in text):
         raise CellError(Code.ENCODING, "a control character in the cell; type the text again")
-    return text
+    return unicodedata.normalize("NFC", text)
+
+
+def read_name(text: str) -> str:
+    """Return a name as `read_text` does, on one line, without invisible characters or blanks of other kinds."""
+    name = _BLANKS.sub(" ", _INVISIBLE.sub("", read_text(text)))
+    return name if name == text else name.strip()
 
 
 def _unique_keys(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
@@ -139,10 +153,16 @@ def _finite(text: str) -> float:
     return number
 
 
+_decoder = json.JSONDecoder(object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_finite)
+
+
 def read_json(text: str) -> Json:
-    """Read strict JSON: no repeated keys, no NaN, no half characters."""
+    """Read strict JSON: no repeated keys, no NaN, no half characters; texts in it in their composed form (NFC)."""
     try:
-        value = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_finite)
+        composed = unicodedata.normalize("NFC", text)
+        value = json.loads(
+            composed, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_finite
+        )
         json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise CellError(Code.JSON_INVALID, f"not valid JSON: {_json_reason(text, error)}") from None
@@ -212,11 +232,11 @@ _TYPES: dict[str, Callable[[str], Json]] = {
 def typed_reader(field: FieldSettings) -> Callable[[str], Json]:
     """Return the function that reads a cell of the field's type; it raises CellError."""
     if field.type == "text":
-        return read_name
+        return read_text
     if field.type == "json":
         return read_json
     if field.type == "list":
-        return lambda text: [part.strip() for part in text.split(field.separator) if part.strip()]
+        return lambda text: [part.strip() for part in read_text(text).split(field.separator) if part.strip()]
     read = _TYPES[field.type]
 
     def read_typed(text: str) -> Json:

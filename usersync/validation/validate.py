@@ -17,15 +17,20 @@ from usersync.validation.problems import ProblemLog
 
 
 def validate(
-    table: Table, fields: Mapping[str, FieldSettings] | None = None, *, duplicates: str = "reject"
+    table: Table,
+    fields: Mapping[str, FieldSettings] | None = None,
+    *,
+    duplicates: str = "reject",
+    suspect: str = "reject",
 ) -> DesiredValues:
     """Read every cell of a table, and report all problems of all rows together.
 
-    `fields` are the settings by field name; `duplicates` is `reject`, or `last`: the last row of a user is sent.
+    `fields` are the settings by field name; `duplicates` is `reject`, or `last`: the last row of a user is sent;
+    `suspect` is `reject`, `note` or `accept`: what becomes of cells that look damaged.
     No row is lost: each key is in `values`, has a `Problem`, repeats a row in `values`, or is superseded by one.
     """
     log = ProblemLog(table)
-    values = _read_columns(table, fields or {}, log)
+    values = _read_columns(table, fields or {}, suspect, log)
     _reject_keys_given_twice(values, log)
     _reject_rows_without_values(values, log)
     found = resolve_duplicates(values, log.rejected_keys(), row_name=log.row_name, keep=duplicates)
@@ -41,11 +46,12 @@ def validate(
     )
 
 
-def _read_columns(table: Table, fields: Mapping[str, FieldSettings], log: ProblemLog) -> pd.DataFrame:
+def _read_columns(table: Table, fields: Mapping[str, FieldSettings], suspect: str, log: ProblemLog) -> pd.DataFrame:
     values = pd.DataFrame({"id": read_ids(table.cells["id"].to_numpy(object), log)})
     for name in table.cells.columns:
         if name != "id":
-            read = read_column(name, table.cells[name].to_numpy(object), fields.get(name, FieldSettings()), log)
+            cells, field = table.cells[name].to_numpy(object), fields.get(name, FieldSettings())
+            read = read_column(name, cells, field, log, suspect=suspect)
             values[name] = pd.Series(read, dtype=object)  # else pandas infers a text type
     return values
 
