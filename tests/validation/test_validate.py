@@ -154,6 +154,25 @@ def test_rejects_an_attribute_of_another_type(kind: str, cell: str) -> None:
     assert codes(found.problems) == [(0, "type-invalid")]
 
 
+def typed(kind: str, *cells: str) -> tuple[list[object], list[tuple[int, str]]]:
+    name = "custom_attributes.x"
+    rows = [{"id": str(i), name: cell} for i, cell in enumerate(cells, 1)]
+    found = validate(table(*rows), {name: FieldSettings.model_validate({"type": kind})})
+    return found.values[name].tolist(), codes(found.problems)
+
+
+@pytest.mark.parametrize(
+    ("kind", "cell"), [("integer", "1.000"), ("integer", "12.500"), ("number", "1.000"), ("number", "2.500.000")]
+)
+def test_rejects_a_number_that_can_have_thousands_or_decimals(kind: str, cell: str) -> None:
+    assert typed(kind, "7", cell) == ([7], [(1, "type-invalid")])
+
+
+def test_reads_three_decimals_where_another_cell_shows_that_points_are_decimal() -> None:
+    assert typed("number", "1.000", "12.250", "0.5") == ([1.0, 12.25, 0.5], [])
+    assert typed("number", "1.000", "0.250") == ([1.0, 0.25], [])
+
+
 @pytest.mark.parametrize(("name", "code"), [("name", "name-blank"), ("email", "email-invalid")])
 def test_name_and_email_cannot_be_cleared(name: str, code: str) -> None:
     assert codes(validate(table({"id": "1", name: "#CLEAR"})).problems) == [(0, code)]

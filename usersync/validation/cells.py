@@ -17,7 +17,11 @@ from usersync.values import normalize_email, visible
 MAX_ID = 2**63 - 1
 #: More digits than any number that a database holds; conversion of far more is slow.
 _MAX_DIGITS = 400
+_TWO_MEANINGS = "this number can have a thousands separator, or decimals; enter it as 1000 or 1.0"
+_FRACTION = re.compile(r"[+-]?[0-9]*\.[0-9]+")
 _WHOLE = re.compile(r"[+-]?[0-9]+(?:\.0+)?")
+#: 1.000 and 12'500: groups of three digits, which can be thousands or, behind a point, decimals.
+_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}([.,'\u2019 ])[0-9]{3}(?:\1[0-9]{3})*")
 _E_NOTATION = re.compile(r"[0-9]+(?:[.,][0-9]+)?[eE][+-]?[0-9]+")
 _SIGN = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]"
 _ATOM = rf"{_SIGN}+"
@@ -65,6 +69,11 @@ def read_id(text: str) -> int:
         raise CellError(
             Code.ID_DAMAGED,
             "the spreadsheet rounded this id; format the column as text and enter the id again",
+        )
+    if _THOUSANDS.fullmatch(digits):
+        raise CellError(
+            Code.ID_DAMAGED,
+            "this id has a thousands separator, or decimals; format the column as whole numbers without separators",
         )
     if not re.fullmatch(r"[0-9]+(?:\.0+)?", digits, re.ASCII):
         raise CellError(Code.ID_INVALID, "an id is a whole number written in digits only, such as 1042")
@@ -190,9 +199,22 @@ def read_attributes(text: str) -> dict[str, Json]:
 
 
 def _integer(text: str) -> int:
+    if _THOUSANDS.fullmatch(text):
+        raise ValueError(_TWO_MEANINGS)
     if not _WHOLE.fullmatch(text) or len(text) > _MAX_DIGITS:
         raise ValueError("not a whole number; enter one such as 12")
     return int(text.partition(".")[0])
+
+
+def has_decimals(text: str) -> bool:
+    """Whether a number shows that the points of its column are decimal points, not thousands separators."""
+    return _FRACTION.fullmatch(text) is not None and _THOUSANDS.fullmatch(text) is None
+
+
+def _number_without_thousands(text: str) -> float | int:
+    if _THOUSANDS.fullmatch(text):
+        raise ValueError(_TWO_MEANINGS)
+    return _number(text)
 
 
 def _number(text: str) -> float | int:
@@ -229,15 +251,18 @@ _TYPES: dict[str, Callable[[str], Json]] = {
 }
 
 
-def typed_reader(field: FieldSettings) -> Callable[[str], Json]:
-    """Return the function that reads a cell of the field's type; it raises CellError."""
+def typed_reader(field: FieldSettings, *, reject_thousands: bool = False) -> Callable[[str], Json]:
+    """Return the function that reads a cell of the field's type; it raises CellError.
+
+    With `reject_thousands`, the number 1.000 is rejected; as a whole number it always is.
+    """
     if field.type == "text":
         return read_text
     if field.type == "json":
         return read_json
     if field.type == "list":
         return lambda text: [part.strip() for part in read_text(text).split(field.separator) if part.strip()]
-    read = _TYPES[field.type]
+    read = _number_without_thousands if reject_thousands else _TYPES[field.type]
 
     def read_typed(text: str) -> Json:
         try:

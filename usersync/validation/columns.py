@@ -15,6 +15,7 @@ from usersync.validation.cells import (
     PLAIN_EMAIL,
     PLAIN_ID,
     CellError,
+    has_decimals,
     read_attributes,
     read_email,
     read_id,
@@ -109,14 +110,16 @@ def _apply_checks(name: str, values: Objects, policy: str, log: ProblemLog) -> N
 
 
 def _texts(value: Json) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _texts(item)
+    """Yield a text, or all texts in a JSON value; without recursion, because JSON can be nested deeply."""
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, list):
+            pending.extend(item)
+        elif isinstance(item, dict):
+            pending.extend(item.values())
 
 
 def _apply_blank(name: str, field: FieldSettings, keys: list[int], values: Objects, log: ProblemLog) -> None:
@@ -139,7 +142,7 @@ def _clear(key: int, name: str, text: str, values: Objects, log: ProblemLog) -> 
 
 
 def _convert(name: str, field: FieldSettings, values: Objects, log: ProblemLog) -> None:
-    read, is_final = _reader(name, field)
+    read, is_final = _reader(name, field, values)
     for key, text in enumerate(values):
         if text is None or text is CLEAR or is_final(text):
             continue
@@ -204,7 +207,7 @@ def _never(_: str) -> bool:
     return False
 
 
-def _reader(name: str, field: FieldSettings) -> tuple[Callable[[str], Any], Callable[[str], object]]:
+def _reader(name: str, field: FieldSettings, texts: Objects) -> tuple[Callable[[str], Any], Callable[[str], object]]:
     """Return the function that reads a cell, and a quick test for cells that need no reading."""
     if name == "email":
         return read_email, PLAIN_EMAIL.fullmatch
@@ -214,6 +217,8 @@ def _reader(name: str, field: FieldSettings) -> tuple[Callable[[str], Any], Call
         return lambda text: read_attributes(text) or None, _never
     if name in _NAMES:
         return read_name, _is_printable
+    if field.type == "number" and not any(isinstance(text, str) and has_decimals(text) for text in texts):
+        return typed_reader(field, reject_thousands=True), _never
     return typed_reader(field), _is_printable if field.type == "text" else _never
 
 
