@@ -8,12 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from usersync.models import ATTRIBUTE, Code, DesiredValues, Problem, Table
+from usersync.models import ATTRIBUTE, Code, DesiredValues, Table
 from usersync.settings import FieldSettings
 from usersync.validation.cells import CellError
 from usersync.validation.columns import read_column, read_ids
 from usersync.validation.duplicates import resolve_duplicates
 from usersync.validation.problems import ProblemLog
+from usersync.validation.total_rows import find_total_rows
 
 
 def validate(
@@ -32,6 +33,8 @@ def validate(
     log = ProblemLog(table)
     values = _read_columns(table, fields or {}, suspect, log)
     _reject_keys_given_twice(values, log)
+    if suspect != "accept":
+        _reject_total_rows(table, values, suspect, log)
     _reject_rows_without_values(values, log)
     found = resolve_duplicates(values, log.rejected_keys(), row_name=log.row_name, keep=duplicates)
     log.problems.extend(replace(p, column=log.heading(p.column, p.key)) for p in found.problems)
@@ -69,11 +72,22 @@ def _reject_keys_given_twice(values: pd.DataFrame, log: ProblemLog) -> None:
                 log.reject(key, "custom_attributes", CellError(Code.JSON_INVALID, text), name)
 
 
+def _reject_total_rows(table: Table, values: pd.DataFrame, suspect: str, log: ProblemLog) -> None:
+    for key, reason in find_total_rows(table, values["id"].to_numpy()).items():
+        message = f"this row at the end looks like a total, not like a user: {reason}"
+        if suspect == "note":
+            log.note(key, message)
+        else:
+            log.reject_row(key, Code.VALUE_SUSPECT, f"{message}; delete it, or set source.suspect: accept")
+            values.loc[key, "id"] = 0  # it contradicts no row of the user whose id is the number of rows
+
+
 def _reject_rows_without_values(values: pd.DataFrame, log: ProblemLog) -> None:
     idle = np.ones(len(values), dtype=bool)
     for name in values.columns[1:]:
         idle &= values[name].isna().to_numpy()
     idle[list(log.rejected_keys())] = False
     message = "the row has an id but no values; fill in what should change"
-    log.problems.extend(Problem(key, Code.NOTHING_TO_DO, message) for key in np.flatnonzero(idle).tolist())
+    for key in np.flatnonzero(idle).tolist():
+        log.reject_row(key, Code.NOTHING_TO_DO, message)
     values.loc[idle, "id"] = 0  # a row that asks for nothing contradicts no other row of its user
