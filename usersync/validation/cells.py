@@ -211,7 +211,8 @@ def has_decimals(text: str) -> bool:
     return _FRACTION.fullmatch(text) is not None and _THOUSANDS.fullmatch(text) is None
 
 
-def _number_without_thousands(text: str) -> float | int:
+def read_number(text: str) -> float | int:
+    """Read a number that cannot have a thousands separator; raises ValueError."""
     if _THOUSANDS.fullmatch(text):
         raise ValueError(_TWO_MEANINGS)
     return _number(text)
@@ -225,8 +226,9 @@ def _number(text: str) -> float | int:
     raise ValueError("not a number; enter one such as 1.5, with a decimal point")
 
 
-def _boolean(text: str) -> bool:
-    word = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}.get(text.casefold())
+def read_boolean(text: str) -> bool:
+    """Read true or false, in words as spreadsheets of many languages write them; raises ValueError."""
+    word = _BOOLEANS.get(text.casefold())
     if word is None:
         raise ValueError("neither true nor false; enter one of them, or map other words with the field's replace")
     return word
@@ -243,10 +245,13 @@ def _date(text: str) -> str:
     raise ValueError("not a date; enter year-month-day, such as 2026-11-24")
 
 
+_TRUE = "true yes 1 wahr vrai verdadero verdadeiro vero waar sant sand sann tosi prawda pravda igaz истина doğru"
+_FALSE = "false no 0 falsch faux falso onwaar falskt falsk usann epätosi fałsz nepravda hamis ложь yanl\u0131ş"
+_BOOLEANS = dict.fromkeys(_TRUE.split(), True) | dict.fromkeys(_FALSE.split(), False)
 _TYPES: dict[str, Callable[[str], Json]] = {
     "integer": _integer,
     "number": _number,
-    "boolean": _boolean,
+    "boolean": read_boolean,
     "date": _date,
 }
 
@@ -262,7 +267,7 @@ def typed_reader(field: FieldSettings, *, reject_thousands: bool = False) -> Cal
         return read_json
     if field.type == "list":
         return lambda text: [part.strip() for part in read_text(text).split(field.separator) if part.strip()]
-    read = _number_without_thousands if reject_thousands else _TYPES[field.type]
+    read = read_number if reject_thousands else _TYPES[field.type]
 
     def read_typed(text: str) -> Json:
         try:
