@@ -70,8 +70,9 @@ def _numbers_of_total(table: Table, ids: NDArray[np.int64], keys: NDArray[np.int
     if not all(map(_NUMBER.fullmatch, texts)):
         return None
     for name in table.cells.columns.drop("id"):
-        number = _as_number(table.cells[name].iat[last])
-        column = [_as_number(text) for text in table.cells[name].to_numpy(object)[above]]
+        cells = table.cells[name].to_numpy(object)
+        number = _as_number(cells[last])
+        column = [_as_number(text) for text in cells[above]]
         numbers = [value for value in column if value is not None]
         if number and numbers and np.isclose(number, sum(numbers)):
             return f"{name} is the sum of the cells above"
@@ -91,4 +92,4 @@ def _cells_of(table: Table, key: int) -> Iterator[str]:
 
 def _ignored_cells(table: Table, key: int, source: int) -> Iterator[str]:
     if source < len(table.sheets) and "at" in table.places:
-        yield from table.sheets[source].iloc[int(table.places["at"].iat[key])]
+        yield from table.sheets[source].iloc[table.places["at"].to_numpy()[key]]
