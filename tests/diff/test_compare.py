@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from usersync.diff.compare import compare
+from usersync.diff.compare import attribute_keys, compare
 from usersync.models import CLEAR, UNKNOWN, FieldChange
 
 
@@ -138,6 +138,17 @@ def test_a_sent_number_is_a_whole_number_where_it_can_be() -> None:
         desired(custom_attributes__seats="13.0"), current(custom_attributes={"seats": 1})
     ).changes()
     assert type(change.new) is int
+
+
+def test_names_the_attribute_keys_that_rows_set() -> None:
+    rows = pd.concat(
+        [
+            desired(custom_attributes__seats="5", custom_attributes__plan=None),
+            desired(custom_attributes={"a": 1, "b": 2}),
+        ]
+    )
+    assert attribute_keys(rows) == {"seats", "a", "b"}
+    assert attribute_keys(desired(name="Ann")) == set()
 
 
 def test_only_if_blank_never_overwrites() -> None:

@@ -62,7 +62,7 @@ def test_accepts_names_that_only_look_unusual(name: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["https://x.org/a?b=c&d=e", "why? because", "a&b;c", "{\"a\": 1}", "C:\\Users\\Neil", "+49 30 1234", "E-5", "7E5",
-     "2026-11-24", "n1=?", "#fff", "#channel", "TRUE", "first\nsecond", "5 > 4", "'n roll"],
+     "2026-11-24", "n1=?", "#fff", "#channel", "TRUE", "NA", "first\nsecond", "5 > 4", "'n roll"],
 )  # fmt: skip
 def test_accepts_attributes_that_only_look_unusual(text: str) -> None:
     found = found_in(CITY, text)
@@ -72,7 +72,7 @@ def test_accepts_attributes_that_only_look_unusual(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("field", "cell"),
-    [("name", "Null"), ("name", "None"), ("name", "Nan"), ("display_name", "NA"), (CITY, "Null"), (CITY, "none"),
+    [("name", "Null"), ("name", "None"), ("name", "Nan"), ("display_name", "NONE"), (CITY, "Null"), (CITY, "none"),
      (CITY, "N/A"), (CITY, "n/a"), ("name", "Andr?")],
 )  # fmt: skip
 def test_only_notes_what_can_be_a_name_or_a_choice(field: str, cell: str) -> None:

@@ -33,6 +33,7 @@ class Comparison:
     differs: Mapping[str, NDArray[np.bool_]]
     """Field -> for each row of `desired`, whether the field changes."""
     typed_fields: frozenset[str] = frozenset()
+    """Attributes whose type is configured, text included."""
 
     @property
     def changed(self) -> NDArray[np.bool_]:
@@ -94,6 +95,13 @@ def compare(
                 mask = mask & np.fromiter((value in (None, "") for value in old), bool, len(old))
         differs[name] = mask
     return Comparison(desired, current, differs, typed_fields)
+
+
+def attribute_keys(desired: DataFrame) -> set[str]:
+    """Return the attribute keys that rows of `DesiredValues.values` set, in columns and in JSON objects."""
+    columns = [name for name in desired.columns if name.startswith(ATTRIBUTE) and desired[name].notna().any()]
+    objects = desired[_ATTRIBUTES].dropna() if _ATTRIBUTES in desired else ()
+    return {name[len(ATTRIBUTE) :] for name in columns}.union(*objects)
 
 
 def _unequal(name: str, new: Objects, old: Objects, mask: NDArray[np.bool_], *, is_typed: bool) -> NDArray[np.bool_]:

@@ -68,7 +68,7 @@ _EMPTY_WORDS: Final = frozenset(
     "Loading... Loading… loading... LOADING...".split()
 )
 #: The same where it can be a name, or a value that somebody chose.
-_DOUBTFUL_WORDS: Final = frozenset(("Null", "None", "NONE", "none", "Nan", "NAN", "Nil", "NIL", "NA"))
+_DOUBTFUL_WORDS: Final = frozenset(("Null", "None", "NONE", "none", "Nan", "NAN", "Nil", "NIL"))
 _NOT_AVAILABLE: Final = frozenset(("N/A", "n/a", "N.A.", "n.a.", "N/D", "n/d", "k.A."))
 
 _PLAIN_ADDRESS: Final = r"[^\s@<>(),;:\"']+@[^\s@<>(),;:\"']+"
