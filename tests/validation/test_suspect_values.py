@@ -49,7 +49,7 @@ def test_rejects_damaged_text(field: str, cell: str) -> None:
     "name",
     ["Jürgen Müller", "São João", "AÑO NUEVO", "Łukasz Žižka", "Đỗ Thị Hà", "Şükrü Gülşen", "Ágnes Őrsi", "Пётр Ильич",
      "Рівне Січ", "Γιώργος", "山田 太郎", "محمد", "Ângela", "ÎLE-DE-FRANCE", "MAÇÃ", "«CAFÉ»", "O'Brien", "'t Hooft",
-     "'s Gravesande", "Anne-Marie", "R&D; Sales", "Tom & Jerry", "Dr. No", "C# Team", "#1 Support", "#TEAM", "1e5",
+     "'s Gravesande", "'S-GRAVENHAGE", "Anne-Marie", "R&D; Sales", "Tom & Jerry", "Dr. No", "C# Team", "#1 Support", "#TEAM", "1e5",
      "E+ Team", "Sales (EMEA)", "[Bot] Ann", "<Ann>", "{Ann}", "100% Ann", "=1+1", "A/B", "Ann: Lead", "null and void",
      "Nullmeier", "Ann?", "Nataša Đžo", "Ærø Østergård", "Œuvre", "ĽUBOMÍR ŠŤASTNÝ", "Ñuñez", "Éa", "Groß & Klein"],
 )  # fmt: skip

@@ -59,7 +59,7 @@ _ENTITY: Final = (
 _ESCAPE: Final = rf"&(?:{_ENTITY});|\\u[0-9a-fA-F]{{4}}|=\?[\w-]+\?[bqBQ]\?"
 _FORMULA: Final = r"=[A-Z][A-Z0-9.]*\([^\n]*\)|=\$?[A-Z]{1,3}\$?\d+(?:[-+*/&:][^\n]*)?"
 #: `'t Hooft` and `'s Gravesande` are names.
-_GUARD: Final = r"""="[^\n]*"|'(?![a-zà-ÿ]{1,2}[ -])[^\n]+"""
+_GUARD: Final = r"""="[^\n]*"|'(?![a-zA-Zà-ÿ]{1,2}[ -])[^\n]+"""
 
 #: Placeholders for "no value" that cannot be a name, as databases and programs write them.
 _EMPTY_WORDS: Final = frozenset(
