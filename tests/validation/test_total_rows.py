@@ -62,6 +62,10 @@ def test_accepts_a_last_row_that_is_a_user(row: dict[str, str]) -> None:
     assert not validate(table(*USERS, row)).problems
 
 
+def test_accepts_an_only_row_with_the_name_total() -> None:
+    assert not validate(table({"id": "9", "name": "Total"})).problems
+
+
 def test_accepts_a_user_named_total_in_the_middle() -> None:
     assert not validate(table({"id": "9", "name": "Total"}, *USERS)).problems
 

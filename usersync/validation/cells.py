@@ -110,7 +110,7 @@ _INVISIBLE = re.compile(
     "|(?<![\u0600-\u1fff\u2190-\U0010ffff])[\u200c\u200d]|[\u200c\u200d](?![\u0600-\u1fff\u2190-\U0010ffff])"
 )
 #: White space with a tab, a line break or a special blank in it.
-_BLANKS = re.compile(r" *[^\S ]\s*")
+_BLANKS = re.compile(r"(?<! ) *+[^\S ]\s*")
 
 _PASSWORD_RULES: tuple[tuple[str, Callable[[str], object]], ...] = (
     ("6 to 128 characters", lambda text: 6 <= len(text) <= 128),

@@ -36,13 +36,13 @@ _ROWS_ABOVE: Final = 4
 def find_total_rows(table: Table, ids: NDArray[np.int64]) -> dict[int, str]:
     """Return the rows that would change a user but look like a total: key -> what gives them away.
 
-    `ids` are those of all rows, 0 where there is none.
+    `ids` are those of all rows, 0 where there is none. The first row of a sheet is no total: there is nothing above it.
     """
     found: dict[int, str] = {}
     source_of = table.places["source"].to_numpy()
     for source in range(len(table.sources)):
         keys = np.flatnonzero(source_of == source)
-        for count in range(len(keys) - 1, max(len(keys) - 1 - _LAST_ROWS, -1), -1):
+        for count in range(len(keys) - 1, max(len(keys) - 1 - _LAST_ROWS, 0), -1):
             key = int(keys[count])
             if not ids[key]:
                 continue  # rejected anyway

@@ -86,6 +86,8 @@ def _reject_rows_without_values(values: pd.DataFrame, log: ProblemLog) -> None:
     idle = np.ones(len(values), dtype=bool)
     for name in values.columns[1:]:
         idle &= values[name].isna().to_numpy()
+        if not idle.any():
+            return
     idle[list(log.rejected_keys())] = False
     message = "the row has an id but no values; fill in what should change"
     for key in np.flatnonzero(idle).tolist():
