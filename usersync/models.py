@@ -95,6 +95,7 @@ class Code(StrEnum):
     ROW_HIDDEN = "row-hidden"
     ENCODING = "encoding"
     NOTHING_TO_DO = "nothing-to-do"
+    VALUE_SUSPECT = "value-suspect"
     NOT_FOUND = "not-found"
     NOT_PERMITTED = "not-permitted"
     REFUSED = "refused"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import numpy as np
 from pandas.api.types import infer_dtype
 
 from usersync.models import ATTRIBUTE, CLEAR, SECRET_FIELDS, UNKNOWN, FieldChange, Json
+from usersync.validation.cells import read_boolean, read_number
 from usersync.values import same_value
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ class Comparison:
     current: DataFrame | None
     differs: Mapping[str, NDArray[np.bool_]]
     """Field -> for each row of `desired`, whether the field changes."""
+    typed_fields: frozenset[str] = frozenset()
+    """Attributes whose type is configured, text included."""
 
     @property
     def changed(self) -> NDArray[np.bool_]:
@@ -52,8 +56,9 @@ class Comparison:
         fields: list[list[FieldChange]] = [[] for _ in keys]
         for name, mask in self.differs.items():
             new, old = self.desired[name].to_numpy(object)[rows], self._old_values(name, rows)
+            is_typed = name in self.typed_fields
             for i in np.flatnonzero(mask[rows]).tolist():
-                fields[i].extend(_field_changes(name, old[i], new[i]))
+                fields[i].extend(_field_changes(name, old[i], new[i], is_typed=is_typed))
         for key, user_id, changed in zip(keys, user_ids, fields, strict=True):
             yield key, user_id, tuple(changed)
 
@@ -64,13 +69,18 @@ class Comparison:
 
 
 def compare(
-    desired: DataFrame, current: DataFrame | None = None, *, only_if_blank: frozenset[str] = frozenset()
+    desired: DataFrame,
+    current: DataFrame | None = None,
+    *,
+    only_if_blank: frozenset[str] = frozenset(),
+    typed_fields: frozenset[str] = frozenset(),
 ) -> Comparison:
     """Compare rows of `DesiredValues.values` with what the platform holds.
 
     `current` has the same index and the columns `name`, `display_name`, `email` (text or None) and
     `custom_attributes` (dicts); None where nothing is known: then every desired value is a change.
-    Fields in `only_if_blank` change only where the platform has no value.
+    Fields in `only_if_blank` change only where the platform has no value. The text of an attribute whose type is not
+    configured, that is: which is not in `typed_fields`, is a number or a boolean where the platform holds one.
     """
     differs = {}
     for name in desired.columns:
@@ -79,18 +89,26 @@ def compare(
         mask = desired[name].notna().to_numpy()
         if current is not None and name not in SECRET_FIELDS:
             old = _current_values(name, current)
-            mask = mask & _unequal(name, desired[name].to_numpy(object), old, mask)
+            new = desired[name].to_numpy(object)
+            mask = mask & _unequal(name, new, old, mask, is_typed=name in typed_fields)
             if name in only_if_blank:
                 mask = mask & np.fromiter((value in (None, "") for value in old), bool, len(old))
         differs[name] = mask
-    return Comparison(desired, current, differs)
+    return Comparison(desired, current, differs, typed_fields)
 
 
-def _unequal(name: str, new: Objects, old: Objects, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def attribute_keys(desired: DataFrame) -> set[str]:
+    """Return the attribute keys that rows of `DesiredValues.values` set, in columns and in JSON objects."""
+    columns = [name for name in desired.columns if name.startswith(ATTRIBUTE) and desired[name].notna().any()]
+    objects = desired[_ATTRIBUTES].dropna() if _ATTRIBUTES in desired else ()
+    return {name[len(ATTRIBUTE) :] for name in columns}.union(*objects)
+
+
+def _unequal(name: str, new: Objects, old: Objects, mask: NDArray[np.bool_], *, is_typed: bool) -> NDArray[np.bool_]:
     """For each row in `mask`, whether the two values differ; False for the others."""
     candidates = np.flatnonzero(mask & (new != old).astype(bool)) if _all_text(new) else np.flatnonzero(mask)
     unequal = np.zeros(len(new), dtype=bool)
-    unequal[candidates] = [any(_field_changes(name, old[i], new[i])) for i in candidates.tolist()]
+    unequal[candidates] = [any(_field_changes(name, old[i], new[i], is_typed=is_typed)) for i in candidates.tolist()]
     return unequal
 
 
@@ -105,12 +123,34 @@ def _current_values(name: str, current: DataFrame) -> Objects:
     return np.fromiter((attributes.get(key) for attributes in current[_ATTRIBUTES]), object, len(current))
 
 
-def _field_changes(name: str, old: Json, new: Json) -> Iterator[FieldChange]:
+def _field_changes(name: str, old: Json, new: Json, *, is_typed: bool) -> Iterator[FieldChange]:
     """Yield the change of a field; of a JSON object, those of its keys, because the platform merges objects."""
-    if name == _ATTRIBUTES:
+    if name == _ATTRIBUTES:  # JSON says itself what is a number
         for key, value in new.items():
-            yield from _field_changes(f"{ATTRIBUTE}{key}", UNKNOWN if old is UNKNOWN else old.get(key), value)
+            held = UNKNOWN if old is UNKNOWN else old.get(key)
+            yield from _field_changes(f"{ATTRIBUTE}{key}", held, value, is_typed=True)
         return
-    value = None if new is CLEAR else new
-    if old is UNKNOWN or not same_value(name, value, old):
+    if new is CLEAR:
+        value = None
+    else:
+        value = _as_held(new, old) if isinstance(new, str) and name.startswith(ATTRIBUTE) and not is_typed else new
+    if old is UNKNOWN or not same_value(name, value, _composed(old)):
         yield FieldChange(name, old, value)
+
+
+def _as_held(text: str, old: Json) -> Json:
+    """Return a text as the number or the boolean that the platform holds, where it spells one."""
+    try:
+        if isinstance(old, bool):
+            return read_boolean(text)
+        if isinstance(old, int | float):
+            number = read_number(text)
+            return int(number) if number == int(number) else number
+    except ValueError:
+        pass
+    return text
+
+
+def _composed(value: Json) -> Json:
+    """Return a text in the form in which texts are sent (NFC): it looks the same, and is."""
+    return unicodedata.normalize("NFC", value) if isinstance(value, str) else value

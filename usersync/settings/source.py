@@ -10,6 +10,10 @@ from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 from usersync.models import ATTRIBUTE
 from usersync.settings.parsing import Section, is_field, nearest_field
 
+#: What becomes of a cell that looks damaged (#N/A, NULL, JÃ¼rgen): its row is rejected, sent with a note, or sent as
+#: any other.
+SuspectPolicy = Literal["reject", "note", "accept"]
+
 
 class SourceSettings(Section):
     """How files are to be understood where they do not say it themselves."""
@@ -21,6 +25,7 @@ class SourceSettings(Section):
     quote: Literal['"', "'", "none"] | None = None
     hidden_rows: Literal["reject", "include", "skip"] = "reject"
     duplicates: Literal["reject", "last"] = "reject"
+    suspect: SuspectPolicy = "reject"
 
     @field_validator("delimiter", mode="before")
     @classmethod
@@ -53,6 +58,8 @@ class FieldSettings(Section):
     replace: dict[str, str] = Field(default_factory=dict)
     default: str | None = None
     only_if_blank: bool = False
+    suspect: SuspectPolicy | None = None
+    """None: as `source.suspect` says."""
 
 
 class Diff(Section):

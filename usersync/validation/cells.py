@@ -17,7 +17,11 @@ from usersync.values import normalize_email, visible
 MAX_ID = 2**63 - 1
 #: More digits than any number that a database holds; conversion of far more is slow.
 _MAX_DIGITS = 400
+_TWO_MEANINGS = "this number can have a thousands separator, or decimals; enter it as 1000 or 1.0"
+_FRACTION = re.compile(r"[+-]?[0-9]*\.[0-9]+")
 _WHOLE = re.compile(r"[+-]?[0-9]+(?:\.0+)?")
+#: 1.000 and 12'500: groups of three digits, which can be thousands or, behind a point, decimals.
+_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}([.,'\u2019 ])[0-9]{3}(?:\1[0-9]{3})*")
 _E_NOTATION = re.compile(r"[0-9]+(?:[.,][0-9]+)?[eE][+-]?[0-9]+")
 _SIGN = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]"
 _ATOM = rf"{_SIGN}+"
@@ -66,6 +70,11 @@ def read_id(text: str) -> int:
             Code.ID_DAMAGED,
             "the spreadsheet rounded this id; format the column as text and enter the id again",
         )
+    if _THOUSANDS.fullmatch(digits):
+        raise CellError(
+            Code.ID_DAMAGED,
+            "this id has a thousands separator, or decimals; format the column as whole numbers without separators",
+        )
     if not re.fullmatch(r"[0-9]+(?:\.0+)?", digits, re.ASCII):
         raise CellError(Code.ID_INVALID, "an id is a whole number written in digits only, such as 1042")
     number = int(digits.partition(".")[0][:40])
@@ -95,6 +104,14 @@ def _email_reason(message: str) -> str:
     return _EMAIL_REASONS.get(message) or _lower_first(short)
 
 
+#: Zero-width characters and direction marks. Joiners stay between letters of scripts (and emoji) that need them.
+_INVISIBLE = re.compile(
+    "[\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]"
+    "|(?<![\u0600-\u1fff\u2190-\U0010ffff])[\u200c\u200d]|[\u200c\u200d](?![\u0600-\u1fff\u2190-\U0010ffff])"
+)
+#: White space with a tab, a line break or a special blank in it.
+_BLANKS = re.compile(r"(?<! ) *+[^\S ]\s*")
+
 _PASSWORD_RULES: tuple[tuple[str, Callable[[str], object]], ...] = (
     ("6 to 128 characters", lambda text: 6 <= len(text) <= 128),
     ("an upper-case letter", re.compile("[A-Z]").search),
@@ -112,11 +129,17 @@ def read_password(text: str) -> str:
     return text
 
 
-def read_name(text: str) -> str:
-    """Return a text that can be stored: without control characters other than white space."""
+def read_text(text: str) -> str:
+    """Return a text in its composed form (NFC); reject control characters other than white space."""
     if any(unicodedata.category(c) in ("Cc", "Cs") and c not in "\t\n\r" for c in text):
         raise CellError(Code.ENCODING, "a control character in the cell; type the text again")
-    return text
+    return unicodedata.normalize("NFC", text)
+
+
+def read_name(text: str) -> str:
+    """Return a name as `read_text` does, on one line, without invisible characters or blanks of other kinds."""
+    name = _BLANKS.sub(" ", _INVISIBLE.sub("", read_text(text)))
+    return name if name == text else name.strip()
 
 
 def _unique_keys(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
@@ -139,10 +162,16 @@ def _finite(text: str) -> float:
     return number
 
 
+_decoder = json.JSONDecoder(object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_finite)
+
+
 def read_json(text: str) -> Json:
-    """Read strict JSON: no repeated keys, no NaN, no half characters."""
+    """Read strict JSON: no repeated keys, no NaN, no half characters; texts in it in their composed form (NFC)."""
     try:
-        value = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_finite)
+        composed = unicodedata.normalize("NFC", text)
+        value = json.loads(
+            composed, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_finite
+        )
         json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise CellError(Code.JSON_INVALID, f"not valid JSON: {_json_reason(text, error)}") from None
@@ -170,9 +199,23 @@ def read_attributes(text: str) -> dict[str, Json]:
 
 
 def _integer(text: str) -> int:
+    if _THOUSANDS.fullmatch(text):
+        raise ValueError(_TWO_MEANINGS)
     if not _WHOLE.fullmatch(text) or len(text) > _MAX_DIGITS:
         raise ValueError("not a whole number; enter one such as 12")
     return int(text.partition(".")[0])
+
+
+def has_decimals(text: str) -> bool:
+    """Whether a number shows that the points of its column are decimal points, not thousands separators."""
+    return _FRACTION.fullmatch(text) is not None and _THOUSANDS.fullmatch(text) is None
+
+
+def read_number(text: str) -> float | int:
+    """Read a number that cannot have a thousands separator; raises ValueError."""
+    if _THOUSANDS.fullmatch(text):
+        raise ValueError(_TWO_MEANINGS)
+    return _number(text)
 
 
 def _number(text: str) -> float | int:
@@ -183,8 +226,9 @@ def _number(text: str) -> float | int:
     raise ValueError("not a number; enter one such as 1.5, with a decimal point")
 
 
-def _boolean(text: str) -> bool:
-    word = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}.get(text.casefold())
+def read_boolean(text: str) -> bool:
+    """Read true or false, in words as spreadsheets of many languages write them; raises ValueError."""
+    word = _BOOLEANS.get(text.casefold())
     if word is None:
         raise ValueError("neither true nor false; enter one of them, or map other words with the field's replace")
     return word
@@ -201,23 +245,29 @@ def _date(text: str) -> str:
     raise ValueError("not a date; enter year-month-day, such as 2026-11-24")
 
 
+_TRUE = "true yes 1 wahr vrai verdadero verdadeiro vero waar sant sand sann tosi prawda pravda igaz истина doğru"
+_FALSE = "false no 0 falsch faux falso onwaar falskt falsk usann epätosi fałsz nepravda hamis ложь yanl\u0131ş"
+_BOOLEANS = dict.fromkeys(_TRUE.split(), True) | dict.fromkeys(_FALSE.split(), False)
 _TYPES: dict[str, Callable[[str], Json]] = {
     "integer": _integer,
     "number": _number,
-    "boolean": _boolean,
+    "boolean": read_boolean,
     "date": _date,
 }
 
 
-def typed_reader(field: FieldSettings) -> Callable[[str], Json]:
-    """Return the function that reads a cell of the field's type; it raises CellError."""
+def typed_reader(field: FieldSettings, *, reject_thousands: bool = False) -> Callable[[str], Json]:
+    """Return the function that reads a cell of the field's type; it raises CellError.
+
+    With `reject_thousands`, the number 1.000 is rejected; as a whole number it always is.
+    """
     if field.type == "text":
-        return read_name
+        return read_text
     if field.type == "json":
         return read_json
     if field.type == "list":
-        return lambda text: [part.strip() for part in text.split(field.separator) if part.strip()]
-    read = _TYPES[field.type]
+        return lambda text: [part.strip() for part in read_text(text).split(field.separator) if part.strip()]
+    read = read_number if reject_thousands else _TYPES[field.type]
 
     def read_typed(text: str) -> Json:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from usersync.models import MASK, SECRET_FIELDS, Problem, Source, Table
+from usersync.models import MASK, SECRET_FIELDS, Code, Problem, Source, Table
 from usersync.validation.cells import CellError
 
 #: Characters of a cell that a problem shows.
@@ -42,6 +42,11 @@ class ProblemLog:
             return
         seen = MASK if field in SECRET_FIELDS and value else value[:_VALUE_SHOWN]
         self.problems.append(Problem(key, error.code, str(error), heading, seen))
+
+    def reject_row(self, key: int, code: Code, message: str) -> None:
+        """Record a problem of a whole row, unless the loader could not read it."""
+        if key not in self._unreadable:
+            self.problems.append(Problem(key, code, message))
 
     def note(self, key: int, remark: str) -> None:
         """Add a remark to a row; it stays in the report whatever becomes of the row."""
