@@ -169,7 +169,7 @@ async def _prepare(job: Job, ledger: Ledger, run: LedgerRun, sender: Sender) -> 
             run.mark_planned(iso(context.clock.now()))
     plan = read_plan(run, job.source.given)
     plan.left_out = left_out + (job.source.given.table.left_out if job.source.given else 0)
-    plan.notes += _interrupted_runs(ledger, run)
+    plan.notes += [*job.source.notes, *_interrupted_runs(ledger, run)]
     stats = plan_stats(plan, run, job.source.given, ledger.previous(run.info))
     plan.violations = check_limits(stats, settings.limits)
     event("plan", run=run.info.run, **{status.value: n for status, n in plan.counts.items()})

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from fractions import Fraction
 
+from usersync.diff.plausibility import Implausible
 from usersync.errors import UsageError
 from usersync.models import FIELDS
 from usersync.settings import FieldLimit, Limits, is_field
@@ -36,6 +37,10 @@ class PlanStats:
     """Data rows of the input; None where the rows come from no file: then its size is not checked."""
     last_rows_read: int | None = None
     """The same for the last finished run of these files."""
+    shifted: Implausible | None = None
+    """Rows that take a value which another user of them holds now, where there are many."""
+    other_people: Implausible | None = None
+    """Rows that give a user name and e-mail of somebody else, where these are most of them."""
     blank_columns: tuple[str, ...] = ()
     """Fields whose column is blank throughout now, and was not at the last run."""
 
@@ -59,7 +64,7 @@ class LimitViolation:
 
 def check_limits(stats: PlanStats, limits: Limits) -> tuple[LimitViolation, ...]:
     """Return the limits that a plan exceeds, those that a person overrides too; none lets it pass."""
-    return (*_changes(stats, limits), *_same_values(stats, limits), *_size(stats, limits))
+    return (*_changes(stats, limits), *_same_values(stats, limits), *_plausible(stats, limits), *_size(stats, limits))
 
 
 def check_overrides(names: Collection[str], limits: Limits) -> None:
@@ -77,7 +82,18 @@ def rules(limits: Limits) -> tuple[str, ...]:
     fields = tuple(dict.fromkeys((*FIELDS, *limits.fields)))
     counted = [f"{name}-{kind}" for name in fields if name != WHOLE for kind in ("changes", "percent")]
     same, blank = [f"same-{name}" for name in SAME_VALUE_FIELDS], [f"blank-{name}" for name in fields]
-    return ("changes", "changes-percent", *counted, *same, "min-rows", "rows-shrunk", "rows-grown", *blank)
+    return (
+        "changes",
+        "changes-percent",
+        *counted,
+        *same,
+        "shifted",
+        "identity",
+        "min-rows",
+        "rows-shrunk",
+        "rows-grown",
+        *blank,
+    )
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:
@@ -112,6 +128,15 @@ def _same_values(stats: PlanStats, limits: Limits) -> Iterator[LimitViolation]:
         if limits.same_value is not None and users > limits.same_value:
             allowed = f"at most {_count(limits.same_value, 'user')} may get the same {name}"
             yield LimitViolation(f"same-{name}", allowed, _would(users, f"all get {value}"))
+
+
+def _plausible(stats: PlanStats, limits: Limits) -> Iterator[LimitViolation]:
+    if limits.shifted and stats.shifted:
+        allowed = "new names and e-mails may not be those that other users of this plan hold now"
+        yield LimitViolation("shifted", allowed, stats.shifted.sentence())
+    if limits.identity and stats.other_people:
+        allowed = "most rows may not give a user the name and the e-mail of somebody else"
+        yield LimitViolation("identity", allowed, stats.other_people.sentence())
 
 
 def _size(stats: PlanStats, limits: Limits) -> Iterator[LimitViolation]:

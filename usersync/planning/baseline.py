@@ -28,7 +28,7 @@ def baseline_from_file(path: str, settings: Settings) -> LookUp:
     Raises SettingsError where rows of it are not valid: half a baseline is worse than none.
     """
     table = load([path], options=settings.source, columns=settings.columns)
-    held = validate(table, settings.fields, duplicates="last")
+    held = validate(table, settings.fields, duplicates="last", suspect="accept")
     wrong = [problem for problem in held.problems if problem.code != Code.NOTHING_TO_DO]
     if wrong:
         row = int(table.places["row"].to_numpy()[wrong[0].key])

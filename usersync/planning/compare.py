@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from usersync.context import Context, iso, run_concurrently
-from usersync.diff.compare import Comparison, compare
+from usersync.diff.compare import Comparison, attribute_keys, compare
 from usersync.diff.limits import has_email_patterns
+from usersync.diff.plausibility import similar_keys
 from usersync.ledger import LedgerRun
-from usersync.models import Result, Row, Status, User
+from usersync.models import ATTRIBUTE, Result, Row, Status, User
 from usersync.planning.baseline import baseline_from_file
 from usersync.planning.input import Input
 from usersync.planning.rows import RowFactory
@@ -39,11 +40,13 @@ class RowComparison:
         self._given, self._run, self._settings, self._context = given, run, settings, context
         self._read_user = read_user
         self._rows = RowFactory(given)
+        self._typed = frozenset(name for name, field in settings.fields.items() if "type" in field.model_fields_set)
+        self._held_keys: set[str] = set()
         self._only_if_blank = frozenset(name for name, field in settings.fields.items() if field.only_if_blank)
         self._address_protects = has_email_patterns(settings.limits.protect)
 
-    async def insert_rows(self, *, compared: Collection[int] = ()) -> None:
-        """Insert every row of the input, but for the keys `compared` before."""
+    async def insert_rows(self, *, compared: Collection[int] = ()) -> list[str]:
+        """Insert every row of the input, but for the keys `compared` before; returns notes for the author."""
         self._run.insert(self._rows.rejected())
         values = self._given.desired.values.drop(index=list(compared), errors="ignore")
         source = self._settings.diff.compare_with
@@ -54,13 +57,18 @@ class RowComparison:
                 values = self._compare_with_baseline(values)
             await self._compare_with_users(values)
         self._run.insert(row for row in self._rows.duplicates() if row.key not in compared)
+        similar = similar_keys(attribute_keys(self._given.desired.values), self._held_keys)
+        return [
+            f"{ATTRIBUTE}{new}: no user that was read has this key, but {held!r}; is that one meant?"
+            for new, held in similar.items()
+        ]
 
     def _must_read(self, values: DataFrame) -> bool:
         """Tell whether what a user holds now decides about a row even where nothing is compared."""
         return self._address_protects or any(name in values for name in self._only_if_blank)
 
     def _compare(self, values: DataFrame, current: DataFrame | None) -> Comparison:
-        return compare(values, current, only_if_blank=self._only_if_blank)
+        return compare(values, current, only_if_blank=self._only_if_blank, typed_fields=self._typed)
 
     def _changed(self, comparison: Comparison) -> Iterator[Row]:
         for key, user_id, changes in comparison.changes():
@@ -128,6 +136,7 @@ class RowComparison:
         comparison = self._compare(values, _current_values(users))
         written = self._last_written([user.id for user in users.values()])
         seen_at = iso(self._context.clock.now())
+        self._held_keys.update(*(user.custom_attributes for user in users.values()))
         for key in comparison.unchanged_keys.tolist():
             yield self._rows.unchanged(key, users[key], seen_at)
         for key, user_id, changes in comparison.changes():

@@ -77,7 +77,7 @@ def read_files(
     table = load(files, options=source, columns=columns)
     if options:
         table = select(table, where=options.where, skip=options.skip)
-    return Input(table, validate(table, fields, duplicates=source.duplicates))
+    return Input(table, validate(table, fields, duplicates=source.duplicates, suspect=source.suspect))
 
 
 def single_user(user_id: str, cells: Mapping[str, str], settings: Settings) -> Input:
@@ -89,4 +89,4 @@ def single_user(user_id: str, cells: Mapping[str, str], settings: Settings) -> I
     source = Source("command line", "", columns=tuple(Column(name, name) for name in texts))
     frame = pd.DataFrame({name: pd.Series([text], dtype=object) for name, text in texts.items()})
     table = Table(frame, pd.DataFrame({"source": [0], "at": [0], "row": [1]}), (source,))
-    return Input(table, validate(table, settings.fields))
+    return Input(table, validate(table, settings.fields, suspect=settings.source.suspect))

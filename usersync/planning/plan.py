@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from usersync.diff.limits import LimitViolation, PlanStats
+from usersync.diff.plausibility import find_other_people, find_shifted
 from usersync.ledger import LedgerRun, RunInfo
 from usersync.models import SECRET_FIELDS, Code, Files, Json, Place, Problem, ProblemGroup, Row, Status, shown
 from usersync.planning.input import PROBLEMS_SHOWN, Input
@@ -115,11 +116,14 @@ def plan_stats(plan: Plan, run: LedgerRun, given: Input | None, previous: RunInf
     filled = run.info.filled_fields
     had_values = previous.filled_fields if previous else ()
     columns = given.desired.values.columns if given else ()
+    people = run.person_changes() if run.info.rows_read is not None else []  # an undo restores what was
     return PlanStats(
         changes=plan.changes,
         fields=plan.fields,
         same_values=_same_values(run, given),
         rows_read=run.info.rows_read,
+        shifted=find_shifted(people),
+        other_people=find_other_people(people),
         last_rows_read=previous.rows_read if previous else None,
         blank_columns=tuple(name for name in had_values if name in columns and name not in filled),
     )

@@ -37,6 +37,8 @@ class RowSource:
         self.given: Input | None = None
         self.refusal: RefusedError | None = None
         """Why the rows cannot be sent, found before anything is sent."""
+        self.notes: list[str] = []
+        """What the author should know, found while rows were compared."""
 
     def load(self, ledger: Ledger) -> None:
         """Read what the rows come from. Raises a UsersyncError where that cannot be used."""
@@ -72,7 +74,7 @@ class FileRows(RowSource):
 
     async def insert_rows(self, run: LedgerRun, context: Context, read_user: UserReader) -> None:
         """Compare each row with its user."""
-        await RowComparison(self.input, run, self.settings, context, read_user).insert_rows()
+        self.notes = await RowComparison(self.input, run, self.settings, context, read_user).insert_rows()
 
     def row_count(self, run: LedgerRun) -> int:
         """Return the rows of the files, less those that `--limit` left out."""
@@ -240,7 +242,7 @@ class ResumedRows(RowSource):
         if self.kind == "run":
             assert self.given is not None  # noqa: S101 - `load` reads it
             comparison = RowComparison(self.given, run, self.settings, context, read_user)
-            await comparison.insert_rows(compared=compared)
+            self.notes = await comparison.insert_rows(compared=compared)
 
     def row_count(self, run: LedgerRun) -> int:
         """Return the rows of the files; where `--limit` left out some, the ledger alone knows how many."""

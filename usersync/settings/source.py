@@ -110,6 +110,12 @@ class Limits(Section):
     blank_column: bool = True
     """Refuse a column that is blank throughout and was not at the last run. True: an export that lost a column
     would clear it for everybody where `blank: clear` is set; a first run has nothing to lose."""
+    shifted: bool | None = True
+    """Refuse a plan in which many rows (five, and a fifth of those sent) take a name or an e-mail that another user
+    of them holds now: a column was shifted by a row, or sorted alone."""
+    identity: bool | None = True
+    """Refuse a plan in which most rows (five at least) give a user the name and the e-mail of somebody else: the ids
+    are those of other people."""
     protect: tuple[str, ...] = ()
     """Users who are never sent: ids, or e-mail patterns with `*`."""
 
