@@ -10,11 +10,11 @@ import tempfile
 from pathlib import Path
 
 from PIL import Image
+from usersync.sandbox.demo import run_demo
 
 from usersync.cli.console import plan_text
 from usersync.context import Context
 from usersync.planning.plan import Plan
-from usersync.sandbox.demo import run_demo
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 TERMINAL = """<meta charset="utf-8">

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from usersync.report.files import harmless, original
 
 from tests.conftest import PATIENCE, FakeClock, wait_until
 from usersync import api
 from usersync.context import Context
-from usersync.report.files import harmless, original
 from usersync.sandbox import Fault, Faults, Sandbox, StoredUser, running
 from usersync.settings import Rate, make_settings
 

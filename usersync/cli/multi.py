@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 
 import click
 
+from usersync.cli.confirm import confirmation
 from usersync.cli.options import make_context, make_settings_from, run_options
-from usersync.cli.output import confirmation, say, show_summary
+from usersync.cli.output import say, show_summary
 from usersync.cli.signals import connect_signals_of_many
 from usersync.errors import RefusedError, UsageError, UsersyncError
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from usersync.cli.completion import complete_files, complete_runs
+from usersync.cli.confirm import confirmation
 from usersync.cli.options import (
     COMMON_OPTIONS,
     CONFIGS_OPTIONS,
@@ -23,7 +24,7 @@ from usersync.cli.options import (
     options_of,
     run_options,
 )
-from usersync.cli.output import confirmation, option_words, say, show_summary
+from usersync.cli.output import option_words, say, show_summary
 
 
 @click.command()

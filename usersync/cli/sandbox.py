@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
+from usersync.cli.confirm import confirmation
 from usersync.cli.options import make_context
-from usersync.cli.output import confirmation, say, show_summary
+from usersync.cli.output import say, show_summary
 from usersync.cli.signals import on_signals
 
 

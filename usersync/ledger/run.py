@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from usersync.diff.plausibility import PersonChange
 from usersync.ledger.database import Database
 from usersync.ledger.run_info import RunInfo
 from usersync.ledger.schema import READ_ROWS
@@ -286,17 +285,16 @@ class LedgerRun:
             (self.number, *UNSENT),
         )
 
-    def person_changes(self) -> list[PersonChange]:
-        """Return who the users of the unsent rows are before and after, where a row changes name or e-mail."""
+    def person_changes(self) -> list[tuple[int, str | None, str | None, str | None, str | None]]:
+        """Return for each unsent row the user's id, old and new name, old and new e-mail; None: not known, or kept."""
         sides = ", ".join(
             f"coalesce(json_extract(iif(old = '', '{{}}', old), '$.{f}'), {f}), json_extract(new, '$.{f}')"
             for f in ("name", "email")
         )
-        found = self.database.all(
+        return self.database.all(
             f"SELECT CAST(id AS INTEGER), {sides} FROM row WHERE run = ? AND status IN (?, ?) AND new <> ''",
             (self.number, *UNSENT),
         )
-        return [PersonChange(*values) for values in found]
 
     def most_common(self, field: str) -> tuple[str, int] | None:
         """Return the new value of a field that most unsent rows share, and how many do."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from usersync.diff.limits import LimitViolation, PlanStats
-from usersync.diff.plausibility import find_other_people, find_shifted
+from usersync.diff.plausibility import PersonChange, find_other_people, find_shifted
 from usersync.ledger import LedgerRun, RunInfo
 from usersync.models import SECRET_FIELDS, Code, Files, Json, Place, Problem, ProblemGroup, Row, Status, shown
 from usersync.planning.input import PROBLEMS_SHOWN, Input
@@ -116,7 +116,9 @@ def plan_stats(plan: Plan, run: LedgerRun, given: Input | None, previous: RunInf
     filled = run.info.filled_fields
     had_values = previous.filled_fields if previous else ()
     columns = given.desired.values.columns if given else ()
-    people = run.person_changes() if run.info.rows_read is not None else []  # an undo restores what was
+    from_files = run.info.rows_read is not None
+    # an undo restores what was, whoever that is
+    people = [PersonChange(*values) for values in run.person_changes()] if from_files else []
     return PlanStats(
         changes=plan.changes,
         fields=plan.fields,
