@@ -104,7 +104,7 @@ def test_a_frame_goes_in_and_the_report_comes_out_as_one(box: Sandbox, settings:
     ]  # fmt: skip
     assert (report["file"].unique().tolist(), report["name"][0]) == (["DataFrame"], "=Ann")
     assert sorted(outcome.key for outcome in told) == [0, 2]
-    users = box.world.users
+    users = box.store.users
     expected = {"plan": "pro", "seats": 5, "vip": True, "since": "2026-11-24"}
     assert (users[1].name, users[1].custom_attributes, users[3].password) == ("=Ann", expected, "Str0ng!secret")
 
@@ -115,7 +115,7 @@ def test_a_frame_that_changed_since_the_plan_is_refused(box: Sandbox, settings: 
     frame.loc[0, "name"] = "Bob"
     with pytest.raises(usersync.UsersyncError, match="stale: DataFrame has changed"):
         usersync.apply(plan)
-    assert box.world.users[1].name == "User 1"
+    assert box.store.users[1].name == "User 1"
 
 
 def test_a_run_of_a_frame_cannot_be_resumed_from_nothing(settings: usersync.Settings) -> None:
@@ -145,7 +145,7 @@ def test_a_notebook_whose_loop_runs_can_use_it(box: Sandbox, settings: usersync.
         return usersync.apply(usersync.plan(pd.DataFrame({"id": [1], "name": ["Ann"]}), settings))
 
     assert asyncio.run(cell()).counts == {"updated": 1, "rows": 1}
-    assert box.world.users[1].name == "Ann"
+    assert box.store.users[1].name == "Ann"
 
 
 def test_on_outcome_hears_last_of_a_row_that_was_put_back(box: Sandbox, settings: usersync.Settings) -> None:

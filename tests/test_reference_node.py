@@ -67,11 +67,11 @@ def test_one_bad_row_among_ten_does_not_cost_the_report(desk: Opened) -> None:
 
 def test_columns_that_are_not_there_and_blank_cells_wipe_nothing(desk: Opened) -> None:
     with desk() as (box, at):
-        before = box.world.users[1]
+        before = box.store.users[1]
         at.write("changes.csv", "id,display_name,password\n1,Annie,\n")
         assert at.run("run", "changes.csv", "--yes").code == 0
         assert box.log[-1].body == {"display_name": "Annie"}
-        after = box.world.users[1]
+        after = box.store.users[1]
         assert (after.name, after.email, after.password) == (before.name, before.email, before.password)
 
 
@@ -93,7 +93,7 @@ def test_an_id_as_excel_makes_it_is_the_id(desk: Opened) -> None:
     with desk() as (box, at):
         at.write("changes.csv", "id,name\n12.0,Ann\n")
         assert at.run("run", "changes.csv", "--yes").code == 0
-        assert box.world.users[12].name == "Ann"
+        assert box.store.users[12].name == "Ann"
 
 
 def test_two_rows_for_one_user_are_both_refused(desk: Opened) -> None:
@@ -106,7 +106,7 @@ def test_two_rows_for_one_user_are_both_refused(desk: Opened) -> None:
 
 def test_fifty_rows_that_change_nothing_cost_no_update(desk: Opened) -> None:
     with desk() as (box, at):
-        at.write("changes.csv", "id,name\n" + "".join(f"{i},{user.name}\n" for i, user in box.world.users.items()))
+        at.write("changes.csv", "id,name\n" + "".join(f"{i},{user.name}\n" for i, user in box.store.users.items()))
         ran = at.run("run", "changes.csv", "--yes", "--json")
         assert ran.summary["counts"] == {"unchanged": 50, "rows": 50}
         assert ran.summary["requests"]["patch"] == 0

@@ -47,7 +47,7 @@ def order(holders: Iterable[Holder]) -> Order:
         held, new = normalize_email(holder.held), normalize_email(holder.wanted)
         if held:
             owners[held] = holder.key
-        if new and new != held:
+        if holder.wanted is not None and new != held:
             wanted[holder.key] = new
     depends_on = {key: owners[new] for key, new in wanted.items() if owners.get(new, key) != key}
     blocked = _blocked(depends_on, wanted)

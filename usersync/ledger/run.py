@@ -300,7 +300,7 @@ class LedgerRun:
         """Return the new value of a field that most unsent rows share, and how many do."""
         found = self.database.first(
             "SELECT json_extract(new, '$.' || ?) AS value, count(*) AS n FROM row WHERE run = ?"
-            " AND status IN (?, ?) AND value IS NOT NULL GROUP BY value ORDER BY n DESC LIMIT 1",
+            " AND status IN (?, ?) AND value IS NOT NULL GROUP BY value ORDER BY n DESC, min(key) LIMIT 1",
             (field, self.number, *UNSENT),
         )
         return (str(found[0]), found[1]) if found else None

@@ -253,10 +253,12 @@ class ResumedRows(RowSource):
 def inverted_row(row: Row, run: str) -> Row:
     """Return the row that restores what an updated row changed."""
     changes, kept = invert(row.changes)
-    note = f"kept: {', '.join(kept)}" if kept else ""
-    fresh = Row(row.key, row.source, row.row, row.id, Status.PLANNED, message=f"undoes run {run}" if changes else "")
-    fresh = replace(fresh, note=note)
-    return fresh.with_changes(changes) if changes else replace(fresh, status=Status.CONFLICT)
+    note = f"undo of run {run}"
+    if kept:
+        note += f"; kept: {', '.join(kept)}"
+    status = Status.PLANNED if changes else Status.CONFLICT
+    inverted = Row(row.key, row.source, row.row, row.id, status, note=note)
+    return inverted.with_changes(changes) if changes else inverted
 
 
 def _with_input(info: RunInfo, given: Input) -> RunInfo:

@@ -1,4 +1,4 @@
-"""Where "known" comes from, what a person changed meanwhile, and who must give up an address first."""
+"""Compare with the last run or a file, find conflicts, and send e-mail changes in order."""
 
 import json
 from collections.abc import Callable
@@ -18,7 +18,7 @@ def methods(open_box: Sandbox, since: int = 0) -> list[str]:
     return [f"{r.method} {r.user_id}" for r in open_box.log[since:]]
 
 
-def test_last_run_costs_no_reads_for_users_that_we_know(desk: Opened) -> None:
+def test_last_run_reads_only_users_it_does_not_know(desk: Opened) -> None:
     with desk(box(), diff={"compare_with": "last-run"}) as (open_box, at):
         at.write("nightly.csv", "id,name,custom_attributes.seats\n1,Ann,5\n2,User 2,\n")
         assert at.run("run", "nightly.csv", "--yes").code == 0
@@ -31,7 +31,7 @@ def test_last_run_costs_no_reads_for_users_that_we_know(desk: Opened) -> None:
         assert sorted(methods(open_box, before)) == ["GET 3", "PATCH 1"]
 
 
-def test_rows_that_are_unchanged_keep_their_place_their_id_as_written_and_their_note(desk: Opened) -> None:
+def test_unchanged_rows_keep_their_row_number_their_id_as_written_and_their_note(desk: Opened) -> None:
     with desk(box(), diff={"compare_with": "last-run"}) as (_, at):
         at.write("a.csv", "id,name\n1,Ann\n2,Bea\n3,Cid\n4,Dan\n")
         at.run("run", "a.csv", "--yes")
@@ -41,12 +41,12 @@ def test_rows_that_are_unchanged_keep_their_place_their_id_as_written_and_their_
             ("3", "4", "unchanged", ""),
             ("4", "3", "unchanged", ""),
             ("6", "2.0", "unchanged", "id '2.0' read as 2"),
-            ("7", "1", "updated", "says the same as row 8; sent once"),
-            ("8", "1", "updated", "says the same as row 7; sent once"),
+            ("7", "1", "updated", "same values as row 8; sent once"),
+            ("8", "1", "updated", "same values as row 7; sent once"),
         ]
 
 
-def test_last_run_reads_those_that_would_change_where_settings_say_so(desk: Opened) -> None:
+def test_last_run_with_verify_reads_the_users_that_would_change(desk: Opened) -> None:
     with desk(box(), diff={"compare_with": "last-run", "verify": True}) as (open_box, at):
         at.write("nightly.csv", "id,name\n1,Ann\n2,Bea\n")
         at.run("run", "nightly.csv", "--yes")
@@ -56,7 +56,7 @@ def test_last_run_reads_those_that_would_change_where_settings_say_so(desk: Open
         assert methods(open_box, before) == ["GET 2", "PATCH 2"]
 
 
-def test_a_plan_knows_what_the_ledger_knows_and_leaves_no_trace(desk: Opened) -> None:
+def test_a_plan_compares_with_the_last_run_and_is_not_listed_as_a_run(desk: Opened) -> None:
     with desk(box(), diff={"compare_with": "last-run"}) as (open_box, at):
         at.write("nightly.csv", "id,name\n1,Ann\n2,Bea\n")
         at.run("run", "nightly.csv", "--yes")
@@ -68,7 +68,7 @@ def test_a_plan_knows_what_the_ledger_knows_and_leaves_no_trace(desk: Opened) ->
         assert len(json.loads(at.run("runs", "--json").out)) == 1
 
 
-def test_yesterdays_export_is_compared_with(desk: Opened) -> None:
+def test_users_missing_from_a_baseline_file_are_read(desk: Opened) -> None:
     with desk(box()) as (open_box, at):
         at.write("yesterday.csv", 'id,name,custom_attributes\n1,User 1,"{""seats"": 5}"\n2,User 2,\n')
         at.write("today.csv", "id,name,custom_attributes.seats\n1,User 1,5\n2,Bea,\n3,User 3,\n")
@@ -77,28 +77,28 @@ def test_yesterdays_export_is_compared_with(desk: Opened) -> None:
         assert sorted(methods(open_box)) == ["GET 3", "PATCH 2"]
 
 
-def test_what_a_person_changed_since_we_wrote_it_is_a_conflict(desk: Opened) -> None:
+def test_a_value_changed_since_usersync_wrote_it_is_a_conflict(desk: Opened) -> None:
     with desk(box()) as (open_box, at):
         at.write("a.csv", "id,name\n1,Ann\n2,Bea\n")
         at.run("run", "a.csv", "--yes")
-        open_box.world.update(1, {"name": "Anna"})
-        open_box.world.update(3, {"name": "Cidney"})
+        open_box.store.update(1, {"name": "Anna"})
+        open_box.store.update(3, {"name": "Cidney"})
         at.write("b.csv", "id,name\n1,Annie\n2,Beatrice\n3,Cid\n")
         planned = at.run("plan", "b.csv")
         assert planned.code == 1
-        assert '\nconflict: 1 row\n  row 2: name: we wrote "Ann", the platform holds' in planned.err
+        assert '\nconflict: 1 row\n  row 2: name: usersync wrote "Ann", the platform holds' in planned.out
         ran = at.run("run", "b.csv", "--yes")
-        assert list(ran.statuses().values()) == ["conflict", "updated", "updated"]  # we never wrote user 3
+        assert list(ran.statuses().values()) == ["conflict", "updated", "updated"]  # usersync never wrote user 3
         assert ran.report[0]["message"] == (
-            'name: we wrote "Ann", the platform holds "Anna", the file wants "Annie"; '
-            "settle it by hand, or set diff.on_conflict: overwrite"
+            'name: usersync wrote "Ann", the platform holds "Anna", the file wants "Annie"; '
+            "resolve it by hand, or set diff.on_conflict: overwrite"
         )
         at.settings["diff"] = {"on_conflict": "overwrite"}
         assert at.run("run", "b.csv", "--yes").code == 0
-        assert open_box.world.users[1].name == "Annie"
+        assert open_box.store.users[1].name == "Annie"
 
 
-def test_an_address_is_given_up_before_another_user_takes_it(desk: Opened) -> None:
+def test_a_row_that_frees_an_address_is_sent_before_the_row_that_takes_it(desk: Opened) -> None:
     with desk(box()) as (open_box, at):
         at.write("chain.csv", "id,email\n1,u2@example.org\n2,u3@example.org\n3,new@example.org\n4,other@example.org\n")
         ran = at.run("run", "chain.csv", "--yes")
@@ -107,7 +107,7 @@ def test_an_address_is_given_up_before_another_user_takes_it(desk: Opened) -> No
         assert order.index(3) < order.index(2) < order.index(1)
 
 
-def test_whoever_waits_for_a_row_that_failed_is_not_sent(desk: Opened) -> None:
+def test_rows_that_wait_for_a_failed_row_are_not_sent(desk: Opened) -> None:
     def refuse(method: str, user_id: int | None, nth: int) -> Answer | None:
         return Answer(422, {"message": "no", "attributes": []}) if (method, user_id) == ("PATCH", 3) else None
 
@@ -115,13 +115,13 @@ def test_whoever_waits_for_a_row_that_failed_is_not_sent(desk: Opened) -> None:
         at.write("chain.csv", "id,email\n1,u2@example.org\n2,u3@example.org\n3,new@example.org\n")
         ran = at.run("run", "chain.csv", "--yes")
         assert list(ran.statuses().values()) == ["rejected blocked-by", "rejected blocked-by", "failed refused"]
-        assert "row 4 must give up this e-mail address first, and is failed" in ran.report[1]["message"]
-        assert open_box.world.users[1].email == "u1@example.org"
+        assert "row 4 has to give up this e-mail address first, and is failed" in ran.report[1]["message"]
+        assert open_box.store.users[1].email == "u1@example.org"
 
 
-def test_a_ring_of_addresses_is_refused_with_the_remedy(desk: Opened) -> None:
+def test_a_cycle_of_addresses_is_rejected_with_a_remedy(desk: Opened) -> None:
     with desk(box()) as (_, at):
-        at.write("ring.csv", "id,email\n1,u2@example.org\n2,u1@example.org\n3,c@example.org\n")
-        ran = at.run("run", "ring.csv", "--yes")
+        at.write("cycle.csv", "id,email\n1,u2@example.org\n2,u1@example.org\n3,c@example.org\n")
+        ran = at.run("run", "cycle.csv", "--yes")
         assert list(ran.statuses().values()) == ["rejected swap-cycle"] * 2 + ["updated"]
         assert "give one of them another address first" in ran.report[0]["message"]
