@@ -138,6 +138,8 @@ async def _execute(job: Job, ledger: Ledger, run: LedgerRun, confirm: Confirm) -
             if plan.changes and not refused and not job.context.stop:
                 desired = job.source.given.desired.values if job.source.given else None
                 await Dispatcher(job.settings, job.context, run, sender, desired).send_all(plan.changes)
+            if not refused:
+                await _revert_broken_swaps(job, run, sender)
     except StoppedError as error:
         job.context.stop.ask(error.exit_code, str(error))
     seconds = job.context.clock.monotonic() - began
@@ -180,6 +182,11 @@ async def _recover(job: Job, run: LedgerRun, sender: Sender) -> None:
     """Find out what became of the rows that were in flight when a run was interrupted."""
     resolve = partial(resolve_in_flight, run, sender, job.context.clock)
     await _each(job, list(run.with_status(*IN_FLIGHT)), resolve)
+    await _revert_broken_swaps(job, run, sender)
+
+
+async def _revert_broken_swaps(job: Job, run: LedgerRun, sender: Sender) -> None:
+    """Give users their addresses back whose e-mail swap cannot be completed, also where nothing else is sent."""
     swaps = EmailSwaps(run, sender)
     await _each(job, swaps.broken(), swaps.revert)
 

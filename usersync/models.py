@@ -46,7 +46,8 @@ class Status(StrEnum):
     """What became of a row; every row ends in exactly one of the first eight.
 
     `sending`, `parked` and `reverting` are states that a row passes through; they stay in the ledger only where a run
-    was interrupted, and are reported as `unknown` or `not-sent`.
+    was interrupted, and are reported as `unknown` or `not-sent`. A row that `--limit` leaves out is `left-out` until
+    its plan is complete, and then deleted.
     """
 
     UPDATED = "updated"
@@ -60,6 +61,7 @@ class Status(StrEnum):
     SENDING = "sending"
     PARKED = "parked"
     REVERTING = "reverting"
+    LEFT_OUT = "left-out"
 
     @property
     def needs_attention(self) -> bool:

@@ -58,7 +58,6 @@ class Dispatcher:
                 self._run.flush()
                 waves.block(wave)
                 await self._send_wave(wave, send)
-            await self._concurrently(swaps.broken(), swaps.revert)
 
     async def _send_wave(self, wave: int, send: SendRows) -> None:
         claims = Claims(self._run, self._context.clock.monotonic, wave=wave)

@@ -22,6 +22,8 @@ from usersync.values import same_email
 _BROKEN = (Status.FAILED, Status.UNKNOWN, Status.CONFLICT, Status.REJECTED, Status.REVERTING)
 #: Rows of a broken swap that may hold new values.
 _MAY_HAVE_MOVED = (Status.UPDATED, Status.UNKNOWN, Status.REVERTING)
+#: Between the reason why a row is reverted and the error that prevented it.
+_NOT_REVERTED = "; not reverted yet: "
 
 
 class EmailSwaps:
@@ -101,7 +103,7 @@ class EmailSwaps:
         """Record that a row is being reverted; a row that failed itself keeps its own reason."""
         if not row.code:
             row = replace(row, code=Code.BLOCKED_BY, message=reason)
-        row = replace(row, status=Status.REVERTING)
+        row = replace(row, status=Status.REVERTING, message=row.message.partition(_NOT_REVERTED)[0])
         self._run.revise([row])
         return row
 
@@ -110,15 +112,19 @@ class EmailSwaps:
         if changes:
             result = await self._sender.update(row.user_id, changes)
         if result.status is Status.UPDATED:
-            ended = replace(result, status=Status.FAILED, code=row.code, message=row.message)
+            message = row.message if row.code == Code.BLOCKED_BY else f"{row.message}; reverted"
+            ended = replace(result, status=Status.FAILED, code=row.code, message=message)
             self._record(row, replace(ended, http_status=result.http_status or row.http_status))
         else:
             self._keep_reverting(row, result)
 
     def _keep_reverting(self, row: Row, result: Result) -> None:
-        """Leave a row that could not be reverted for `usersync resume`."""
-        message = f"not reverted yet ({result.message}): {row.message}; run `usersync resume {self._run.info.run}`"
-        self._record(row, replace(result, status=Status.REVERTING, code=Code.SWAP_CYCLE, message=message, user=None))
+        """Leave a row that could not be reverted for `usersync resume`; a user who is gone holds nothing."""
+        if result.code == Code.NOT_FOUND:
+            self._record(row, result)
+            return
+        message = f"{row.message}{_NOT_REVERTED}{result.message}; run `usersync resume {self._run.info.run}`"
+        self._record(row, replace(result, status=Status.REVERTING, code=row.code, message=message, user=None))
 
     def _record(self, row: Row, result: Result) -> None:
         """Write a step at once: the next one depends on it."""

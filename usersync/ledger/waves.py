@@ -25,10 +25,10 @@ class Waves:
         """
         return self._database.stream(
             "SELECT key, status, coalesce(email, json_extract(iif(old = '', '{}', old), '$.email')) AS held,"
-            " iif(status IN (?, ?, 'left-out') AND new <> '', json_extract(new, '$.email'), NULL) AS wanted"
+            " iif(status IN (?, ?, ?) AND new <> '', json_extract(new, '$.email'), NULL) AS wanted"
             " FROM row WHERE run = ? AND duplicate_of IS NULL AND (held IS NOT NULL OR wanted IS NOT NULL)"
             " ORDER BY key",
-            (*UNSENT, self._number),
+            (*UNSENT, Status.LEFT_OUT, self._number),
         )
 
     def set(self, waves: Mapping[int, int], depends_on: Mapping[int, int], placeholders: Mapping[int, str]) -> None:
@@ -64,16 +64,20 @@ class Waves:
         return int(found[0] or 0)
 
     def block(self, wave: int) -> None:
-        """Reject the rows of a wave that wait for an address which was not given up."""
+        """Reject the rows of a wave that wait for an address which was not given up.
+
+        A user who holds a placeholder has to be reverted instead.
+        """
         self._database.execute(
-            "UPDATE row SET status = 'rejected', code = 'blocked-by', message = coalesce((SELECT 'not sent: row '"
+            "UPDATE row SET status = iif(status = 'parked', 'reverting', 'rejected'), code = 'blocked-by',"
+            " message = iif(status = 'parked', 'reverted, because ', 'not sent: ') || coalesce((SELECT 'row '"
             " || first.row || ' has to give up this e-mail address first, and is ' || first.status FROM row AS first"
             " WHERE first.run = row.run AND first.key = row.depends_on),"
-            " 'not sent: the row that has to give up this e-mail address first was left out')"
-            " WHERE run = ? AND wave = ? AND status = 'planned' AND depends_on IS NOT NULL"
+            " 'the row that has to give up this e-mail address first was left out')"
+            " WHERE run = ? AND wave = ? AND status IN (?, ?) AND depends_on IS NOT NULL"
             " AND coalesce((SELECT status FROM row AS first WHERE first.run = row.run"
-            " AND first.key = row.depends_on), '') NOT IN ('updated', 'parked')",
-            (self._number, wave),
+            " AND first.key = row.depends_on), '') NOT IN ('updated', 'unchanged', 'parked')",
+            (self._number, wave, *UNSENT),
         )
 
     def swaps(self) -> list[Swap]:
