@@ -209,7 +209,7 @@ def test_the_ledger_of_a_killed_run_matches_what_was_sent(desk: Callable[..., An
         at.write("changes.csv", "id,name\n" + "".join(f"{i},New {i}\n" for i in range(1, 301)))
         box.hold(after=50)
         process = at.start("run", "changes.csv", "--yes", "--compare-with", "nothing", "-q")
-        wait_until(lambda: box.in_flight == 4 and len(box.log) == 54)
+        wait_until(lambda: box.in_flight == 4 and len(box.log) == 54, process)
         process.kill()
         process.communicate()
         sent = {r.user_id for r in box.log}
@@ -226,7 +226,7 @@ def test_ctrl_c_finishes_what_is_in_flight_and_writes_the_report(desk: Callable[
         at.write("changes.csv", "id,name\n" + "".join(f"{i},New {i}\n" for i in range(1, 301)))
         box.hold(after=20)
         process = at.start("run", "changes.csv", "--yes", "--compare-with", "nothing", "--json")
-        wait_until(lambda: len(box.log) == 24)
+        wait_until(lambda: len(box.log) == 24, process)
         process.send_signal(signal.SIGINT)
         box.release()
         out, err = process.communicate(timeout=PATIENCE)

@@ -74,7 +74,7 @@ def test_a_stop_does_not_wait_out_retry_after(desk: Opened) -> None:
     with desk(box) as (open_box, at):
         at.write("changes.csv", ROWS)
         process = at.start("run", "changes.csv", "--yes")
-        wait_until(lambda: len(open_box.log) == 3)
+        wait_until(lambda: len(open_box.log) == 3, process)
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=PATIENCE)
         assert process.returncode == 130
@@ -138,7 +138,7 @@ def test_a_resume_that_waited_for_the_lock_sees_the_finished_run(desk: Opened) -
         at.write("changes.csv", "id,name\n" + "".join(f"{i},N{i}\n" for i in range(1, 41)))
         box.hold()
         first = at.start("run", "changes.csv", "--yes", "-q")
-        wait_until(lambda: box.log)
+        wait_until(lambda: box.log, first)
         Timer(0.3, box.release).start()  # while the resume waits; where it comes sooner, the same must happen
         late = at.run("resume", "--yes", "--lock-wait", "30s")
         first.communicate(timeout=PATIENCE)
@@ -221,7 +221,7 @@ def test_a_run_with_superseded_rows_that_was_stopped_while_reading_is_resumed(de
         at.write("changes.csv", "id,name\n1,Old\n" + "".join(f"{i},N{i}\n" for i in range(1, 61)))
         box.hold(after=10)
         process = at.start("run", "changes.csv", "--yes")
-        wait_until(lambda: len(box.log) == 12)
+        wait_until(lambda: len(box.log) == 12, process)
         process.send_signal(signal.SIGINT)
         box.release()
         process.communicate(timeout=PATIENCE)
