@@ -25,17 +25,19 @@ from pydantic import SecretStr
 from usersync.context import Clock, run_async
 from usersync.errors import SettingsError, UsageError
 from usersync.ledger import Ledger
-from usersync.models import MASK, Code, Json
+from usersync.models import Code, Json
 from usersync.platform.api import (
     Answer,
+    Misconfigured,
     NoResponse,
+    Origin,
     RateLimited,
     Rejected,
-    Request,
     Response,
     Success,
     TransientError,
     Unauthorized,
+    read_request,
     read_response,
 )
 from usersync.platform.client import HttpClient
@@ -132,7 +134,7 @@ def _check_folder(name: str, folder: Path, setting: str) -> CheckResult:
 def _check_platform(settings: Settings, token: SecretStr, clock: Clock, user_id: int) -> Iterator[CheckResult]:
     async def read_user() -> Response | NoResponse:
         async with HttpClient(settings, token) as client:
-            return await client.send(Request("GET", user_id))
+            return await client.send(read_request(user_id))
 
     try:
         response = run_async(read_user())
@@ -140,9 +142,8 @@ def _check_platform(settings: Settings, token: SecretStr, clock: Clock, user_id:
         yield CheckResult("TLS", "; ".join(error.problems), 2, "name a file of certificates in request.ca_file")
         return
     now = clock.now()
-    answer = read_response(response, now)
-    for result in _read_answer(answer, user_id):
-        yield replace(result, message=result.message.replace(token.get_secret_value(), MASK))
+    answer = read_response(response, now, (token.get_secret_value(),))
+    yield from _read_answer(answer, user_id)
     if isinstance(response, Response):
         yield from _check_connection(settings)
         yield _check_clock(response, now)
@@ -178,7 +179,7 @@ def _read_answer(answer: Answer, user_id: int) -> Iterator[CheckResult]:
         case Success(user):
             message = f"asked for user {user_id}, answered with user {user.id}"
             yield CheckResult("platform", message, 4, "check platform.url and platform.path")
-        case Rejected(Code.NOT_FOUND, message) if "not the API's" not in message:
+        case Rejected(Code.NOT_FOUND):
             untried = f"not tried: there is no user {user_id}; name one with --user ID"
             yield from (platform_ok, token_ok, CheckResult("permission", untried))
         case Rejected(Code.NOT_PERMITTED, message):
@@ -191,9 +192,12 @@ def _read_answer(answer: Answer, user_id: int) -> Iterator[CheckResult]:
             yield from (platform_ok, CheckResult("token", message.partition("; ")[0], 4, remedy))
         case RateLimited():
             yield from (platform_ok, replace(token_untried, message="found, but not tried: the limit is used up"))
+        case Misconfigured(message):
+            yield from (_failed("TLS" if "TLS" in message else "platform", message, 4, ""), token_untried)
+        case TransientError(_, message, origin=Origin.PROXY):
+            yield from (_failed("proxy", message, 4, "check request.proxy"), token_untried)
         case Rejected(_, message) | TransientError(_, message):
-            causes = ("TLS", "proxy") if isinstance(answer, TransientError) and not answer.reached else ()
-            failed = next((cause for cause in causes if cause in message), "platform")
+            failed = "TLS" if isinstance(answer, TransientError) and message.startswith("TLS") else "platform"
             remedy = "make sure that the platform is up, and check platform.url and platform.path"
             yield from (_failed(failed, message, 4, remedy), token_untried)
 
