@@ -150,7 +150,7 @@ def test_a_resume_that_waited_for_the_lock_sees_the_finished_run(desk: Opened) -
         late = at.run("resume", "--yes", "--lock-wait", "30s")
         first.communicate(timeout=PATIENCE)
         assert first.returncode == 0
-        assert "there is no stopped run to go on with" in late.err
+        assert "no interrupted run to resume" in late.err
         assert set(late.statuses().values()) == {"updated"}
 
 
