@@ -33,7 +33,7 @@ def test_with_everything_in_place_all_checks_pass_and_no_patch_is_sent(desk: Ope
         ]  # fmt: skip
         assert "X-RateLimit-Limit: 3000" in ran.out
         told = at.run("check")
-        assert (told.code, told.out, "ok      permission   user 1 can be read" in told.err) == (0, "", True)
+        assert (told.code, told.err, "ok      permission   user 1 can be read" in told.out) == (0, "", True)
         assert dict(box.tally) == {("GET", 200): 2}
         assert not (at.folder / "usersync.db").exists()
 
@@ -98,8 +98,8 @@ def test_an_unknown_user_still_proves_platform_and_token(desk: Opened) -> None:
     with desk(Sandbox(users=9)) as (_, at):
         ran = at.run("check", "--user", "77")
         assert ran.code == 0
-        assert "there is no user 77" in ran.err
-        assert "ok      token        accepted" in ran.err
+        assert "there is no user 77" in ran.out
+        assert "ok      token        accepted" in ran.out
 
 
 def results(url: str, home: Path, clock: Clock) -> dict[str, CheckResult]:

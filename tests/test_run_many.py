@@ -66,7 +66,7 @@ def test_ctrl_c_stops_the_runs_of_all_platforms(desk: Opened) -> None:
         one.hold(after=2)
         two.hold(after=2)
         process = at.start("run", "changes.csv", "-c", "platforms", "--yes", "--json")
-        wait_until(lambda: len(one.log) > 2 and len(two.log) > 2)
+        wait_until(lambda: len(one.log) > 2 and len(two.log) > 2, process)
         process.send_signal(signal.SIGINT)
         one.release()
         two.release()

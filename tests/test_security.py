@@ -74,7 +74,7 @@ def test_a_stop_does_not_wait_out_retry_after(desk: Opened) -> None:
     with desk(box) as (open_box, at):
         at.write("changes.csv", ROWS)
         process = at.start("run", "changes.csv", "--yes")
-        wait_until(lambda: len(open_box.log) == 3)
+        wait_until(lambda: len(open_box.log) == 3, process)
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=PATIENCE)
         assert process.returncode == 130
@@ -97,7 +97,15 @@ def test_only_if_blank_reads_the_user_even_with_compare_with_nothing(desk: Opene
         assert (open_box.store.users[1].name, open_box.store.users[1].display_name) == (before, "A")
 
 
-@pytest.mark.parametrize("answer", ["n\n", "\x03"])
+def read_until(terminal: int, text: bytes) -> None:
+    """Read what a program writes to its terminal, until it has written `text`."""
+    seen = b""
+    while text not in seen:
+        assert select.select([terminal], [], [], PATIENCE)[0], seen
+        seen += os.read(terminal, 4096)
+
+
+@pytest.mark.parametrize("answer", ["n\n", "\x03"], ids=["no", "Ctrl-C"])
 def test_answering_no_or_ctrl_c_at_the_question_sends_nothing(answer: str, desk: Opened) -> None:
     with desk() as (open_box, at):
         at.write("changes.csv", ROWS)
@@ -108,13 +116,12 @@ def test_answering_no_or_ctrl_c_at_the_question_sends_nothing(answer: str, desk:
             cwd=at.folder, env=env, stdin=follower, stdout=follower, stderr=follower, start_new_session=True,
             preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0),
         )  # fmt: skip
+        at.started.callback(process.kill)
         os.close(follower)
-        seen = b""
-        while b"Send 3 updates" not in seen:
-            seen += os.read(leader, 4096)
-        deadline = time.monotonic() + 20
+        read_until(leader, b"[y/N]")
+        deadline = time.monotonic() + PATIENCE
         while process.poll() is None and time.monotonic() < deadline:
-            os.write(leader, answer.encode())  # as a person does where the first one came too early to be seen
+            os.write(leader, answer.encode())  # again, as a person does if nothing happens
             with suppress(OSError):
                 while select.select([leader], [], [], 1.0)[0]:
                     os.read(leader, 4096)
@@ -138,12 +145,12 @@ def test_a_resume_that_waited_for_the_lock_sees_the_finished_run(desk: Opened) -
         at.write("changes.csv", "id,name\n" + "".join(f"{i},N{i}\n" for i in range(1, 41)))
         box.hold()
         first = at.start("run", "changes.csv", "--yes", "-q")
-        wait_until(lambda: box.log)
+        wait_until(lambda: box.log, first)
         Timer(0.3, box.release).start()  # while the resume waits; where it comes sooner, the same must happen
         late = at.run("resume", "--yes", "--lock-wait", "30s")
         first.communicate(timeout=PATIENCE)
         assert first.returncode == 0
-        assert "there is no stopped run to go on with" in late.err
+        assert "no interrupted run to resume" in late.err
         assert set(late.statuses().values()) == {"updated"}
 
 
@@ -221,7 +228,7 @@ def test_a_run_with_superseded_rows_that_was_stopped_while_reading_is_resumed(de
         at.write("changes.csv", "id,name\n1,Old\n" + "".join(f"{i},N{i}\n" for i in range(1, 61)))
         box.hold(after=10)
         process = at.start("run", "changes.csv", "--yes")
-        wait_until(lambda: len(box.log) == 12)
+        wait_until(lambda: len(box.log) == 12, process)
         process.send_signal(signal.SIGINT)
         box.release()
         process.communicate(timeout=PATIENCE)
