@@ -13,6 +13,7 @@ from usersync.errors import UsageError
 from usersync.models import Json, ProblemGroup, Row, TimeSlice
 from usersync.report.columns import COLUMNS, escape_formula, row_cells
 from usersync.report.html import Page
+from usersync.report.names import NameOf, no_name
 from usersync.report.summary import RowCounter, Summary, status_of_run, write_summary, write_whole
 
 
@@ -37,6 +38,8 @@ class RunFacts:
     limits: Sequence[Json] = ()
     """Limits that the plan exceeds: `rule`, `sentence`, `overridden`."""
     timeline: Sequence[TimeSlice] = ()
+    name_of: NameOf = no_name
+    """The names of rows as their sheet has them (`names_in`)."""
 
 
 def prepare_folder(folder: Path, run: str) -> Path:
@@ -68,9 +71,10 @@ def write_report(
     folder, writes those that need attention, and returns the file. Raises UsageError where a file cannot be written.
     """
     home = prepare_folder(folder, facts.run)
-    page = Page() if "html" in formats else None
+    counter = RowCounter(facts.name_of)
+    page = Page(facts.name_of) if "html" in formats else None
     try:
-        counter = _write_csv(home / "report.csv", rows(), page)
+        _write_csv(home / "report.csv", rows(), counter, page)
         rejects = write_rejects(rows(), home) if write_rejects and counter.need_attention else None
         summary = _summary(home, facts, counter, rejects=rejects, formats=formats)
         if page:
@@ -90,9 +94,8 @@ def write_report(
     return summary
 
 
-def _write_csv(path: Path, rows: Iterable[Row], page: Page | None) -> RowCounter:
+def _write_csv(path: Path, rows: Iterable[Row], counter: RowCounter, page: Page | None) -> None:
     """Write report.csv, and count the rows and collect them for the page on the way."""
-    counter = RowCounter()
     draft = path.with_name(f"{path.name}.new")
     with draft.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
@@ -105,7 +108,6 @@ def _write_csv(path: Path, rows: Iterable[Row], page: Page | None) -> RowCounter
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
-    return counter
 
 
 def _summary(
