@@ -81,7 +81,8 @@ class Ending:
         lines = [self.title]
         if self.summary:
             reasons = [{name: reason[name] for name in ("code", "rows", "row")} for reason in self.summary.reasons]
-            report = f"{Path(str(self.summary.files['report'])).resolve()} on {socket.gethostname()}"
+            file = self.summary.files["report"]
+            report = f"{Path(file).resolve()} on {socket.gethostname()}" if file else "none"
             document |= {"run": self.summary.run, "counts": self.summary.counts, "report": report}
             document["reasons"] = reasons[:_REASONS]
             lines.append(", ".join(f"{n:,} {name}" for name, n in self.summary.counts.items()))

@@ -27,7 +27,7 @@ MANY = 200_000
 SCRIPT = "<script>alert(1)</script>"
 INFO: dict[str, Any] = {
     "run": "20261124T120000-abcd", "kind": "run", "platform": "https://chat.example.org", "parent": None,
-    "started_at": "2026-11-24T12:00:00.000Z", "started_by": "ann@desk", "overrides": ["same-name"], "choice": {},
+    "started_at": "2026-11-24T12:00:00.000Z", "started_by": "ann@desk", "overrides": ["same-name"], "options": {},
     "sources": [{"file": "changes.xlsx", "sheet": "Changes", "sha256": "c0ffee" * 10}],
     "settings": {"request": {"rate": "3000/60s"}, "limits": {"protect": ["</pre><b>1"]}},
 }  # fmt: skip

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from usersync.context import StopReason
-from usersync.errors import RowCountError, UsageError
+from usersync.errors import RowCountError, StoppedError, UsageError
 from usersync.models import FieldChange, Place, Problem, ProblemGroup, Row, Status
 from usersync.report import RunFacts, prepare_folder, verify_row_count, write_report
 from usersync.report.columns import COLUMNS
@@ -132,7 +132,7 @@ def test_a_report_that_breaks_off_leaves_the_former_one_whole(tmp_path: Path) ->
 
     write_report(lambda: ROWS, tmp_path, facts())
     whole = (tmp_path / "R1" / "report.csv").read_bytes()
-    with pytest.raises(UsageError, match="the ledger holds every row of run R1"):
+    with pytest.raises(StoppedError, match="the ledger has every row"):
         write_report(breaking, tmp_path, facts())
     assert (tmp_path / "R1" / "report.csv").read_bytes() == whole
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from usersync.report.report import RunFacts, prepare_folder, write_report
+from usersync.report.report import RunFacts, prepare_folder, summarize, write_report
 from usersync.report.summary import Summary, verify_row_count, write_summary
 
-__all__ = ["RunFacts", "Summary", "prepare_folder", "verify_row_count", "write_report", "write_summary"]
+__all__ = ["RunFacts", "Summary", "prepare_folder", "summarize", "verify_row_count", "write_report", "write_summary"]

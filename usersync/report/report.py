@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from usersync.context import StopReason
-from usersync.errors import UsageError
+from usersync.errors import StoppedError, UsageError
 from usersync.models import Json, ProblemGroup, Row, TimeSlice
 from usersync.report.columns import COLUMNS, escape_formula, row_cells
 from usersync.report.html import Page
@@ -68,7 +68,7 @@ def write_report(
     """Write the files of a run below `folder`/RUN: report.csv, summary.json, and those that `formats` names.
 
     `rows` returns all rows of the run in input order, each time it is called. `write_rejects` takes rows and the
-    folder, writes those that need attention, and returns the file. Raises UsageError where a file cannot be written.
+    folder, writes those that need attention, and returns the file. Raises StoppedError where a file cannot be written.
     """
     home = prepare_folder(folder, facts.run)
     counter = RowCounter(facts.name_of)
@@ -76,7 +76,7 @@ def write_report(
     try:
         _write_csv(home / "report.csv", rows(), counter, page)
         rejects = write_rejects(rows(), home) if write_rejects and counter.need_attention else None
-        summary = _summary(home, facts, counter, rejects=rejects, formats=formats)
+        summary = _summary(facts, counter, files=_files(home, rejects, formats))
         if page:
             rest = "All rows are in report.csv, beside this page."
             write_whole(
@@ -88,10 +88,19 @@ def write_report(
             write_workbook(home / "report.xlsx", rows(), summary=summary.as_json(), info=facts.info)
         write_summary(summary)
     except OSError as error:
-        raise UsageError(
-            f"{home}: the report cannot be written: {error.strerror}; the ledger holds every row of run {facts.run}"
+        raise StoppedError(
+            f"{home}: the report cannot be written: {error.strerror}; the ledger has every row: free some space there, "
+            f"then `usersync resume {facts.run}` writes it"
         ) from None
     return summary
+
+
+def summarize(rows: Iterable[Row], facts: RunFacts) -> Summary:
+    """Return the summary of a run that writes no files."""
+    counter = RowCounter(facts.name_of)
+    for row in rows:
+        counter.add(row)
+    return _summary(facts, counter, files=dict.fromkeys(("report", "rejects", "html", "summary")))
 
 
 def _write_csv(path: Path, rows: Iterable[Row], counter: RowCounter, page: Page | None) -> None:
@@ -110,10 +119,7 @@ def _write_csv(path: Path, rows: Iterable[Row], counter: RowCounter, page: Page 
     draft.replace(path)
 
 
-def _summary(
-    home: Path, facts: RunFacts, counter: RowCounter, *, rejects: Path | None, formats: Collection[str]
-) -> Summary:
-    exit_code = facts.stop.exit_code if facts.stop else int(counter.need_attention)
+def _files(home: Path, rejects: Path | None, formats: Collection[str]) -> dict[str, str | None]:
     files: dict[str, str | None] = {
         "report": str(home / "report.csv"),
         "rejects": str(rejects) if rejects else None,
@@ -122,6 +128,11 @@ def _summary(
     }
     if "xlsx" in formats:
         files["xlsx"] = str(home / "report.xlsx")
+    return files
+
+
+def _summary(facts: RunFacts, counter: RowCounter, *, files: dict[str, str | None]) -> Summary:
+    exit_code = facts.stop.exit_code if facts.stop else int(counter.need_attention)
     return Summary(
         run=facts.run,
         status=status_of_run(exit_code, stopped=facts.stop is not None),
