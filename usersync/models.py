@@ -147,6 +147,8 @@ class Place:
     file: str
     sheet: str
     row: int
+    name: str = ""
+    """Whom the row is about: a name or an e-mail address, where one is known."""
 
 
 @dataclass(frozen=True, slots=True)
