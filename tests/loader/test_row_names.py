@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from usersync.loader import load
+from usersync.loader.row_names import name_of_row, names_in
 from usersync.models import Row, Status
-from usersync.report.names import name_of_row, names_in
 from usersync.settings import SourceSettings
 
 

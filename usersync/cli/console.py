@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 
 from usersync.cli.table import cut, printable, table_text
 from usersync.models import UNKNOWN, FieldChange, Place, ProblemGroup, Row, Status, json_text, shown
-from usersync.report.names import NameOf, name_of_row, no_name
 from usersync.report.summary import Summary
 from usersync.report.wording import EXIT_MEANINGS, STATUS_MEANINGS, plural
 
@@ -33,23 +32,22 @@ _REASONS: Final = 5
 _OPEN: Final = {"darwin": "open", "win32": "start"}.get(sys.platform, "xdg-open")
 
 
-def plan_text(plan: Plan, *, width: int | None = None, then: str = "", name_of: NameOf = no_name) -> str:
+def plan_text(plan: Plan, *, width: int | None = None, then: str = "") -> str:
     """Show what a run would do: old -> new of the first changes, every kind of problem, limits and counts.
 
-    Tables fit `width` columns (None: 80); `then` is the command to type next; `name_of` finds the names of rows in
-    their sheet.
+    Tables fit `width` columns (None: 80); `then` is the command to type next.
     """
     width = width or PIPED
     if not plan.rows:
         return "\n\n".join(["Nothing to do: no data rows were read", *_notes(plan.notes)])
     parts = [f"Plan: {plural(plan.changes, 'user')} to change, {plural(plan.rows, 'row')} read"]
     if plan.examples:
-        parts.append(_examples(plan, width, name_of))
+        parts.append(_examples(plan, width))
     if plan.fields:
         fields = sorted(plan.fields.items(), key=lambda item: (-item[1], item[0]))
         parts.append(table_text([("field", "users"), *((name, str(n)) for name, n in fields)], right={1}, width=width))
     parts.extend(_notes(plan.notes))
-    parts.extend(problems_text(plan.problems, name_of))
+    parts.extend(problems_text(plan.problems))
     if plan.left_out:
         parts.append(f"{plural(plan.left_out, 'row')} left out by choice")
     if plan.violations:
@@ -74,11 +72,11 @@ def _counts(counts: dict[Status, int], width: int, *, repeated: int = 0) -> str:
     return table_text(rows, right={1}, width=width, status=0)
 
 
-def _examples(plan: Plan, width: int, name_of: NameOf) -> str:
+def _examples(plan: Plan, width: int) -> str:
     several = len({row.file for row in plan.examples}) > 1
     cells = [("row", "id", "user", "field", "old", "", "new")]
     for row in plan.examples[:_EXAMPLES]:
-        user = (_row_number(row, several=several), row.id, cut(printable(name_of_row(row, name_of)), _NAME_WIDTH))
+        user = (_row_number(row, several=several), row.id, cut(printable(row.name or row.email or ""), _NAME_WIDTH))
         for item in row.changes:
             cells.append((*user, item.field, _old(item), "->", _text(shown(item.field, item.new))))
             user = ("", "", "")
@@ -95,14 +93,14 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else json_text(value)
 
 
-def problems_text(groups: Iterable[ProblemGroup], name_of: NameOf = no_name) -> list[str]:
+def problems_text(groups: Iterable[ProblemGroup]) -> list[str]:
     """List problems by kind, with the names and values of the first few rows of each."""
     parts = []
     for group in groups:
         several = len({place.file for place, _ in group.first}) > 1
         lines = [f"{group.code}: {plural(group.count, 'row')}"]
         for place, problem in group.first:
-            where = _place(_row_number(place, several=several), name_of(problem.key))
+            where = _place(_row_number(place, several=several), place.name)
             cell = f", {problem.column}" if problem.column else ""
             value = f" {cut(printable(problem.value), _VALUE_WIDTH)!r}" if problem.value else ""
             lines.append(f"  {where}{cell}{value}: {problem.message}")

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from usersync.errors import UsageError
+from usersync.loader.row_names import NameOf, name_of_row, no_name
 from usersync.models import Json, Row, Status, TimeSlice, json_text, owner_of
-from usersync.report.names import NameOf, name_of_row, no_name
 from usersync.report.summary import write_whole
 from usersync.report.timeline_chart import chart_of
 from usersync.report.wording import OWNER_NAMES, OWNER_REMEDIES, STATUS_MEANINGS, need_attention, plural

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from usersync.context import StopReason
 from usersync.errors import StoppedError, UsageError
+from usersync.loader.row_names import NameOf, no_name
 from usersync.models import Json, ProblemGroup, Row, TimeSlice
 from usersync.report.columns import COLUMNS, escape_formula, row_cells
 from usersync.report.html import Page
-from usersync.report.names import NameOf, no_name
 from usersync.report.summary import RowCounter, Summary, status_of_run, write_summary, write_whole
 
 

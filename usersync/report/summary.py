@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from usersync.errors import RefusedError, RowCountError
+from usersync.loader.row_names import NameOf, name_of_row, no_name
 from usersync.models import Json, Row, Status
 from usersync.report.columns import FREE_TEXT, unescape_formula
-from usersync.report.names import NameOf, name_of_row, no_name
 
 if TYPE_CHECKING:
     from pandas import DataFrame
