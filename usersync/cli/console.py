@@ -78,18 +78,20 @@ def _examples(plan: Plan, width: int) -> str:
     for row in plan.examples[:_EXAMPLES]:
         user = (_row_number(row, several=several), row.id, cut(printable(row.name or row.email or ""), _NAME_WIDTH))
         for item in row.changes:
-            cells.append((*user, item.field, _old(item), "->", _text(shown(item.field, item.new))))
+            cells.append((*user, item.field, old_text(item), "->", value_text(shown(item.field, item.new))))
             user = ("", "", "")
     more = plan.changes - min(_EXAMPLES, len(plan.examples))
     rest = f"\n  ... and {plural(more, 'user')} more" if more > 0 else ""
     return table_text(cells, right={0, 1}, width=width, pair=(4, 6)) + rest
 
 
-def _old(item: FieldChange) -> str:
-    return "?" if item.old is UNKNOWN else _text(shown(item.field, item.old))
+def old_text(item: FieldChange) -> str:
+    """Return the old value of a change; `?` where nobody looked it up."""
+    return "?" if item.old is UNKNOWN else value_text(shown(item.field, item.old))
 
 
-def _text(value: object) -> str:
+def value_text(value: object) -> str:
+    """Return text as it is, and any other value as JSON."""
     return value if isinstance(value, str) else json_text(value)
 
 
