@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from usersync.errors import SourceError
 from usersync.loader import load
-from usersync.loader.rejects_columns import held_back_problems, original_rows
+from usersync.loader.rejects_columns import hold_back_rows, original_rows
 from usersync.models import Code, DesiredValues, Problem, Row, Status, Table
 from usersync.report.rejects import write_rejects
 from usersync.sandbox import Sandbox
@@ -49,9 +49,7 @@ def read(
     files: Sequence[str | Path], options: SourceSettings = AUTO, columns: Mapping[str, str] | None = None
 ) -> tuple[Table, DesiredValues]:
     """Read and validate files, as a run does."""
-    table = load(files, options=options, columns=columns)
-    problems = dict.fromkeys([*table.problems, *held_back_problems(table)])
-    table = replace(table, problems=tuple(sorted(problems, key=lambda problem: problem.key)))
+    table = hold_back_rows(load(files, options=options, columns=columns))
     return table, validate(table)
 
 

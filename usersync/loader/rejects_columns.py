@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from usersync.loader.headings import OUR_COLUMNS
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 ROW: Final = OUR_COLUMNS[0]
 WHY: Final = OUR_COLUMNS[1]
+_CODES: Final = frozenset(Code)
 _HELD_BACK: Final = re.compile(r"held back \(([a-z-]+)\) until this cell is emptied: (.*)", re.DOTALL)
 
 
@@ -28,12 +30,18 @@ def held_back(code: str, reason: str) -> str:
     return f"held back ({code}) until this cell is emptied: {reason}"
 
 
-def held_back_problems(table: Table) -> Iterator[Problem]:
-    """Yield a problem for every row of a rejects file that is still held back, in input order."""
-    codes = frozenset(Code)
+def hold_back_rows(table: Table) -> Table:
+    """Return the table with a problem for every row of a rejects file that is still held back."""
+    problems = dict.fromkeys([*table.problems, *_held_back_problems(table)])
+    if len(problems) == len(table.problems):
+        return table
+    return replace(table, problems=tuple(sorted(problems, key=lambda problem: problem.key)))
+
+
+def _held_back_problems(table: Table) -> Iterator[Problem]:
     for key, text in _cells(table, WHY):
         found = _HELD_BACK.match(text) if text.startswith("held back") else None
-        if found and found[1] in codes:
+        if found and found[1] in _CODES:
             yield Problem(key, Code(found[1]), found[2])
 
 
