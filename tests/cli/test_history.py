@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from usersync.cli import history
@@ -97,7 +98,7 @@ def test_a_change_is_shown_with_the_user_and_the_difference(
 ) -> None:
     record("R1", exit_code=1, status=Status.FAILED, code="refused", message="too short")
     monkeypatch.setenv("COLUMNS", "80")
-    *_, row, _, reason = history.show("R1", settings, as_json=False).splitlines()
+    *_, row, _, reason = click.unstyle(history.show("R1", settings, as_json=False)).splitlines()
     assert row.split() == ["2", "7", "Ann", "failed", "name", "Ann", "->", "Bea"]
     assert reason == "row 2: refused: too short"
     assert history.history(7, settings, as_json=False).splitlines()[-1].split()[-4:] == ["name", "Ann", "->", "Bea"]

@@ -419,7 +419,7 @@ def test_corrected_rejects_of_a_csv_can_be_run(desk: Callable[..., Any]) -> None
         again = at.run("run", str(path), "--yes", "--json")
         assert (again.code, again.summary["counts"]) == (0, {"updated": 2, "rows": 2})
         assert sorted(r.user_id for r in box.log if r.method == "PATCH")[sent:] == [2, 3]
-        assert (box.world.users[2].email, box.world.users[3].name) == ("bea@example.org", "Ghost")
+        assert (box.store.users[2].email, box.store.users[3].name) == ("bea@example.org", "Ghost")
         assert again.summary["files"]["rejects"] is None
 
 
@@ -438,4 +438,4 @@ def test_corrected_rejects_of_a_workbook_can_be_run(desk: Callable[..., Any]) ->
         again = at.run("run", str(path), "--yes", "--json")
         assert (again.code, again.summary["counts"]) == (0, {"updated": 2, "rows": 2})
         assert sorted(r.user_id for r in box.log if r.method == "PATCH") == [1, 2, 3]
-        assert (box.world.users[2].name, box.world.users[3].name) == ("=Bea()", "Ghost")
+        assert (box.store.users[2].name, box.store.users[3].name) == ("=Bea()", "Ghost")
