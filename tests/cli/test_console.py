@@ -39,10 +39,10 @@ def a_plan() -> Plan:
 
 PLAN_80 = """Plan: 2 users to change, 14 rows read
 
-  row  id  user            field            old                  new
-    2   7  Ann Johnson-S…  name             … of Little Wh…  ->  … of Privet Dr…
-    3  12  aigerim.nurla…  email            …va@example.com  ->  …va@example.org
-                           custom_attribu…  null             ->  12
+  row  id  user               field   old                     new
+    2   7  Ann Johnson-Smyt…  name    …e of Little Whin…  ->  …e of Privet Drive
+    3  12  aigerim.nurlanov…  email   …anova@example.com  ->  …anova@example.org
+                              .seats  null                ->  12
 
   field                    users
   custom_attributes.seats      1
@@ -60,10 +60,10 @@ email-invalid: 1 row
 next: usersync run a.csv"""
 PLAN_50 = """Plan: 2 users to change, 14 rows read
 
-  row  id  user     field    old          new
-    2   7  Ann Jo…  name     … Litt…  ->  … Prive…
-    3  12  aigeri…  email    …le.com  ->  …ple.org
-                    custom…  null     ->  12
+  row  id  user     field   old           new
+    2   7  Ann Jo…  name    … Littl…  ->  … Prive…
+    3  12  aigeri…  email   …ple.com  ->  …ple.org
+                    .seats  null      ->  12
 
   field                    users
   custom_attributes.seats      1

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from usersync.cli.table import cut, printable, table_text
-from usersync.models import UNKNOWN, FieldChange, Place, ProblemGroup, Row, Status, json_text, shown
+from usersync.models import ATTRIBUTE, UNKNOWN, Place, ProblemGroup, Row, Status, json_text, shown
 from usersync.report.summary import Summary
 from usersync.report.wording import EXIT_MEANINGS, STATUS_MEANINGS, plural
 
@@ -74,24 +74,30 @@ def _counts(counts: dict[Status, int], width: int, *, repeated: int = 0) -> str:
 
 def _examples(plan: Plan, width: int) -> str:
     several = len({row.file for row in plan.examples}) > 1
-    cells = [("row", "id", "user", "field", "old", "", "new")]
+    cells: list[tuple[str, ...]] = [("row", "id", "user", "field", "old", "", "new")]
     for row in plan.examples[:_EXAMPLES]:
         user = (_row_number(row, several=several), row.id, cut(printable(row.name or row.email or ""), _NAME_WIDTH))
-        for item in row.changes:
-            cells.append((*user, item.field, old_text(item), "->", value_text(shown(item.field, item.new))))
-            user = ("", "", "")
+        cells.extend(change_lines(user, row))
     more = plan.changes - min(_EXAMPLES, len(plan.examples))
-    rest = f"\n  ... and {plural(more, 'user')} more" if more > 0 else ""
+    rest = f"\n  ... and {plural(more, 'more user')}" if more > 0 else ""
     return table_text(cells, right={0, 1}, width=width, pair=(4, 6)) + rest
 
 
-def old_text(item: FieldChange) -> str:
-    """Return the old value of a change; `?` where nobody looked it up."""
-    return "?" if item.old is UNKNOWN else value_text(shown(item.field, item.old))
+def change_lines(start: tuple[str, ...], row: Row) -> Iterator[tuple[str, ...]]:
+    """Yield a line of cells for each change: `start` (blank from the second on), field, old value, arrow, new value.
+
+    `.seats` is an attribute, `?` a value that nobody looked up. A row without changes has one line.
+    """
+    for change in row.changes:
+        field = change.field.replace(ATTRIBUTE, ".", 1)
+        old = "?" if change.old is UNKNOWN else _text(shown(change.field, change.old))
+        yield (*start, field, old, "->", _text(shown(change.field, change.new)))
+        start = ("",) * len(start)
+    if not row.changes:
+        yield (*start, "", "", "", "")
 
 
-def value_text(value: object) -> str:
-    """Return text as it is, and any other value as JSON."""
+def _text(value: object) -> str:
     return value if isinstance(value, str) else json_text(value)
 
 

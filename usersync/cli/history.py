@@ -7,12 +7,12 @@ import sys
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from usersync.cli.console import old_text, value_text
+from usersync.cli.console import change_lines
 from usersync.cli.table import table_text, window_width
 from usersync.context import iso
 from usersync.errors import UsageError
 from usersync.ledger import Ledger, RunInfo
-from usersync.models import Json, Row, shown
+from usersync.models import Json, Row
 from usersync.report.summary import status_of_run
 from usersync.report.wording import plural
 from usersync.settings import Settings
@@ -77,12 +77,10 @@ def show(name: str, settings: Settings, *, as_json: bool) -> str:
         ("files", _files(info)),
         ("overrides", ", ".join(info.overrides) or "none"),
     ]
-    cells = [("row", "id", "user", "status", "field", "old", "", "new")]
+    cells: list[tuple[str, ...]] = [("row", "id", "user", "status", "field", "old", "", "new")]
     for row in rows:
         start = (str(row.row), row.id, row.name or row.email or "", row.status)
-        for change in _changes(row):
-            cells.append((*start, *change))
-            start = ("", "", "", "")
+        cells.extend(change_lines(start, row))
     table = table_text(cells, right={0, 1}, width=window_width(sys.stdout), status=3, pair=(5, 7))
     reasons = [f"row {row.row}: {row.code or row.status}: {row.reason}" for row in rows if row.reason]
     return "\n\n".join([table_text(facts, right=set()), table, *(["\n".join(reasons)] if reasons else [])])
@@ -96,19 +94,11 @@ def history(user_id: int, settings: Settings, *, as_json: bool) -> str:
         return _dump([{**_info_json(info), "row": _row_json(row)} for info, row in found])
     if not found:
         return f"nothing was ever sent for user {user_id}"
-    cells = [("run", "by", "when", "status", "field", "old", "", "new")]
+    cells: list[tuple[str, ...]] = [("run", "by", "when", "status", "field", "old", "", "new")]
     for info, row in found:
         start = (info.run, info.started_by, row.finished_at, row.status)
-        for change in _changes(row):
-            cells.append((*start, *change))
-            start = ("", "", "", "")
+        cells.extend(change_lines(start, row))
     return table_text(cells, right=set(), width=window_width(sys.stdout), status=3, whole=_RUN, pair=(5, 7))
-
-
-def _changes(row: Row) -> list[tuple[str, str, str, str]]:
-    """Return field, old value, arrow and new value of each change; blanks where nothing changes."""
-    changes = [(c.field, old_text(c), "->", value_text(shown(c.field, c.new))) for c in row.changes]
-    return changes or [("", "", "", "")]
 
 
 def prune(settings: Settings, seconds: float | None) -> str:
