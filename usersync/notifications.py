@@ -283,7 +283,8 @@ def _mail(email: Email, password: str, ending: Ending) -> None:
 
 def _attachments(email: Email, summary: Summary | None) -> tuple[list[tuple[Path, bytes]], list[str]]:
     """Return the files to attach, the smallest first, and a sentence for each that has no room."""
-    paths = [Path(file) for name in email.attach if summary and (file := summary.files.get(name))]
+    names = [summary.files.get(name) for name in email.attach] if summary else []
+    paths = [Path(name) for name in names if name]
     files = []
     left_out = []
     room = ATTACHMENTS

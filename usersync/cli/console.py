@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 #: Columns where there is no window.
 PIPED: Final = 80
-#: Characters of a cell that are shown with its problem.
-_VALUE_WIDTH: Final = 30
 #: Characters of a name that are shown beside a number.
 _NAME_WIDTH: Final = 18
 #: Changed users that are shown of a plan.
@@ -109,9 +107,8 @@ def problems_text(groups: Iterable[ProblemGroup]) -> list[str]:
         lines = [f"{group.code}: {plural(group.count, 'row')}"]
         for place, problem in group.first:
             where = _place(_row_number(place, several=several), place.name)
-            cell = f", {problem.column}" if problem.column else ""
-            value = f" {cut(printable(problem.value), _VALUE_WIDTH)!r}" if problem.value else ""
-            lines.append(f"  {where}{cell}{value}: {problem.message}")
+            joint = ", " if problem.column else ": "
+            lines.append(printable(f"  {where}{joint}{problem.sentence()}"))
         if group.count > len(group.first):
             lines.append(f"  ... and {group.count - len(group.first):,} more")
         parts.append("\n".join(lines))
