@@ -1,5 +1,7 @@
 """Notifications reach real sockets, hold no values, and change no exit code."""
 
+import email
+import email.policy
 import json
 import socketserver
 from collections.abc import Callable, Iterator
@@ -87,6 +89,18 @@ def hook() -> Iterator[Hook]:
         yield server
 
 
+@pytest.fixture
+def mailbox() -> Iterator[MailServer]:
+    server = MailServer()
+    with listening(server):
+        yield server
+
+
+def address_of(server: MailServer) -> dict[str, Any]:
+    address = {"host": "127.0.0.1", "port": server.server_address[1], "starttls": False}
+    return address | {"from": "a@x.org", "to": "ops@x.org"}
+
+
 def settings_with(**sections: Any) -> Settings:
     platform = {"url": "http://127.0.0.1:9", "token_env": "TOKEN"}
     return make_settings({"platform": platform, **sections}, "the test's settings")
@@ -171,19 +185,51 @@ def test_a_run_that_ends_in_an_error_is_notified(
     assert (message["verdict"], message["exit_code"], message["error"]) == (verdict, exit_code, reason)
 
 
-def test_mail_and_apprise_say_the_same(hook: Hook, summary: Summary, monkeypatch: pytest.MonkeyPatch) -> None:
-    server = MailServer()
-    email = {"host": "127.0.0.1", "port": server.server_address[1], "from": "a@x.org", "to": "ops@x.org"}
-    settings = settings_with(notify={"email": email | {"starttls": False}, "urls_env": "URLS"})
+def test_mail_and_apprise_say_the_same(
+    hook: Hook, mailbox: MailServer, summary: Summary, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("URLS", hook.url.replace("http", "json"))
-    with listening(server):
-        assert finish(settings, summary).notices == []
+    settings = settings_with(notify={"email": address_of(mailbox), "urls_env": "URLS"})
+    assert finish(settings, summary).notices == []
     ((_, body),) = hook.got
     title = "usersync: partial (exit 1) on http://127.0.0.1:9"
     assert body["title"] == title
-    assert f"Subject: {title}" in server.mails[0]
-    for text in (server.mails[0], body["message"]):
+    assert f"Subject: {title}" in mailbox.mails[0]
+    for text in (mailbox.mails[0], body["message"]):
         assert "id-invalid: 1, first in row 3" in text
+
+
+def attachments(mail: str) -> dict[str, bytes]:
+    parts = email.message_from_string(mail, policy=email.policy.default).iter_attachments()
+    return {str(part.get_filename()): part.get_content() for part in parts}
+
+
+def test_an_e_mail_has_the_files_that_settings_ask_for(mailbox: MailServer, summary: Summary, tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text("<p>Zoë</p>", encoding="utf-8")
+    (tmp_path / "rejects.xlsx").write_bytes(b"PK\x03\x04")
+    files = {"html": str(tmp_path / "report.html"), "rejects": str(tmp_path / "rejects.xlsx")}
+    done = replace(summary, files=summary.files | files)
+    assert finish(settings_with(notify={"email": address_of(mailbox)}), done).notices == []
+    asking = settings_with(notify={"email": address_of(mailbox) | {"attach": ["html", "rejects"]}})
+    assert finish(asking, done).notices == []
+    assert finish(asking, summary).notices == []
+    none, both, no_rejects = mailbox.mails
+    assert (attachments(none), attachments(no_rejects)) == ({}, {})
+    assert attachments(both) == {"rejects.xlsx": b"PK\x03\x04", "report.html": "<p>Zoë</p>"}
+
+
+def test_a_file_that_is_too_large_for_an_e_mail_is_named_in_it(
+    mailbox: MailServer, summary: Summary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notifications, "ATTACHMENTS", 1_000_000)
+    (tmp_path / "report.html").write_bytes(b"x" * 1_500_000)
+    (tmp_path / "rejects.csv").write_bytes(b"id\n")
+    files = {"html": str(tmp_path / "report.html"), "rejects": str(tmp_path / "rejects.csv")}
+    asking = settings_with(notify={"email": address_of(mailbox) | {"attach": ["html", "rejects"]}})
+    finish(asking, replace(summary, files=summary.files | files))
+    (mail,) = mailbox.mails
+    assert list(attachments(mail)) == ["rejects.csv"]
+    assert "not attached: report.html (1.5 MB is too large for an e-mail)" in mail
 
 
 def test_what_cannot_be_delivered_is_a_notice_without_the_address(

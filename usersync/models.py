@@ -125,6 +125,10 @@ def owner_of(code: str) -> Owner:
     return _OWNERS.get(Code(code), Owner.SHEET) if code else Owner.NOBODY
 
 
+#: Characters of a faulty value that a sentence quotes.
+VALUE_SHOWN: Final = 40
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """Why one row may not be sent. A row may have many."""
@@ -139,8 +143,11 @@ class Problem:
     """The cell as seen; `***` for a password."""
 
     def sentence(self) -> str:
-        """Name the column, where there is one, and what is wrong."""
-        return f"{self.column}: {self.message}" if self.column else self.message
+        """Name the column and its value, where one column is meant, and what is wrong."""
+        if not self.column:
+            return self.message
+        value = self.value if len(self.value) <= VALUE_SHOWN else f"{self.value[: VALUE_SHOWN - 1]}…"
+        return f"{self.column} '{value}': {self.message}" if value else f"{self.column}: {self.message}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +157,8 @@ class Place:
     file: str
     sheet: str
     row: int
+    name: str = ""
+    """Whom the row is about: a name or an e-mail address, where one is known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Notify people and monitoring of how a run ended.
 
-A message names rows and codes, never names, addresses or other values: it leaves the house.
+A message names rows and codes, never names, addresses or other values: it leaves the house. Only what
+`notify.email.attach` asks for holds them.
 """
 
 from __future__ import annotations
@@ -40,6 +41,13 @@ log = logging.getLogger(__name__)
 TIMEOUT: Final = 10.0
 #: Reasons that a message lists.
 _REASONS: Final = 5
+#: Bytes of files that an e-mail may have: in transit they grow by a third, and many servers refuse 10 MB.
+ATTACHMENTS: Final = 7_000_000
+#: Ending of a file -> its media type, where it says how to show the file.
+_MEDIA_TYPES: Final = {
+    ".html": "text/html",
+    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
 #: The channel that is used after every run.
 _PING: Final = "notify.ping_url"
 #: Exit code of an error -> verdict; all others are `failed`.
@@ -257,7 +265,12 @@ def _mail(email: Email, password: str, ending: Ending) -> None:
     message["To"] = ", ".join(email.to)
     message["Date"] = formatdate()
     message["Message-ID"] = make_msgid("usersync")
-    message.set_content(ending.as_json()["text"])
+    files, left_out = _attachments(email, ending.summary)
+    message.set_content("\n".join([ending.as_json()["text"], *left_out]))
+    for path, data in files:
+        maintype, _, subtype = _MEDIA_TYPES.get(path.suffix, "application/octet-stream").partition("/")
+        charset = {"charset": "utf-8"} if maintype == "text" else None
+        message.add_attachment(data, maintype=maintype, subtype=subtype, filename=path.name, params=charset)
     context = ssl.create_default_context()
     connect = partial(smtplib.SMTP_SSL, context=context) if email.port == 465 else smtplib.SMTP
     with connect(email.host, email.port, timeout=TIMEOUT) as server:
@@ -266,3 +279,20 @@ def _mail(email: Email, password: str, ending: Ending) -> None:
         if email.user:
             server.login(email.user, password)
         server.send_message(message)
+
+
+def _attachments(email: Email, summary: Summary | None) -> tuple[list[tuple[Path, bytes]], list[str]]:
+    """Return the files to attach, the smallest first, and a sentence for each that has no room."""
+    names = [summary.files.get(name) for name in email.attach] if summary else []
+    paths = [Path(name) for name in names if name]
+    files = []
+    left_out = []
+    room = ATTACHMENTS
+    for path in sorted(paths, key=lambda path: path.stat().st_size):
+        size = path.stat().st_size
+        if size <= room:
+            room -= size
+            files.append((path, path.read_bytes()))
+        else:
+            left_out.append(f"not attached: {path.name} ({size / 1e6:,.1f} MB is too large for an e-mail)")
+    return files, left_out

@@ -13,55 +13,76 @@ import pytest
 
 from tests.cli.terminal import Terminal
 from usersync.cli.console import plan_text, summary_text
-from usersync.models import FieldChange, Row, Status
+from usersync.models import Code, FieldChange, Place, Problem, ProblemGroup, Row, Status
 from usersync.planning.plan import Plan
 from usersync.report import Summary
 
 
 def a_plan() -> Plan:
-    name = FieldChange("name", "Ann Johnson-Smythe of Little Whinging", "Ann Jones " * 9)
-    email = FieldChange("email", None, "村上春樹@example.org")
-    rows = [Row(0, 0, 2, "7", Status.PLANNED, file="a.csv"), Row(1, 0, 3, "12", Status.PLANNED, file="a.csv")]
+    name = FieldChange("name", "Ann Johnson-Smythe of Little Whinging", "Ann Johnson-Smythe of Privet Drive")
+    email = FieldChange("email", "aigerim.nurlanova@example.com", "aigerim.nurlanova@example.org")
+    seats = FieldChange("custom_attributes.seats", None, 12)
+    rows = [
+        Row(0, 0, 2, "7", Status.PLANNED, name="Ann Johnson-Smythe of Little Whinging", file="a.csv"),
+        Row(1, 0, 3, "12", Status.PLANNED, email="aigerim.nurlanova@example.com", file="a.csv"),
+    ]
+    place = Place("a.csv", "", 5, "Cid")
+    problem = Problem(3, Code.EMAIL_INVALID, "not a valid e-mail address: no @-sign", "Mail", "no address")
     return Plan(
-        counts=Counter({Status.PLANNED: 2, Status.UNCHANGED: 10}),
-        fields=Counter({"name": 1, "email": 1}),
-        examples=[row.with_changes([change]) for row, change in zip(rows, (name, email), strict=True)],
+        counts=Counter({Status.PLANNED: 3, Status.UNCHANGED: 10, Status.REJECTED: 1}),
+        fields=Counter({"name": 1, "email": 1, "custom_attributes.seats": 1}),
+        examples=[rows[0].with_changes([name]), rows[1].with_changes([email, seats])],
         changes=2,
+        problems=(ProblemGroup("email-invalid", 1, ((place, problem),)),),
     )
 
 
-PLAN_80 = """Plan: 2 users to change, 12 rows read
+PLAN_80 = """Plan: 2 users to change, 14 rows read
+
+  row  id  user               field   old                     new
+    2   7  Ann Johnson-Smyt…  name    …e of Little Whin…  ->  …e of Privet Drive
+    3  12  aigerim.nurlanov…  email   …anova@example.com  ->  …anova@example.org
+                              .seats  null                ->  12
+
+  field                    users
+  custom_attributes.seats      1
+  email                        1
+  name                         1
+
+email-invalid: 1 row
+  row 5 (Cid), Mail 'no address': not a valid e-mail address: no @-sign
 
   unchanged  10  the platform already holds these values
-  planned     2  to be sent
-
-  field  users
-  email      1
-  name       1
-
-  row  id  field  old                               new
-    2   7  name   Ann Johnson-Smythe of Littl…  ->  Ann Jones Ann Jones Ann Jon…
-    3  12  email  null                          ->  村上春樹@example.org
+  rejected    1  a cell or the row is wrong; nothing was sent
+  planned     3  to be sent; 1 row repeats another
+  rows       14
 
 next: usersync run a.csv"""
-PLAN_50 = """Plan: 2 users to change, 12 rows read
+PLAN_50 = """Plan: 2 users to change, 14 rows read
+
+  row  id  user     field   old           new
+    2   7  Ann Jo…  name    … Littl…  ->  … Prive…
+    3  12  aigeri…  email   …ple.com  ->  …ple.org
+                    .seats  null      ->  12
+
+  field                    users
+  custom_attributes.seats      1
+  email                        1
+  name                         1
+
+email-invalid: 1 row
+  row 5 (Cid), Mail 'no address': not a valid e-mail address: no @-sign
 
   unchanged  10  the platform already holds these…
-  planned     2  to be sent
-
-  field  users
-  email      1
-  name       1
-
-  row  id  field  old                new
-    2   7  name   Ann Johnson-…  ->  Ann Jones An…
-    3  12  email  null           ->  村上春樹@exa…
+  rejected    1  a cell or the row is wrong; noth…
+  planned     3  to be sent; 1 row repeats another
+  rows       14
 
 next: usersync run a.csv"""
 
 
 @pytest.mark.parametrize(("width", "text"), [(None, PLAN_80), (50, PLAN_50)])
-def test_a_plan_fits_the_window(width: int | None, text: str) -> None:
+def test_a_plan_fits_the_window_and_ends_with_its_counts(width: int | None, text: str) -> None:
     assert click.unstyle(plan_text(a_plan(), width=width, then="usersync run a.csv")) == text
 
 
@@ -73,20 +94,33 @@ SUMMARY = Summary(
     requests={"get": 1, "patch": 1, "retried": 0, "throttled": 0},
     seconds=0.5,
     files={"report": "runs/R1/report.csv", "rejects": "runs/R1/my rejects.csv", "html": None, "summary": "s"},
+    problems=[{"code": "id-invalid", "count": 2, "first": []}],
+    reasons=[{"code": "id-invalid", "rows": 2, "row": 4, "id": "x", "name": "Cid", "message": "not a whole number"}],
 )
-SUMMARY_50 = """  updated   1  sent, and confirmed by the platform
+SUMMARY_50 = """id-invalid: 2 rows
+  row 4 (Cid): not a whole number
+
+2 requests in 0.5 s (1 read, 1 update, 0 retried, 0 throttled)
+report: runs/R1/report.csv
+
+  updated   1  sent, and confirmed by the platform
   rejected  2  a cell or the row is wrong; nothin…
   rows      3
-
-2 requests in 0.5 s (1 reads, 1 updates, 0 retries, 0 throttled)
-
-report: runs/R1/report.csv
 exit 1: finished, but some rows need attention; correct the rejects and run: \
 usersync run 'runs/R1/my rejects.csv' -c a.yaml"""
 
 
 def test_a_summary_fits_the_window_and_ends_with_the_next_command() -> None:
     assert click.unstyle(summary_text(SUMMARY, width=50, options=["-c", "a.yaml"])) == SUMMARY_50
+
+
+@pytest.mark.parametrize(
+    ("rows", "listed"),
+    [pytest.param(2, False, id="all listed by the plan"), pytest.param(3, True, id="one more since the plan")],
+)
+def test_a_reason_that_the_plan_has_listed_is_not_repeated(rows: int, listed: bool) -> None:
+    summary = replace(SUMMARY, reasons=[{**SUMMARY.reasons[0], "rows": rows}])
+    assert ("id-invalid" in summary_text(summary, plan_shown=True)) is listed
 
 
 PAGE = {**SUMMARY.files, "rejects": None, "html": "runs/R1/report.html", "xlsx": "runs/R1/report.xlsx"}
@@ -130,7 +164,8 @@ def test_colours_and_width_are_those_of_the_terminal(
         terminal = Terminal(100)
         done = subprocess.run(
             [sys.executable, "-m", "usersync", "plan", "changes.csv"],
-            cwd=at.folder, env={**os.environ, **at.env, **env}, stderr=terminal.theirs, timeout=60, check=False,
+            cwd=at.folder, env={**os.environ, **at.env, **env}, stdout=terminal.theirs, stderr=terminal.theirs,
+            timeout=60, check=False,
         )  # fmt: skip
         shown = terminal.read_all()
         assert done.returncode == 1, shown

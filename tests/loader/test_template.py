@@ -148,4 +148,4 @@ def test_an_untouched_template_changes_nothing_and_a_filled_one_is_run(desk: Cal
         assert at.run("plan", "t.xlsx").code == 0
         ran = at.run("run", "t.xlsx", "--yes", "--json")
         assert (ran.code, ran.summary["counts"]) == (0, {"updated": 1, "rows": 1})
-        assert (box.world.users[7].name, box.world.users[7].custom_attributes["seats"]) == ("Ann Jones", 12)
+        assert (box.store.users[7].name, box.store.users[7].custom_attributes["seats"]) == ("Ann Jones", 12)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,11 @@ import pytest
 import xlsxwriter
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from openpyxl.styles import Font
 
 from usersync.errors import SourceError
 from usersync.loader import load
-from usersync.loader.headings import OUR_COLUMNS
-from usersync.models import Code, Problem, Row, Status, Table
-from usersync.report import rejects_rows
+from usersync.loader.rejects_columns import hold_back_rows, original_rows
+from usersync.models import Code, DesiredValues, Problem, Row, Status, Table
 from usersync.report.rejects import write_rejects
 from usersync.sandbox import Sandbox
 from usersync.settings import SourceSettings
@@ -30,6 +28,9 @@ from usersync.validation import validate
 
 PASSWORD = "Str0ng!secret"
 AUTO = SourceSettings()
+CSV = {
+    "encoding": "utf-8", "delimiter": ",", "quote": '"', "escape": "doubled", "line_end": "LF", "why": "",
+}  # fmt: skip
 FRESH = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 TEXT = st.text(
     st.sampled_from(list("ab1 \t,;|\"'\\\n=#_x0D-é€"))
@@ -44,33 +45,38 @@ def row_of(table: Table, key: int, **values: Any) -> Row:
     return replace(row, file=table.sources[source].file, sheet=table.sources[source].sheet, **values)
 
 
+def read(
+    files: Sequence[str | Path], options: SourceSettings = AUTO, columns: Mapping[str, str] | None = None
+) -> tuple[Table, DesiredValues]:
+    """Read and validate files, as a run does."""
+    table = hold_back_rows(load(files, options=options, columns=columns))
+    return table, validate(table)
+
+
 def write_all(files: Sequence[Path], home: Path, options: SourceSettings = AUTO, **values: Any) -> tuple[Table, Path]:
-    """Write every row of some files as a reject, with the problems that the validation finds."""
-    table = load(files, options=options)
+    """Write every row of some files as a reject, with the problems that validation finds."""
+    table, desired = read(files, options)
     rows = [row_of(table, key, **values) for key in range(len(table.cells))]
     path = write_rejects(
         rows,
         home,
         table=table,
-        problems=validate(table).problems,
+        problems=desired.problems,
+        reread=partial(read, options=options),
         header_row=options.header_row or 1,
-        reread=partial(load, options=options),
     )
     assert path
     return table, path
 
 
+def codes(path: Path) -> list[Code]:
+    return [problem.code for problem in read([path])[1].problems]
+
+
 def cells(table: Table, ours: int = 0) -> list[list[str]]:
-    """All cells of the first source, without our columns and without blanks at the end.
-
-    openpyxl does not keep a cell of nothing but blanks, which means the same as an empty one.
-    """
-    rows = [[text if text.strip() else "" for text in row] for row in table.sheets[0].iloc[:, ours:].to_numpy(object)]
+    """Return all cells of the first source, without our columns and without blanks at the end."""
+    rows = table.sheets[0].iloc[:, ours:].to_numpy(object).tolist()
     return [row[: max((i for i, text in enumerate(row, 1) if text), default=0)] for row in rows]
-
-
-def test_the_loader_knows_the_headings_of_the_rejects_file() -> None:
-    assert (rejects_rows.ROW, rejects_rows.WHY) == OUR_COLUMNS
 
 
 def test_no_file_where_no_row_is_to_be_corrected(tmp_path: Path) -> None:
@@ -78,7 +84,7 @@ def test_no_file_where_no_row_is_to_be_corrected(tmp_path: Path) -> None:
     table = load([tmp_path / "a.csv"], options=AUTO)
     others = [s for s in Status if not s.needs_attention or s is Status.UNKNOWN]
     rows = [row_of(table, 0, status=status) for status in others]
-    assert write_rejects(rows, tmp_path, table=table, problems=()) is None
+    assert write_rejects(rows, tmp_path, table=table, problems=(), reread=read) is None
     assert [p.name for p in tmp_path.iterdir()] == ["a.csv"]
 
 
@@ -103,7 +109,7 @@ def test_a_csv_keeps_order_headings_and_dialect(tmp_path: Path, delimiter: str) 
     columns = {"E-mail": "email"}
     table = load([tmp_path / "a.csv"], options=AUTO, columns=columns)
     rows = [row_of(table, key) for key in range(3)]
-    path = write_rejects(rows, tmp_path, table=table, problems=(), reread=partial(load, options=AUTO, columns=columns))
+    path = write_rejects(rows, tmp_path, table=table, problems=(), reread=partial(read, columns=columns))
     assert path == tmp_path / "rejects.csv"
     data = path.read_bytes()
     assert data.startswith(b"\xef\xbb\xbf")
@@ -139,11 +145,10 @@ def test_utf_8_is_used_where_few_rows_leave_the_encoding_in_doubt(tmp_path: Path
     (tmp_path / "a.csv").write_bytes(f"id;name;note\n{rows}x;GARÇON;\n".encode("cp1252"))
     table = load([tmp_path / "a.csv"], options=AUTO)
     assert table.sources[0].dialect["encoding"] == "cp1252"
-    again = partial(load, options=AUTO)
-    path = write_rejects([row_of(table, len(table.cells) - 1)], tmp_path, table=table, problems=(), reread=again)
+    path = write_rejects([row_of(table, len(table.cells) - 1)], tmp_path, table=table, problems=(), reread=read)
     assert path
     assert path.read_bytes().startswith(b"\xef\xbb\xbf")
-    assert cells(again([path]), 2) == [["x", "GARÇON"]]
+    assert cells(load([path], options=AUTO), 2) == [["x", "GARÇON"]]
 
 
 @pytest.mark.parametrize(
@@ -181,7 +186,7 @@ def test_a_ragged_row_is_quoted_unless_it_may_hold_a_password(tmp_path: Path) ->
         (tmp_path / "a.csv").write_text(f"id,name,{heading}\n1,a,b,c\n")
         table = load([tmp_path / "a.csv"], options=AUTO)
         problem = Problem(0, Code.ROW_RAGGED, "4 cells where the header has 3", value="1,a,b,c\n")
-        path = write_rejects([row_of(table, 0)], tmp_path, table=table, problems=[problem])
+        path = write_rejects([row_of(table, 0)], tmp_path, table=table, problems=[problem], reread=read)
         assert path
         assert cells(load([path], options=AUTO)) == [["2", why]]
 
@@ -205,7 +210,7 @@ def test_a_workbook_among_the_files_makes_a_workbook(tmp_path: Path) -> None:
     back = load([path], options=AUTO)
     assert path.name == "rejects.xlsx"
     assert cells(back, 2) == [["x", "Ann"], ["1000000000000000000", "Bea"]]
-    assert [p.code for p in validate(back).problems] == [Code.ID_INVALID, Code.ID_DAMAGED]
+    assert codes(path) == [Code.ID_INVALID, Code.ID_DAMAGED]
 
 
 def test_rejects_of_a_rejects_file_have_our_columns_once(tmp_path: Path) -> None:
@@ -227,26 +232,6 @@ def _workbook(path: Path, rows: Iterable[Sequence[object]], formats: dict[type, 
                 put(y, x, value, looks.get(type(value)))
 
 
-def test_a_workbook_keeps_widths_formats_values_and_looks(tmp_path: Path) -> None:
-    book = openpyxl.Workbook()
-    sheet = book.active
-    sheet.title = "Users"
-    for y, row in enumerate([("Id", "Seats", "Since", "Yes"), ("x", 3.5, date(2026, 1, 2), True)], 3):
-        for x, value in enumerate(row, 2):
-            sheet.cell(y, x, value)
-    sheet["C3"].font = Font("Arial", 9, italic=True)
-    sheet["C4"].number_format, sheet["D4"].number_format, sheet["B4"].number_format = "0.00", "dd/mm/yyyy", "@"
-    sheet.column_dimensions["C"].width = 33
-    book.save(tmp_path / "a.xlsx")
-    _, path = write_all([tmp_path / "a.xlsx"], tmp_path)
-    written = openpyxl.load_workbook(path).active
-    assert (written.title, written.freeze_panes, written.auto_filter.ref) == ("Users", "A2", "A1:F2")
-    assert [c.value for c in written[2]] == [4, "wrong", "x", 3.5, datetime(2026, 1, 2), True]
-    assert [c.number_format for c in written[2]][2:5] == ["@", "0.00", "dd/mm/yyyy"]
-    assert written.column_dimensions["D"].width == 33
-    assert (written["D1"].font.name, written["D1"].font.i, written["A1"].font.b) == ("Arial", True, True)
-
-
 def test_faulty_cells_are_coloured_and_have_the_reason_as_comment(tmp_path: Path) -> None:
     rows = [("id", "name", "email", "password"), ("1", "Ann", "bad", "weak"), ("2", "Bea", "", "")]
     _workbook(tmp_path / "a.xlsx", rows)
@@ -262,7 +247,7 @@ def test_faulty_cells_are_coloured_and_have_the_reason_as_comment(tmp_path: Path
 
 def _red(path: Path) -> dict[str, str]:
     sheet = openpyxl.load_workbook(path).active
-    red = [cell for row in sheet.iter_rows() for cell in row if cell.fill.fgColor.rgb == "00FFC7CE"]
+    red = [cell for row in sheet.iter_rows() for cell in row if str(cell.fill.fgColor.rgb).endswith("FFC7CE")]
     return {cell.coordinate: cell.comment.text if cell.comment else "" for cell in red}
 
 
@@ -284,43 +269,94 @@ def test_the_cell_that_the_platform_names_is_coloured(tmp_path: Path, known: dic
     _workbook(tmp_path / "a.xlsx", [heads, ("1", "Ann", "A", '{"team": "x"}')])
     known = {"status": Status.FAILED, "changed": "name;display_name;custom_attributes.team", **known}
     table = load([tmp_path / "a.xlsx"], options=AUTO)
-    path = write_rejects([row_of(table, 0, **known)], tmp_path, table=table, problems=())
+    path = write_rejects([row_of(table, 0, **known)], tmp_path, table=table, problems=(), reread=read)
     assert path
     assert " ".join(_red(path)) == red
 
 
-def test_damaged_cells_stay_damaged_until_they_are_corrected(tmp_path: Path) -> None:
-    with xlsxwriter.Workbook(tmp_path / "a.xlsx") as book:
+def damaged_workbook(path: Path) -> None:
+    """Write a workbook with a fault in each row that text cells cannot show; row 7 is valid."""
+    with xlsxwriter.Workbook(path) as book:
         sheet = book.add_worksheet("Users")
         sheet.write_row(0, 0, ("id", "name", "email"))
-        sheet.write_row(1, 0, (1234567890123456768, "damaged id"))
-        sheet.write_row(2, 0, (2, 98765432109876543210.0))
-        sheet.write_row(3, 0, (3,))
-        sheet.write_formula(3, 1, "=NA()", None, "#N/A")
+        sheet.write_row(1, 0, (1234567890123456768, "id of too many digits"))
+        sheet.write_row(2, 0, (2,))
+        sheet.write_formula(2, 1, "=1+1", None, "")
+        sheet.write_row(3, 0, (3, "hidden"))
+        sheet.set_row(3, None, None, {"hidden": True})
+        sheet.merge_range(4, 1, 5, 1, "merged")
         sheet.write_row(4, 0, (4,))
-        sheet.write_formula(4, 1, "=1+1", None, "")
-    codes = [Code.ID_DAMAGED, Code.TYPE_INVALID, Code.CELL_ERROR, Code.FORMULA_UNSAVED]
-    for keep in (True, False):  # opened again, or too large for that
-        table = load([tmp_path / "a.xlsx"], options=AUTO)
-        found = validate(table).problems
-        assert [p.code for p in found] == codes
-        rows = [row_of(table, key) for key in range(4)]
-        source = table.sources[0]
-        if not keep:
-            object.__setattr__(source, "sha256", "of another file")
-        path = write_rejects(rows, tmp_path, table=table, problems=found, reread=partial(load, options=AUTO))
-        assert path
-        again = validate(load([path], options=AUTO)).problems
-        assert [p.code for p in again] == [*codes[:3], Code.CELL_ERROR]
+        sheet.write_row(4, 2, ("four@example.org",))
+        sheet.write_row(5, 0, (5,))
+        sheet.write_row(5, 2, ("five@example.org",))
+        sheet.write_row(6, 0, (6, "valid"))
 
 
-def test_a_source_that_changed_meanwhile_is_not_opened_again(tmp_path: Path) -> None:
-    _workbook(tmp_path / "a.xlsx", [("id", "name"), ("x", 1)])
-    table = load([tmp_path / "a.xlsx"], options=AUTO)
-    _workbook(tmp_path / "a.xlsx", [("id", "name"), ("x", 2)])
-    path = write_rejects([row_of(table, 0)], tmp_path, table=table, problems=())
+DAMAGE = [Code.ID_DAMAGED, Code.FORMULA_UNSAVED, Code.ROW_HIDDEN, Code.ROW_RAGGED, Code.ROW_RAGGED]
+
+
+def test_a_fault_that_cells_do_not_show_is_kept_until_a_person_empties_the_reason(tmp_path: Path) -> None:
+    damaged_workbook(tmp_path / "a.xlsx")
+    table, desired = read([tmp_path / "a.xlsx"])
+    assert [p.code for p in desired.problems] == DAMAGE
+    rows = [row_of(table, p.key, code=p.code, message=p.sentence()) for p in desired.problems]
+    path = write_rejects(rows, tmp_path, table=table, problems=desired.problems, reread=read)
     assert path
-    assert cells(load([path], options=AUTO), 2) == [["x", "1"]]
+    assert codes(path) == [*DAMAGE[:1], Code.NOTHING_TO_DO, *DAMAGE[2:]]
+    book = openpyxl.load_workbook(path)
+    sheet = book.active
+    assert [y for y in range(1, 7) if sheet.row_dimensions[y].hidden] == [4]
+    assert sheet["B2"].value.startswith(
+        "held back (id-damaged) until this cell is emptied: id: a spreadsheet keeps only"
+    )
+    assert sheet["B4"].value.startswith("row 4 is hidden"), "a hidden row is rejected as such"
+    sheet.row_dimensions[4].hidden = False
+    for y in (2, 5, 6):
+        sheet[f"B{y}"] = None
+    sheet["A2"], sheet["C2"], sheet["D3"] = None, "1234567890123456789", "two"
+    book.save(path)
+    assert read([path])[1].problems == ()
+
+
+def test_a_hidden_row_stays_rejected_where_the_rejects_are_saved_as_csv(tmp_path: Path) -> None:
+    damaged_workbook(tmp_path / "a.xlsx")
+    table, desired = read([tmp_path / "a.xlsx"])
+    csv_source = replace(table.sources[0], dialect=CSV)
+    text_table = replace(table, sources=(csv_source,))
+    (problem,) = (p for p in desired.problems if p.code is Code.ROW_HIDDEN)
+    path = write_rejects([row_of(text_table, problem.key)], tmp_path, table=text_table, problems=[problem], reread=read)
+    assert path == tmp_path / "rejects.csv"
+    assert codes(path) == [Code.ROW_HIDDEN]
+    _, again = write_all([path], tmp_path)
+    assert codes(again) == [Code.ROW_HIDDEN]
+    assert again.read_text().count("held back") == 1
+    kept = again.read_text()
+    again.write_text(kept.replace(kept.splitlines()[1].split('"')[1], ""))
+    assert codes(again) == []
+
+
+def test_the_original_row_number_is_carried_from_rejects_to_rejects(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,name\n1,Ann\n2,Bea\nx,Cid\n")
+    table = load([tmp_path / "a.csv"], options=AUTO)
+    path = write_rejects([row_of(table, 2)], tmp_path, table=table, problems=(), reread=read)
+    assert path
+    table, again = write_all([path], tmp_path)
+    assert original_rows(table) == {0: "4"}
+    assert again.read_text() == 'usersync: row,usersync: why,id,name\n4,"wrong",x,Cid\n'
+
+
+def test_an_unfinished_file_is_never_seen(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,name\nx,Ann\n")
+    seen: list[list[str]] = []
+
+    def reread(files: Sequence[str | Path]) -> tuple[Table, DesiredValues]:
+        seen.append(sorted(path.name for path in tmp_path.iterdir() if path.is_file()))
+        return read(files)
+
+    table = load([tmp_path / "a.csv"], options=AUTO)
+    write_rejects([row_of(table, 0)], tmp_path, table=table, problems=(), reread=reread)
+    assert seen == [["a.csv"]]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "rejects.csv"]
 
 
 ROW = st.lists(TEXT, min_size=3, max_size=3)

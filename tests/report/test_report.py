@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from usersync.context import StopReason
-from usersync.errors import RowCountError, UsageError
+from usersync.errors import RowCountError, StoppedError, UsageError
 from usersync.models import FieldChange, Place, Problem, ProblemGroup, Row, Status
 from usersync.report import RunFacts, prepare_folder, verify_row_count, write_report
 from usersync.report.columns import COLUMNS
@@ -63,16 +63,16 @@ def test_report_csv_has_the_columns_and_rows_of_the_contract(tmp_path: Path) -> 
 def test_the_summary_counts_rows_and_reasons_and_names_the_files(tmp_path: Path) -> None:
     group = ProblemGroup("id-invalid", 2, ((Place("a.csv", "", 3), Problem(1, "id-invalid", "m", "id", "x")),))  # type: ignore[arg-type]
     limits = [{"rule": "changes", "sentence": "too many", "overridden": True}]
-    summary = write_report(
-        lambda: ROWS, tmp_path, facts(responses={"200": 4, "404": 1}, problems=[group], limits=limits), formats=["html"]
-    )
+    names = ("", "Cid", "Dot", "Eve", "Fay")
+    run = facts(responses={"200": 4, "404": 1}, problems=[group], limits=limits, name_of=names.__getitem__)
+    summary = write_report(lambda: ROWS, tmp_path, run, formats=["html"])
     document = json.loads((tmp_path / "R1" / "summary.json").read_text())
     assert document == summary.as_json()
     assert (document["status"], document["exit_code"]) == ("partial", 1)
     assert document["counts"] == {"updated": 1, "rejected": 2, "failed": 1, "not-sent": 1, "rows": 5}
     assert document["reasons"] == [
-        {"code": "id-invalid", "rows": 2, "row": 3, "message": "not a whole number"},
-        {"code": "not-found", "rows": 1, "row": 4, "message": "no such user"},
+        {"code": "id-invalid", "rows": 2, "row": 3, "id": "x", "name": "Cid", "message": "not a whole number"},
+        {"code": "not-found", "rows": 1, "row": 4, "id": "9", "name": "Dot", "message": "no such user"},
     ]
     assert (document["requests"], document["responses"]) == (REQUESTS, {"200": 4, "404": 1})
     assert (document["problems"][0]["count"], document["limits"]) == (2, limits)
@@ -132,7 +132,7 @@ def test_a_report_that_breaks_off_leaves_the_former_one_whole(tmp_path: Path) ->
 
     write_report(lambda: ROWS, tmp_path, facts())
     whole = (tmp_path / "R1" / "report.csv").read_bytes()
-    with pytest.raises(UsageError, match="the ledger holds every row of run R1"):
+    with pytest.raises(StoppedError, match="the ledger has every row"):
         write_report(breaking, tmp_path, facts())
     assert (tmp_path / "R1" / "report.csv").read_bytes() == whole
 

@@ -7,11 +7,13 @@ import sys
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from usersync.cli.console import change_lines
 from usersync.cli.table import table_text, window_width
 from usersync.context import iso
 from usersync.errors import UsageError
 from usersync.ledger import Ledger, RunInfo
 from usersync.models import Json, Row
+from usersync.report.summary import status_of_run
 from usersync.report.wording import plural
 from usersync.settings import Settings
 
@@ -20,18 +22,40 @@ _RUN: Final = frozenset({0})
 
 
 def runs(settings: Settings, *, as_json: bool) -> str:
-    """List all runs, newest first."""
+    """List all runs, newest first, with what became of each and how to continue those that are unfinished."""
     with Ledger(settings.ledger) as ledger:
         infos = list(ledger.runs())
         counts = [run.counts() if (run := ledger.find(info.run)) else {} for info in infos]
+        unfinished = {name for platform in {info.platform for info in infos} for name in ledger.resumable(platform)}
+    undone = {info.parent: info.run for info in infos if info.kind == "undo" and info.exit_code in (0, 1)}
     if as_json:
-        return _dump([{**_info_json(info), "counts": count} for info, count in zip(infos, counts, strict=True)])
-    cells = [("run", "kind", "by", "files", "ended", "rows")]
+        return _dump([
+            {
+                **_info_json(info),
+                "counts": count,
+                "resumable": info.run in unfinished,
+                "undone_by": undone.get(info.run),
+            }
+            for info, count in zip(infos, counts, strict=True)
+        ])  # fmt: skip
+    if not infos:
+        return "no runs yet"
+    cells = [("run", "kind", "by", "files", "state", "rows")]
     for info, count in zip(infos, counts, strict=True):
-        ended = "unfinished" if info.exit_code is None else f"exit {info.exit_code}"
+        state = "unfinished" if info.run in unfinished else "undone" if info.run in undone else _state(info)
         by_status = ", ".join(f"{n:,} {status}" for status, n in count.items())
-        cells.append((info.run, info.kind, info.started_by, _files(info), ended, by_status))
-    return table_text(cells, right=set(), width=window_width(sys.stdout), whole=_RUN) if infos else "no runs yet"
+        cells.append((info.run, info.kind, info.started_by, _files(info), state, by_status))
+    table = table_text(cells, right=set(), width=window_width(sys.stdout), whole=_RUN)
+    following = [f"{name}: continue with `usersync resume {name}`" for name in sorted(unfinished, reverse=True)]
+    following += [f"{name}: undone by {by}" for name, by in sorted(undone.items(), reverse=True) if name]
+    return "\n\n".join([table, *(["\n".join(following)] if following else [])])
+
+
+def _state(info: RunInfo) -> str:
+    """Return how a run ended, in the words of its summary."""
+    if info.exit_code is None:
+        return "interrupted"
+    return status_of_run(info.exit_code, stopped=info.exit_code > 1)
 
 
 def show(name: str, settings: Settings, *, as_json: bool) -> str:
@@ -53,12 +77,13 @@ def show(name: str, settings: Settings, *, as_json: bool) -> str:
         ("files", _files(info)),
         ("overrides", ", ".join(info.overrides) or "none"),
     ]
-    cells = [("row", "id", "status", "code", "old -> new")]
+    cells: list[tuple[str, ...]] = [("row", "id", "user", "status", "field", "old", "", "new")]
     for row in rows:
-        change = f"{row.old} -> {row.new}" if row.new else row.reason
-        cells.append((str(row.row), row.id, row.status, row.code, change))
-    table = table_text(cells, right={0, 1}, width=window_width(sys.stdout), status=2)
-    return f"{table_text(facts, right=set())}\n\n{table}"
+        start = (str(row.row), row.id, row.name or row.email or "", row.status)
+        cells.extend(change_lines(start, row))
+    table = table_text(cells, right={0, 1}, width=window_width(sys.stdout), status=3, pair=(5, 7))
+    reasons = [f"row {row.row}: {row.code or row.status}: {row.reason}" for row in rows if row.reason]
+    return "\n\n".join([table_text(facts, right=set()), table, *(["\n".join(reasons)] if reasons else [])])
 
 
 def history(user_id: int, settings: Settings, *, as_json: bool) -> str:
@@ -69,10 +94,11 @@ def history(user_id: int, settings: Settings, *, as_json: bool) -> str:
         return _dump([{**_info_json(info), "row": _row_json(row)} for info, row in found])
     if not found:
         return f"nothing was ever sent for user {user_id}"
-    cells = [("run", "by", "when", "status", "old -> new")]
+    cells: list[tuple[str, ...]] = [("run", "by", "when", "status", "field", "old", "", "new")]
     for info, row in found:
-        cells.append((info.run, info.started_by, row.finished_at, row.status, f"{row.old} -> {row.new}"))
-    return table_text(cells, right=set(), width=window_width(sys.stdout), status=3, whole=_RUN)
+        start = (info.run, info.started_by, row.finished_at, row.status)
+        cells.extend(change_lines(start, row))
+    return table_text(cells, right=set(), width=window_width(sys.stdout), status=3, whole=_RUN, pair=(5, 7))
 
 
 def prune(settings: Settings, seconds: float | None) -> str:

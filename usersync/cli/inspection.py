@@ -12,7 +12,6 @@ import numpy as np
 from usersync.cli.console import problems_text
 from usersync.cli.table import table_text
 from usersync.models import Code, DesiredValues, Json, ProblemGroup, Source, Table
-from usersync.report.wording import plural
 
 #: Codes of rows that are wrong as they are written; their cells are not known.
 _UNWRITABLE: Final = frozenset({Code.ROW_RAGGED, Code.ENCODING, Code.FORMULA_UNSAVED})
@@ -21,13 +20,17 @@ _NOTES_SHOWN: Final = 10
 
 
 def as_text(table: Table, desired: DesiredValues, groups: Sequence[ProblemGroup]) -> str:
-    """Show dialect, sheet, header row, the meaning of each column, row counts and every kind of problem."""
-    parts = [_source_text(source) for source in table.sources]
-    parts.append(
-        f"{plural(len(table.cells), 'data row')}: {len(desired.values):,} can be sent,"
-        f" {len({p.key for p in desired.problems}):,} rejected, {len(desired.duplicates):,} repeated"
-    )
-    return "\n\n".join([*parts, *_notes_text(table, desired), *problems_text(groups)])
+    """Show dialect, sheet, header row, the meaning of each column, every kind of problem, and row counts."""
+    sources = [_source_text(source) for source in table.sources]
+    counts = [
+        ("to send", f"{len(desired.values):,}"),
+        ("rejected", f"{len({p.key for p in desired.problems}):,}"),
+        ("repeated", f"{len(desired.duplicates):,}"),
+        ("rows", f"{len(table.cells):,}"),
+    ]
+    return "\n\n".join([
+        *sources, *_notes_text(table, desired), *problems_text(groups), table_text(counts, right={1}, status=0)
+    ])  # fmt: skip
 
 
 def _notes_text(table: Table, desired: DesiredValues) -> list[str]:

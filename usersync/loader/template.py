@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _LAST_ROW: Final = 1_048_575
 #: The largest number of which a spreadsheet keeps every digit.
 _LARGEST: Final = 999_999_999_999_999
+#: Width of the sheet that explains, in characters.
+_ADVICE_WIDTH: Final = 110
 #: Characters that Excel takes for a list within a rule; a longer one stands on a sheet of its own.
 _LIST_LENGTH: Final = 255
 #: Field -> what to write, in the note on its heading.
@@ -215,7 +217,10 @@ def _list_source(book: Workbook, choices: Sequence[str]) -> list[str] | str:
 
 
 def _write_advice(book: Workbook, sheet: Worksheet, columns: Sequence[_Column]) -> None:
-    wrapped = book.add_format({"text_wrap": True})
-    sheet.set_column(0, 0, 110)
-    for y, line in enumerate((*_HOW_TO, *(f"{column.heading}: {column.advice}" for column in columns))):
-        sheet.write_string(y, 0, line, book.add_format({"bold": True, "font_size": 14}) if y == 0 else wrapped)
+    title = book.add_format({"bold": True, "font_size": 14})
+    wrapped = book.add_format({"text_wrap": True, "valign": "top"})
+    sheet.set_column(0, 0, _ADVICE_WIDTH)
+    sheet.write_string(0, 0, _HOW_TO[0], title)
+    for y, line in enumerate((*_HOW_TO[1:], *(f"{column.heading}: {column.advice}" for column in columns)), 1):
+        sheet.set_row(y, 15.0 * -(-len(line) // _ADVICE_WIDTH))  # not every program makes room for wrapped text
+        sheet.write_string(y, 0, line, wrapped)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from usersync.context import StopReason
 from usersync.errors import StoppedError, UsageError
+from usersync.loader.row_names import NameOf, no_name
 from usersync.models import Json, ProblemGroup, Row, TimeSlice
 from usersync.report.columns import COLUMNS, escape_formula, row_cells
 from usersync.report.html import Page
@@ -37,6 +38,8 @@ class RunFacts:
     limits: Sequence[Json] = ()
     """Limits that the plan exceeds: `rule`, `sentence`, `overridden`."""
     timeline: Sequence[TimeSlice] = ()
+    name_of: NameOf = no_name
+    """The names of rows as their sheet has them (`names_in`)."""
 
 
 def prepare_folder(folder: Path, run: str) -> Path:
@@ -68,9 +71,10 @@ def write_report(
     folder, writes those that need attention, and returns the file. Raises StoppedError where a file cannot be written.
     """
     home = prepare_folder(folder, facts.run)
-    page = Page() if "html" in formats else None
+    counter = RowCounter(facts.name_of)
+    page = Page(facts.name_of) if "html" in formats else None
     try:
-        counter = _write_csv(home / "report.csv", rows(), page)
+        _write_csv(home / "report.csv", rows(), counter, page)
         rejects = write_rejects(rows(), home) if write_rejects and counter.need_attention else None
         summary = _summary(facts, counter, files=_files(home, rejects, formats))
         if page:
@@ -93,15 +97,14 @@ def write_report(
 
 def summarize(rows: Iterable[Row], facts: RunFacts) -> Summary:
     """Return the summary of a run that writes no files."""
-    counter = RowCounter()
+    counter = RowCounter(facts.name_of)
     for row in rows:
         counter.add(row)
     return _summary(facts, counter, files=dict.fromkeys(("report", "rejects", "html", "summary")))
 
 
-def _write_csv(path: Path, rows: Iterable[Row], page: Page | None) -> RowCounter:
+def _write_csv(path: Path, rows: Iterable[Row], counter: RowCounter, page: Page | None) -> None:
     """Write report.csv, and count the rows and collect them for the page on the way."""
-    counter = RowCounter()
     draft = path.with_name(f"{path.name}.new")
     with draft.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
@@ -114,7 +117,6 @@ def _write_csv(path: Path, rows: Iterable[Row], page: Page | None) -> RowCounter
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
-    return counter
 
 
 def _files(home: Path, rejects: Path | None, formats: Collection[str]) -> dict[str, str | None]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from usersync.errors import RefusedError, RowCountError
+from usersync.loader.row_names import NameOf, name_of_row, no_name
 from usersync.models import Json, Row, Status
 from usersync.report.columns import FREE_TEXT, unescape_formula
 
@@ -40,7 +41,7 @@ class Summary:
     left_out: int = 0
     """Rows left out by choice; they are neither sent nor reported."""
     reasons: list[Json] = field(default_factory=list)
-    """Why rows need attention: `code`, how many `rows`, and the first of them (`row`, `message`)."""
+    """Why rows need attention: `code`, how many `rows`, and the first of them (`row`, `id`, `name`, `message`)."""
     notices: list[str] = field(default_factory=list)
     """What went wrong after the run: a notification or a metrics file that could not be delivered."""
     responses: dict[str, int] = field(default_factory=dict)
@@ -68,7 +69,8 @@ class Summary:
 class RowCounter:
     """Count rows by status, and by reason where they need attention."""
 
-    def __init__(self) -> None:
+    def __init__(self, name_of: NameOf = no_name) -> None:
+        self._name_of = name_of
         self.rows = 0
         self.by_status: Counter[Status] = Counter()
         self._reasons: dict[str, dict[str, Json]] = {}
@@ -79,8 +81,13 @@ class RowCounter:
         self.by_status[row.status] += 1
         if row.status.needs_attention:
             code = row.first_code or row.status.value
-            reason = self._reasons.setdefault(code, {"code": code, "rows": 0, "row": row.row, "message": row.reason})
-            reason["rows"] += 1
+            if code not in self._reasons:
+                self._reasons[code] = self._reason(code, row)
+            self._reasons[code]["rows"] += 1
+
+    def _reason(self, code: str, first: Row) -> dict[str, Json]:
+        name = name_of_row(first, self._name_of)
+        return {"code": code, "rows": 0, "row": first.row, "id": first.id, "name": name, "message": first.reason}
 
     @property
     def need_attention(self) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from xlsxwriter import Workbook
 from xlsxwriter.exceptions import XlsxWriterException
@@ -15,6 +15,7 @@ from xlsxwriter.worksheet import Worksheet
 
 from usersync.models import Json, Row
 from usersync.report.columns import COLUMNS, row_cells
+from usersync.report.xlsx import TextSheet, encodable
 
 #: Rows that a sheet has room for below its header.
 _SHEET_ROWS: Final = 1_048_575
@@ -28,12 +29,6 @@ _WIDTHS: Final = (22, 14, 7, 12, 11, 22, 32, 32, 12, 10, 16, 50, 12, 22, 26, 32,
 _NUMBERS: Final = ("row", "http_status", "attempts")
 _STATUS: Final = COLUMNS.index("status")
 _TIME: Final = COLUMNS.index("finished_at")
-
-
-class _Sheet(Worksheet):  # type: ignore[misc]
-    def _xml_rich_inline_string(self, string: str, attributes: Sequence[Any] = ()) -> None:
-        """Write a name that reads `<r>...</r>` as a name; XlsxWriter takes it for XML of its own."""
-        self._xml_inline_string(string, preserve=True, attributes=attributes)
 
 
 def write_workbook(
@@ -83,7 +78,7 @@ def _facts(summary: Mapping[str, Json], info: Mapping[str, Json]) -> Iterator[tu
 
 
 def _write_facts(book: Workbook, facts: Iterable[tuple[str, str | float | None]]) -> None:
-    sheet = book.add_worksheet("summary", _Sheet)
+    sheet = book.add_worksheet("summary", TextSheet)
     bold = book.add_format({"bold": True})
     fills = {status: book.add_format({"bg_color": fill}) for status, fill in _FILLS.items()}
     fraction = book.add_format({"align": "left", "num_format": "#,##0.###"})
@@ -93,13 +88,13 @@ def _write_facts(book: Workbook, facts: Iterable[tuple[str, str | float | None]]
     for y, (name, value) in enumerate(facts):
         sheet.write_string(y, 0, name, bold if value is None else fills.get(name))
         if isinstance(value, str):
-            sheet.write_string(y, 1, _encodable(value))
+            sheet.write_string(y, 1, encodable(value))
         elif value is not None:
             sheet.write_number(y, 1, value, whole if isinstance(value, int) else fraction)
 
 
 def _write_rows(book: Workbook, name: str, rows: Iterable[Row]) -> None:
-    sheet = book.add_worksheet(name, _Sheet)
+    sheet = book.add_worksheet(name, TextSheet)
     _write_header(book, sheet)
     time = book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})
     last = 0
@@ -127,11 +122,6 @@ def _write_row(sheet: Worksheet, y: int, row: Row, time: Format) -> None:
         if x == _TIME and cell:
             sheet.write_datetime(y, x, datetime.fromisoformat(str(cell)).replace(tzinfo=None), time)
         elif isinstance(cell, str):
-            sheet.write_string(y, x, _encodable(cell))
+            sheet.write_string(y, x, encodable(cell))
         elif cell is not None:
             sheet.write_number(y, x, cell)
-
-
-def _encodable(text: str) -> str:
-    """Replace halves of a character, which no file can hold, with a question mark."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
