@@ -184,3 +184,11 @@ def test_reading_in_threads_leaves_stderr_alone() -> None:
             seen.add((now.st_dev, now.st_ino))
     assert all(one.exception() is None for one in reading)
     assert seen == {(before.st_dev, before.st_ino)}
+
+
+def test_refuses_an_xls_whose_sectors_form_a_circle() -> None:
+    data = bytearray((FILES / "users.xls").read_bytes())
+    (table,) = struct.unpack_from("<I", data, 60)
+    struct.pack_into("<I", data, (table + 1) * 512, 0)
+    with pytest.raises(SourceError, match="its sectors form a circle"):
+        read(bytes(data))
