@@ -78,7 +78,7 @@ def _header_row(reader: Callable[[int | None], Sheet], headings: Headings, optio
             continue
         if number > _SEARCHED and options.header_row is None:
             break
-        if headings.is_header([value if isinstance(value, str) else "" for value in row]):
+        if headings.id_column([value if isinstance(value, str) else "" for value in row]) is not None:
             return number
     return 0
 
@@ -100,7 +100,7 @@ class _SheetRows:
         self._options = options
         heads = sheet.rows[header_row - 1 - sheet.top]
         self._header = column_texts(heads, {}, is_id=False)[0]
-        self._ids = {i for i, heading in enumerate(self._header) if headings.is_id(heading)}
+        self._id_column = headings.id_column(self._header) or 0
         self._overrides = self._resolve_overrides()
         self._notes: list[str] = []
         self._errors: list[CellError] = []
@@ -109,7 +109,7 @@ class _SheetRows:
     def _resolve_overrides(self) -> dict[int, dict[int, str]]:
         """Return texts by column and row, both counted from the corner of the used area."""
         left, top = self._sheet.left, self._sheet.top
-        overrides = resolve_overrides(self._sheet.info, {i + left for i in self._ids}, self._sheet.value)
+        overrides = resolve_overrides(self._sheet.info, self._id_column + left, self._sheet.value)
         return {
             column - left: {row - top: text for row, text in rows.items()}
             for column, rows in overrides.items()
@@ -142,7 +142,7 @@ class _SheetRows:
         first = self._header_row - self._sheet.top
         marked = {row for rows in self._overrides.values() for row in rows}
         rows = self._sheet.rows
-        probe = min(self._ids, default=0)
+        probe = self._id_column
         kept = [i for i in range(first, len(rows)) if i in marked or not _is_blank(rows[i], rows[i][probe])]
         hidden = {row - self._sheet.top for row in self._sheet.info.hidden}.intersection(kept)
         if hidden and self._options.hidden_rows == "skip":
@@ -175,7 +175,7 @@ class _SheetRows:
         for i in range(len(self._header)):
             column = [row[i] for row in data]
             overrides = {where[row]: text for row, text in self._overrides.get(i, {}).items() if row in where}
-            texts, wrong = column_texts(column, overrides, is_id=i in self._ids)
+            texts, wrong = column_texts(column, overrides, is_id=i == self._id_column)
             self._errors.extend(cell_error(at, i, text) for at, text in wrong)
             columns.append(texts)
         used = len(columns)
