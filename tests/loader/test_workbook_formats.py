@@ -192,3 +192,10 @@ def test_refuses_an_xls_whose_sectors_form_a_circle() -> None:
     struct.pack_into("<I", data, (table + 1) * 512, 0)
     with pytest.raises(SourceError, match="its sectors form a circle"):
         read(bytes(data))
+
+
+def test_an_xlsb_reports_hidden_columns() -> None:
+    hidden = record(60, struct.pack("<4IH", 1, 1, 2304, 0, 1))
+    users = xlsb(row(0) + text(0, "id") + text(1, "name"), row(1) + number(0, 42) + text(1, "Ann"), after=hidden)
+    found = read(users)
+    assert [(e.code.value, e.column) for e in found.errors] == [("row-hidden", 1)]

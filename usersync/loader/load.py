@@ -17,21 +17,28 @@ from typing import TYPE_CHECKING
 
 from usersync.errors import SourceError, UsageError
 from usersync.loader.headings import OUR_COLUMNS, Headings, Template, normalize
+from usersync.loader.raw_sheet import CellError, RawSheet
 from usersync.loader.remote import fetch, is_remote, without_secrets
-from usersync.models import MASK, SECRET_FIELDS, Column, Files, Problem, Source, Table
+from usersync.models import MASK, SECRET_FIELDS, Code, Column, Files, Problem, Source, Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pandas import DataFrame
 
-    from usersync.loader.raw_sheet import RawSheet
     from usersync.settings import SourceSettings
 
 WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods")
 TEXTS = (".csv", ".tsv", ".txt")
 #: The id of a template's example row, which is left out.
 EXAMPLE = "EXAMPLE"
+#: What the last row of a table calls itself if it sums up or counts the others.
+TOTALS = frozenset(
+    (
+        *("total", "totals", "grand total", "subtotal", "sum", "count", "average", "summe", "gesamt", "gesamtsumme"),
+        *("insgesamt", "anzahl", "mittelwert", "somme", "totaux", "nombre", "suma", "totale", "somma", "totaal"),
+    )
+)
 _ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
@@ -102,6 +109,7 @@ def _read(given: str | Path | DataFrame, headings: Headings, options: SourceSett
     columns = headings.columns(sheet.header, file)
     templates = headings.templates(sheet.header, file)
     sheet = _without_example(apply_repeated_headers(sheet, headings), columns)
+    sheet = _reject_total(sheet)
     notes = [*sheet.notes, *_composed_fields(columns, templates), *_ignored_columns(columns, templates)]
     if not len(sheet.rows):
         notes.append(f"there are no data rows below the header in row {sheet.header_row}")
@@ -116,6 +124,19 @@ def _read(given: str | Path | DataFrame, headings: Headings, options: SourceSett
         skipped=sheet.skipped,
     )
     return _Part(source, sheet, templates)
+
+
+def _reject_total(sheet: RawSheet) -> RawSheet:
+    """Reject a last row that looks like a total; its id, a sum or a count, may be that of a user."""
+    if not len(sheet.rows):
+        return sheet
+    last = len(sheet.rows) - 1
+    cells = sheet.cells.iloc[last].tolist()
+    words = [text for text in cells if " ".join(text.split()).strip(" :").casefold() in TOTALS]
+    if not words or any("@" in text for text in cells):
+        return sheet
+    message = f"the last row looks like a total ({words[0].strip()!r}); delete it"
+    return replace(sheet, errors=(*sheet.errors, CellError(last, Code.ROW_RAGGED, message)))
 
 
 def _composed_fields(columns: Sequence[Column], templates: Sequence[Template]) -> Iterator[str]:

@@ -189,9 +189,7 @@ def _fill(pattern: str, digits: str) -> str:
     return "".join(reversed(reversed_text))
 
 
-def resolve_overrides(
-    info: CellInfo, id_column: int, value_at: Callable[[int, int], Any]
-) -> dict[int, dict[int, str]]:
+def resolve_overrides(info: CellInfo, id_column: int, value_at: Callable[[int, int], Any]) -> dict[int, dict[int, str]]:
     """Return column -> row -> the text that replaces a value because of the sheet's cell info.
 
     `id_column` is counted from the sheet's corner, as in `info`; `value_at(row, column)` returns the value that was

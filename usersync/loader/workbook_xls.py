@@ -98,6 +98,7 @@ def _workbook_stream(data: bytes) -> bytes:
 def _table(book: xlrd.Book, sheet: xlrd.sheet.Sheet, *, filtered: bool) -> Table:
     info = CellInfo(filtered=filtered)
     info.hidden = {row for row, found in sheet.rowinfo_map.items() if found.hidden}
+    info.hidden_columns = {column for column, found in sheet.colinfo_map.items() if found.hidden}
     info.merged = [((top, left), (bottom - 1, right - 1)) for top, bottom, left, right in sheet.merged_cells]
     formats = [book.format_map[xf.format_key].format_str for xf in book.xf_list]
     rows = [
