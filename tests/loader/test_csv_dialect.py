@@ -66,7 +66,7 @@ def test_finds_the_header(text: str, row: int) -> None:
     ("text", "options", "message"),
     [
         pytest.param(
-            "name,mail\nx,y\n",
+            "city,team\nx,y\n",
             {},
             "f.csv: none of the first 100 rows has an id column; name the column id, "
             "or map its heading under columns: {Your heading: id}",

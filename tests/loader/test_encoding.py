@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 
 import pytest
 
@@ -56,16 +57,64 @@ def test_reads_typical_western_text_as_windows_1252_with_a_note(names: str) -> N
 @pytest.mark.parametrize(
     ("names", "encoding"),
     [
+        pytest.param("Jiří Dvořák;Zdeněk Müller", "cp1250", id="Czech beside German"),
+        pytest.param("Šimek;Dvořák;Müller", "iso8859_2", id="Czech beside German under ISO"),
         pytest.param("Paweł;Łukasz;Wójcik", "cp1250", id="Polish"),
+        pytest.param("Łukasz;Müller;Grzegorz Brzęczyszczykiewicz", "cp1250", id="Polish beside German"),
         pytest.param("Dvořák;Kučera;Říha", "cp1250", id="Czech"),
-        pytest.param("Dvořák;Kučera;Šťastný", "iso8859_2", id="Czech under ISO"),
-        pytest.param("Kovač;Babić", "cp1250", id="Croatian, which Windows-1252 reads as words too"),
         pytest.param("Şükrü;I\u015f\u0131k;Ayşe", "cp1254", id="Turkish"),
         pytest.param("Eglė;Živilė", "cp1257", id="Lithuanian"),
         pytest.param("Müller;Jürgen", "cp850", id="German of DOS"),
+        pytest.param("Иван;Ольга", "koi8_r", id="Russian of Unix"),
+    ],
+)
+def test_reads_the_only_encoding_that_gives_words_with_a_note(names: str, encoding: str) -> None:
+    text = to_utf8(f"id;a;b;c\n1;{names}\n".encode(encoding), file="f.csv")
+    assert names in text.data.decode()
+    assert text.notes[0].startswith(f"the encoding is a guess: {encoding}, the only known encoding that gives words (")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        pytest.param("BAföG", id="a capital after a small letter"),
+        pytest.param("6º", id="an ordinal"),
+        pytest.param("Nabrežina", id="a place elsewhere"),
+        pytest.param("Pl¤tz", id="a typing error"),
+    ],
+)
+def test_one_odd_word_among_hundreds_does_not_matter(odd: str) -> None:
+    names = [f"M\u00fcller{chr(97 + i // 26)}{chr(97 + i % 26)}" for i in range(200)]
+    data = "\n".join(["id;name", *(f"{i};{name}" for i, name in enumerate([*names, odd]))])
+    text = to_utf8(data.encode("cp1252"), file="f.csv")
+    assert (text.encoding, text.data.decode()) == ("cp1252", data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"id," + b"x" * 3_000_000 + b"\n1,\xe9t\xe9\n", id="a long line of ASCII"),
+        pytest.param(b"id,n\n1," + b"a" * 3_000_000 + b"\xe9\n", id="a long word"),
+        pytest.param(b"\xe9" * 3_000_000, id="letters beyond ASCII only"),
+        pytest.param(b"Zo\xeb, " * 500_000, id="a line of many words"),
+        pytest.param(b"\x81\xff" * 1_500_000, id="bytes of no encoding"),
+    ],
+)
+def test_guesses_in_linear_time(data: bytes) -> None:
+    started = time.perf_counter()
+    with contextlib.suppress(SourceError):
+        to_utf8(data, file="f.csv")
+    assert time.perf_counter() - started < 3
+
+
+@pytest.mark.parametrize(
+    ("names", "encoding"),
+    [
+        pytest.param("Erdős;Szűcs;Müller;Kovács", "cp1250", id="Hungarian, which Windows-1252 reads as words too"),
+        pytest.param("Dvořák;Kučera;Šťastný", "iso8859_2", id="Czech under ISO"),
+        pytest.param("Kovač;Babić", "cp1250", id="Croatian, which Windows-1252 reads as words too"),
         pytest.param("Müller;Jürgen;Köhler", "mac_roman", id="German of an old Mac"),
         pytest.param("Иван;Ольга", "cp1251", id="Russian"),
-        pytest.param("Иван;Ольга", "koi8_r", id="Russian of Unix"),
         pytest.param("Νίκος;Μαρία", "cp1253", id="Greek"),
         pytest.param("田中;さくら", "shift_jis", id="Japanese"),
         pytest.param("田中;さくら", "iso2022_jp", id="Japanese of e-mails"),

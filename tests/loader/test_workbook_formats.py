@@ -184,3 +184,18 @@ def test_reading_in_threads_leaves_stderr_alone() -> None:
             seen.add((now.st_dev, now.st_ino))
     assert all(one.exception() is None for one in reading)
     assert seen == {(before.st_dev, before.st_ino)}
+
+
+def test_refuses_an_xls_whose_sectors_form_a_circle() -> None:
+    data = bytearray((FILES / "users.xls").read_bytes())
+    (table,) = struct.unpack_from("<I", data, 60)
+    struct.pack_into("<I", data, (table + 1) * 512, 0)
+    with pytest.raises(SourceError, match="its sectors form a circle"):
+        read(bytes(data))
+
+
+def test_an_xlsb_reports_hidden_columns() -> None:
+    hidden = record(60, struct.pack("<4IH", 1, 1, 2304, 0, 1))
+    users = xlsb(row(0) + text(0, "id") + text(1, "name"), row(1) + number(0, 42) + text(1, "Ann"), after=hidden)
+    found = read(users)
+    assert [(e.code.value, e.column) for e in found.errors] == [("row-hidden", 1)]

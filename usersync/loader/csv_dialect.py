@@ -73,7 +73,7 @@ def detect_dialect(data: bytes, start: int, *, file: str, headings: Headings, op
     if not found and re.search(rb"\r(?!\n)", data):
         found = finder.find(data.translate(_SWAP), swapped=True)
     if not found:
-        raise SourceError(file, finder.damaged_header or _no_header(options))
+        raise SourceError(file, finder.damaged_header or finder.missing_id or _no_header(options))
     fitting = [match for match in found if match.fits()] or found
     most = max(len(match.header) for match in fitting)
     if len(fitting) > 1 and most > 1:
@@ -103,7 +103,9 @@ class _Finder:
     def __init__(self, start: int, headings: Headings, options: SourceSettings) -> None:
         self._start, self._headings, self._options = start, headings, options
         self.damaged_header = ""
-        """What is wrong with a row that looks like the header."""
+        """What is wrong with a row that looks like the header; `missing_id`: what to do if it has no id column."""
+        self.missing_id = ""
+        self._fields = 0
 
     def find(self, data: bytes, *, swapped: bool) -> list[DialectMatch]:
         """Return a match for every delimiter under which some row names an id column."""
@@ -138,9 +140,11 @@ class _Finder:
             parsed = parser.parse(data, position, line_content(data, position, stop, parser))
             if parsed.unclosed and (longer := read_on(data, position, stop, parser=parser)):
                 parsed, stop = longer, line_stop(data, longer.end)
-            if parsed.cells and (wanted or row) == row and self._headings.is_header(parsed.cells):
-                key = next(i for i, cell in enumerate(parsed.cells) if self._headings.is_id(cell))
-                return DialectMatch(dialect, data, parsed.cells, row, stop, key)
+            if parsed.cells and (wanted or row) == row:
+                key = self._headings.id_column(parsed.cells)
+                if key is not None:
+                    return DialectMatch(dialect, data, parsed.cells, row, stop, key)
+                self._remember_candidate(row, parsed.cells)
             if parsed.error and not self.damaged_header and self._looks_like_header(data[position:stop], dialect):
                 self.damaged_header = f"row {row} looks like the header, but {parsed.error}"
             position = stop
@@ -148,7 +152,13 @@ class _Finder:
 
     def _looks_like_header(self, line: bytes, dialect: Dialect) -> bool:
         parts = line.decode("utf-8").strip().split(dialect.delimiter)
-        return len(parts) > 1 and self._headings.is_header([part.strip("\"' ") for part in parts])
+        return len(parts) > 1 and self._headings.id_column([part.strip("\"' ") for part in parts]) is not None
+
+    def _remember_candidate(self, row: int, cells: Sequence[str]) -> None:
+        fields = self._headings.count_fields(cells)
+        if fields > self._fields:
+            self._fields = fields
+            self.missing_id = self._headings.explain_missing_id(row, cells)
 
     def _count_rows(self, match: DialectMatch, unusual: int = -1) -> DialectMatch:
         """Count well-formed and malformed rows below the header, and around the offset `unusual` further down."""

@@ -24,9 +24,6 @@ _BOMS = (
 _WITH_MARK = {"utf-8": "utf-8-sig", "utf-16-le": "utf-16", "utf-32-le": "utf-32"}
 _BLOCK = 1 << 22
 _REMEDY = "set source.encoding"
-_SEQUENCE = re.compile(
-    rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}|[\x80-\xff]", re.DOTALL
-)
 #: In a file that is plain ASCII otherwise, one line in so many may be damaged.
 _DAMAGED_SHARE = 50
 
@@ -143,15 +140,12 @@ def _as_utf8(data: bytes, start: int, encoding: str, *, file: str, why: str) -> 
 
 
 def _guessed(data: bytes, file: str) -> DecodedText:
-    valid, broken = 0, 0
-    for found in _SEQUENCE.finditer(data):
-        if len(found[0]) > 1:
-            valid += 1
-        else:
-            broken += 1
+    text = data.decode("utf-8", "replace")
+    broken = text.count("\ufffd")
+    valid = len(text) - len(text.encode("ascii", "ignore")) - broken
     if valid >= 2 * broken:
         note = f"read as utf-8; the rows that hold invalid bytes are rejected ({broken} found)"
-        return _lossy(data, f"{valid} valid UTF-8 sequences, {broken} broken ones", note, file)
+        return _lossy(data, f"valid UTF-8 but for {broken} of {valid + broken} letters", note, file)
     best = guess_encoding(data)
     if best.safe:
         note = f"the encoding is a guess: {best.encoding}, {best.why}; {_REMEDY} if it is wrong"

@@ -11,35 +11,42 @@ import hashlib
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from usersync.errors import SourceError, UsageError
-from usersync.loader.headings import OUR_COLUMNS, Headings, normalize
+from usersync.loader.headings import OUR_COLUMNS, Headings, Template, normalize
+from usersync.loader.raw_sheet import CellError, RawSheet
 from usersync.loader.remote import fetch, is_remote, without_secrets
-from usersync.models import MASK, SECRET_FIELDS, Column, Files, Problem, Source, Table
+from usersync.models import MASK, SECRET_FIELDS, Code, Column, Files, Problem, Source, Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pandas import DataFrame
 
-    from usersync.loader.raw_sheet import CellError, RawSheet
     from usersync.settings import SourceSettings
 
 WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods")
 TEXTS = (".csv", ".tsv", ".txt")
 #: The id of a template's example row, which is left out.
 EXAMPLE = "EXAMPLE"
+#: What the last row of a table calls itself if it sums up or counts the others.
+TOTALS = frozenset(
+    (
+        *("total", "totals", "grand total", "subtotal", "sum", "count", "average", "summe", "gesamt", "gesamtsumme"),
+        *("insgesamt", "anzahl", "mittelwert", "somme", "totaux", "nombre", "suma", "totale", "somma", "totaal"),
+    )
+)
 _ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
 def load(files: Files, *, options: SourceSettings, columns: Mapping[str, str] | None = None) -> Table:
     """Read files (CSV, Excel, OpenDocument; `-` is standard input), addresses and DataFrames as text.
 
-    `columns` maps headings to fields. Raises SourceError where a file as a whole cannot be read. Rows that cannot be
-    read are in the table, with their problems.
+    `columns` maps headings to fields, or fields to templates (`name: "{First name} {Last name}"`). Raises SourceError
+    where a file as a whole cannot be read. Rows that cannot be read are in the table, with their problems.
     """
     if isinstance(files, str | Path) or not isinstance(files, Sequence):
         files = [files]
@@ -76,7 +83,18 @@ def _nearest(file: str) -> str:
     return ""
 
 
-def _read(given: str | Path | DataFrame, headings: Headings, options: SourceSettings) -> tuple[Source, RawSheet]:
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One file of the input, read."""
+
+    source: Source
+    sheet: RawSheet
+    templates: tuple[Template, ...]
+
+
+def _read(given: str | Path | DataFrame, headings: Headings, options: SourceSettings) -> _Part:
+    from usersync.loader.repeated_headers import apply_repeated_headers
+
     if isinstance(given, str | Path):
         file, data = without_secrets(str(given)), read_bytes(str(given))
         if not data.strip():
@@ -89,7 +107,12 @@ def _read(given: str | Path | DataFrame, headings: Headings, options: SourceSett
         file = FRAME
         digest, sheet = read_frame(given, headings=headings)
     columns = headings.columns(sheet.header, file)
-    sheet = _without_example(sheet, columns)
+    templates = headings.templates(sheet.header, file)
+    sheet = _without_example(apply_repeated_headers(sheet, headings), columns)
+    sheet = _reject_total(sheet)
+    notes = [*sheet.notes, *_composed_fields(columns, templates), *_ignored_columns(columns, templates)]
+    if not len(sheet.rows):
+        notes.append(f"there are no data rows below the header in row {sheet.header_row}")
     source = Source(
         file=file,
         sha256=digest,
@@ -97,14 +120,38 @@ def _read(given: str | Path | DataFrame, headings: Headings, options: SourceSett
         header_row=sheet.header_row,
         columns=columns,
         dialect=sheet.dialect,
-        notes=(*sheet.notes, *_ignored_columns(columns)),
+        notes=tuple(notes),
         skipped=sheet.skipped,
     )
-    return source, sheet
+    return _Part(source, sheet, templates)
 
 
-def _ignored_columns(columns: Sequence[Column]) -> Iterator[str]:
-    ignored = [c.heading.strip() for c in columns if c.field is None and normalize(c.heading) not in OUR_COLUMNS]
+def _reject_total(sheet: RawSheet) -> RawSheet:
+    """Reject a last row that looks like a total; its id, a sum or a count, may be that of a user."""
+    if not len(sheet.rows):
+        return sheet
+    last = len(sheet.rows) - 1
+    cells = sheet.cells.iloc[last].tolist()
+    words = [text for text in cells if " ".join(text.split()).strip(" :").casefold() in TOTALS]
+    if not words or any("@" in text for text in cells):
+        return sheet
+    message = f"the last row looks like a total ({words[0].strip()!r}); delete it"
+    return replace(sheet, errors=(*sheet.errors, CellError(last, Code.ROW_RAGGED, message)))
+
+
+def _composed_fields(columns: Sequence[Column], templates: Sequence[Template]) -> Iterator[str]:
+    for template in templates:
+        parts = " and ".join(repr(columns[i].heading.strip()) for i in template.columns)
+        yield f"{template.field} is composed of {parts}"
+
+
+def _ignored_columns(columns: Sequence[Column], templates: Sequence[Template]) -> Iterator[str]:
+    used = {i for template in templates for i in template.columns}
+    ignored = [
+        column.heading.strip()
+        for i, column in enumerate(columns)
+        if column.field is None and i not in used and normalize(column.heading) not in OUR_COLUMNS
+    ]
     named = [repr(heading) for heading in ignored if heading]
     if named:
         noun = "column" if len(named) == 1 else "columns"
@@ -112,23 +159,12 @@ def _ignored_columns(columns: Sequence[Column]) -> Iterator[str]:
 
 
 def _without_example(sheet: RawSheet, columns: tuple[Column, ...]) -> RawSheet:
-    import numpy as np
-
     key = next(i for i, column in enumerate(columns) if column.field == "id")
-    found = np.asarray(sheet.cells[key].to_numpy(object) == EXAMPLE)
-    if not found.any():
+    examples = [at for at, text in enumerate(sheet.cells[key].to_numpy(object)) if text == EXAMPLE]
+    if not examples:
         return sheet
-    kept = np.flatnonzero(~found)
-    new_positions = {int(old): new for new, old in enumerate(kept)}
-    rows = ", ".join(map(str, sheet.rows[found].tolist()))
-    return replace(
-        sheet,
-        cells=sheet.cells.iloc[kept].reset_index(drop=True),
-        rows=sheet.rows[kept],
-        errors=tuple(replace(e, at=new_positions[e.at]) for e in sheet.errors if e.at in new_positions),
-        notes=(*sheet.notes, f"left out the template's example: row {rows}"),
-        skipped=sheet.skipped + int(found.sum()),
-    )
+    rows = ", ".join(str(sheet.rows[at]) for at in examples)
+    return replace(sheet.without(examples), notes=(*sheet.notes, f"left out the template's example: row {rows}"))
 
 
 def _read_sheet(data: bytes, file: str, headings: Headings, options: SourceSettings) -> RawSheet:
@@ -145,40 +181,47 @@ def _read_sheet(data: bytes, file: str, headings: Headings, options: SourceSetti
     return read_text(data, file=file, headings=headings, options=options)
 
 
-def _concatenate(parts: list[tuple[Source, RawSheet]]) -> Table:
+def _concatenate(parts: list[_Part]) -> Table:
     import numpy as np
     import pandas as pd
 
     frames, places = [], []
     problems: list[Problem] = []
     start = 0
-    for number, (source, sheet) in enumerate(parts):
-        frames.append(_fields_only(sheet.cells, source.columns))
-        places.append(pd.DataFrame({"source": np.int32(number), "at": np.arange(len(sheet.rows)), "row": sheet.rows}))
-        problems.extend(_problems(sheet.errors, source.columns, start))
-        start += len(sheet.rows)
+    for number, part in enumerate(parts):
+        rows = part.sheet.rows
+        frames.append(_fields_only(part))
+        places.append(pd.DataFrame({"source": np.int32(number), "at": np.arange(len(rows)), "row": rows}))
+        problems.extend(_problems(part, start))
+        start += len(rows)
     cells = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True).astype(object)
     if len(frames) > 1:
         cells = cells.where(cells.notna(), None)
     return Table(
         cells.reset_index(drop=True),
         places[0] if len(places) == 1 else pd.concat(places, ignore_index=True),
-        tuple(source for source, _ in parts),
-        tuple(sheet.cells for _, sheet in parts),
+        tuple(part.source for part in parts),
+        tuple(part.sheet.cells for part in parts),
         tuple(problems),
     )
 
 
-def _fields_only(cells: DataFrame, columns: tuple[Column, ...]) -> DataFrame:
+def _fields_only(part: _Part) -> DataFrame:
+    cells, columns = part.sheet.cells, part.source.columns
     wanted = [i for i, column in enumerate(columns) if column.field]
-    named = cells[wanted].set_axis([columns[i].field for i in wanted], axis=1)
+    named = cells[wanted].set_axis([columns[i].field for i in wanted], axis=1).astype(object)
+    for template in part.templates:
+        rows = zip(*(cells[i] for i in template.columns), strict=True)
+        named[template.field] = [template.fill(row) for row in rows]
     return named.astype(object)
 
 
-def _problems(errors: Sequence[CellError], columns: tuple[Column, ...], start: int) -> Iterator[Problem]:
-    for error in errors:
+def _problems(part: _Part, start: int) -> Iterator[Problem]:
+    columns = part.source.columns
+    composed = {i for template in part.templates for i in template.columns}
+    for error in part.sheet.errors:
         column = columns[error.column] if error.column is not None else None
-        if column and not column.field:
+        if column and not column.field and error.column not in composed:
             continue
         secret = column.field in SECRET_FIELDS if column else any(c.field in SECRET_FIELDS for c in columns)
         value = MASK if secret and error.value else error.value

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from usersync.models import Code
@@ -48,3 +48,16 @@ class RawSheet:
     skipped: int = 0
     """Rows that are left out, each kind with a note."""
     dialect: Mapping[str, str] = field(default_factory=dict)
+
+    def without(self, positions: Collection[int]) -> RawSheet:
+        """Return the sheet without some rows; the caller adds a note that says why."""
+        left_out = set(positions)
+        kept = [at for at in range(len(self.rows)) if at not in left_out]
+        new_positions = {old: new for new, old in enumerate(kept)}
+        return replace(
+            self,
+            cells=self.cells.iloc[kept].reset_index(drop=True),
+            rows=self.rows[kept],
+            errors=tuple(replace(e, at=new_positions[e.at]) for e in self.errors if e.at in new_positions),
+            skipped=self.skipped + len(self.rows) - len(kept),
+        )

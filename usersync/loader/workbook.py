@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
-from usersync.errors import SourceError
 from usersync.loader.headings import Headings
 from usersync.loader.raw_sheet import CellError, RawSheet
 from usersync.loader.workbook_cell_info import column_letters
+from usersync.loader.workbook_selection import select_sheet
 from usersync.loader.workbook_sheets import Sheet, Workbook
 from usersync.loader.workbook_values import cell_error, column_texts, resolve_overrides
 from usersync.models import Code
 from usersync.settings import SourceSettings
 
-#: Rows of a sheet in which its header is looked for.
-_SEARCHED: Final = 100
 #: Rows that a note lists before it says how many more there are.
 _LISTED: Final = 5
 
@@ -30,65 +27,10 @@ def read_workbook(data: bytes, *, file: str, headings: Headings, options: Source
     Raises SourceError where the file as a whole cannot be read.
     """
     book = Workbook(data, file)
-    reader, header_row = _choose_sheet(book, file, headings, options)
-    sheet = reader(None).widened()
-    return _SheetRows(sheet, header_row, headings, options).raw_sheet()
-
-
-def _choose_sheet(
-    book: Workbook, file: str, headings: Headings, options: SourceSettings
-) -> tuple[Callable[[int | None], Sheet], int]:
-    names = [name for name, _ in book.sheets]
-    if options.sheet is not None:
-        name = _named_sheet(names, options.sheet, file)
-        reader = book.open_sheet(name)
-        return reader, _header_row(reader, headings, options) or _no_header(file, f"sheet {name!r}", options)
-    found = []
-    for name, shown in book.sheets:
-        if shown:
-            reader = book.open_sheet(name)
-            if row := _header_row(reader, headings, options):
-                found.append((name, reader, row))
-    if len(found) > 1:
-        which = " and ".join(repr(name) for name, _, _ in found)
-        raise SourceError(file, f"sheets {which} both have an id column; name one with --sheet (source.sheet)")
-    if not found:
-        hidden = [repr(name) for name, shown in book.sheets if not shown]
-        more = f" (hidden sheets were not searched: {', '.join(hidden)}; name one with --sheet)" if hidden else ""
-        what = f"sheet {names[0]!r}" if len(names) == 1 else f"each of its {len(names)} sheets"
-        _no_header(file, what, options, more)
-    return found[0][1], found[0][2]
-
-
-def _named_sheet(names: Sequence[str], wanted: str, file: str) -> str:
-    same = [n for n in names if n == wanted] or [n for n in names if n.strip().casefold() == wanted.strip().casefold()]
-    if same:
-        return same[0]
-    near = difflib.get_close_matches(wanted, names, len(names) or 1, 0.0)
-    near += [name for name in names if name not in near]
-    raise SourceError(file, f"has no sheet {wanted!r}; its sheets: {', '.join(map(repr, near)) or 'none'}")
-
-
-def _header_row(reader: Callable[[int | None], Sheet], headings: Headings, options: SourceSettings) -> int:
-    """Return the row number of the header; 0 if there is none."""
-    head = reader(max(_SEARCHED, options.header_row or 0))
-    for at, row in enumerate(head.rows):
-        number = head.top + at + 1
-        if options.header_row not in (None, number):
-            continue
-        if number > _SEARCHED and options.header_row is None:
-            break
-        if headings.is_header([value if isinstance(value, str) else "" for value in row]):
-            return number
-    return 0
-
-
-def _no_header(file: str, what: str, options: SourceSettings, more: str = "") -> int:
-    if options.header_row:
-        text = f"row {options.header_row} of {what} has no id column; correct source.header_row"
-    else:
-        text = f"{what} has no header row with an id column in its first {_SEARCHED} rows; name the column id"
-    raise SourceError(file, text + more)
+    selection = select_sheet(book, file, headings, options)
+    sheet = selection.reader(None).widened()
+    rows = _SheetRows(sheet, selection.header_row, headings, options)
+    return rows.raw_sheet((*book.notes, *selection.notes))
 
 
 class _SheetRows:
@@ -100,7 +42,8 @@ class _SheetRows:
         self._options = options
         heads = sheet.rows[header_row - 1 - sheet.top]
         self._header = column_texts(heads, {}, is_id=False)[0]
-        self._ids = {i for i, heading in enumerate(self._header) if headings.is_id(heading)}
+        self._fields = headings.fields(self._header)
+        self._id_column = headings.id_column(self._header) or 0
         self._overrides = self._resolve_overrides()
         self._notes: list[str] = []
         self._errors: list[CellError] = []
@@ -109,19 +52,20 @@ class _SheetRows:
     def _resolve_overrides(self) -> dict[int, dict[int, str]]:
         """Return texts by column and row, both counted from the corner of the used area."""
         left, top = self._sheet.left, self._sheet.top
-        overrides = resolve_overrides(self._sheet.info, {i + left for i in self._ids}, self._sheet.value)
+        overrides = resolve_overrides(self._sheet.info, self._id_column + left, self._sheet.value)
         return {
             column - left: {row - top: text for row, text in rows.items()}
             for column, rows in overrides.items()
             if 0 <= column - left < len(self._header)
         }
 
-    def raw_sheet(self) -> RawSheet:
-        """Return the rows with their errors and notes."""
+    def raw_sheet(self, notes: Sequence[str]) -> RawSheet:
+        """Return the rows with their errors and notes, `notes` about the workbook first."""
         kept = self._kept()
         data = self._sheet.rows if len(kept) == len(self._sheet.rows) else [self._sheet.rows[i] for i in kept]
         where = {row: at for at, row in enumerate(kept)}
         columns = self._columns(data, where)
+        self._apply_hidden_columns(columns)
         numbers = np.asarray(kept, dtype=np.int64) + (self._sheet.top + 1)
         self._reject_merged(numbers)
         order = sorted(self._errors, key=lambda f: f.at)
@@ -133,7 +77,7 @@ class _SheetRows:
             rows=numbers,
             sheet=self._sheet.name,
             errors=tuple(order),
-            notes=tuple(self._notes),
+            notes=(*notes, *self._notes),
             skipped=self._skipped,
         )
 
@@ -142,11 +86,17 @@ class _SheetRows:
         first = self._header_row - self._sheet.top
         marked = {row for rows in self._overrides.values() for row in rows}
         rows = self._sheet.rows
-        probe = min(self._ids, default=0)
+        probe = self._id_column
         kept = [i for i in range(first, len(rows)) if i in marked or not _is_blank(rows[i], rows[i][probe])]
+        totals = {row - self._sheet.top for row in self._sheet.info.total_rows}.intersection(kept)
+        if totals:
+            listed = ", ".join(str(row + self._sheet.top + 1) for row in sorted(totals))
+            self._notes.append(f"left out the total row of a table: row {listed}")
+            self._skipped += len(totals)
+            kept = [i for i in kept if i not in totals]
         hidden = {row - self._sheet.top for row in self._sheet.info.hidden}.intersection(kept)
         if hidden and self._options.hidden_rows == "skip":
-            self._skipped = len(hidden)
+            self._skipped += len(hidden)
             kept = [i for i in kept if i not in hidden]
         if hidden:
             self._report_hidden(sorted(hidden), kept)
@@ -175,7 +125,7 @@ class _SheetRows:
         for i in range(len(self._header)):
             column = [row[i] for row in data]
             overrides = {where[row]: text for row, text in self._overrides.get(i, {}).items() if row in where}
-            texts, wrong = column_texts(column, overrides, is_id=i in self._ids)
+            texts, wrong = column_texts(column, overrides, is_id=i == self._id_column)
             self._errors.extend(cell_error(at, i, text) for at, text in wrong)
             columns.append(texts)
         used = len(columns)
@@ -187,6 +137,23 @@ class _SheetRows:
             listed = ", ".join(column_letters(i + self._sheet.left) for i in unnamed)
             self._notes.append(f"{noun} {listed} ignored: there are values, but no heading")
         return columns[:used]
+
+    def _apply_hidden_columns(self, columns: list[list[str]]) -> None:
+        """Reject rows with values in hidden columns, or take the columns' headings away, as the settings say."""
+        choice = self._options.hidden_columns
+        for number in sorted(self._sheet.info.hidden_columns):
+            i = number - self._sheet.left
+            if not 0 <= i < len(columns) or not self._fields[i] or i == self._id_column or not any(columns[i]):
+                continue
+            name = f"column {column_letters(number)} ({self._header[i].strip()!r})"
+            done = {"reject": "its rows are rejected", "include": "read like all others", "skip": "left out"}
+            self._notes.append(f"{name} is hidden: {done[choice]} (source.hidden_columns decides)")
+            if choice == "skip":
+                self._header[i] = f"(hidden column {column_letters(number)})"
+            if choice == "reject":
+                message = "the column is hidden; unhide it, or set source.hidden_columns to include or skip"
+                filled = [at for at, text in enumerate(columns[i]) if text]
+                self._errors.extend(CellError(at, Code.ROW_HIDDEN, message, i) for at in filled)
 
     def _reject_merged(self, numbers: np.typing.NDArray[np.int64]) -> None:
         left = self._sheet.left

@@ -8,6 +8,8 @@ from typing import Final
 
 #: Row and column, both from 0, counted from the sheet's corner.
 Place = tuple[int, int]
+#: Columns of the widest sheet.
+MAX_COLUMNS: Final = 16_384
 #: Number formats that files refer to by number alone.
 BUILT_IN_FORMATS: Final = {1: "0", 2: "0.00", 9: "0%", 10: "0.00%"}
 #: Formats that show the number's value in full: digits, decimals, percent, and the dashes of a phone number.
@@ -30,6 +32,9 @@ class CellInfo:
     """Negative numbers, which no date can be."""
     hidden: set[int] = field(default_factory=set)
     """Hidden rows."""
+    hidden_columns: set[int] = field(default_factory=set)
+    total_rows: set[int] = field(default_factory=set)
+    """Total rows of tables."""
     filtered: bool = False
     """Whether the sheet has a filter."""
     merged: list[tuple[Place, Place]] = field(default_factory=list)

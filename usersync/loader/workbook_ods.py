@@ -33,6 +33,7 @@ class Table:
     info: CellInfo = field(default_factory=CellInfo)
     shown: bool = True
     next_row: int = 0
+    next_column: int = 0
 
     def values(self, limit: int | None) -> tuple[list[list[Any]], int, int]:
         """Return the used area with rows of one length, and how many rows and columns precede it."""
@@ -96,6 +97,8 @@ class _Reader:
         elif name in ("s", "tab", "line-break") and self._paragraphs:
             count = min(_count(_attributes(given).get("c", "1")), 32_767)
             self._paragraphs[-1].append({"s": " " * count, "tab": "\t", "line-break": "\n"}[name])
+        elif name == "table-column" and self._table:
+            self._add_column(self._table, _attributes(given))
         elif name == "style":
             self._style = _attributes(given).get("name", "")
         elif name == "table-properties" and _attributes(given).get("display") == "false":
@@ -107,6 +110,13 @@ class _Reader:
         elif name == "database-range" and "display-filter-buttons" in str(given):
             for table in self.tables:
                 table.info.filtered = True
+
+    @staticmethod
+    def _add_column(table: Table, a: dict[str, str]) -> None:
+        first, repeated = table.next_column, _count(a.get("number-columns-repeated", "1"))
+        table.next_column += repeated
+        if a.get("visibility") in ("collapse", "filter"):
+            table.info.hidden_columns.update(range(first, min(table.next_column, _COLUMNS)))
 
     def text(self, text: str) -> None:
         if self._paragraphs and not self._unseen and "p" in self._stack[-8:]:

@@ -21,6 +21,8 @@ from usersync.loader.workbook_cell_info import CellInfo
 from usersync.loader.workbook_package import Package, kind_of
 
 _ERROR: Final = re.compile(rb"""(<c\b[^>]*\bt="e"[^>]*>(?:<f\b.*?</f>|<f\b[^>]*/>)?<v>)([^<]*)(</v>)""", re.DOTALL)
+_DIMENSION: Final = re.compile(rb"<(?:\w+:)?dimension\b[^>]*>")
+_VALID_AREA: Final = re.compile(rb"""ref\s*=\s*["'][A-Z]{1,3}\d{1,7}(?::[A-Z]{1,3}\d{1,7})?["']""")
 _COMMENT: Final = re.compile(rb"<!--.*?-->", re.DOTALL)
 _CDATA: Final = re.compile(rb"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
 
@@ -71,6 +73,7 @@ class Workbook:
     """An open workbook; `sheets` lists (name, whether it is shown)."""
 
     sheets: list[tuple[str, bool]]
+    notes: tuple[str, ...] = ()
 
     def __init__(self, data: bytes, file: str) -> None:
         self._file = file
@@ -91,6 +94,10 @@ class Workbook:
             return
         self._calamine_file = _CalamineFile(data, package, kind, file)
         self.sheets = self._calamine_file.sheets
+        missing = [name for name, _ in self.sheets if not self._calamine_file.holds(name)]
+        if missing and len(missing) < len(self.sheets):
+            self.sheets = [(name, is_shown) for name, is_shown in self.sheets if name not in missing]
+            self.notes = tuple(f"the file lists a sheet {name!r}, but does not hold it" for name in missing)
 
     def open_sheet(self, name: str) -> SheetReader:
         """Return the reader of a sheet."""
@@ -131,7 +138,12 @@ class _CalamineFile:
                 if s.typ == SheetTypeEnum.WorkSheet
             ]
 
+    def holds(self, name: str) -> bool:
+        """Whether the part of a sheet is in the file."""
+        return not self._is_xlsx or self._parts.get(name, "") in self._package.names
+
     def open_sheet(self, name: str) -> SheetReader:
+        """Return the reader of a sheet."""
         xml = self._xml(name) if self._is_xlsx else b""
         # of an .xlsb, this checks the records before calamine reads them
         info = None if xml else workbook_xlsb.scan_sheet(self._package, name, self._file)
@@ -144,11 +156,16 @@ class _CalamineFile:
                 merged = found.merged_cell_ranges if rows is None else None
             sheet = Sheet(name, values, top, left)
             if rows is None:
-                sheet.info = info or workbook_xlsx.scan_sheet(xml, self._formats, self._file)
+                sheet.info = info or self._xlsx_info(name, xml)
                 sheet.info.merged = sheet.info.merged or list(merged or ())
             return sheet
 
         return read
+
+    def _xlsx_info(self, name: str, xml: bytes) -> CellInfo:
+        info = workbook_xlsx.scan_sheet(xml, self._formats, self._file)
+        info.total_rows = workbook_xlsx.total_rows(self._package, self._parts[name])
+        return info
 
     def _xml(self, name: str) -> bytes:
         part = self._parts.get(name, "")
@@ -169,12 +186,15 @@ class _CalamineFile:
 
 
 def _rewritten(xml: bytes) -> bytes | None:
-    """Rewrite what calamine refuses or misreads: newer errors, CDATA, comments; None where there is none."""
+    """Rewrite what calamine refuses or misreads: newer errors, areas, CDATA, comments; None where there is none."""
     unknown_error = b't="e"' in xml and any(
         found[2].decode("latin-1") not in workbook_xlsx.KNOWN_ERRORS for found in _ERROR.finditer(xml)
     )
-    if not unknown_error and b"<![CDATA[" not in xml:
+    area = _DIMENSION.search(xml[:10_000])
+    invalid_area = area and not _VALID_AREA.search(area[0])
+    if not unknown_error and not invalid_area and b"<![CDATA[" not in xml:
         return None
+    xml = _DIMENSION.sub(b"", xml, 1) if invalid_area else xml
     xml = _CDATA.sub(lambda m: m[1].replace(b"&", b"&amp;").replace(b"<", b"&lt;").replace(b">", b"&gt;"), xml)
     xml = _COMMENT.sub(b"", xml)
     return _ERROR.sub(rb"\1#N/A\3", xml)

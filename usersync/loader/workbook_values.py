@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -189,18 +189,16 @@ def _fill(pattern: str, digits: str) -> str:
     return "".join(reversed(reversed_text))
 
 
-def resolve_overrides(
-    info: CellInfo, ids: Container[int], value_at: Callable[[int, int], Any]
-) -> dict[int, dict[int, str]]:
+def resolve_overrides(info: CellInfo, id_column: int, value_at: Callable[[int, int], Any]) -> dict[int, dict[int, str]]:
     """Return column -> row -> the text that replaces a value because of the sheet's cell info.
 
-    `ids` has the columns that hold ids; `value_at(row, column)` returns the value that was read. A text that is an
-    error is a `DamagedText`.
+    `id_column` is counted from the sheet's corner, as in `info`; `value_at(row, column)` returns the value that was
+    read. A text that is an error is a `DamagedText`.
     """
     overrides: dict[int, dict[int, str]] = {}
     for (row, column), code in info.formats.items():
         value = value_at(row, column)
-        if value.__class__ in (float, int) and not (column in ids and ("." in code or "%" in code)):
+        if value.__class__ in (float, int) and not (column == id_column and ("." in code or "%" in code)):
             text = formatted_number(value, code)
             if text is not None:
                 overrides.setdefault(column, {})[row] = text

@@ -48,7 +48,11 @@ def read_tables(data: bytes, file: str) -> list[Table]:
     try:
         # formatting_info gives hidden rows, merged cells and number formats; xlrd would log to stdout
         book = xlrd.open_workbook(
-            file_contents=data, formatting_info=True, ragged_rows=True, on_demand=True, logfile=io.StringIO()
+            file_contents=_workbook_stream(data),
+            formatting_info=True,
+            ragged_rows=True,
+            on_demand=True,
+            logfile=io.StringIO(),
         )
         filtered = {name.scope for name in book.name_obj_list if name.builtin and name.name == _FILTER_NAME}
         tables = []
@@ -70,9 +74,31 @@ def read_tables(data: bytes, file: str) -> list[Table]:
     return tables
 
 
+def _workbook_stream(data: bytes) -> bytes:
+    """Extract the workbook from its compound file. xlrd would follow a circular chain of short sectors forever."""
+    compound = xlrd.compdoc.CompDoc(data, logfile=io.StringIO())
+    links: list[int] = compound.SSAT
+    finished: set[int] = set()
+    for start in range(len(links)):
+        chain: set[int] = set()
+        sector = start
+        while 0 <= sector < len(links) and sector not in finished:
+            if sector in chain:
+                raise xlrd.XLRDError("its sectors form a circle")
+            chain.add(sector)
+            sector = links[sector]
+        finished |= chain
+    for name in ("Workbook", "Book"):
+        stream: bytes | None = compound.get_named_stream(name)
+        if stream:
+            return stream
+    raise xlrd.XLRDError("it holds no workbook")
+
+
 def _table(book: xlrd.Book, sheet: xlrd.sheet.Sheet, *, filtered: bool) -> Table:
     info = CellInfo(filtered=filtered)
     info.hidden = {row for row, found in sheet.rowinfo_map.items() if found.hidden}
+    info.hidden_columns = {column for column, found in sheet.colinfo_map.items() if found.hidden}
     info.merged = [((top, left), (bottom - 1, right - 1)) for top, bottom, left, right in sheet.merged_cells]
     formats = [book.format_map[xf.format_key].format_str for xf in book.xf_list]
     rows = [

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from usersync.errors import SourceError
-from usersync.loader.workbook_cell_info import BUILT_IN_FORMATS, CellInfo, shows_digits
+from usersync.loader.workbook_cell_info import BUILT_IN_FORMATS, MAX_COLUMNS, CellInfo, shows_digits
 from usersync.loader.workbook_package import Package
 from usersync.loader.workbook_xlsx import CELLS, elements
 
@@ -31,6 +31,7 @@ _CELLS: Final = {1: 8, 2: 12, 3: 9, 4: 9, 5: 16, 6: 12, 7: 12, 8: 12, 9: 16, 10:
 _NUMBERS, _ERROR_CELLS, _TEXTS = (2, 5, 9), (3, 11), (6, 8)
 #: Other record types.
 _ROW, _MERGED, _FILTER, _BUNDLE, _FORMAT, _XF, _XFS, _XFS_END = 0, 176, 161, 156, 44, 47, 617, 618
+_COLUMN_INFO: Final = 60
 
 
 def records(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -145,6 +146,10 @@ def _scan(data: bytes, formats: dict[int, str], file: str) -> CellInfo:
             info.merged.append(((top, left), (bottom, right)))
         elif kind == _FILTER:
             info.filtered = True
-    if rows * columns > CELLS or rows > 1_048_576 or columns > 16_384:
+        elif kind == _COLUMN_INFO:
+            first, last, _, _, flags = struct.unpack_from("<4IH", content)
+            if flags & 1:
+                info.hidden_columns.update(range(first, min(last + 1, MAX_COLUMNS)))
+    if rows * columns > CELLS or rows > 1_048_576 or columns > MAX_COLUMNS:
         raise SourceError(file, "has a cell far outside the table; delete the empty rows and columns beyond it")
     return info

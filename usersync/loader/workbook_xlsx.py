@@ -16,6 +16,7 @@ from xml.parsers import expat
 from usersync.errors import SourceError
 from usersync.loader.workbook_cell_info import (
     BUILT_IN_FORMATS,
+    MAX_COLUMNS,
     CellInfo,
     column_letters,
     parse_reference,
@@ -45,9 +46,15 @@ _ODD_XML: Final = (b"='", b"= ", b" =", b"<!", b"<?", b":row")
 _WIDE: Final = re.compile(rb"""r ?= ?["']([A-Za-z]{2,})\d""")
 _REF: Final = re.compile(rb"""r ?= ?["']([A-Za-z]+)(\d+)["']""")
 _STYLED: Final = re.compile(rb'<c r="([A-Z]{1,3})(\d+)" s="(\d+)"( t=")?')
+#: References to rows of seven digits and more.
+_HIGH_ROW: Final = re.compile(rb"""r\s*=\s*["'][A-Za-z]*(\d{7,})""")
+_HIDDEN_COLUMN: Final = re.compile(rb"""<(?:\w+:)?col\b[^>]*\bhidden\s*=\s*["'](?:1|true)["'][^>]*>""")
+_SPAN: Final = re.compile(rb"""\b(min|max)\s*=\s*["'](\d{1,7})["']""")
+_AREA: Final = re.compile(r"[A-Z]+(\d{1,7}):[A-Z]+(\d{1,7})")
 _ROW_NUMBER: Final = re.compile(rb"""<(?:\w+:)?row\b[^>]*?\br\s*=\s*["'](\d{1,9})["']""")
 _PLAIN_ROW: Final = re.compile(rb'<row r="(\d{1,9})"')
 _ROW_START, _ROW_END = b'<row r="', b"</row>"
+_MAX_ROWS: Final = 1_048_576
 
 
 def sheet_parts(package: Package) -> dict[str, str]:
@@ -55,7 +62,7 @@ def sheet_parts(package: Package) -> dict[str, str]:
     home = next(name for name in package.names if name.endswith(("xl/workbook.xml", "workbook.xml")))
     folder, _, base = home.rpartition("/")
     targets = {
-        a.get("Id", ""): posixpath.normpath(posixpath.join("/", folder, a.get("Target", ""))).lstrip("/")
+        a.get("Id", ""): _target(folder, a)
         for tag, a in elements(package.read(f"{folder}/_rels/{base}.rels".lstrip("/")))
         if tag == "Relationship"
     }
@@ -97,12 +104,14 @@ def number_formats(styles: bytes) -> dict[str, str]:
 
 def check_area(xml: bytes, file: str) -> None:
     """Raise SourceError for a sheet whose used area would not fit in memory."""
+    if any(len(row) > 7 or int(row) > _MAX_ROWS for row in _HIGH_ROW.findall(xml)):
+        raise SourceError(file, f"is damaged: it has a row beyond {_MAX_ROWS:,}; open it and save it again")
     wide = max((column_of(c) for c in set(_WIDE.findall(xml))), default=26)
-    if wide * 1_048_576 <= CELLS:
+    if wide * _MAX_ROWS <= CELLS:
         return
     rows = max((int(row[-8:]) for _, row in _REF.findall(xml)), default=0)
     cells = max(xml.count(b"<c "), xml.count(b":c "))
-    if rows > 1_048_576 or wide > 16_384 or rows * wide > max(CELLS, 4 * cells):
+    if wide > MAX_COLUMNS or rows * wide > max(CELLS, 4 * cells):
         raise SourceError(
             file,
             f"has a cell as far out as {column_letters(wide - 1)}{rows}; delete the empty rows and columns beyond "
@@ -122,6 +131,7 @@ def scan_sheet(xml: bytes, formats: dict[str, str], file: str) -> CellInfo:
     """Read the cell info of a sheet. Raises SourceError where its XML is broken."""
     info = CellInfo(filtered=b"autoFilter" in xml)
     at = max(xml.find(b"<sheetData"), 0)
+    info.hidden_columns = _hidden_columns(xml[:at])
     stop = xml.find(b"</sheetData", at)
     stop = len(xml) if stop < 0 else stop
     canonical = xml.count(b"<row", at, stop) == xml.count(_ROW_START, at, stop)
@@ -138,6 +148,45 @@ def scan_sheet(xml: bytes, formats: dict[str, str], file: str) -> CellInfo:
         except expat.ExpatError as error:
             raise SourceError(file, f"is damaged ({error}); open it and save it again") from None
     return info
+
+
+def _hidden_columns(head: bytes) -> set[int]:
+    hidden: set[int] = set()
+    for tag in _HIDDEN_COLUMN.findall(head):
+        span = {name: int(number) for name, number in _SPAN.findall(tag)}
+        first = span.get(b"min", 1)
+        hidden.update(range(first - 1, min(span.get(b"max", first), MAX_COLUMNS)))
+    return hidden
+
+
+def total_rows(package: Package, part: str) -> set[int]:
+    """Return the total rows of a sheet's tables, from 0."""
+    folder, _, base = part.rpartition("/")
+    relations = f"{folder}/_rels/{base}.rels"
+    if relations not in package.names:
+        return set()
+    found: set[int] = set()
+    for tag, a in elements(package.read(relations)):
+        if tag == "Relationship" and a.get("Type", "").endswith("/table"):
+            table = _target(folder, a)
+            if table in package.names:
+                found |= _total_rows_of(package.read(table))
+    return found
+
+
+def _total_rows_of(table: bytes) -> set[int]:
+    for tag, a in elements(table):
+        area = _AREA.fullmatch(a.get("ref", ""))
+        count = a.get("totalsRowCount", "0")
+        if tag == "table" and area and count.isdecimal() and 0 < int(count) < 10:
+            return set(range(int(area[2]) - int(count), int(area[2])))
+    return set()
+
+
+def _target(folder: str, relationship: dict[str, str]) -> str:
+    """Return the name of the member that a relationship of a member in `folder` points to."""
+    path = posixpath.join("/", folder, relationship.get("Target", ""))
+    return posixpath.normpath(path).lstrip("/").lower()
 
 
 def _read_formats(xml: bytes, at: int, stop: int, formats: dict[str, str], info: CellInfo) -> bool:

@@ -24,6 +24,9 @@ class SourceSettings(Section):
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     quote: Literal['"', "'", "none"] | None = None
     hidden_rows: Literal["reject", "include", "skip"] = "reject"
+    hidden_columns: Literal["reject", "include", "skip"] = "reject"
+    """Hidden columns of a workbook that have a field: reject the rows that hold a value in them, read them like all
+    others, or leave the columns out. The id column is always read."""
     duplicates: Literal["reject", "last"] = "reject"
     suspect: SuspectPolicy = "reject"
 
