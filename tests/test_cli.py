@@ -123,7 +123,9 @@ def test_without_a_terminal_and_without_yes_nothing_is_sent(desk: Callable[..., 
         pytest.param(["run", "noid.csv", "--yes"], "noid.csv: ", id="no id column"),
         pytest.param(["run", "near.csv", "--yes"], "the column 'e-mail' is nearly email", id="a misspelled column"),
         pytest.param(["run", "ok.csv", "--rate", "fast", "--yes"], "like 3000/min", id="a malformed rate"),
-        pytest.param(["run", "ok.csv", "-c", "none.yaml", "--yes"], "none.yaml: 1 error\n  file not found", id="no settings"),
+        pytest.param(
+            ["run", "ok.csv", "-c", "none.yaml", "--yes"], "none.yaml: 1 error\n  file not found", id="no settings"
+        ),
         pytest.param(["run", "--yes"], "Missing argument", id="no file"),
         pytest.param(["rnu"], "No such command", id="no such command"),
     ],

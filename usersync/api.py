@@ -17,6 +17,7 @@ from usersync.context import Context, RunOptions
 from usersync.errors import RefusedError, StoppedError, UsersyncError
 from usersync.job import Confirm, Job, carry_out, make_plan
 from usersync.ledger import Ledger, LedgerRun
+from usersync.loader.row_names import no_name
 from usersync.models import Files, Row
 from usersync.planning.plan import Plan, SavedPlan
 from usersync.planning.plan_file import plan_document, save_plan
@@ -100,7 +101,8 @@ def plan(
         if save_as:
             save_plan(save_as, document)
         if html:
-            write_plan_page(html, ledger_run.rows(), found.as_json(), asdict(ledger_run.info))
+            name_of = job.source.given.name_of if job.source.given else no_name
+            write_plan_page(html, ledger_run.rows(), found.as_json(), asdict(ledger_run.info), name_of=name_of)
 
     return make_plan(job, review=review)
 

@@ -12,7 +12,7 @@ import getpass
 import os
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from usersync import notifications
-from usersync.context import Context, RunOptions, StopReason, iso, run_async, run_concurrently
+from usersync.context import Context, RunOptions, iso, run_async, run_concurrently
 from usersync.diff.limits import check_limits, check_overrides
 from usersync.dispatch.connection import connected
 from usersync.dispatch.dask_engine import scheduler_of
@@ -31,10 +31,11 @@ from usersync.errors import RefusedError, StoppedError
 from usersync.ledger import Ledger, LedgerRun, RunInfo
 from usersync.ledger.lock import one_run_at_a_time
 from usersync.ledger.run import IN_FLIGHT
-from usersync.loader import load
 from usersync.loader.remote import without_secrets
+from usersync.loader.row_names import no_name
 from usersync.logs import event
-from usersync.models import Json, Row
+from usersync.models import DesiredValues, Json, Row, Table
+from usersync.planning.input import read_files
 from usersync.planning.plan import Plan, plan_stats, read_plan
 from usersync.planning.safety import order_emails, reject_protected
 from usersync.planning.sources import RowSource
@@ -239,7 +240,7 @@ def _report(job: Job, run: LedgerRun, plan: Plan, sender: Sender | None, *, seco
     """Close the run, write its files, and verify that every row of the input has one line."""
     stop = job.context.stop.reason
     run.finalize(refused=refused)
-    facts = _facts(run, plan, sender, seconds, stop)
+    facts = _facts(job, run, plan, sender, seconds)
     if job.source.reports:
         report = job.settings.report
         summary = write_report(run.rows, report.dir, facts, formats=report.formats, write_rejects=_rejects_writer(job))
@@ -255,7 +256,7 @@ def _report(job: Job, run: LedgerRun, plan: Plan, sender: Sender | None, *, seco
     return summary
 
 
-def _facts(run: LedgerRun, plan: Plan, sender: Sender | None, seconds: float, stop: StopReason | None) -> RunFacts:
+def _facts(job: Job, run: LedgerRun, plan: Plan, sender: Sender | None, seconds: float) -> RunFacts:
     counts = sender.counts if sender else None
     names = ("get", "patch", "retried", "throttled")
     return RunFacts(
@@ -264,7 +265,7 @@ def _facts(run: LedgerRun, plan: Plan, sender: Sender | None, seconds: float, st
         requests={name: getattr(counts, name) if counts else 0 for name in names},
         responses={str(status or "none"): n for status, n in (counts.responses.items() if counts else ())},
         seconds=seconds,
-        stop=stop,
+        stop=job.context.stop.reason,
         problems=plan.problems,
         left_out=plan.left_out,
         limits=[
@@ -272,20 +273,26 @@ def _facts(run: LedgerRun, plan: Plan, sender: Sender | None, seconds: float, st
             for v in plan.violations
         ],
         timeline=list(sender.slices()) if sender else [],
+        name_of=job.source.given.name_of if job.source.given else no_name,
     )
 
 
 def _rejects_writer(job: Job) -> Callable[[Iterable[Row], Path], Path | None] | None:
     """Return the way to write the file of the rows to correct; None where the rows come from no file."""
-    given, source = job.source.given, job.settings.source
+    given, settings = job.source.given, job.settings
     if given is None or not given.table.sheets:
         return None
+
+    def reread(files: Sequence[str | Path]) -> tuple[Table, DesiredValues]:
+        again = read_files(list(files), settings.source, settings.columns, settings.fields)
+        return again.table, again.desired
+
     return partial(
         write_rejects,
         table=given.table,
         problems=given.desired.problems,
-        header_row=source.header_row or 1,
-        reread=partial(load, options=source, columns=job.settings.columns),
+        header_row=settings.source.header_row or 1,
+        reread=reread,
     )
 
 

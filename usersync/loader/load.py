@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from usersync.errors import SourceError, UsageError
 from usersync.loader.headings import OUR_COLUMNS, Headings, Template, normalize
 from usersync.loader.raw_sheet import CellError, RawSheet
+from usersync.loader.rejects_columns import hold_back_rows
 from usersync.loader.remote import fetch, is_remote, without_secrets
 from usersync.models import MASK, SECRET_FIELDS, Code, Column, Files, Problem, Source, Table
 
@@ -53,7 +54,7 @@ def load(files: Files, *, options: SourceSettings, columns: Mapping[str, str] | 
     if not files:
         raise UsageError("name at least one file")
     headings = Headings(columns)
-    return _concatenate([_read(file, headings, options) for file in files])
+    return hold_back_rows(_concatenate([_read(file, headings, options) for file in files]))
 
 
 def read_bytes(file: str) -> bytes:

@@ -12,6 +12,7 @@ import pandas as pd
 from usersync.context import RunOptions
 from usersync.loader import load
 from usersync.loader.row_filter import select
+from usersync.loader.row_names import NameOf, names_in
 from usersync.models import Column, DesiredValues, Files, Place, Problem, ProblemGroup, Source, Table
 from usersync.validation import validate
 
@@ -45,10 +46,15 @@ class Input:
         """What the authors of the files should know."""
         return [f"{source.file}: {note}" for source in self.table.sources for note in source.notes]
 
+    @property
+    def name_of(self) -> NameOf:
+        """Returns the name of a row as its sheet has it, by key."""
+        return names_in(self.table)
+
     def place(self, key: int) -> Place:
         """Return where a row stands."""
         source = self.table.sources[int(self.table.places["source"].to_numpy()[key])]
-        return Place(source.file, source.sheet, int(self.table.places["row"].to_numpy()[key]))
+        return Place(source.file, source.sheet, int(self.table.places["row"].to_numpy()[key]), self.name_of(key))
 
     def problem_groups(self, shown: int | None = PROBLEMS_SHOWN) -> tuple[ProblemGroup, ...]:
         """Group all problems by code, with the first `shown` of each; None: with all."""

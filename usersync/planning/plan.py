@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from usersync.diff.limits import LimitViolation, PlanStats
 from usersync.diff.plausibility import PersonChange, find_other_people, find_shifted
 from usersync.ledger import LedgerRun, RunInfo
+from usersync.loader.row_names import NameOf, name_of_row, no_name
 from usersync.models import SECRET_FIELDS, Code, Files, Json, Place, Problem, ProblemGroup, Row, Status, shown
 from usersync.planning.input import PROBLEMS_SHOWN, Input
 
@@ -96,18 +97,20 @@ def read_plan(run: LedgerRun, given: Input | None) -> Plan:
         plan.fields.update(dict.fromkeys(fields, rows))
     plan.examples = run.examples(EXAMPLES, also=firsts)
     plan.problems = given.problem_groups() if given else ()
-    plan.problems += _problems_since(run, {group.code for group in plan.problems})
+    known = {group.code for group in plan.problems}
+    plan.problems += _problems_since(run, known, given.name_of if given else no_name)
     return plan
 
 
-def _problems_since(run: LedgerRun, known: set[str]) -> tuple[ProblemGroup, ...]:
+def _problems_since(run: LedgerRun, known: set[str], name_of: NameOf) -> tuple[ProblemGroup, ...]:
     """Group the rows that need attention for another reason than a problem of the input."""
     groups: dict[str, tuple[int, list[tuple[Place, Problem]]]] = {}
     for count, row in run.first_by_code(PROBLEMS_SHOWN):
         code = row.first_code or row.status
         if code not in known:
             problem = Problem(row.key, Code(row.first_code or Code.STALE), row.reason)
-            groups.setdefault(code, (count, []))[1].append((Place(row.file, row.sheet, row.row), problem))
+            place = Place(row.file, row.sheet, row.row, name_of_row(row, name_of))
+            groups.setdefault(code, (count, []))[1].append((place, problem))
     return tuple(ProblemGroup(code, count, tuple(first)) for code, (count, first) in groups.items())
 
 
