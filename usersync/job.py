@@ -27,7 +27,7 @@ from usersync.dispatch.dask_engine import scheduler_of
 from usersync.dispatch.dispatcher import Dispatcher
 from usersync.dispatch.email_swaps import EmailSwaps, resolve_in_flight
 from usersync.dispatch.sender import Sender
-from usersync.errors import RefusedError, StoppedError
+from usersync.errors import RefusedError, RowCountError, StoppedError, UsersyncError
 from usersync.ledger import Ledger, LedgerRun, RunInfo
 from usersync.ledger.lock import one_run_at_a_time
 from usersync.ledger.run import IN_FLIGHT
@@ -129,6 +129,7 @@ async def _execute(job: Job, ledger: Ledger, run: LedgerRun, confirm: Confirm) -
     """Plan, confirm, send, report."""
     began = job.context.clock.monotonic()
     plan, sender, refused = Plan(), None, False
+    failure: Exception | None = None
     try:
         async with connected(job.settings, job.context, job.options.max_duration) as sender:
             await _revert_interrupted_swaps(job, ledger, run, sender)
@@ -143,8 +144,22 @@ async def _execute(job: Job, ledger: Ledger, run: LedgerRun, confirm: Confirm) -
                 await _revert_broken_swaps(job, run, sender)
     except StoppedError as error:
         job.context.stop.ask(error.exit_code, str(error))
+    except UsersyncError:  # the run has not begun
+        if run.is_new:
+            ledger.forget(run.info.run)
+        raise
+    except Exception as error:
+        job.context.stop.ask(RowCountError.exit_code, f"internal error: {type(error).__name__}; please report it")
+        failure = error
     seconds = job.context.clock.monotonic() - began
-    return _report(job, run, plan, sender, seconds=seconds, refused=refused)
+    try:
+        summary = _report(job, run, plan, sender, seconds=seconds, refused=refused)
+    except UsersyncError:
+        if failure is None:
+            raise
+    if failure:
+        raise failure
+    return summary
 
 
 async def _plan_only(job: Job, ledger: Ledger, run: LedgerRun) -> Plan:

@@ -15,7 +15,7 @@ from usersync.models import Row, json_text
 
 #: Runs that `resume` can go on with.
 _RESUMABLE = (
-    "kind IN ('run', 'apply', 'undo') AND (finished_at IS NULL OR exit_code IN (4, 130, 143) OR EXISTS"
+    "kind IN ('run', 'apply', 'undo') AND (finished_at IS NULL OR exit_code IN (4, 6, 129, 130, 143) OR EXISTS"
     " (SELECT 1 FROM row WHERE row.run = run.n AND row.status IN ('unknown', 'sending', 'parked', 'reverting')))"
     " AND NOT EXISTS (SELECT 1 FROM run AS undo WHERE undo.kind = 'undo' AND undo.parent = run.run)"
 )
@@ -55,7 +55,7 @@ class Ledger:
                 json_text(info.options), json_text(info.filled_fields), info.rows_read,
             ),
         )  # fmt: skip
-        return LedgerRun(self._database, number, info)
+        return LedgerRun(self._database, number, info, is_new=True)
 
     def runs(self, platform: str | None = None) -> Iterator[RunInfo]:
         """Return all runs, or those of one platform, newest first."""

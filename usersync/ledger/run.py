@@ -36,8 +36,9 @@ IN_FLIGHT = (Status.SENDING, Status.UNKNOWN)
 class LedgerRun:
     """The rows of one run."""
 
-    def __init__(self, database: Database, number: int, info: RunInfo) -> None:
+    def __init__(self, database: Database, number: int, info: RunInfo, *, is_new: bool = False) -> None:
         self.info = info
+        self.is_new = is_new
         self.number = number
         self.snapshots = Snapshots(database, number, info.platform)
         self.database = database
