@@ -1,4 +1,4 @@
-"""Text on a terminal fits the window, has colours, and ends with the next command."""
+"""Format text for terminals: it fits the window, has colours, and ends with the next command."""
 
 import os
 import subprocess
@@ -130,7 +130,7 @@ def test_colours_and_width_are_those_of_the_terminal(
         terminal = Terminal(100)
         done = subprocess.run(
             [sys.executable, "-m", "usersync", "plan", "changes.csv"],
-            cwd=at.folder, env={**os.environ, **at.env, **env}, stderr=terminal.theirs, timeout=60, check=False,
+            cwd=at.folder, env={**os.environ, **at.env, **env}, stdout=terminal.theirs, timeout=60, check=False,
         )  # fmt: skip
         shown = terminal.read_all()
         assert done.returncode == 1, shown

@@ -1,8 +1,9 @@
-"""A report has one line per row, in input order, and every file of it is whole."""
+"""Write reports: one line per row, in input order, and whole files."""
 
 from __future__ import annotations
 
 import csv
+import errno
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from usersync.context import StopReason
-from usersync.errors import RowCountError, UsageError
+from usersync.errors import RowCountError, StoppedError, UsageError
 from usersync.models import FieldChange, Place, Problem, ProblemGroup, Row, Status
 from usersync.report import RunFacts, prepare_folder, verify_row_count, write_report
 from usersync.report.columns import COLUMNS
@@ -125,14 +126,14 @@ def test_rejects_are_asked_for_only_where_rows_need_attention(tmp_path: Path) ->
     assert (asked, summary.files["rejects"]) == ([5], str(tmp_path / "R1" / "rejects.csv"))
 
 
-def test_a_report_that_breaks_off_leaves_the_former_one_whole(tmp_path: Path) -> None:
+def test_a_report_that_breaks_off_stops_the_run_and_leaves_the_former_report_whole(tmp_path: Path) -> None:
     def breaking() -> Iterator[Row]:
         yield ROWS[0]
-        raise ConnectionError
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     write_report(lambda: ROWS, tmp_path, facts())
     whole = (tmp_path / "R1" / "report.csv").read_bytes()
-    with pytest.raises(UsageError, match="the ledger holds every row of run R1"):
+    with pytest.raises(StoppedError, match=r"No space left on device; .*then `usersync resume R1` writes it"):
         write_report(breaking, tmp_path, facts())
     assert (tmp_path / "R1" / "report.csv").read_bytes() == whole
 
