@@ -28,17 +28,17 @@ from usersync.dispatch.dispatcher import Dispatcher
 from usersync.dispatch.email_swaps import EmailSwaps, resolve_in_flight
 from usersync.dispatch.sender import Sender
 from usersync.errors import RefusedError, StoppedError
-from usersync.ledger import Ledger, LedgerRun, RunInfo
+from usersync.ledger import Ledger, LedgerRun, RunInfo, Waves
 from usersync.ledger.lock import one_run_at_a_time
 from usersync.ledger.run import IN_FLIGHT
 from usersync.loader import load
 from usersync.loader.remote import without_secrets
 from usersync.logs import event
-from usersync.models import Json, Row
+from usersync.models import Json, Row, Status
 from usersync.planning.plan import Plan, plan_stats, read_plan
 from usersync.planning.safety import order_emails, reject_protected
 from usersync.planning.sources import RowSource
-from usersync.report import RunFacts, Summary, prepare_folder, summarize, verify_row_count, write_report
+from usersync.report import RunFacts, Summary, require_writable_folder, summarize, verify_row_count, write_report
 from usersync.report.rejects import write_rejects
 from usersync.settings import Settings
 
@@ -212,7 +212,7 @@ def _interrupted_runs(ledger: Ledger, run: LedgerRun) -> list[str]:
 def _may_send(job: Job, run: LedgerRun, plan: Plan, confirm: Confirm) -> bool:
     """Decide whether a plan is sent: it exceeds no limit that is not overridden, and it is confirmed."""
     if job.source.reports:
-        prepare_folder(job.settings.report.dir, run.info.run)
+        require_writable_folder(job.settings.report.dir, run.info.run)
     if job.context.stop:
         return True  # nothing is sent, but nobody refused it either
     exceeded = [v.sentence() for v in plan.violations if v.rule not in run.info.overrides]
@@ -232,6 +232,7 @@ def _report(job: Job, run: LedgerRun, plan: Plan, sender: Sender | None, *, seco
     """Close the run, write its files, and verify that every row of the input has one line."""
     stop = job.context.stop.reason
     run.finalize(refused=refused)
+    _pass_on_broken_swaps(job, run)
     facts = _facts(run, plan, sender, seconds, stop)
     if job.source.reports:
         report = job.settings.report
@@ -246,6 +247,17 @@ def _report(job: Job, run: LedgerRun, plan: Plan, sender: Sender | None, *, seco
     event("end", run=run.info.run, status=summary.status, code=summary.exit_code, seconds=summary.seconds, **counts)
     verify_row_count(job.source.row_count(run), summary)
     return summary
+
+
+def _pass_on_broken_swaps(job: Job, run: LedgerRun) -> None:
+    """Call `on_result` again for rows whose e-mail swap was reverted: they had another result when they were sent."""
+    if job.context.on_result is None:
+        return
+    for swap in Waves(run).swaps():
+        if any(row.status in (Status.FAILED, Status.REVERTING) for row in swap):
+            for row in (found for one in swap for found in run.rows(only=one.key)):
+                if row.status in (Status.FAILED, Status.UNKNOWN):
+                    job.context.on_result(row)
 
 
 def _facts(run: LedgerRun, plan: Plan, sender: Sender | None, seconds: float, stop: StopReason | None) -> RunFacts:
