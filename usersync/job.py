@@ -25,16 +25,16 @@ from usersync.diff.limits import check_limits, check_overrides
 from usersync.dispatch.connection import connected
 from usersync.dispatch.dask_engine import scheduler_of
 from usersync.dispatch.dispatcher import Dispatcher
-from usersync.dispatch.email_swaps import EmailSwaps, resolve_in_flight
+from usersync.dispatch.email_swaps import EmailSwaps, resolve_in_flight, reverted_rows
 from usersync.dispatch.sender import Sender
 from usersync.errors import RefusedError, StoppedError
-from usersync.ledger import Ledger, LedgerRun, RunInfo, Waves
+from usersync.ledger import Ledger, LedgerRun, RunInfo
 from usersync.ledger.lock import one_run_at_a_time
 from usersync.ledger.run import IN_FLIGHT
 from usersync.loader import load
 from usersync.loader.remote import without_secrets
 from usersync.logs import event
-from usersync.models import Json, Row, Status
+from usersync.models import Json, Row
 from usersync.planning.plan import Plan, plan_stats, read_plan
 from usersync.planning.safety import order_emails, reject_protected
 from usersync.planning.sources import RowSource
@@ -232,7 +232,6 @@ def _report(job: Job, run: LedgerRun, plan: Plan, sender: Sender | None, *, seco
     """Close the run, write its files, and verify that every row of the input has one line."""
     stop = job.context.stop.reason
     run.finalize(refused=refused)
-    _pass_on_broken_swaps(job, run)
     facts = _facts(run, plan, sender, seconds, stop)
     if job.source.reports:
         report = job.settings.report
@@ -241,23 +240,15 @@ def _report(job: Job, run: LedgerRun, plan: Plan, sender: Sender | None, *, seco
         summary = summarize(run.rows(), facts)
     now = iso(job.context.clock.now())
     run.finish(finished_at=now, exit_code=summary.exit_code, stopped=stop.message if stop else None)
+    if job.context.on_result:
+        for row in reverted_rows(run):
+            job.context.on_result(row)
     if stop:
         event("stop", run=run.info.run, code=stop.exit_code)
     counts = summary.counts
     event("end", run=run.info.run, status=summary.status, code=summary.exit_code, seconds=summary.seconds, **counts)
     verify_row_count(job.source.row_count(run), summary)
     return summary
-
-
-def _pass_on_broken_swaps(job: Job, run: LedgerRun) -> None:
-    """Call `on_result` again for rows whose e-mail swap was reverted: they had another result when they were sent."""
-    if job.context.on_result is None:
-        return
-    for swap in Waves(run).swaps():
-        if any(row.status in (Status.FAILED, Status.REVERTING) for row in swap):
-            for row in (found for one in swap for found in run.rows(only=one.key)):
-                if row.status in (Status.FAILED, Status.UNKNOWN):
-                    job.context.on_result(row)
 
 
 def _facts(run: LedgerRun, plan: Plan, sender: Sender | None, seconds: float, stop: StopReason | None) -> RunFacts:

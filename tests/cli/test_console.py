@@ -130,7 +130,8 @@ def test_colours_and_width_are_those_of_the_terminal(
         terminal = Terminal(100)
         done = subprocess.run(
             [sys.executable, "-m", "usersync", "plan", "changes.csv"],
-            cwd=at.folder, env={**os.environ, **at.env, **env}, stdout=terminal.theirs, timeout=60, check=False,
+            cwd=at.folder, env={**os.environ, **at.env, **env}, stdout=terminal.theirs, stderr=terminal.theirs,
+            timeout=60, check=False,
         )  # fmt: skip
         shown = terminal.read_all()
         assert done.returncode == 1, shown

@@ -133,7 +133,7 @@ def test_a_report_that_breaks_off_stops_the_run_and_leaves_the_former_report_who
 
     write_report(lambda: ROWS, tmp_path, facts())
     whole = (tmp_path / "R1" / "report.csv").read_bytes()
-    with pytest.raises(StoppedError, match=r"No space left on device; .*then `usersync resume R1` writes it"):
+    with pytest.raises(StoppedError, match="the ledger has every row"):
         write_report(breaking, tmp_path, facts())
     assert (tmp_path / "R1" / "report.csv").read_bytes() == whole
 
