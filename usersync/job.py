@@ -25,7 +25,7 @@ from usersync.diff.limits import check_limits, check_overrides
 from usersync.dispatch.connection import connected
 from usersync.dispatch.dask_engine import scheduler_of
 from usersync.dispatch.dispatcher import Dispatcher
-from usersync.dispatch.email_swaps import EmailSwaps, resolve_in_flight
+from usersync.dispatch.email_swaps import EmailSwaps, resolve_in_flight, reverted_rows
 from usersync.dispatch.sender import Sender
 from usersync.errors import RefusedError, RowCountError, StoppedError, UsersyncError
 from usersync.ledger import Ledger, LedgerRun, RunInfo
@@ -39,7 +39,7 @@ from usersync.planning.input import read_files
 from usersync.planning.plan import Plan, plan_stats, read_plan
 from usersync.planning.safety import order_emails, reject_protected
 from usersync.planning.sources import RowSource
-from usersync.report import RunFacts, Summary, prepare_folder, summarize, verify_row_count, write_report
+from usersync.report import RunFacts, Summary, require_writable_folder, summarize, verify_row_count, write_report
 from usersync.report.rejects import write_rejects
 from usersync.settings import Settings
 
@@ -235,7 +235,7 @@ def _interrupted_runs(ledger: Ledger, run: LedgerRun) -> list[str]:
 def _may_send(job: Job, run: LedgerRun, plan: Plan, confirm: Confirm) -> bool:
     """Decide whether a plan is sent: it exceeds no limit that is not overridden, and it is confirmed."""
     if job.source.reports:
-        prepare_folder(job.settings.report.dir, run.info.run)
+        require_writable_folder(job.settings.report.dir, run.info.run)
     if job.context.stop:
         return True  # nothing is sent, but nobody refused it either
     exceeded = [v.sentence() for v in plan.violations if v.rule not in run.info.overrides]
@@ -263,6 +263,9 @@ def _report(job: Job, run: LedgerRun, plan: Plan, sender: Sender | None, *, seco
         summary = summarize(run.rows(), facts)
     now = iso(job.context.clock.now())
     run.finish(finished_at=now, exit_code=summary.exit_code, stopped=stop.message if stop else None)
+    if job.context.on_result:
+        for row in reverted_rows(run):
+            job.context.on_result(row)
     if stop:
         event("stop", run=run.info.run, code=stop.exit_code)
     counts = summary.counts

@@ -1,4 +1,4 @@
-"""Text on a terminal fits the window, has colours, and ends with the next command."""
+"""Format text for terminals: it fits the window, has colours, and ends with the next command."""
 
 import os
 import subprocess

@@ -1,8 +1,9 @@
-"""A report has one line per row, in input order, and every file of it is whole."""
+"""Write reports: one line per row, in input order, and whole files."""
 
 from __future__ import annotations
 
 import csv
+import errno
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from usersync.context import StopReason
 from usersync.errors import RowCountError, StoppedError, UsageError
 from usersync.models import FieldChange, Place, Problem, ProblemGroup, Row, Status
-from usersync.report import RunFacts, prepare_folder, verify_row_count, write_report
+from usersync.report import RunFacts, require_writable_folder, verify_row_count, write_report
 from usersync.report.columns import COLUMNS
 
 REQUESTS = {"get": 3, "patch": 2, "retried": 1, "throttled": 0}
@@ -125,10 +126,10 @@ def test_rejects_are_asked_for_only_where_rows_need_attention(tmp_path: Path) ->
     assert (asked, summary.files["rejects"]) == ([5], str(tmp_path / "R1" / "rejects.csv"))
 
 
-def test_a_report_that_breaks_off_leaves_the_former_one_whole(tmp_path: Path) -> None:
+def test_a_report_that_breaks_off_stops_the_run_and_leaves_the_former_report_whole(tmp_path: Path) -> None:
     def breaking() -> Iterator[Row]:
         yield ROWS[0]
-        raise ConnectionError
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     write_report(lambda: ROWS, tmp_path, facts())
     whole = (tmp_path / "R1" / "report.csv").read_bytes()
@@ -140,5 +141,12 @@ def test_a_report_that_breaks_off_leaves_the_former_one_whole(tmp_path: Path) ->
 def test_a_folder_that_cannot_be_written_is_found_before_anything_is_sent(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file")
     with pytest.raises(UsageError, match="name another folder"):
-        prepare_folder(tmp_path / "runs", "R1")
-    assert not list(prepare_folder(tmp_path / "others", "R1").iterdir())
+        require_writable_folder(tmp_path / "runs", "R1")
+    require_writable_folder(tmp_path / "others", "R1")
+    assert not list((tmp_path / "others" / "R1").iterdir())
+
+
+def test_a_folder_that_is_lost_after_the_rows_were_sent_stops_the_run(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file")
+    with pytest.raises(StoppedError, match="`usersync resume R1` writes it"):
+        write_report(lambda: ROWS, tmp_path / "runs", facts())

@@ -150,6 +150,14 @@ async def resolve_in_flight(run: LedgerRun, sender: Sender, clock: Clock, row: R
         run.record(row.key, Result(Status.PLANNED, user=found))
 
 
+def reverted_rows(run: LedgerRun) -> Iterator[Row]:
+    """Yield the rows of reverted e-mail swaps with their last status, which differs from that of their request."""
+    for swap in Waves(run).swaps():
+        if any(row.status in (Status.FAILED, Status.REVERTING) for row in swap):
+            rows = (row for one in swap for row in run.rows(only=one.key))
+            yield from (row for row in rows if row.status in (Status.FAILED, Status.UNKNOWN))
+
+
 def parked(row: Row, result: Result) -> Result:
     """Return the result of a row whose user holds the placeholder now."""
     message = f"this user holds {row.placeholder} until `usersync resume` completes the e-mail swap"

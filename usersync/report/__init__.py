@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from usersync.report.report import RunFacts, prepare_folder, summarize, write_report
+from usersync.report.report import RunFacts, require_writable_folder, summarize, write_report
 from usersync.report.summary import Summary, verify_row_count, write_summary
 
-__all__ = ["RunFacts", "Summary", "prepare_folder", "summarize", "verify_row_count", "write_report", "write_summary"]
+__all__ = [
+    "RunFacts",
+    "Summary",
+    "require_writable_folder",
+    "summarize",
+    "verify_row_count",
+    "write_report",
+    "write_summary",
+]

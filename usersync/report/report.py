@@ -42,8 +42,8 @@ class RunFacts:
     """The names of rows as their sheet has them (`names_in`)."""
 
 
-def prepare_folder(folder: Path, run: str) -> Path:
-    """Make the folder of a run's files, before anything is sent. Raises UsageError where that fails."""
+def require_writable_folder(folder: Path, run: str) -> None:
+    """Make the folder of a run's files, before anything is sent. Raises UsageError where it cannot be written."""
     home = folder / run
     probe = home / "report.csv.new"
     try:
@@ -54,7 +54,23 @@ def prepare_folder(folder: Path, run: str) -> Path:
         raise UsageError(
             f"{home}: the report cannot be written here: {error.strerror}; name another folder under report.dir"
         ) from None
+
+
+def prepare_folder(folder: Path, run: str) -> Path:
+    """Make the folder of a run's files, after its rows were sent. Raises StoppedError where that fails."""
+    home = folder / run
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_be_written(home, error) from None
     return home
+
+
+def _cannot_be_written(home: Path, error: OSError) -> StoppedError:
+    return StoppedError(
+        f"{home}: the report cannot be written: {error.strerror}; the ledger has every row: free some space there, "
+        f"then `usersync resume {home.name}` writes it"
+    )
 
 
 def write_report(
@@ -88,10 +104,7 @@ def write_report(
             write_workbook(home / "report.xlsx", rows(), summary=summary.as_json(), info=facts.info)
         write_summary(summary)
     except OSError as error:
-        raise StoppedError(
-            f"{home}: the report cannot be written: {error.strerror}; the ledger has every row: free some space there, "
-            f"then `usersync resume {facts.run}` writes it"
-        ) from None
+        raise _cannot_be_written(home, error) from None
     return summary
 
 
