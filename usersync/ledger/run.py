@@ -246,7 +246,9 @@ class LedgerRun:
             )
             if not refused:
                 self.database.execute(
-                    "UPDATE row SET status = 'not-sent' WHERE run = ? AND status = 'planned'", (self.number,)
+                    "UPDATE row SET status = 'not-sent', message = 'not sent: the run stopped first'"
+                    " WHERE run = ? AND status = 'planned'",
+                    (self.number,),
                 )
 
     def finish(self, *, finished_at: str, exit_code: int, stopped: str | None) -> None:
