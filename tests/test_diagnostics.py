@@ -65,7 +65,7 @@ def says(answer: Answer) -> Faults:
 
 CASES = {
     "an unknown setting": Case(2, "settings", "did you mean rate?", settings={"request": {"rat": 1}}),
-    "no token": Case(2, "token", "no usable token", env={"USERSYNC_TOKEN": ""}),
+    "no token": Case(2, "token", "there is no token in", env={"USERSYNC_TOKEN": ""}),
     "a refused token": Case(4, "token", "ask the operator", env={"USERSYNC_TOKEN": "wrong"}),
     "a user who may not be managed": Case(1, "permission", "platform app may not", box={"forbidden": {1}}),
     "a platform that answers 503": Case(4, "platform", "answered 503", box={"faults": Faults(errors=1.0)}),

@@ -6,93 +6,22 @@ import asyncio
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from yarl import URL
 
 from tests.conftest import wait_until
+from tests.sandbox.conftest import JSON, START, TOKEN, Ask, HandClock, Reply, ask, send
 from usersync.errors import UsageError
 from usersync.sandbox import Answer, Fault, Faults, Request, Sandbox, StoredUser, running, serve
 from usersync.settings import Rate, load_settings
 
-TOKEN = {"api_access_token": "sandbox-token"}
-JSON = {"Content-Type": "application/json; charset=utf-8"}
-START = datetime(2027, 1, 15, 8, 0, 12, 250_000, tzinfo=UTC)
-
-
-@dataclass
-class HandClock:
-    """A clock that advances only when somebody sleeps on it."""
-
-    moment: datetime = START
-    slept: list[float] = field(default_factory=list)
-
-    def monotonic(self) -> float:
-        return self.moment.timestamp()
-
-    def now(self) -> datetime:
-        return self.moment
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.moment += timedelta(seconds=seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One request; a `body` that is bytes is sent as it is."""
-
-    method: str = "GET"
-    user: int | str = 7
-    body: Any = None
-    headers: dict[str, str] = field(default_factory=lambda: TOKEN | JSON)
-    path: str = "/platform/api/v1/users/"
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What came back; status 0: the connection was reset, -1: no answer came in time."""
-
-    status: int
-    body: Any = None
-    headers: dict[str, str] = field(default_factory=dict)
-
 
 def rename(name: str = "New", user: int = 7) -> Ask:
     return Ask("PATCH", user, {"name": name})
-
-
-def ask(box: Sandbox, *asks: Ask, between: Callable[[], None] = lambda: None) -> list[Reply]:
-    """Send requests to the box one after the other, over one connection pool."""
-
-    async def talk() -> list[Reply]:
-        replies = []
-        async with box, aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(sock_read=0.05)) as session:
-            for one in asks:
-                replies.append(await _ask(session, box.url, one))
-                between()
-        return replies
-
-    return asyncio.run(talk())
-
-
-async def _ask(session: aiohttp.ClientSession, url: str, one: Ask) -> Reply:
-    data = {} if one.body is None else {"data": one.body} if isinstance(one.body, bytes) else {"json": one.body}
-    address = URL(f"{url}{one.path}{one.user}", encoded=True)
-    try:
-        async with session.request(one.method, address, headers=one.headers, **data) as answer:
-            is_json = answer.content_type == "application/json"
-            return Reply(answer.status, await (answer.json() if is_json else answer.text()), dict(answer.headers))
-    except TimeoutError:
-        return Reply(-1)
-    except aiohttp.ClientConnectionError:
-        return Reply(0)
 
 
 def test_a_user_can_be_read_and_updated() -> None:
@@ -217,7 +146,7 @@ def test_requests_in_flight_at_the_same_time_are_counted() -> None:
 
     async def talk() -> None:
         async with box, aiohttp.ClientSession() as session:
-            await asyncio.gather(*(_ask(session, box.url, Ask(user=n)) for n in range(1, 9)))
+            await asyncio.gather(*(send(session, box.url, Ask(user=n)) for n in range(1, 9)))
 
     asyncio.run(talk())
     assert (box.connections, box.most_in_flight, box.in_flight) == (8, 8, 0)
@@ -229,12 +158,12 @@ def test_hold_carries_requests_out_and_delays_their_answers_until_release() -> N
     async def talk() -> list[Reply]:
         async with box, aiohttp.ClientSession() as session:
             box.hold(after=1)
-            first = await _ask(session, box.url, Ask())
-            held = asyncio.create_task(_ask(session, box.url, rename("Held")))
+            first = await send(session, box.url, Ask())
+            held = asyncio.create_task(send(session, box.url, rename("Held")))
             await asyncio.to_thread(wait_until, lambda: len(box.log) == 2)
             assert (box.store.users[7].name, held.done(), box.in_flight) == ("Held", False, 1)
             box.release()
-            return [first, await held, await _ask(session, box.url, Ask())]
+            return [first, await held, await send(session, box.url, Ask())]
 
     assert [reply.status for reply in asyncio.run(talk())] == [200, 200, 200]
 
@@ -363,7 +292,7 @@ def test_a_reopened_sandbox_keeps_its_port_and_its_users() -> None:
 def test_running_serves_a_program_without_an_event_loop() -> None:
     async def read(url: str) -> Reply:
         async with aiohttp.ClientSession() as session:
-            return await _ask(session, url, Ask())
+            return await send(session, url, Ask())
 
     with running(Sandbox()) as box:
         assert asyncio.run(read(box.url)).status == 200
@@ -374,7 +303,7 @@ def test_running_serves_a_program_without_an_event_loop() -> None:
 def test_closing_does_not_wait_for_stalled_answers() -> None:
     async def hang(url: str) -> Reply:
         async with aiohttp.ClientSession() as session:
-            return await _ask(session, url, Ask())
+            return await send(session, url, Ask())
 
     async def talk() -> Reply:
         asked = asyncio.Event()

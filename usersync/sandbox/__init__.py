@@ -16,7 +16,7 @@ from threading import Thread
 
 from usersync.sandbox.faults import Fault, Faults, Script
 from usersync.sandbox.server import Request, Sandbox
-from usersync.sandbox.store import Answer, StoredUser, UserStore
+from usersync.sandbox.store import Answer, StoredUser, UserStore, user_token
 
 __all__ = (
     "Answer",
@@ -29,6 +29,7 @@ __all__ = (
     "UserStore",
     "running",
     "serve",
+    "user_token",
 )
 
 

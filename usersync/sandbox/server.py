@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from aiohttp import web
 
 from usersync.context import Clock, SystemClock
 from usersync.models import Json
+from usersync.sandbox.accounts import list_account_users, list_agents
 from usersync.sandbox.fake_users import fake_users
 from usersync.sandbox.faults import NO_FAULTS, Fault, FaultInjector, Faults
 from usersync.sandbox.limit import FixedWindow, QuotaHeaders, RetryAfter, write_quota, write_retry_after
@@ -22,6 +24,10 @@ from usersync.sandbox.store import NOT_FOUND, Answer, StoredUser, UserStore
 from usersync.settings import Rate
 
 USERS_PATH: Final = "/platform/api/v1/users"
+#: The lists of an account's users: one for the token of a user, one for that of the platform app.
+_LIST_PATH: Final = re.compile(
+    r"(?:/api/v1/accounts/([0-9]{1,19})/agents|/platform/api/v1/accounts/([0-9]{1,19})/account_users)"
+)
 TOKEN_HEADER: Final = "api_access_token"  # noqa: S105 - a header's name
 STANDARD_LIMIT: Final = Rate(3000, 60.0)
 #: In the log, the fault of a request that a script answered.
@@ -57,6 +63,8 @@ class Request:
     applied: bool = False
     #: The `Fault` that it met, or `SCRIPTED`.
     fault: str = ""
+    #: `agents` or `account_users` if it asked for one of the lists of an account.
+    listing: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +188,9 @@ class Sandbox:
         status = decision.answer.status
         self.tally[method, status] += 1
         if self._log is not None:
-            self._log.append(Request(now, method, user_id, status, body, decision.applied, decision.fault))
+            path = request.rel_url.raw_path
+            listing = path.rpartition("/")[2] if _LIST_PATH.fullmatch(path) else ""
+            self._log.append(Request(now, method, user_id, status, body, decision.applied, decision.fault, listing))
         return decision
 
     def _decision(self, request: web.BaseRequest, user_id: int | None, body: Json, now: float) -> _Decision:
@@ -195,8 +205,14 @@ class Sandbox:
         return _Decision(answer, fault or "", request.method == "PATCH" and answer.status == 200)
 
     def _carry_out(self, request: web.BaseRequest, user_id: int | None, body: Json) -> Answer:
-        if request.headers.get(TOKEN_HEADER) != self.token:
+        token = request.headers.get(TOKEN_HEADER)
+        listing = _LIST_PATH.fullmatch(request.rel_url.raw_path)
+        if listing and listing[1] and request.method == "GET":
+            return list_agents(self.store, int(listing[1]), token)
+        if token != self.token:
             return _WRONG_TOKEN
+        if listing and request.method == "GET":
+            return list_account_users(self.store, int(listing[2]))
         if user_id is None or request.method not in ("GET", "PATCH"):
             return NOT_FOUND
         if request.method == "GET":

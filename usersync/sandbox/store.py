@@ -19,6 +19,9 @@ _PASSWORD_RULES: Final = (
     ("number", re.compile("[0-9]")),
     ("special character", re.compile(r"[^\w\s]|_")),
 )
+_TOKEN_PREFIX: Final = "sandbox-access-token-"  # noqa: S105 - opens nothing but a sandbox
+#: Digits of the longest id.
+_LONGEST_ID: Final = 19
 _MIN_PASSWORD: Final = 6
 _MAX_PASSWORD: Final = 128
 
@@ -46,6 +49,8 @@ class StoredUser:
     password: str | None = field(default=None, repr=False)
     role: str = "agent"
     confirmed: bool = True
+    #: The accounts that the user belongs to.
+    accounts: tuple[int, ...] = (1,)
 
 
 NOT_FOUND: Final = Answer(404, {"error": "Resource could not be found"})
@@ -60,10 +65,17 @@ class UserStore:
         self._owners = {_stored_email(u.email): u.id for u in self._users.values() if u.email}
         self.users: Mapping[int, StoredUser] = MappingProxyType(self._users)
         self.forbidden = frozenset(forbidden)
+        self.accounts = frozenset((1, *(account for user in self._users.values() for account in user.accounts)))
 
     def read(self, user_id: int) -> Answer:
         """Answer a GET."""
         return self._refusal(user_id) or Answer(200, user_as_json(self._users[user_id]))
+
+    def user_with_token(self, token: str) -> StoredUser | None:
+        """Return the user whose own access token this is."""
+        number = token.removeprefix(_TOKEN_PREFIX)
+        known = token.startswith(_TOKEN_PREFIX) and number.isascii() and number.isdigit()
+        return self._users.get(int(number[:_LONGEST_ID])) if known else None
 
     def update(self, user_id: int, body: Json) -> Answer:
         """Answer a PATCH; either all of it is stored or nothing."""
@@ -102,6 +114,11 @@ class UserStore:
         self._users[user.id] = user
 
 
+def user_token(user_id: int) -> str:
+    """Return a user's own access token, which lists the accounts of the user."""
+    return f"{_TOKEN_PREFIX}{user_id}"
+
+
 def user_as_json(user: StoredUser) -> dict[str, Json]:
     """Return a user as GET and PATCH answer it: with its secrets, and with attributes only if it has some."""
     answer = {
@@ -111,12 +128,12 @@ def user_as_json(user: StoredUser) -> dict[str, Json]:
         "available_name": user.display_name or user.name,
         "display_name": user.display_name,
         "email": user.email,
-        "account_id": 1,
+        "account_id": user.accounts[0] if user.accounts else None,
         "role": user.role,
         "confirmed": user.confirmed,
-        "access_token": f"sandbox-access-token-{user.id}",
+        "access_token": user_token(user.id),
         "pubsub_token": f"sandbox-pubsub-token-{user.id}",
-        "accounts": [{"id": 1, "name": "Sandbox", "role": user.role}],
+        "accounts": [{"id": account, "name": "Sandbox", "role": user.role} for account in user.accounts],
     }
     return {**answer, "custom_attributes": user.custom_attributes} if user.custom_attributes else answer
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator
@@ -13,10 +13,21 @@ from pydantic_core import ErrorDetails
 
 from usersync.errors import SettingsError
 from usersync.models import ATTRIBUTE
-from usersync.settings.parsing import ColumnMeaning, FieldName, Section
+from usersync.settings.parsing import ColumnMeaning, FieldName, FilePath, Section
 from usersync.settings.platform import Platform, Request
 from usersync.settings.reporting import Metrics, Notify, Report
 from usersync.settings.source import Diff, FieldSettings, Limits, SourceSettings
+
+#: Bytes of a settings file that are read at most.
+_MAX_BYTES: Final = 1 << 20
+#: Levels of nesting that a settings file may have; the deepest setting has four.
+_MAX_DEPTH: Final = 20
+#: Values that a settings file may have, those that an alias repeats counted again.
+_MAX_NODES: Final = 100_000
+#: Problems of one file that are listed at most.
+_MAX_PROBLEMS: Final = 100
+#: Characters of the file that a message repeats at most.
+_MAX_SHOWN: Final = 300
 
 
 class Settings(Section):
@@ -29,7 +40,7 @@ class Settings(Section):
     fields: dict[FieldName, FieldSettings] = Field(default_factory=dict)
     diff: Diff = Diff()
     limits: Limits = Limits()
-    ledger: Path = Path("usersync.db")
+    ledger: FilePath = Path("usersync.db")
     report: Report = Report()
     metrics: Metrics | None = None
     notify: Notify = Notify()
@@ -50,7 +61,35 @@ class Settings(Section):
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses duplicate keys, of which PyYAML silently keeps the last."""
+    """Safe YAML that refuses duplicate keys, and text that is nested or repeated without end."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._depth = 0
+        self._sizes: dict[int, int] = {}
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Compose a node, bounded in depth and in the size that it has once its aliases are expanded."""
+        if self._depth == _MAX_DEPTH:
+            raise yaml.composer.ComposerError(problem=f"nested deeper than {_MAX_DEPTH} levels")
+        is_alias = self.check_event(yaml.AliasEvent)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        if node is None or (is_alias and id(node) in self._sizes):
+            return node
+        if is_alias:
+            raise yaml.composer.ComposerError(problem="an alias inside its own anchor")
+        self._sizes[id(node)] = self._expanded_size(node)
+        return node
+
+    def _expanded_size(self, node: yaml.Node) -> int:
+        children = node.value if isinstance(node, yaml.CollectionNode) else []
+        flat = [part for child in children for part in (child if isinstance(child, tuple) else (child,))]
+        size = 1 + sum(self._sizes[id(part)] for part in flat)
+        if size > _MAX_NODES:
+            raise yaml.composer.ComposerError(problem=f"more than {_MAX_NODES:,} values once aliases are expanded")
+        return size
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[object] = set()
@@ -58,10 +97,12 @@ class _Loader(yaml.SafeLoader):
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is not text; put it in quotes", key_node.start_mark
+                    None, None, f"the key {_printable(repr(key))} is not text; put it in quotes", key_node.start_mark
                 )
             if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key}", key_node.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"duplicate key {_printable(key)}", key_node.start_mark
+                )
             seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -74,14 +115,12 @@ def load_settings(path: Path | None = None, overrides: dict[str, Any] | None = N
     """
     path = path or Path(os.environ.get("USERSYNC_CONFIG") or "usersync.yaml")
     try:
-        raw = yaml.load(path.read_text("utf-8-sig"), _Loader)  # noqa: S506 - a SafeLoader
+        raw = yaml.load(_read_text(path), _Loader)  # noqa: S506 - a SafeLoader
     except FileNotFoundError:
-        raise SettingsError(
-            str(path),
-            ("file not found; name one with -c, or start from config/usersync.yaml",),
-        ) from None
+        remedy = "file not found; name one with -c, or start from config/usersync.yaml"
+        raise SettingsError(str(path), (remedy,)) from None
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise SettingsError(str(path), (" ".join(str(error).split()),)) from None
+        raise SettingsError(str(path), (_printable(" ".join(str(error).split())),)) from None
     if not isinstance(raw, dict):
         raise SettingsError(str(path), ("not a mapping; start with `platform:`",))
     for section, values in (overrides or {}).items():
@@ -92,17 +131,28 @@ def load_settings(path: Path | None = None, overrides: dict[str, Any] | None = N
     return make_settings(raw, str(path))
 
 
+def _read_text(path: Path) -> str:
+    with path.open("rb") as file:
+        raw = file.read(_MAX_BYTES + 1)
+    if len(raw) > _MAX_BYTES:
+        raise ValueError(f"larger than {_MAX_BYTES >> 20} MiB, so not a settings file")
+    return raw.decode("utf-8-sig")
+
+
 def make_settings(raw: dict[str, Any], where: str = "settings") -> Settings:
     """Validate a mapping of settings; `where` is its name in the SettingsError."""
     try:
         return Settings.model_validate(raw)
     except ValidationError as error:
-        problems = tuple(_sentence(e) for e in error.errors(include_url=False, include_input=False))
-        raise SettingsError(where, problems) from None
+        errors = error.errors(include_url=False, include_input=False)
+        problems = [_sentence(one) for one in errors[:_MAX_PROBLEMS]]
+        if len(errors) > _MAX_PROBLEMS:
+            problems.append(f"and {len(errors) - _MAX_PROBLEMS:,} more")
+        raise SettingsError(where, tuple(problems)) from None
 
 
 def _sentence(error: ErrorDetails) -> str:
-    place = ".".join(str(part) for part in error["loc"] if part != "[key]")
+    place = ".".join(_printable(str(part), 60) for part in error["loc"] if part != "[key]")
     if error["type"] == "extra_forbidden":
         known = _known_keys(error["loc"][:-1])
         near = difflib.get_close_matches(str(error["loc"][-1]), known, 1, 0.5)
@@ -110,7 +160,13 @@ def _sentence(error: ErrorDetails) -> str:
     if error["type"] == "missing":
         return f"{place}: required"
     message = error["msg"].removeprefix("Value error, ")
-    return f"{place}: {message[0].lower()}{message[1:]}"
+    return f"{place}: {message[0].lower()}{_printable(message[1:])}"
+
+
+def _printable(text: str, longest: int = _MAX_SHOWN) -> str:
+    """Return text of the file for a message: short, and without characters that a terminal obeys."""
+    shown = text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+    return shown if len(shown) <= longest else f"{shown[:longest]}..."
 
 
 def _known_keys(place: tuple[int | str, ...]) -> list[str]:

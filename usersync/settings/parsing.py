@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -61,6 +62,18 @@ def parse_share(share: object) -> object:
     return share
 
 
+def usable_file_name(name: str) -> str:
+    """Return a file name that the system can open. Raises ValueError for the others."""
+    if "\0" in name:
+        raise ValueError("holds a NUL character, which no file name may hold")
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ValueError("holds half a character (a lone surrogate); write the file name in full") from None
+    return name
+
+
+FilePath = Annotated[Path, AfterValidator(lambda path: Path(usable_file_name(str(path))))]
 Seconds = Annotated[PositiveFloat, Field(allow_inf_nan=False), BeforeValidator(parse_duration)]
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shlex
-import subprocess
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     BeforeValidator,
@@ -20,77 +17,120 @@ from pydantic import (
     field_validator,
 )
 
-from usersync.errors import SettingsError
-from usersync.settings.parsing import Rate, Seconds, Section, is_address, parse_rate, parse_share
+from usersync.settings.parsing import FilePath, Rate, Seconds, Section, is_address, parse_rate, parse_share
+from usersync.settings.tokens import TokenSource
+
+#: Headers that HTTP or the client itself needs for something else.
+_RESERVED_HEADERS: Final = frozenset(
+    (
+        "accept", "accept-encoding", "connection", "content-encoding", "content-length", "content-type", "cookie",
+        "date", "expect", "host", "keep-alive", "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade",
+        "user-agent",
+    )
+)  # fmt: skip
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 class Platform(Section):
-    """The address of the platform, and where its token is kept."""
+    """The address of the platform, and where its tokens are kept."""
 
+    #: Normalized: it identifies the platform in the lock, the shared rate and the ledger.
     url: str
     path: str = "/platform/api/v1/users/{id}"
     token_header: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] = "api_access_token"  # noqa: S105 - a header's name
     token_env: str | None = None
-    token_file: Path | None = None
+    token_file: FilePath | None = None
     token_command: str | None = Field(default=None, validate_default=True)
+    #: The account whose users are listed in one request instead of read one by one.
+    account: PositiveInt | None = None
+    account_token_env: str | None = None
+    account_token_file: FilePath | None = None
+    account_token_command: str | None = Field(default=None, validate_default=True)
+    #: Bytes of the list of an account's users that are read at most.
+    directory_max_bytes: PositiveInt = 64 << 20
     #: Never given: a token in the file is refused.
     literal_token: None = Field(default=None, alias="token")
+    #: Never given: a token in the file is refused.
+    literal_account_token: None = Field(default=None, alias="account_token")
 
-    @field_validator("literal_token", mode="before")
+    @field_validator("literal_token", "literal_account_token", mode="before")
     @classmethod
-    def _no_literal_token(cls, _: object) -> None:
+    def _no_literal_token(cls, _: object, info: ValidationInfo) -> None:
+        prefix = "account_" if info.field_name == "literal_account_token" else ""
         raise ValueError(
             "do not write the token in this file; put it in an environment variable and write "
-            "token_env: NAME (or token_file: PATH, or token_command: COMMAND)"
+            f"{prefix}token_env: NAME (or {prefix}token_file: PATH, or {prefix}token_command: COMMAND)"
         )
 
     @field_validator("url")
     @classmethod
     def _web_address(cls, url: str) -> str:
-        if not is_address(url) or not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s?#]*)?", url):
+        if not is_address(url) or not re.fullmatch(r"(?i:https?)://[^\s/@?#\\]+(/[^\s?#]*)?", url):
             raise ValueError("start with http:// or https://, without user or password")
-        return url.rstrip("/")
+        if not url.isprintable():
+            raise ValueError("holds characters that no address has")
+        return _normalized(url)
 
     @field_validator("path")
     @classmethod
-    def _has_id(cls, path: str) -> str:
+    def _path_with_id(cls, path: str) -> str:
         if path.count("{id}") != 1 or not path.startswith("/"):
             raise ValueError("start with / and name {id} once, like /platform/api/v1/users/{id}")
+        if not re.fullmatch(r"[!-~]+", path) or "#" in path:
+            raise ValueError(
+                "remove blanks, line ends, # and other characters that no path has (or percent-encode them)"
+            )
         return path
+
+    @field_validator("token_header")
+    @classmethod
+    def _free_header(cls, name: str) -> str:
+        if name.lower() in _RESERVED_HEADERS:
+            raise ValueError(
+                f"{name} cannot carry a token, because HTTP uses it itself; the platform expects api_access_token"
+            )
+        return name
 
     @field_validator("token_command")
     @classmethod
     def _one_token(cls, command: str | None, info: ValidationInfo) -> str | None:
         given = [info.data.get("token_env"), info.data.get("token_file"), command]
-        if (count := sum(home is not None for home in given)) != 1:
+        if (count := sum(place is not None for place in given)) != 1:
             raise ValueError(f"give exactly one of token_env, token_file, token_command; found {count}")
         return command
 
+    @field_validator("account_token_command")
+    @classmethod
+    def _one_account_token(cls, command: str | None, info: ValidationInfo) -> str | None:
+        given = [info.data.get("account_token_env"), info.data.get("account_token_file"), command]
+        count = sum(place is not None for place in given)
+        if count > 1:
+            raise ValueError(
+                f"give only one of account_token_env, account_token_file, account_token_command; found {count}"
+            )
+        if count and info.data.get("account") is None:
+            raise ValueError("name the account that this token is for, like account: 3")
+        return command
+
     def token(self) -> SecretStr:
-        """Read the token. Raises SettingsError if it cannot be read or used."""
-        try:
-            text = self._fetch_token().strip()
-        except (OSError, subprocess.SubprocessError, ValueError, IndexError, RuntimeError) as error:
-            reason = str(error)
-            if isinstance(error, subprocess.CalledProcessError):
-                reason = f"the command ended with {error.returncode}"
-            raise SettingsError("platform", (f"the token could not be read: {reason}",)) from None
-        if not text or not text.isprintable() or not text.isascii():
-            raise SettingsError("platform", (f"there is no usable token in {self._token_home()}",))
-        return SecretStr(text)
+        """Read the platform app's token. Raises SettingsError if it cannot be read or used."""
+        return TokenSource(self.token_env, self.token_file, self.token_command).read(self.token_header)
 
-    def _token_home(self) -> str:
-        if self.token_env:
-            return f"the environment variable {self.token_env}; set it and run again"
-        return f"{self.token_file}" if self.token_file else "what token_command printed"
+    def account_token(self) -> SecretStr | None:
+        """Read the user's token that lists an account, None if none is configured. Raises SettingsError as `token`."""
+        source = TokenSource(self.account_token_env, self.account_token_file, self.account_token_command)
+        if source == TokenSource(None, None, None):
+            return None
+        return source.read(self.token_header)
 
-    def _fetch_token(self) -> str:
-        if self.token_env:
-            return os.environ.get(self.token_env, "")
-        if self.token_file:
-            return self.token_file.expanduser().read_text("utf-8")
-        command = shlex.split(self.token_command or "")
-        return subprocess.run(command, capture_output=True, check=True, text=True, timeout=60).stdout
+
+def _normalized(url: str) -> str:
+    """Return one spelling of an address: scheme and host in lower case, no default port, no slash at the end."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").lower()
+    host = f"[{host}]" if ":" in host else host
+    port = f":{parts.port}" if parts.port not in (None, _DEFAULT_PORTS[parts.scheme]) else ""
+    return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
 
 
 class Request(Section):
@@ -98,7 +138,7 @@ class Request(Section):
 
     timeout: Seconds = 30.0
     verify_ssl: bool = True
-    ca_file: Path | None = None
+    ca_file: FilePath | None = None
     proxy: SecretStr | None = None
     concurrency: Annotated[PositiveInt, Field(le=1000)] = 16
     #: At most; if the platform allows less, the rate adapts. auto: find out what it allows. None: no limit.

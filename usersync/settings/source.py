@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, field_validator
 
 from usersync.models import ATTRIBUTE
-from usersync.settings.parsing import Section, is_field, nearest_field
+from usersync.settings.parsing import Section, is_field, nearest_field, usable_file_name
 
 #: What becomes of a cell that looks damaged (#N/A, NULL, JÃ¼rgen): its row is rejected, sent with a note, or sent as
 #: any other.
@@ -68,7 +68,7 @@ class FieldSettings(Section):
 class Diff(Section):
     """What the wanted values are compared with."""
 
-    compare_with: str = "remote"
+    compare_with: Annotated[str, AfterValidator(usable_file_name)] = "remote"
     """remote, nothing, last-run, or a file's path."""
     verify: bool = False
     """With last-run or a file: read the users that would change once more before."""

@@ -1,0 +1,135 @@
+"""Check how a settings file is read, and that all its errors are reported together."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from usersync.errors import SettingsError
+from usersync.settings import load_settings, make_settings
+
+CONFIG = Path(__file__).parents[2] / "config"
+PLATFORM = {"url": "http://127.0.0.1:1", "token_env": "USERSYNC_TOKEN"}
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "usersync.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("name", ["usersync.yaml", "sandbox.yaml"])
+def test_the_settings_files_in_config_are_valid(name: str) -> None:
+    assert load_settings(CONFIG / name).platform.url
+
+
+def test_all_errors_are_reported_together_with_the_nearest_known_name(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        """
+platform: {url: ftp://x, token_env: A, token_file: b}
+request: {rte: 3, rate: fast, timeout: 0}
+colums: {}
+columns: {Mail: emial}
+fields: {nme: {}, custom_attributes.x: {typ: integer}}
+""",
+    )
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path)
+    assert (
+        str(caught.value)
+        == f"""{path}: 9 errors
+  platform.url: start with http:// or https://, without user or password
+  platform.token_command: give exactly one of token_env, token_file, token_command; found 2
+  request.timeout: input should be greater than 0
+  request.rate: write a rate like 3000/min or 50/s (or auto, or off)
+  request.rte: unknown key; did you mean rate?
+  columns.Mail: emial is not a field (did you mean email?)
+  fields.nme: nme is not a field (did you mean name?)
+  fields.custom_attributes.x.typ: unknown key; did you mean type?
+  colums: unknown key; did you mean columns?"""
+    )
+
+
+def test_a_token_in_the_file_is_refused_and_not_repeated() -> None:
+    with pytest.raises(SettingsError, match="put it in an environment variable") as caught:
+        make_settings({"platform": {**PLATFORM, "token": "tok-secret"}})
+    assert "tok-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("platform: [", "while parsing"),
+        ("- a", "not a mapping"),
+        ("a: 1\na: 2", "duplicate key a"),
+        ("columns: {No: id}", "the key False is not text; put it in quotes"),
+    ],
+)
+def test_a_file_that_is_not_a_mapping_of_settings_is_refused(tmp_path: Path, text: str, reason: str) -> None:
+    with pytest.raises(SettingsError, match=reason):
+        load_settings(written(tmp_path, text))
+
+
+def test_a_missing_file_says_where_to_start(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"name one with -c, or start from config/usersync\.yaml"):
+        load_settings(tmp_path / "none.yaml")
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+)
+MERGES = "a: &a {x: 1}\n" + "".join(
+    f"{new}: &{new} {{<<: [{', '.join([f'*{old}'] * 9)}]}}\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        pytest.param("[" * 100_000, "nested deeper than 20 levels", id="100,000 brackets"),
+        pytest.param("a: {" * 100_000, "nested deeper than 20 levels", id="100,000 braces"),
+        pytest.param("- " * 100_000, "nested deeper than 20 levels", id="100,000 dashes"),
+        pytest.param(BOMB, "more than 100,000 values once aliases are expanded", id="lists of aliases of lists"),
+        pytest.param(MERGES, "more than 100,000 values once aliases are expanded", id="merges of merges"),
+        pytest.param(f"{BOMB}? *g\n: 1", "more than 100,000 values", id="an alias bomb as a key"),
+        pytest.param("a: &a [*a]", "an alias inside its own anchor", id="an alias of itself"),
+        pytest.param("x" * (1 << 21), "larger than 1 MiB", id="two megabytes"),
+        pytest.param('"a\\e]0;title\\a": 1', "a?]0;title?: unknown key", id="control characters in a key"),
+        pytest.param(f"{'k' * 1000}: 1", "kkk...", id="an endless key"),
+        pytest.param("".join(f"k{i}: 1\n" for i in range(3_000)), "and 2,901 more", id="3,000 unknown keys"),
+        pytest.param("a: " + "1" * 5000, "Exceeds the limit", id="an endless number"),
+    ],
+)
+def test_a_hostile_file_is_refused_briefly(text: str, reason: str, tmp_path: Path) -> None:
+    path = written(tmp_path, text)
+    started = time.monotonic()
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path)
+    assert reason in str(caught.value)
+    assert max(map(len, caught.value.problems)) < 500
+    assert str(caught.value).replace("\n", "").isprintable()
+    assert time.monotonic() - started < 30
+
+
+def test_aliases_may_be_used_to_repeat_settings(tmp_path: Path) -> None:
+    text = "platform: {url: http://x, token_env: T}\nfields: {name: &blank {blank: reject}, email: *blank}"
+    assert load_settings(written(tmp_path, text)).fields["email"].blank == "reject"
+
+
+@pytest.mark.parametrize("name", ["a\\0b", "a\\ud800b"], ids=["NUL", "half a character"])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "ledger: {}",
+        "report: {{dir: {}}}",
+        "request: {{ca_file: {}}}",
+        "metrics: {{file: {}}}",
+        "diff: {{compare_with: {}}}",
+    ],
+)
+def test_a_file_name_that_no_system_has_is_refused(setting: str, name: str, tmp_path: Path) -> None:
+    platform = "platform: {url: http://x, token_env: T}\n"
+    with pytest.raises(SettingsError) as caught:
+        load_settings(written(tmp_path, platform + setting.format(f'"{name}"')))
+    assert len(caught.value.problems) == 1

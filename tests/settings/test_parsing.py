@@ -1,0 +1,30 @@
+"""Check how rates and durations of the settings are read."""
+
+import pytest
+
+from usersync.settings import Rate, parse_duration, parse_rate
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("3000/min", Rate(3000, 60)),
+        ("50/s", Rate(50, 1)),
+        ("7/3s", Rate(7, 3)),
+        ("1 / h", Rate(1, 3600)),
+        ("off", None),
+    ],
+)
+def test_a_rate_is_read_as_count_and_seconds(text: str, rate: Rate | None) -> None:
+    assert parse_rate(text) == rate
+
+
+@pytest.mark.parametrize("text", ["0/s", "5", "5 per second", "-1/s", "5/0s", 50, True])
+def test_a_malformed_rate_is_refused_with_an_example(text: object) -> None:
+    with pytest.raises(ValueError, match="like 3000/min"):
+        parse_rate(text)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [(30, 30), ("90s", 90), ("10m", 600), ("2h", 7200), ("1.5", 1.5)])
+def test_a_duration_is_read_as_seconds(text: object, seconds: float) -> None:
+    assert parse_duration(text) == seconds
