@@ -307,7 +307,7 @@ def test_a_fault_that_cells_do_not_show_is_kept_until_a_person_empties_the_reaso
     sheet = book.active
     assert [y for y in range(1, 7) if sheet.row_dimensions[y].hidden] == [4]
     assert sheet["B2"].value.startswith(
-        "held back (id-damaged) until this cell is emptied: id: a spreadsheet keeps only"
+        "held back (id-damaged) until this cell is emptied: id '1234567890123457024': "
     )
     assert sheet["B4"].value.startswith("row 4 is hidden"), "a hidden row is rejected as such"
     sheet.row_dimensions[4].hidden = False
