@@ -306,9 +306,7 @@ def test_a_fault_that_cells_do_not_show_is_kept_until_a_person_empties_the_reaso
     book = openpyxl.load_workbook(path)
     sheet = book.active
     assert [y for y in range(1, 7) if sheet.row_dimensions[y].hidden] == [4]
-    assert sheet["B2"].value.startswith(
-        "held back (id-damaged) until this cell is emptied: id: a spreadsheet keeps only"
-    )
+    assert sheet["B2"].value.startswith("held back (id-damaged) until this cell is emptied: id '1234567890123457024': ")
     assert sheet["B4"].value.startswith("row 4 is hidden"), "a hidden row is rejected as such"
     sheet.row_dimensions[4].hidden = False
     for y in (2, 5, 6):
@@ -439,3 +437,16 @@ def test_corrected_rejects_of_a_workbook_can_be_run(desk: Callable[..., Any]) ->
         assert (again.code, again.summary["counts"]) == (0, {"updated": 2, "rows": 2})
         assert sorted(r.user_id for r in box.log if r.method == "PATCH") == [1, 2, 3]
         assert (box.store.users[2].name, box.store.users[3].name) == ("=Bea()", "Ghost")
+
+
+def test_rejects_that_nobody_corrected_send_nothing(desk: Callable[..., Any]) -> None:
+    with desk(Sandbox(users=50, limit=None)) as (box, at):
+        damaged_workbook(at.folder / "changes.xlsx")
+        first = at.run("run", "changes.xlsx", "--yes", "--json")
+        assert first.summary["counts"] == {"updated": 1, "rejected": 5, "rows": 6}
+        again = at.run("run", first.summary["files"]["rejects"], "--yes", "--json")
+        assert again.summary["counts"] == {"rejected": 5, "rows": 5}
+        assert [r.user_id for r in box.log if r.method == "PATCH"] == [6]
+        assert [line["message"].rpartition("; ")[2] for line in again.report] == [
+            f"originally row {row}" for row in range(2, 7)
+        ]

@@ -7,16 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+from xlsxwriter import Workbook
+from xlsxwriter.exceptions import XlsxWriterException
+from xlsxwriter.utility import xl_col_to_name
+from xlsxwriter.worksheet import Worksheet
 
 from usersync.errors import UsageError
 from usersync.loader import EXAMPLE
 from usersync.models import ATTRIBUTE, FIELDS
 from usersync.settings import FieldSettings
-
-if TYPE_CHECKING:
-    from xlsxwriter import Workbook
-    from xlsxwriter.worksheet import Worksheet
 
 #: The last row of a sheet, from 0.
 _LAST_ROW: Final = 1_048_575
@@ -138,8 +139,6 @@ def write_template(
     """
     if path.suffix.lower() != ".xlsx":
         raise UsageError(f"{path}: a template is an .xlsx file; name it so")
-    from xlsxwriter.exceptions import XlsxWriterException
-
     try:
         data = _workbook(_columns(columns, fields), sheet or "Changes")
         with path.open("xb") as file:
@@ -161,8 +160,6 @@ def _columns(columns: Mapping[str, str], fields: Mapping[str, FieldSettings]) ->
 
 
 def _workbook(columns: Sequence[_Column], sheet_name: str) -> bytes:
-    from xlsxwriter import Workbook
-
     file = io.BytesIO()
     with Workbook(file, {"in_memory": True}) as book:
         sheet = book.add_worksheet(sheet_name)
@@ -210,8 +207,6 @@ def _list_source(book: Workbook, choices: Sequence[str]) -> list[str] | str:
     x = 0 if sheet.dim_colmax is None else sheet.dim_colmax + 1
     for y, choice in enumerate(choices):
         sheet.write_string(y, x, choice)
-    from xlsxwriter.utility import xl_col_to_name
-
     letter = xl_col_to_name(x)
     return f"=Lists!${letter}$1:${letter}${len(choices)}"
 

@@ -12,6 +12,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
+import yaml
+
 from usersync.errors import UsageError
 from usersync.loader.row_names import NameOf, name_of_row, no_name
 from usersync.models import Json, Row, Status, TimeSlice, json_text, owner_of
@@ -81,9 +83,8 @@ class Page:
         `summary` is what a summary or a plan gives as JSON, `info` what the ledger keeps of the run; `rest` says
         where the rows are for which the page has no room.
         """
-        import yaml
-        from jinja2 import Environment, FileSystemLoader
-        from markupsafe import Markup
+        from jinja2 import Environment, FileSystemLoader  # slow to import, and needed only at the end of a run
+        from markupsafe import Markup  # as above
 
         words = json_text(list(self._words)).replace("<", "\\u003c")  # nothing may end the page's script element
         kept, packed = self._packed(LIMIT - len(words.encode()))

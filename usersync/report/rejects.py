@@ -21,7 +21,6 @@ from usersync.loader.rejects_columns import held_back, original_rows
 from usersync.models import ATTRIBUTE, SECRET_FIELDS, Code, DesiredValues, Problem, Row, Source, Status, Table
 from usersync.report.rejects_csv import write_csv
 from usersync.report.rejects_rows import Layout, Reject
-from usersync.report.rejects_workbook import write_workbook
 
 log = logging.getLogger(__name__)
 
@@ -117,6 +116,8 @@ def _writers(layout: Layout, sources: Sequence[Source]) -> Iterator[_Writer]:
         doubled = given | {"escape": "doubled"}
         for dialect in (given, doubled, doubled | {"encoding": "utf-8-sig"}):
             yield partial(write_csv, layout, dialect)
+    from usersync.report.rejects_workbook import write_workbook  # XlsxWriter is slow to import
+
     yield partial(write_workbook, layout)
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+from xlsxwriter import Workbook
+from xlsxwriter.exceptions import XlsxWriterException
 
 from usersync.report.rejects_rows import Layout, Reject
-
-if TYPE_CHECKING:
-    from xlsxwriter import Workbook
+from usersync.report.xlsx import TextSheet
 
 #: Excel gets slow beyond so many; further faulty cells are coloured only.
 _COMMENTS: Final = 10_000
@@ -24,9 +25,6 @@ _LINE_HEIGHT: Final = 15.0
 
 def write_workbook(layout: Layout, home: Path, rejects: Sequence[Reject]) -> Path:
     """Write the file below `home`. Raises OSError."""
-    from xlsxwriter import Workbook
-    from xlsxwriter.exceptions import XlsxWriterException
-
     path = home / "rejects.xlsx"
     try:
         with Workbook(path, {"constant_memory": True, "tmpdir": str(home), "use_zip64": True}) as book:
@@ -38,8 +36,6 @@ def write_workbook(layout: Layout, home: Path, rejects: Sequence[Reject]) -> Pat
 
 class _SheetWriter:
     def __init__(self, book: Workbook, layout: Layout) -> None:
-        from usersync.report.xlsx import TextSheet
-
         name = re.sub(r"[\\*?:/\[\]]", " ", layout.sheet)[:31].strip("'")
         self._sheet = book.add_worksheet(name or "Rejects", TextSheet)
         self._layout = layout

@@ -57,7 +57,7 @@ class Summary:
 
     def report_frame(self) -> DataFrame:
         """Return report.csv as a DataFrame: one line per row, all text as it was, and `row` a whole number."""
-        import pandas as pd
+        import pandas as pd  # slow to import, and not needed for the summary itself
 
         path = str(self.files["report"])
         frame = pd.read_csv(path, dtype=object, keep_default_na=False, encoding="utf-8-sig")
