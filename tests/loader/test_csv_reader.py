@@ -92,8 +92,81 @@ def test_reports_what_was_found_and_what_to_do(row: str, message: str) -> None:
 
 
 def test_rejects_an_escape_that_means_nothing() -> None:
-    grid = read('id,name\n0,"\\"x\\" y"\n1,"say \\"hi\\""\n2,"a\\nb"\n3,C:\\\\x\n')
+    grid = read('id,name\n0,"\\"x\\" y"\n1,"say \\"hi\\""\n2,"a\\qb"\n3,C:\\\\x\n')
     assert rows(grid) == [(2, ["0", '"x" y']), (3, ["1", 'say "hi"']), (4, BAD), (5, ["3", "C:\\x"])]
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        pytest.param("O\\'Brien", "O'Brien", id="an apostrophe"),
+        pytest.param("Meyer\\, Ann", "Meyer, Ann", id="a delimiter"),
+        pytest.param("two\\nlines", "two\nlines", id="a line break"),
+        pytest.param('"a\\tb"', "a\tb", id="a tab in quotes"),
+        pytest.param('"back\\\\slash"', "back\\slash", id="a backslash"),
+    ],
+)
+def test_reads_escapes_where_a_file_escapes_with_backslashes(cell: str, text: str) -> None:
+    grid = read(f'id,name\n0,"say \\"hi\\""\n1,{cell}\n')
+    assert rows(grid) == [(2, ["0", 'say "hi"']), (3, ["1", text])]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        pytest.param("O\\'Brien\n2,D\\'Arcy", ["O'Brien", "D'Arcy"], id="only apostrophes are escaped"),
+        pytest.param("O\\'Brien\n2,C:\\new", ["O\\'Brien", "C:\\new"], id="a path shows that nothing is"),
+    ],
+)
+def test_takes_a_backslash_before_an_apostrophe_for_an_escape_if_all_can_be(names: str, expected: list[str]) -> None:
+    assert [row[1][1] for row in rows(read(f"id,name\n1,{names}\n"))] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param('"id", "name"\n"1", "a, b"\n', ["1", "a, b"], id="blanks after the delimiter"),
+        pytest.param('"id" ; "name"\n"1" ; "a; b"\n', ["1", "a; b"], id="blanks around it"),
+        pytest.param('id,name\n1,\t"say ""hi"""  \n', ["1", 'say "hi"'], id="a tab, and blanks at the end"),
+        pytest.param("id,name\n1, x \n", ["1", " x "], id="blanks of an unquoted cell stay"),
+        pytest.param('id,name\n1,Team "North"\n', ["1", 'Team "North"'], id="a word in quotes"),
+        pytest.param('id,name\n1,27" screen\n', ["1", '27" screen'], id="inches"),
+        pytest.param('id,name\n1,["a"]\n', ["1", '["a"]'], id="JSON"),
+        pytest.param('id;name\n1;{"seats": 5}\n', ["1", '{"seats": 5}'], id="a JSON object"),
+        pytest.param('id,name\n1,Robert "Bob" Lee (27" TV)\n', ["1", 'Robert "Bob" Lee (27" TV)'], id="several"),
+    ],
+)
+def test_accepts_quotes_that_can_be_read_in_one_way_only(text: str, expected: list[str]) -> None:
+    grid = read(text)
+    assert ([row[1] for row in rows(grid)], grid.errors) == ([expected], ())
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        pytest.param('An"n', id="a quote in a word"),
+        pytest.param('Ann"', id="a quote at the end"),
+        pytest.param('27"', id="inches at the end, which may be a torn cell"),
+        pytest.param('a"b"c', id="quotes inside a word"),
+        pytest.param('say ""hi""', id="doubled quotes without outer ones"),
+        pytest.param('"Bob" Lee', id="text after a quoted cell"),
+    ],
+)
+def test_rejects_quotes_that_may_be_damage(cell: str) -> None:
+    assert rows(read(f"id,name\n1,{cell}\n2,x\n")) == [(2, BAD), (3, ["2", "x"])]
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        pytest.param("1,x\ny\r\n2,z\r\n", [(2, BAD), (3, BAD), (4, ["2", "z"])], id="in the last cell"),
+        pytest.param("1,x\ny\nw\r\n2,z\r\n", [(2, BAD), (3, BAD), (4, BAD), (5, ["2", "z"])], id="twice"),
+        pytest.param('1,"x\ny"\r\n2,z\r\n', [(2, ["1", "x\ny"]), (3, ["2", "z"])], id="inside quotes it is text"),
+        pytest.param("1,x\n2,y\r\n", [(2, ["1", "x"]), (3, ["2", "y"])], id="between rows it ends one"),
+    ],
+)
+def test_rejects_a_row_that_a_lone_lf_cut(body: str, expected: list[object]) -> None:
+    assert rows(read("id,name\r\n" + body)) == expected
 
 
 def test_reports_the_cell_that_cannot_be_decoded() -> None:

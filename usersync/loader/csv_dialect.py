@@ -56,7 +56,9 @@ class DialectMatch:
 
     def reader(self) -> RecordReader:
         """Return a reader of the data rows."""
-        return RecordReader(self.data, RecordParser(self.dialect), width=len(self.header), key=self.key)
+        ends_in_crlf = not self.dialect.swapped and self.data[self.stop - 2 : self.stop] == b"\r\n"
+        parser = RecordParser(self.dialect)
+        return RecordReader(self.data, parser, width=len(self.header), key=self.key, ends_in_crlf=ends_in_crlf)
 
 
 def detect_dialect(data: bytes, start: int, *, file: str, headings: Headings, options: SourceSettings) -> DialectMatch:
@@ -194,7 +196,7 @@ class _Finder:
         if match.data.find(b"\\", match.stop) < 0:
             return match
         quote, delimiter = (match.dialect.quote or "").encode(), match.dialect.delimiter.encode()
-        places = [match.data.find(b"\\" + c, match.stop) for c in (quote, delimiter) if c]
+        places = [match.data.find(b"\\" + c, match.stop) for c in {quote, delimiter, b"'"} if c]
         places = [place for place in places if place >= 0]
         if not places:
             return match
@@ -205,7 +207,15 @@ class _Finder:
         if other.malformed < plain.malformed:
             why = f"with \\ as escape {other.malformed} rows do not fit, otherwise {plain.malformed}"
             return replace(other, why=(*match.why, why))
+        sample = match.data[match.stop : match.stop + _SAMPLE]
+        if other.malformed == plain.malformed and b"\\'" in sample and _escapes_only(sample, quote + delimiter):
+            return replace(other, why=(*match.why, "every \\ stands before a character that it escapes"))
         return match
+
+
+def _escapes_only(sample: bytes, special: bytes) -> bool:
+    """Whether every backslash stands before a quote, an apostrophe, a delimiter or another backslash."""
+    return not re.search(rb"\\[^'\"\\" + re.escape(special) + b"]", sample.replace(rb"\\", b""))
 
 
 def _count(match: DialectMatch, start: int, size: int) -> tuple[int, int]:

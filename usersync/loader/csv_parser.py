@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 
 _SWAP = {10: 13, 13: 10}
+#: What letters stand for after a backslash; any other character stands for itself.
+_ESCAPES = {b"n": b"\n", b"t": b"\t", b"r": b"\r"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,11 @@ class ParsedRecord:
 
 
 class RecordParser:
-    """Parses records of one dialect."""
+    """Parses records of one dialect.
+
+    Two liberties are taken where no other reading is possible: blanks beside the quotes of a cell do not count, and
+    an unquoted cell may hold pairs of quotes around words (`Team "North"`) and inch marks (`27" screen`).
+    """
 
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect
@@ -44,23 +50,25 @@ class RecordParser:
         self.quote = (dialect.quote or "").encode("ascii")
         d, q = re.escape(self.delimiter), re.escape(self.quote)
         slash = rb"\\" if dialect.backslash else b""
-        escaped = rb"|\\[\\" + d + q + b"]" if slash else b""
+        escaped = rb"|\\[\\'\"ntr" + d + q + b"]" if slash else b""
         end = b"(?=" + d + (rb"|\n" if dialect.swapped else rb"|\r?\n") + rb"|\Z)"
         plain = b"(?:[^" + d + q + slash + rb"\r\n]++" + escaped + b")*+"
         inside = b"(?:[^" + q + slash + b"]++|" + q + q + escaped + b")*+"
-        quoted = q + inside + q
+        blank = b" *+" if self.delimiter == b"\t" else rb"[ \t]*+"
+        quoted = blank + q + inside + q + blank
         self._cell = re.compile((b"(?:" + quoted + b"|" + plain + b")" if q else plain) + end)
-        self._open = re.compile(q + inside + rb"\\?+\Z") if q else None
+        self._open = re.compile(blank + q + inside + rb"\\?+\Z") if q else None
         self._closed = re.compile(quoted) if q else None
         self._plain = re.compile(plain)
+        self._with_quotes = re.compile(_quotes_inside(d, end)) if q == b'"' and not slash else None
         self.bare = re.compile(b"[^" + d + q + b"]++" + (q + b"?" if q else b""))
         """A line of one cell, without quotes except at its end."""
-        self._escape = re.compile(rb"\\(.)", re.DOTALL)
+        self._escape = re.compile(rb"\\(.)" + (b"|" + q + q if q else b""), re.DOTALL)
 
     def parse(self, data: bytes, start: int, stop: int) -> ParsedRecord:
         """Parse the record at `start`; nothing from `stop` on is looked at."""
         raw, position = [], start
-        while found := self._cell.match(data, position, stop):
+        while found := self._match_cell(data, position, stop):
             raw.append(found[0])
             position = found.end()
             if position >= stop or data[position] != self.delimiter[0]:
@@ -68,17 +76,30 @@ class RecordParser:
             position += 1
         return self._failed(data, position, stop, len(raw) + 1)
 
+    def _match_cell(self, data: bytes, position: int, stop: int) -> re.Match[bytes] | None:
+        found = self._cell.match(data, position, stop)
+        if found is None and self._with_quotes:
+            return self._with_quotes.match(data, position, stop)
+        return found
+
     def _text(self, raw: bytes) -> str:
-        if self.quote and raw.startswith(self.quote):
-            raw = raw[1:-1]
-            if not self.dialect.backslash:
-                raw = raw.replace(self.quote * 2, self.quote)
-            else:
-                raw = re.sub(rb"\\(.)|" + self.quote * 2, lambda m: m[1] or self.quote, raw)
-        elif self.dialect.backslash:
-            raw = self._escape.sub(rb"\1", raw)
+        stripped = raw.strip(b" \t")
+        is_quoted = bool(self.quote) and stripped.startswith(self.quote)
+        if is_quoted:
+            raw = stripped[1:-1]
+        if self.dialect.backslash:
+            raw = self._escape.sub(self._unescape if is_quoted else self._unescape_plain, raw)
+        elif is_quoted:
+            raw = raw.replace(self.quote * 2, self.quote)
         text = raw.decode("utf-8")
         return text.translate(_SWAP) if self.dialect.swapped else text
+
+    def _unescape(self, found: re.Match[bytes]) -> bytes:
+        return _ESCAPES.get(found[1], found[1]) if found[1] else self.quote
+
+    @staticmethod
+    def _unescape_plain(found: re.Match[bytes]) -> bytes:
+        return _ESCAPES.get(found[1], found[1]) if found[1] else found[0]
 
     def _failed(self, data: bytes, position: int, stop: int, cell: int) -> ParsedRecord:
         quote = self.dialect.quote
@@ -97,3 +118,11 @@ class RecordParser:
         else:
             error = f"the \\ in cell {cell} is not a valid escape; write \\\\ for a backslash"
         return ParsedRecord(None, position, error)
+
+
+def _quotes_inside(delimiter: bytes, end: bytes) -> bytes:
+    """Return the pattern of an unquoted cell with quotes around words in it, or inch marks after numbers."""
+    text = b"[^" + delimiter + rb"\"\r\n]"
+    word = rb"(?<=[\s(\[{/=:\-])\"" + text + rb"++\"(?=[\s)\]}.,;:!?\-]|\Z|" + delimiter + b")"
+    inch = rb"(?<=\d)\"(?=[ )])"
+    return text + b"(?:" + text + b"++|" + word + b"|" + inch + b")*+" + end

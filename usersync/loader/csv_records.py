@@ -58,16 +58,18 @@ class Block:
 class RecordReader:
     """Reads records of `width` cells; cell `key` holds the id."""
 
-    def __init__(self, data: bytes, parser: RecordParser, *, width: int, key: int = 0) -> None:
+    def __init__(
+        self, data: bytes, parser: RecordParser, *, width: int, key: int = 0, ends_in_crlf: bool = False
+    ) -> None:
         self._data, self._parser = data, parser
-        self.width, self._key = width, key
+        self.width, self._key, self._ends_in_crlf = width, key, ends_in_crlf
 
     def block(self, start: int, size: int) -> Block:
         """Read all records that start within about `size` bytes from `start`, the start of a line."""
         stop = line_stop(self._data, min(start + size, len(self._data)) - 1)
         for _ in range(_MAX_TORN_LINES if self.width > 1 else 0):  # a single cell may belong to the row above it
             following = line_stop(self._data, stop)
-            if not self._is_single_cell(stop, following):
+            if not self._is_single_cell(stop, following) and not self._ends_in_lone_lf(stop):
                 break
             stop = following
         lines = scan(self._data, start, stop, dialect=self._parser.dialect, width=self.width)
@@ -86,9 +88,27 @@ class RecordReader:
                 lines.stops[line] = free
             special |= {line + i: record for i, record in enumerate(records)}
             lines.suspect[line:covered] = True
+            if records[0].error and line and self._ends_in_lone_lf(at):
+                self._reject_cut_row(lines, line - 1, special)
             if records[0].error and self._is_torn_tail(at, free):
                 self._reject_torn_row(lines, line, special)
         return _compact(lines, inner, sorted(special.items()), max(stop, free))
+
+    def _ends_in_lone_lf(self, stop: int) -> bool:
+        """Whether a line that ends before `stop` does so with LF, where the header ends with CRLF."""
+        return self._ends_in_crlf and stop > 1 and self._data[stop - 2 : stop] != b"\r\n"
+
+    @staticmethod
+    def _reject_cut_row(lines: Lines, line: int, special: dict[int, Record]) -> None:
+        """Reject a row that ends with a lone LF before a bad line: the line may be the rest of its last cell."""
+        row = special.get(line)
+        if (row and row.cells is None) or (row is None and lines.suspect[line]):
+            return
+        error = (
+            "the row ends with LF where others end with CRLF, and the next line is not a row; put its cells in quotes"
+        )
+        special[line] = Record(int(lines.starts[line]), int(lines.stops[line]), None, error)
+        lines.suspect[line] = True
 
     def _is_torn_tail(self, start: int, stop: int) -> bool:
         """Whether a bad line looks like the end of a quoted cell that lost its first quote."""
