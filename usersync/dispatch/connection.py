@@ -65,7 +65,7 @@ def _cells(settings: Settings, context: Context) -> Iterator[tuple[Cells | None,
     if settings.request.rate is None or not isinstance(context.clock, SystemClock):
         yield None, ALONE
         return
-    from usersync.dispatch.shared_rate import shared
+    from usersync.dispatch.shared_rate import shared  # tests with a clock of their own share no rate
 
     with shared(settings.platform.url) as found:
         yield found

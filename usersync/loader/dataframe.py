@@ -32,8 +32,8 @@ _UNREADABLE = re.compile("[\0\ud800-\udfff]")
 
 def read_frame(frame: DataFrame, *, headings: Headings) -> tuple[str, RawSheet]:
     """Return the frame's SHA-256 and its rows, numbered as under a header in row 1. The index is not read."""
-    import numpy as np
-    import pandas as pd
+    import numpy as np  # slow to import: commands that read no file start without it
+    import pandas as pd  # as numpy
 
     header = tuple(map(str, frame.columns))
     if headings.id_column(header) is None:
@@ -57,8 +57,8 @@ def _texts(column: Series[Any]) -> list[str]:
 
 
 def _text(value: Any) -> str:
-    import numpy as np
-    import pandas as pd
+    import numpy as np  # slow to import: commands that read no file start without it
+    import pandas as pd  # as numpy
 
     if isinstance(value, dict | list | tuple | np.ndarray):
         return json.dumps(value, ensure_ascii=False, default=_plain)

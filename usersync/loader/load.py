@@ -94,7 +94,7 @@ class _Part:
 
 
 def _read(given: str | Path | DataFrame, headings: Headings, options: SourceSettings) -> _Part:
-    from usersync.loader.repeated_headers import apply_repeated_headers
+    from usersync.loader.repeated_headers import apply_repeated_headers  # pandas is slow to import
 
     if isinstance(given, str | Path):
         file, data = without_secrets(str(given)), read_bytes(str(given))
@@ -103,7 +103,7 @@ def _read(given: str | Path | DataFrame, headings: Headings, options: SourceSett
         digest = hashlib.sha256(data).hexdigest()
         sheet = _read_sheet(data, file, headings, options)
     else:
-        from usersync.loader.dataframe import FRAME, read_frame
+        from usersync.loader.dataframe import FRAME, read_frame  # pandas is slow to import
 
         file = FRAME
         digest, sheet = read_frame(given, headings=headings)
@@ -171,20 +171,20 @@ def _without_example(sheet: RawSheet, columns: tuple[Column, ...]) -> RawSheet:
 def _read_sheet(data: bytes, file: str, headings: Headings, options: SourceSettings) -> RawSheet:
     suffix = Path(file).suffix.lower()
     if data.startswith((_ZIP, _OLE)) or suffix in WORKBOOKS:
-        from usersync.loader.workbook import read_workbook
+        from usersync.loader.workbook import read_workbook  # pandas is slow to import
 
         return read_workbook(data, file=file, headings=headings, options=options)
     if file != "-" and suffix not in TEXTS:
         known = ", ".join((*TEXTS, *WORKBOOKS))
         raise SourceError(file, f"usersync reads {known}; save the file as one of these")
-    from usersync.loader.csv_reader import read_text
+    from usersync.loader.csv_reader import read_text  # pandas is slow to import
 
     return read_text(data, file=file, headings=headings, options=options)
 
 
 def _concatenate(parts: list[_Part]) -> Table:
-    import numpy as np
-    import pandas as pd
+    import numpy as np  # slow to import: commands that read no file start without it
+    import pandas as pd  # as numpy
 
     frames, places = [], []
     problems: list[Problem] = []

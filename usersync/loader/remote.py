@@ -25,7 +25,7 @@ def fetch(address: str) -> bytes:
     """Read a remote file in one request; SourceError, without a secret, where that cannot be done."""
     shown, protocol = without_secrets(address), address.partition("://")[0]
     try:
-        from fsspec.core import url_to_fs
+        from fsspec.core import url_to_fs  # an extra
     except ImportError:
         raise SourceError(shown, "addresses need fsspec; run pip install 'usersync[remote]'") from None
     try:

@@ -90,7 +90,7 @@ def read_email(text: str) -> str:
         raise CellError(Code.EMAIL_INVALID, "more than one e-mail address; enter only one")
     if PLAIN_EMAIL.fullmatch(address):
         return address
-    from email_validator import EmailNotValidError, validate_email
+    from email_validator import EmailNotValidError, validate_email  # few addresses need it, and it is slow to import
 
     try:
         found = validate_email(address, check_deliverability=False, test_environment=True, strict=True)
