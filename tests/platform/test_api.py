@@ -1,4 +1,4 @@
-"""Replies in, answers out: every row of the API's tables, by case and status."""
+"""What the API's responses mean: every row of its tables, by case and status."""
 
 import json
 from datetime import UTC, datetime
@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 import pytest
 
 from usersync.diff.verification import mismatched_fields
-from usersync.models import UNKNOWN, Change, Code, FieldChange, User
+from usersync.models import UNKNOWN, Code, FieldChange, User
 from usersync.platform.api import (
     Answer,
+    Misconfigured,
     NoResponse,
+    Origin,
     RateLimited,
     Rejected,
     Response,
@@ -25,8 +27,8 @@ NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
 
 
-def change(**fields: object) -> Change:
-    return Change(0, 7, tuple(FieldChange(n.replace("__", "."), UNKNOWN, v) for n, v in fields.items()))
+def change(**fields: object) -> tuple[FieldChange, ...]:
+    return tuple(FieldChange(n.replace("__", "."), UNKNOWN, v) for n, v in fields.items())
 
 
 def read(status: int, body: object = b"", **headers: str) -> Answer:
@@ -37,7 +39,7 @@ def read(status: int, body: object = b"", **headers: str) -> Answer:
 def test_a_change_becomes_one_body_with_attributes_as_an_object() -> None:
     body = body_of(change(name="Zoë", custom_attributes__seats=5, custom_attributes__team=None))
     assert body == {"name": "Zoë", "custom_attributes": {"seats": 5, "team": None}}
-    assert update_request(change(name="Zoë")).body == '{"name": "Zoë"}'.encode()
+    assert update_request(7, change(name="Zoë")).body == '{"name": "Zoë"}'.encode()
 
 
 def test_a_user_is_taken_in_without_its_tokens() -> None:
@@ -59,6 +61,18 @@ def refused(code: Code, status: int, message: str) -> Rejected:
 
 def trouble(status: int, message: str, code: Code = Code.PLATFORM_ERROR) -> TransientError:
     return TransientError(code, message, status)
+
+
+NO_OBJECT = "no JSON object"
+
+
+def foreign(status: int, what: str) -> TransientError:
+    message = f"answered {status} with {what}, which is not the platform's API"
+    return TransientError(Code.PLATFORM_ERROR, message, status, origin=Origin.OTHER)
+
+
+def bad_body(what: str) -> TransientError:
+    return trouble(200, f"answered 200 with {what}")
 
 
 @pytest.mark.parametrize(
@@ -88,14 +102,23 @@ def trouble(status: int, message: str, code: Code = Code.PLATFORM_ERROR) -> Tran
         pytest.param(502, HTML, trouble(502, "answered 502 with an HTML page, as a proxy does"), id="a proxy's page"),
         pytest.param(504, b"", trouble(504, "answered 504", Code.TIMEOUT), id="a proxy's time-out"),
         pytest.param(
-            202, b"", trouble(202, "answered 202, which does not say whether it was done"), id="accepted, perhaps"
+            202, b"", trouble(202, "answered 202, which does not say whether the update was carried out"),
+            id="accepted, perhaps",
         ),
+        pytest.param(403, {"error": "no"}, refused(Code.NOT_PERMITTED, 403, "the platform forbids it: no"), id="403"),
+        pytest.param(404, HTML, foreign(404, "an HTML page"), id="404 with a page"),
+        pytest.param(403, HTML, foreign(403, "an HTML page"), id="403 with a page"),
+        pytest.param(405, b"", foreign(405, NO_OBJECT), id="405 with nothing"),
+        pytest.param(404, b'"Not Found"', foreign(404, NO_OBJECT), id="404 with a text"),
+        pytest.param(404, b"[" * 600 + b"]" * 600, foreign(404, NO_OBJECT), id="404, nested without end"),
         pytest.param(200, HTML, trouble(200, f"answered 200 with {PAGE}"), id="a login page"),
         pytest.param(200, {"id": "7"}, NO_USER, id="no user"),
-        pytest.param(200, b"\xff\xfe", NO_USER, id="no JSON"),
-        pytest.param(302, b"", trouble(302, "answered 302, a redirect; check platform.url and path"), id="a redirect"),
+        pytest.param(200, b"[]", NO_USER, id="no object"),
+        pytest.param(200, b"\xff\xfe", bad_body("something that is no JSON"), id="no JSON"),
+        pytest.param(200, b'{"id": 7, "x": 1e999}', bad_body("a number that is not finite"), id="1e999"),
+        pytest.param(200, b"[" * 600 + b"]" * 600, bad_body("JSON nested deeper than 64 levels"), id="600 deep"),
     ],
-)
+)  # fmt: skip
 def test_reads_an_answer(status: int, body: object, answer: Answer) -> None:
     assert read(status, body) == answer
 
@@ -103,6 +126,38 @@ def test_reads_an_answer(status: int, body: object, answer: Answer) -> None:
 def test_a_wrong_token_stops_the_run() -> None:
     assert isinstance(read(401, {"error": "Invalid access_token"}), Unauthorized)
     assert isinstance(read(401, HTML), Unauthorized)
+
+
+@pytest.mark.parametrize(
+    ("location", "what"),
+    [
+        pytest.param(
+            "https://login.example.org/in?token=abc",
+            "a redirect to https://login.example.org/in; redirects are not followed: set platform.url to",
+            id="another host",
+        ),
+        pytest.param(
+            "/v2/users/7", "a redirect to /v2/users/7; redirects are not followed: set platform.path to", id="a path"
+        ),
+        pytest.param("", "a redirect without a Location; redirects are not followed: check", id="nowhere"),
+        pytest.param("/\x1b]0;x", "a redirect to /]0;x; ", id="control characters"),
+    ],
+)
+def test_a_redirect_stops_the_run_and_is_named(location: str, what: str) -> None:
+    answer = read(302, Location=location)
+    assert isinstance(answer, Misconfigured)
+    assert f"answered 302, {what}" in answer.message
+
+
+def test_what_no_waiting_heals_stops_the_run() -> None:
+    assert read_response(NoResponse(Code.CONNECTION, "why", permanent=True), NOW) == Misconfigured("why")
+
+
+def test_tokens_and_control_characters_of_a_reason_are_not_shown() -> None:
+    quoted = '\x1b]0;owned\x07 {"id": 7, "access_token": "abc"}'
+    answer = read(422, {"message": quoted, "attributes": [{"access_token": "def"}]})
+    assert isinstance(answer, Rejected)
+    assert answer.message == 'the platform refused it: ]0;owned {"id": 7, "access_token": *** ({"access_token": "***"})'
 
 
 def test_a_lost_answer_is_trouble() -> None:

@@ -1,10 +1,11 @@
-"""The door, on real sockets: proxies, certificates, broken answers."""
+"""The client on real sockets: proxies, certificates, broken answers."""
 
 import asyncio
 import base64
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ import pytest
 from pydantic import SecretStr
 
 from usersync.errors import SettingsError
-from usersync.platform.api import NoResponse, Request, Response
+from usersync.platform.api import NoResponse, Origin, Request, Response
 from usersync.platform.client import MAX_BODY, HttpClient
-from usersync.sandbox import Sandbox
+from usersync.sandbox import Fault, Faults, Sandbox
 from usersync.settings import make_settings
 
 HERE = Path(__file__).parent / "files"
+SERVER = "server.pem"
 USER = b'{"id": 7, "name": "A"}'
 GET = Request("GET", 7)
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -39,11 +41,16 @@ def says(raw: bytes, seen: list[bytes] | None = None) -> Talk:
     return talk
 
 
-async def asked(talk: Talk, *, tls: bool = False, via: str = "", **request: Any) -> Response | NoResponse:
-    """Ask once, of a server that talks in its own way; `via` "proxy" makes that server the proxy."""
+async def request_once(
+    talk: Talk, *, tls: str = "", via: str = "", platform: str = "http://platform.example", **request: Any
+) -> Response | NoResponse:
+    """Ask a server that talks in its own way, once.
+
+    `tls` is the certificate that it shows; with `via`, user and password, that server is the proxy.
+    """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH) if tls else None
     if context:
-        context.load_cert_chain(HERE / "server.pem", HERE / "server.key")
+        context.load_cert_chain(HERE / tls, HERE / "server.key")
     over = asyncio.Event()
 
     async def whole(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -59,10 +66,10 @@ async def asked(talk: Talk, *, tls: bool = False, via: str = "", **request: Any)
     url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
     if via:
         request["proxy"] = f"http://{via}127.0.0.1:{port}"
-        url = "http://platform.example"
+        url = platform
     settings = make_settings({"platform": {"url": url, "token_env": "X"}, "request": {"timeout": 5, **request}})
-    async with HttpClient(settings, SecretStr("tok-secret")) as door:
-        reply = await door.ask(GET)
+    async with HttpClient(settings, SecretStr("tok-secret")) as client:
+        reply = await client.send(GET)
     if isinstance(reply, Response) or reply.reached:
         await over.wait()
     server.close()
@@ -70,7 +77,7 @@ async def asked(talk: Talk, *, tls: bool = False, via: str = "", **request: Any)
 
 
 def ask(talk: Talk, **more: Any) -> Response | NoResponse:
-    return asyncio.run(asked(talk, **more))
+    return asyncio.run(request_once(talk, **more))
 
 
 def test_sends_the_token_in_its_header_and_a_whole_number_in_the_path() -> None:
@@ -81,6 +88,7 @@ def test_sends_the_token_in_its_header_and_a_whole_number_in_the_path() -> None:
     assert seen[0].startswith(b"GET /platform/api/v1/users/7 HTTP/1.1\r\n")
     assert b"api_access_token: tok-secret\r\n" in seen[0]
     assert b"Content-Type: application/json; charset=utf-8\r\n" in seen[0]
+    assert f"User-Agent: usersync/{version('usersync')}\r\n".encode() in seen[0]
 
 
 def test_goes_through_a_proxy_with_its_credentials() -> None:
@@ -91,19 +99,47 @@ def test_goes_through_a_proxy_with_its_credentials() -> None:
     assert b"Proxy-Authorization: Basic " + base64.b64encode(b"ann:s3cret") in seen[0]
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused() -> None:
-    reply = ask(says(answer(b"200 OK", USER)), tls=True)
+@pytest.mark.parametrize(
+    ("certificate", "trusted", "message"),
+    [
+        pytest.param(SERVER, False, "certificate is not trusted; name your own authority", id="untrusted"),
+        pytest.param("expired.pem", True, "certificate has expired; have its operator renew it", id="expired"),
+        pytest.param("other-host.pem", True, "certificate is for another host; check platform.url", id="another host"),
+    ],
+)
+def test_a_bad_certificate_is_named_and_permanent(certificate: str, trusted: bool, message: str) -> None:
+    more = {"ca_file": str(HERE / certificate)} if trusted else {}
+    reply = ask(says(answer(b"200 OK", USER)), tls=certificate, **more)
     assert isinstance(reply, NoResponse)
-    assert (reply.code, reply.reached) == ("connection", False)
-    assert "the TLS certificate is not trusted" in reply.message
+    assert (reply.code, reply.reached, reply.permanent) == ("connection", False, True)
+    assert message in reply.message
+
+
+def test_no_tls_where_tls_was_expected_is_a_sentence() -> None:
+    async def work() -> NoResponse | Response:
+        async with Sandbox(users=1) as box:
+            address = box.url.replace("http:", "https:")
+            settings = make_settings({"platform": {"url": address, "token_env": "X"}})
+            async with HttpClient(settings, SecretStr("t")) as client:
+                return await client.send(GET)
+
+    reply = asyncio.run(work())
+    assert isinstance(reply, NoResponse)
+    assert "check that platform.url names a port that speaks https" in reply.message
+
+
+def test_a_proxy_that_asks_for_a_password_on_the_way_to_tls_is_permanent() -> None:
+    reply = ask(says(answer(b"407 Proxy Authentication Required", b"")), via="ann:wrong@", platform="https://x.example")
+    assert isinstance(reply, NoResponse)
+    assert (reply.permanent, "put them into request.proxy" in reply.message) == (True, True)
 
 
 def test_a_certificate_of_ones_own_authority_is_accepted() -> None:
-    assert isinstance(ask(says(answer(b"200 OK", USER)), tls=True, ca_file=str(HERE / "server.pem")), Response)
+    assert isinstance(ask(says(answer(b"200 OK", USER)), tls=SERVER, ca_file=str(HERE / "server.pem")), Response)
 
 
 def test_no_certificate_is_checked_where_settings_say_so() -> None:
-    assert isinstance(ask(says(answer(b"200 OK", USER)), tls=True, verify_ssl=False), Response)
+    assert isinstance(ask(says(answer(b"200 OK", USER)), tls=SERVER, verify_ssl=False), Response)
 
 
 def test_an_authority_that_cannot_be_read_is_a_mistake_in_the_settings(tmp_path: Path) -> None:
@@ -147,20 +183,34 @@ def test_a_proxy_that_is_not_there_is_told_without_its_password() -> None:
     )
 
     async def once() -> Response | NoResponse:
-        async with HttpClient(settings, SecretStr("t")) as door:
-            return await door.ask(GET)
+        async with HttpClient(settings, SecretStr("t")) as client:
+            return await client.send(GET)
 
     reply = asyncio.run(once())
     assert isinstance(reply, NoResponse)
-    assert reply.message == "the proxy cannot be reached; check request.proxy"
+    assert (reply.message, reply.origin) == ("the proxy cannot be reached; check request.proxy", Origin.PROXY)
 
 
 def test_never_more_connections_than_the_concurrency() -> None:
     async def many() -> int:
         async with Sandbox(users=10, limit=None) as box:
             settings = make_settings({"platform": {"url": box.url, "token_env": "X"}, "request": {"concurrency": 3}})
-            async with HttpClient(settings, SecretStr(box.token)) as door:
-                await asyncio.gather(*(door.ask(Request("GET", i % 10 + 1)) for i in range(60)))
+            async with HttpClient(settings, SecretStr(box.token)) as client:
+                await asyncio.gather(*(client.send(Request("GET", i % 10 + 1)) for i in range(60)))
             return box.connections
 
     assert asyncio.run(many()) <= 3
+
+
+def test_a_read_that_a_kept_alive_connection_lost_is_not_sent_again_by_the_library() -> None:
+    def script(method: str, user_id: int | None, n: int) -> Fault | None:
+        return Fault.RESET_BEFORE if n > 1 else None
+
+    async def work() -> tuple[list[bool], int]:
+        async with Sandbox(users=1, limit=None, faults=Faults(script=script)) as box:
+            settings = make_settings({"platform": {"url": box.url, "token_env": "X"}})
+            async with HttpClient(settings, SecretStr(box.token)) as client:
+                replies = [await client.send(Request("GET", 1)) for _ in range(5)]
+            return [isinstance(reply, Response) for reply in replies], len(box.log)
+
+    assert asyncio.run(work()) == ([True, False, False, False, False], 5)

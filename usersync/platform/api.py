@@ -1,19 +1,22 @@
-"""Changes in, requests out; replies in, answers out. All that is known of the API's language, and no I/O."""
+"""Write requests to the platform's API and read its responses, without I/O."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from enum import Enum
 from typing import Any
 
-from usersync.models import ATTRIBUTE, MASK, Change, Code, Json, User
+from usersync.models import ATTRIBUTE, Code, FieldChange, Json, User
+from usersync.platform.body import BodyError, parse_body, quotable
 
 JSON_TYPE = "application/json; charset=utf-8"
-_TEXT_SHOWN = 200
+#: Where these come without a JSON object, somebody else than the API answered.
+_API_ERRORS = (403, 404, 405)
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
@@ -33,18 +36,29 @@ class Response:
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
-    hide: tuple[str, ...] = field(default=(), repr=False)
-    """Secrets that the platform may quote, and nobody may see."""
+
+
+class Origin(Enum):
+    """Who is behind a failure, as far as one can tell."""
+
+    PLATFORM = "platform"
+    #: The proxy of the settings.
+    PROXY = "proxy"
+    #: Something that is not the API: another server at this address, a firewall, a page of maintenance.
+    OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True)
 class NoResponse:
-    """No reply: the request may or may not have been carried out."""
+    """No response came: the request may or may not have been carried out."""
 
     code: Code
     message: str
+    #: False where the platform cannot have seen the request: the connection was never made.
     reached: bool = True
-    """False where the platform cannot have seen the request: the connection was never made."""
+    origin: Origin = Origin.PLATFORM
+    #: Whether every other request will end like this, however long one waits.
+    permanent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,30 +81,38 @@ class Rejected:
 class RateLimited:
     """The limit is used up; not the row's fault."""
 
+    #: Seconds that the platform asks to wait, if it does.
     after: float | None
-    """Seconds that the platform asks to wait, if it says so."""
 
 
 @dataclass(frozen=True, slots=True)
 class TransientError:
-    """The platform stumbled; try again later."""
+    """The platform failed; try again later."""
 
     code: Code
     message: str
     status: int | None = None
     after: float | None = None
     reached: bool = True
+    origin: Origin = Origin.PLATFORM
 
 
 @dataclass(frozen=True, slots=True)
 class Unauthorized:
-    """Every row would fail; stop the run."""
+    """The token, or the proxy's password, is not accepted: every row would fail; stop the run."""
 
     message: str
     status: int
 
 
-Answer = Success | Rejected | RateLimited | TransientError | Unauthorized
+@dataclass(frozen=True, slots=True)
+class Misconfigured:
+    """No waiting helps, somebody has to change a setting or a server; stop the run."""
+
+    message: str
+
+
+Answer = Success | Rejected | RateLimited | TransientError | Unauthorized | Misconfigured
 
 
 def read_request(user_id: int) -> Request:
@@ -98,140 +120,135 @@ def read_request(user_id: int) -> Request:
     return Request("GET", user_id)
 
 
-def update_request(change: Change) -> Request:
+def update_request(user_id: int, changes: Sequence[FieldChange]) -> Request:
     """Ask for a user's change, all fields in one call."""
-    return Request("PATCH", change.user_id, _encode(body_of(change)).encode())
+    return Request("PATCH", user_id, _encode(body_of(changes)).encode())
 
 
-def body_of(change: Change) -> dict[str, Json]:
-    """Give the JSON object of a change; attributes are always an object, never text."""
+def body_of(changes: Sequence[FieldChange]) -> dict[str, Json]:
+    """Return the JSON object of a change; attributes are always an object, never text."""
     body: dict[str, Json] = {}
-    for item in change.fields:
-        if item.field.startswith(ATTRIBUTE):
-            body.setdefault("custom_attributes", {})[item.field[len(ATTRIBUTE) :]] = item.new
+    for change in changes:
+        if change.field.startswith(ATTRIBUTE):
+            body.setdefault("custom_attributes", {})[change.field[len(ATTRIBUTE) :]] = change.new
         else:
-            body[item.field] = item.new
+            body[change.field] = change.new
     return body
 
 
-def read_response(reply: Response | NoResponse, now: datetime) -> Answer:
-    """Say what a reply means; `now` (UTC) turns a `Retry-After` date into seconds."""
-    if isinstance(reply, NoResponse):
-        return TransientError(reply.code, reply.message, reached=reply.reached)
-    status = reply.status
+def read_response(response: Response | NoResponse, now: datetime, secrets: tuple[str, ...] = ()) -> Answer:
+    """Return what a response means.
+
+    `now` (UTC) turns a `Retry-After` date into seconds; `secrets` are masked where the response quotes them.
+    """
+    if isinstance(response, NoResponse):
+        if response.permanent:
+            return Misconfigured(response.message)
+        return TransientError(response.code, response.message, reached=response.reached, origin=response.origin)
+    status = response.status
     if status == 200:
-        return _read_success(reply)
+        return _read_success(response)
     if status == 429:
-        return RateLimited(_wait_asked(reply.headers, now))
+        return RateLimited(_retry_after(response.headers, now))
     if status == 401:
-        return _read_unauthorized(reply)
+        return _read_unauthorized(response, secrets)
     if status == 407:
         return Unauthorized("the proxy asks for a user and password; put them into request.proxy", status)
     if status >= 500 or status == 408:
         code = Code.TIMEOUT if status in (408, 504) else Code.PLATFORM_ERROR
-        return TransientError(code, _trouble_text(reply), status, _wait_asked(reply.headers, now))
-    if status < 300:
-        return TransientError(Code.PLATFORM_ERROR, f"answered {status}, which does not say whether it was done", status)
+        return TransientError(code, _trouble_text(response, secrets), status, _retry_after(response.headers, now))
     if 300 <= status < 400:
-        return TransientError(
-            Code.PLATFORM_ERROR, f"answered {status}, a redirect; check platform.url and path", status
-        )
-    return _read_refusal(reply)
+        return _read_redirect(response)
+    if status < 300:
+        message = f"answered {status}, which does not say whether the update was carried out"
+        return TransientError(Code.PLATFORM_ERROR, message, status)
+    return _read_client_error(response, secrets)
 
 
-def _read_success(reply: Response) -> Answer:
-    user = _user(_json(reply))
+def _read_success(response: Response) -> Answer:
+    try:
+        user = _user(parse_body(response.body))
+    except BodyError as error:
+        return TransientError(Code.PLATFORM_ERROR, f"answered 200 with {_page_or(str(error), response)}", 200)
     if user is None:
-        what = _html_or("something that is no user", reply)
-        return TransientError(Code.PLATFORM_ERROR, f"answered 200 with {what}", reply.status)
+        return TransientError(Code.PLATFORM_ERROR, "answered 200 with something that is no user", 200)
     return Success(user)
 
 
-def _read_unauthorized(reply: Response) -> Answer:
-    text = _error_text(reply)
+def _read_unauthorized(response: Response, secrets: tuple[str, ...]) -> Answer:
+    text = _error_text(_json_object(response), secrets)
     if "permissible" in text.lower():
         return Rejected(
             Code.NOT_PERMITTED,
             "this platform app may not manage this user; ask the platform's operator for permission",
-            reply.status,
+            response.status,
         )
     return Unauthorized(
         f"the platform does not accept the token ({text or 'no reason given'}); "
         "check the token and run `usersync resume`",
-        reply.status,
+        response.status,
     )
 
 
-def _read_refusal(reply: Response) -> Rejected:
-    status, text = reply.status, _error_text(reply)
+def _read_redirect(response: Response) -> Misconfigured:
+    """Name the new address, without its query, which may hold secrets."""
+    location = quotable(response.headers.get("Location", "")).partition("?")[0]
+    setting = "platform.url" if "://" in location else "platform.path"
+    what = f"a redirect to {location}" if location else "a redirect without a Location"
+    remedy = f"set {setting} to the final address" if location else "check platform.url and platform.path"
+    return Misconfigured(
+        f"the platform answered {response.status}, {what}; redirects are not followed: {remedy}, "
+        "then run `usersync resume`"
+    )
+
+
+def _read_client_error(response: Response, secrets: tuple[str, ...]) -> Answer:
+    status = response.status
+    body = _json_object(response)
+    text = _error_text(body, secrets)
+    if body is None and status in _API_ERRORS:
+        what = "an HTML page" if _is_page(response) else "no JSON object"
+        message = f"answered {status} with {what}, which is not the platform's API"
+        return TransientError(Code.PLATFORM_ERROR, message, status, origin=Origin.OTHER)
     if status == 404:
-        hint = "" if text else " (an answer that is not the API's: check platform.url and path)"
-        return Rejected(Code.NOT_FOUND, f"there is no user with this id; correct the id{hint}", status)
+        return Rejected(Code.NOT_FOUND, "there is no user with this id; correct the id", status)
     if status == 403:
         return Rejected(Code.NOT_PERMITTED, f"the platform forbids it: {text or 'no reason given'}", status)
-    return Rejected(Code.REFUSED, f"the platform refused it: {text or _html_or('no reason given', reply)}", status)
+    reason = text or _page_or("no reason given", response)
+    return Rejected(Code.REFUSED, f"the platform refused it: {reason}", status)
 
 
-def _trouble_text(reply: Response) -> str:
-    text = _error_text(reply)
-    return f"answered {reply.status}" + (f": {text}" if text else _html_note(reply))
+def _trouble_text(response: Response, secrets: tuple[str, ...]) -> str:
+    text = _error_text(_json_object(response), secrets)
+    page = " with an HTML page, as a proxy does" if _is_page(response) else ""
+    return f"answered {response.status}: {text}" if text else f"answered {response.status}{page}"
 
 
-def _html_note(reply: Response) -> str:
-    return " with an HTML page, as a proxy does" if _is_html(reply) else ""
+def _page_or(other: str, response: Response) -> str:
+    return "an HTML page (a proxy or login page, not the API)" if _is_page(response) else other
 
 
-def _html_or(other: str, reply: Response) -> str:
-    return "an HTML page (a proxy or login page, not the API)" if _is_html(reply) else other
+def _is_page(response: Response) -> bool:
+    return response.body.lstrip()[:1] == b"<"
 
 
-def _is_html(reply: Response) -> bool:
-    return reply.body.lstrip()[:1] == b"<"
-
-
-def _json(reply: Response) -> Json:
+def _json_object(response: Response) -> dict[str, Json] | None:
     try:
-        value = json.loads(reply.body)
-    except (ValueError, RecursionError):
+        body = parse_body(response.body)
+    except BodyError:
         return None
-    return _whole(value) if b"\\u" in reply.body else value
+    return body if isinstance(body, dict) else None
 
 
-def _whole(value: Json) -> Json:
-    """Replace half characters, which no file and no database takes."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode("utf-8")
-    if isinstance(value, list):
-        return [_whole(item) for item in value]
-    if isinstance(value, dict):
-        return {_whole(name): _whole(item) for name, item in value.items()}
-    return value
-
-
-def _error_text(reply: Response) -> str:
-    """Give the reason that the API states, and nothing else of a body that may hold anything."""
-    body = _json(reply)
-    if not isinstance(body, dict):
+def _error_text(body: dict[str, Json] | None, secrets: tuple[str, ...]) -> str:
+    """Return the reason that the API states, and nothing else of a body that may hold anything."""
+    if body is None:
         return ""
-    reason = next((body[k] for k in ("message", "error", "errors") if body.get(k)), "")
-    reason = _hidden(reason, reply.hide)
-    text = reason if isinstance(reason, str) else json.dumps(reason, ensure_ascii=False)
+    reason = next((body[name] for name in ("message", "error", "errors") if body.get(name)), "")
     fields = body.get("attributes")
-    where = f" ({', '.join(map(str, _hidden(fields, reply.hide)))})" if isinstance(fields, list) and fields else ""
-    return f"{text[:_TEXT_SHOWN]}{where}"
-
-
-def _hidden(value: Json, secrets: tuple[str, ...]) -> Json:
-    """Blot secrets out of whatever an answer quotes, before it is cut or written."""
-    if isinstance(value, str):
-        for secret in secrets:
-            value = value.replace(secret, MASK)
-        return value
-    if isinstance(value, list):
-        return [_hidden(item, secrets) for item in value]
-    if isinstance(value, dict):
-        return {_hidden(name, secrets): _hidden(item, secrets) for name, item in value.items()}
-    return value
+    named = isinstance(fields, list) and bool(fields)
+    where = f" ({', '.join(quotable(name, secrets) for name in fields[:9])})" if named and fields else ""
+    return f"{quotable(reason, secrets)}{where}"
 
 
 def _user(body: Json) -> User | None:
@@ -252,7 +269,7 @@ def _text(body: Mapping[str, Any], name: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _wait_asked(headers: Mapping[str, str], now: datetime) -> float | None:
+def _retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     """Read `Retry-After`, seconds or an HTTP date; nonsense counts as none."""
     text = headers.get("Retry-After", "").strip()
     if not text:
@@ -260,10 +277,14 @@ def _wait_asked(headers: Mapping[str, str], now: datetime) -> float | None:
     try:
         seconds = float(text)
     except ValueError:
-        try:
-            moment = parsedate_to_datetime(text)
-        except (ValueError, OverflowError):
-            return None
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return max(0.0, (moment - now).total_seconds())
+        return _seconds_until(text, now)
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
+
+
+def _seconds_until(date: str, now: datetime) -> float | None:
+    try:
+        moment = parsedate_to_datetime(date)
+    except (ValueError, OverflowError):
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - now).total_seconds())

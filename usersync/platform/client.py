@@ -1,10 +1,11 @@
-"""The door to the network: one request in, one reply (or its loss) out. It holds no rules."""
+"""Send one request over a pool of connections."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import ssl
+from importlib.metadata import version
 from types import TracebackType
 from typing import Self
 
@@ -14,11 +15,17 @@ from yarl import URL
 
 from usersync.errors import SettingsError
 from usersync.models import Code
-from usersync.platform.api import JSON_TYPE, NoResponse, Request, Response
+from usersync.platform.api import JSON_TYPE, NoResponse, Origin, Request, Response
 from usersync.settings import Settings
 
+#: Bytes of a response that are read at most; a user takes about one thousand.
 MAX_BODY = 1 << 20
-"""Bytes of an answer that are read at most; a user takes about one thousand."""
+#: Bytes of a header line that are read at most.
+_MAX_LINE = 1 << 16
+#: What OpenSSL calls a certificate whose time is over, or whose name is another one.
+_EXPIRED = (10,)
+_WRONG_HOST = (62, 64)
+_RESUME = "then run `usersync resume`"
 
 
 class HttpClient:
@@ -26,11 +33,14 @@ class HttpClient:
 
     def __init__(self, settings: Settings, token: SecretStr) -> None:
         request, platform = settings.request, settings.platform
-        self._before, self._after = f"{platform.url}{platform.path}".split("{id}")
+        #: What messages call the platform.
+        self.address = platform.url
+        self._url_before_id, self._url_after_id = f"{platform.url}{platform.path}".split("{id}")
         self._headers = {
             platform.token_header: token.get_secret_value(),
             "Accept": "application/json",
             "Content-Type": JSON_TYPE,
+            "User-Agent": f"usersync/{version('usersync')}",
         }
         self._proxy = request.proxy.get_secret_value() if request.proxy else None
         self._timeout = aiohttp.ClientTimeout(total=request.timeout)
@@ -39,15 +49,13 @@ class HttpClient:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(limit=self._connections, ssl=self._ssl)
         self._session = aiohttp.ClientSession(
-            connector=connector,
+            connector=aiohttp.TCPConnector(limit=self._connections, ssl=self._ssl),
             timeout=self._timeout,
             headers=self._headers,
             cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=("User-Agent",),
-            max_line_size=1 << 16,
-            max_field_size=1 << 16,
+            max_line_size=_MAX_LINE,
+            max_field_size=_MAX_LINE,
         )
         return self
 
@@ -57,29 +65,51 @@ class HttpClient:
         if self._session:
             await self._session.close()
 
-    async def ask(self, request: Request) -> Response | NoResponse:
-        """Send one request; every ending is a value, never an exception."""
-        assert self._session is not None  # noqa: S101 - a door is used open
-        url = URL(f"{self._before}{request.user_id}{self._after}", encoded=True)
+    async def send(self, request: Request) -> Response | NoResponse:
+        """Send one request, once; every ending is a value, never an exception."""
+        assert self._session is not None  # noqa: S101 - used inside `async with`
+        url = URL(f"{self._url_before_id}{request.user_id}{self._url_after_id}", encoded=True)
         try:
             async with self._session.request(
-                request.method, url, data=request.body, proxy=self._proxy, allow_redirects=False
+                request.method,
+                url,
+                data=request.body,
+                proxy=self._proxy,
+                allow_redirects=False,
+                middlewares=(_Once(),),
             ) as response:
-                body = await _bounded(response)
+                body = await _read_bounded(response)
                 return Response(response.status, response.headers, body)
         except TimeoutError:
-            return NoResponse(
-                Code.TIMEOUT, f"no answer within {self._timeout.total:g} s; request.timeout can be raised"
-            )
+            message = f"no answer within {self._timeout.total:g} s; request.timeout can be raised"
+            return NoResponse(Code.TIMEOUT, message)
         except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
-            return _lost(error)
+            return _explain(error)
         except UnicodeError:
             return _unknown_host()  # a name with an empty or an endless part
         except ValueError as error:
             return NoResponse(Code.CONNECTION, f"the answer is no HTTP: {type(error).__name__}")
 
 
-async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+class _Once:
+    """Let a request pass once: aiohttp repeats a GET that a kept-alive connection lost, past any rate limit."""
+
+    def __init__(self) -> None:
+        self._error: aiohttp.ClientError | None = None
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        if self._error:
+            raise self._error
+        try:
+            return await handler(request)
+        except aiohttp.ClientError as error:
+            self._error = error
+            raise
+
+
+async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
     packed = "Content-Encoding" in response.headers  # its length says nothing about what comes out
     if not packed and response.content_length is not None and response.content_length <= MAX_BODY:
         return await response.read()
@@ -91,31 +121,50 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
     return bytes(body)
 
 
-def _unknown_host() -> NoResponse:
-    return NoResponse(Code.CONNECTION, "the platform's host name is unknown; check platform.url", reached=False)
-
-
-def _lost(error: Exception) -> NoResponse:
+def _explain(error: Exception) -> NoResponse:
     """Say in a sentence why there is no answer; addresses of proxies may hold passwords and stay out."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
-        return NoResponse(
-            Code.CONNECTION,
-            "the TLS certificate is not trusted; name your own authority in request.ca_file",
-            reached=False,
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return _not_connected(_certificate_problem(error), permanent=True)
+    if isinstance(error, aiohttp.ClientConnectorSSLError):
+        return _not_connected(
+            "TLS failed before a certificate was seen; check that platform.url names a port that speaks https"
         )
     if isinstance(error, aiohttp.ClientProxyConnectionError):
-        return NoResponse(Code.CONNECTION, "the proxy cannot be reached; check request.proxy", reached=False)
+        return _not_connected("the proxy cannot be reached; check request.proxy", Origin.PROXY)
     if isinstance(error, aiohttp.ClientHttpProxyError):
-        return NoResponse(Code.CONNECTION, f"the proxy answered {error.status}; check request.proxy", reached=False)
+        if error.status == 407:
+            message = f"the proxy asks for a user and password; put them into request.proxy, {_RESUME}"
+            return _not_connected(message, permanent=True)
+        return _not_connected(f"the proxy answered {error.status}; check request.proxy")
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return _unknown_host()
     if isinstance(error, aiohttp.ClientConnectorError):
         number = error.os_error.errno or 0  # asyncio's own words are its address in brackets
         reason = os.strerror(number) if number > 0 else "none of its addresses answers"
-        return NoResponse(Code.CONNECTION, f"no connection to the platform: {reason}", reached=False)
+        return _not_connected(f"no connection to the platform: {reason}")
     if isinstance(error, aiohttp.ClientPayloadError):
         return NoResponse(Code.CONNECTION, f"the answer broke off or is too large ({type(error).__name__})")
     return NoResponse(Code.CONNECTION, f"the connection was lost ({type(error).__name__})")
+
+
+def _certificate_problem(error: aiohttp.ClientConnectorCertificateError) -> str:
+    code = getattr(error.certificate_error, "verify_code", None)
+    if code in _EXPIRED:
+        return f"the platform's TLS certificate has expired; have its operator renew it, {_RESUME}"
+    if code in _WRONG_HOST:
+        return f"the platform's TLS certificate is for another host; check platform.url, {_RESUME}"
+    return (
+        "the platform's TLS certificate is not trusted; name your own authority in request.ca_file "
+        f"(or have its operator complete the chain), {_RESUME}"
+    )
+
+
+def _not_connected(message: str, origin: Origin = Origin.PLATFORM, *, permanent: bool = False) -> NoResponse:
+    return NoResponse(Code.CONNECTION, message, reached=False, origin=origin, permanent=permanent)
+
+
+def _unknown_host() -> NoResponse:
+    return _not_connected("the platform's host name is unknown; check platform.url")
 
 
 def _ssl(*, verify: bool, ca_file: str | None) -> ssl.SSLContext | bool:

@@ -1,0 +1,89 @@
+"""Parse the body of a response, which is not trusted, and quote from it safely.
+
+What a platform or a proxy sends may be nested without end, hold control characters that a terminal obeys, or quote
+the user with its access token.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import NoReturn
+
+from usersync.models import MASK, Json
+
+#: Levels of nesting that are read; a user has three.
+MAX_DEPTH = 64
+#: Characters of a reason that are quoted.
+_QUOTED = 200
+#: Control characters but white space: data may hold tabs and line ends.
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_SURROGATES = re.compile("[\ud800-\udfff]")
+#: A token in text, as JSON, Ruby or a query write it; whatever comes after may belong to it.
+_TOKEN = re.compile(r"""(token[\\"']*\s*(?:=>|[:=])).*""", re.IGNORECASE | re.DOTALL)
+
+
+class BodyError(ValueError):
+    """A body cannot be used; the message completes "answered with ..."."""
+
+
+def parse_body(raw: bytes) -> Json:
+    """Parse JSON, without control characters and half characters in its text. Raises BodyError."""
+    try:
+        value = json.loads(raw, parse_float=_finite, parse_constant=_not_finite)
+    except RecursionError:
+        raise BodyError(f"JSON nested deeper than {MAX_DEPTH} levels") from None
+    except BodyError:
+        raise
+    except ValueError:
+        raise BodyError("something that is no JSON") from None
+    return _cleaned(value, MAX_DEPTH)
+
+
+def quotable(value: Json, secrets: tuple[str, ...] = ()) -> str:
+    """Return a value of a body as one short line for a message, tokens and `secrets` masked."""
+    escaped = tuple(json.dumps(secret, ensure_ascii=plain)[1:-1] for secret in secrets for plain in (True, False))
+    value = _masked(value, (*secrets, *escaped))
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return " ".join(_harmless(text).split())[:_QUOTED]
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _not_finite(text)
+
+
+def _not_finite(_: str) -> NoReturn:
+    raise BodyError("a number that is not finite")
+
+
+def _cleaned(value: Json, depth: int) -> Json:
+    if isinstance(value, str):
+        return value if value.isprintable() else _harmless(value)
+    if not isinstance(value, dict | list):
+        return value
+    if not depth:
+        raise BodyError(f"JSON nested deeper than {MAX_DEPTH} levels")
+    if isinstance(value, list):
+        return [_cleaned(item, depth - 1) for item in value]
+    return {_cleaned(name, depth - 1): _cleaned(item, depth - 1) for name, item in value.items()}
+
+
+def _harmless(text: str) -> str:
+    return _SURROGATES.sub("?", _CONTROL.sub("", text))
+
+
+def _masked(value: Json, secrets: tuple[str, ...]) -> Json:
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, MASK)
+        return _TOKEN.sub(rf"\1 {MASK}", value)
+    if isinstance(value, list):
+        return [_masked(item, secrets) for item in value]
+    if isinstance(value, dict):
+        return {
+            _masked(name, secrets): MASK if name.lower().endswith("token") else _masked(item, secrets)
+            for name, item in value.items()
+        }
+    return value
