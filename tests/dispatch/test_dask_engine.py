@@ -1,50 +1,197 @@
-"""A plan sent by the workers of a cluster: the same report as from one process, whoever is lost on the way."""
+"""Updates sent by the workers of a cluster end as those of one process, whoever is lost on the way."""
 
+import asyncio
 import csv
-import json
+import logging
 import os
 import signal
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import TOKEN
-from usersync.sandbox import Sandbox
-from usersync.settings import Rate
+from usersync.context import Context
+from usersync.dispatch.connection import connected
+from usersync.dispatch.dask_engine import joined, scheduler_of
+from usersync.dispatch.dask_worker import UpdateJob
+from usersync.dispatch.sender import RequestCounts
+from usersync.errors import SettingsError
+from usersync.models import UNKNOWN, FieldChange, Result, Status
+from usersync.sandbox import Sandbox, running
+from usersync.settings import Rate, make_settings
 
 distributed = pytest.importorskip("distributed")
 Opened = Callable[..., Any]
 SECRET = "Str0ng!secret"
 ROWS = 300
-NO_DASK = """
-import importlib.util as util
-find = util.find_spec
-util.find_spec = lambda name, package=None: None if name == "distributed" else find(name, package)
-"""
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """Three real processes on this machine."""
-    options = {"processes": True, "threads_per_worker": 1, "dashboard_address": None}
+    options = {"processes": True, "threads_per_worker": 1, "dashboard_address": ":0"}
     with distributed.LocalCluster(n_workers=3, **options) as opened:
         yield opened
 
 
-def through(cluster: Any) -> dict[str, Any]:
-    return {"engine": "dask", "scheduler": cluster.scheduler_address, "diff": {"compare_with": "nothing"}}
+@dataclass
+class Sent:
+    """How the jobs of one run ended."""
+
+    context: Context = field(default_factory=Context)
+    results: dict[int, Result] = field(default_factory=dict)
+    counts: RequestCounts = field(default_factory=RequestCounts)
+
+    @property
+    def statuses(self) -> Counter[Status]:
+        return Counter(result.status for result in self.results.values())
 
 
-def changes(rows: int) -> str:
-    return "id,name\n" + "".join(f"{i},New {i}\n" for i in range(1, rows + 1))
+def renamed(rows: int) -> list[UpdateJob]:
+    return [UpdateJob(i, i, (FieldChange("name", UNKNOWN, f"New {i}"),)) for i in range(1, rows + 1)]
+
+
+def send(
+    jobs: Iterable[UpdateJob],
+    box: Sandbox,
+    scheduler: str,
+    *,
+    on_result: Callable[[Sent], None] = lambda _: None,
+    **request: object,
+) -> Sent:
+    """Send jobs through the cluster; `on_result` is called after each one that ended."""
+    settings = make_settings(
+        {
+            "platform": {"url": box.url, "token_command": f"echo {TOKEN}"},
+            "request": {"rate": "off", **request},
+            "engine": "dask",
+            "scheduler": scheduler,
+        }
+    )
+    sent = Sent()
+
+    def take(job: UpdateJob, result: Result) -> None:
+        assert job.key not in sent.results, "a job ends once"
+        sent.results[job.key] = result
+        on_result(sent)
+
+    async def work() -> None:
+        async with connected(settings, sent.context) as sender:
+            sent.counts = sender.counts
+            async with joined(settings, sent.context, sender, take) as cluster:
+                await cluster.send(jobs)
+
+    asyncio.run(work())
+    return sent
 
 
 def applied(box: Sandbox) -> Counter[int]:
     return Counter(r.user_id for r in box.log if r.applied and r.user_id)
+
+
+def patched(box: Sandbox) -> int:
+    return sum(r.method == "PATCH" for r in box.log)
+
+
+def test_every_job_ends_once_and_every_request_is_counted(cluster: Any) -> None:
+    password = UpdateJob(61, 61, (FieldChange("password", UNKNOWN, SECRET),))
+    nobody = UpdateJob(77, 77, (FieldChange("name", UNKNOWN, "Nobody"),))
+    with running(Sandbox(users=61, limit=None, forbidden=(5,))) as box:
+        sent = send([*renamed(60), password, nobody], box, cluster.scheduler_address)
+    failed = {key: result.code for key, result in sent.results.items() if result.status is Status.FAILED}
+    assert failed == {5: "not-permitted", 77: "not-found"}
+    assert sent.statuses == {Status.UPDATED: 60, Status.FAILED: 2}
+    assert sent.counts.patch == patched(box)
+    logs = str(cluster.get_logs())
+    assert (SECRET in logs, TOKEN in logs) == (False, False)
+
+
+def test_all_workers_together_keep_the_rate(cluster: Any) -> None:
+    with running(Sandbox(users=100, limit=Rate(50, 1.0))) as box:
+        sent = send(renamed(100), box, cluster.scheduler_address, rate="50/s")
+    assert sent.statuses == {Status.UPDATED: 100}
+    assert sent.counts.throttled == 0
+    times = [r.at for r in box.log if r.method == "PATCH"]
+    assert (times[-1] - times[0]).total_seconds() > 1.9  # no share is given twice
+
+
+def test_a_killed_worker_loses_no_job_and_sends_none_twice(cluster: Any) -> None:
+    killed: list[int] = []
+
+    def kill_one(sent: Sent) -> None:
+        if len(sent.results) > ROWS // 3 and not killed:
+            killed.append(next(iter(cluster.workers.values())).process.pid)
+            os.kill(killed[0], signal.SIGKILL)
+
+    with running(Sandbox(users=ROWS, limit=None, latency=0.02)) as box:
+        jobs, address = renamed(ROWS), cluster.scheduler_address
+        sent = send(jobs, box, address, on_result=kill_one, rate="150/s", concurrency=12)
+    assert killed
+    assert sent.statuses == {Status.UPDATED: ROWS}
+    assert applied(box) == dict.fromkeys(range(1, ROWS + 1), 1)
+
+
+def test_a_wrong_token_stops_all_workers(cluster: Any) -> None:
+    with running(Sandbox(users=ROWS, limit=None, token="another")) as box:
+        sent = send(renamed(ROWS), box, cluster.scheduler_address)
+    assert sent.context.stop.reason
+    assert sent.context.stop.reason.exit_code == 4
+    assert "token" in sent.context.stop.reason.message
+    assert set(sent.statuses) == {Status.NOT_SENT}
+    assert len(box.log) < ROWS // 2
+
+
+def test_a_stop_lets_requests_in_flight_finish_and_begins_no_other(cluster: Any) -> None:
+    def stop(sent: Sent) -> None:
+        if len(sent.results) > ROWS // 4:
+            sent.context.stop.ask(130, "stopped by Ctrl-C")
+
+    jobs = iter(renamed(ROWS))
+    with running(Sandbox(users=ROWS, limit=None)) as box:
+        sent = send(jobs, box, cluster.scheduler_address, on_result=stop, rate="150/s")
+    assert set(sent.statuses) == {Status.UPDATED, Status.NOT_SENT}
+    assert {key for key, result in sent.results.items() if result.status is Status.UPDATED} == set(applied(box))
+    assert len(sent.results) + len(list(jobs)) == ROWS
+
+
+def test_a_scheduler_that_is_not_there_stops_the_run() -> None:
+    from dask import config
+
+    with running(Sandbox(users=3)) as box, config.set({"distributed.comm.timeouts.connect": "1s"}):
+        sent = send(renamed(3), box, "tcp://127.0.0.1:9")
+    assert sent.context.stop.reason
+    assert sent.context.stop.reason.exit_code == 4
+    assert "tcp://127.0.0.1:9 cannot be reached" in sent.context.stop.reason.message
+    assert (sent.results, box.log) == ({}, ())
+
+
+def test_loggers_are_left_as_they_were(cluster: Any) -> None:
+    def state() -> list[tuple[int, int]]:
+        loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client", "distributed.core")]
+        return [(one.level, sum(len(handler.filters) for handler in one.handlers)) for one in loggers]
+
+    before = state()
+    with running(Sandbox(users=3, limit=None)) as box:
+        send(renamed(3), box, cluster.scheduler_address)
+    assert state() == before
+
+
+def test_without_an_address_the_settings_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
+    settings = make_settings({"platform": {"url": "http://x", "token_env": "X"}, "engine": "dask"})
+    with pytest.raises(SettingsError, match="name the Dask cluster, like tcp"):
+        scheduler_of(settings)
+
+
+def test_pauses_between_batches_are_refused() -> None:
+    request = {"batch_size": 10, "batch_interval": 100}
+    settings = make_settings({"platform": {"url": "http://x", "token_env": "X"}, "request": request, "engine": "dask"})
+    with pytest.raises(SettingsError, match="does not pause between batches"):
+        scheduler_of(settings)
 
 
 def report(folder: Path) -> list[list[str]]:
@@ -66,90 +213,6 @@ def test_the_report_is_that_of_the_local_engine(desk: Opened, cluster: Any) -> N
             ran = at.run("run", "changes.csv", "--yes", "--json", *words)
             assert ran.code == 1, ran.err
             reports.append(report(at.folder))
-            requests = ran.summary["requests"]
-            assert requests["patch"] == sum(r.method == "PATCH" for r in box.log)
+            assert ran.summary["requests"]["patch"] == patched(box)
             assert SECRET not in ran.out + ran.err
-            assert box.world.users[61].password == SECRET
     assert reports[0] == reports[1]
-    logs = str(cluster.get_logs())
-    assert (SECRET in logs, TOKEN in logs) == (False, False)
-
-
-def test_all_workers_together_keep_the_rate(desk: Opened, cluster: Any) -> None:
-    """As one window of the platform allows it: not one request too many, and the share of nobody is left over."""
-    with desk(Sandbox(users=100, limit=Rate(50, 1.0)), **through(cluster)) as (box, at):
-        at.settings["request"] = {"rate": "50/s"}
-        at.write("changes.csv", changes(100))
-        ran = at.run("run", "changes.csv", "--yes", "--json")
-        assert ran.code == 0, ran.err
-        assert ran.summary["requests"]["throttled"] == 0
-        sent = [r.at for r in box.log if r.method == "PATCH"]
-        assert 1.9 < (sent[-1] - sent[0]).total_seconds() < 4.0
-
-
-def test_a_killed_worker_loses_no_row_and_sends_none_twice(desk: Opened, cluster: Any) -> None:
-    with desk(Sandbox(users=ROWS, limit=None, latency=0.02), **through(cluster)) as (box, at):
-        at.settings["request"] = {"rate": "150/s", "concurrency": 12}
-        at.write("changes.csv", changes(ROWS))
-        process = at.start("run", "changes.csv", "--yes", "--json")
-        while sum(applied(box).values()) < ROWS // 3:
-            pass
-        victim = next(iter(cluster.workers.values())).process.pid
-        os.kill(victim, signal.SIGKILL)
-        out, err = process.communicate(timeout=30)
-        assert process.returncode == 0, err
-        assert err == ""
-        assert json.loads(out)["counts"] == {"updated": ROWS, "rows": ROWS}
-        lines = report(at.folder)[1:]
-        assert len({line[3] for line in lines}) == len(lines) == ROWS
-        looked_up = sum("a look afterwards found the new values" in line[11] for line in lines)
-        assert 0 < looked_up < ROWS // 3  # what the lost worker had done, and could not tell
-        assert applied(box) == dict.fromkeys(range(1, ROWS + 1), 1)
-
-
-def test_a_wrong_token_stops_all_workers(desk: Opened, cluster: Any) -> None:
-    with desk(Sandbox(users=ROWS, limit=None, token="another"), **through(cluster)) as (box, at):
-        at.write("changes.csv", changes(ROWS))
-        ran = at.run("run", "changes.csv", "--yes")
-        assert ran.code == 4
-        assert "token" in ran.err
-        assert {line[4] for line in report(at.folder)[1:]} == {"not-sent"}
-        assert len(box.log) < ROWS // 2
-
-
-def test_ctrl_c_ends_in_order_and_resume_goes_on(desk: Opened, cluster: Any) -> None:
-    with desk(Sandbox(users=ROWS, limit=None), **through(cluster)) as (box, at):
-        at.settings["request"] = {"rate": "150/s"}
-        at.write("changes.csv", changes(ROWS))
-        process = at.start("run", "changes.csv", "--yes", "-q")
-        while sum(applied(box).values()) < ROWS // 4:
-            pass
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
-        assert process.returncode == 130, err
-        assert {line[4] for line in report(at.folder)[1:]} == {"updated", "not-sent"}
-        ran = at.run("resume", "--yes")
-        assert ran.code == 0, ran.err
-        assert applied(box) == dict.fromkeys(range(1, ROWS + 1), 1)
-
-
-def test_a_scheduler_that_is_not_there_stops_before_anything_is_sent(desk: Opened) -> None:
-    with desk(Sandbox(users=3), engine="dask", diff={"compare_with": "nothing"}) as (box, at):
-        at.write("changes.csv", changes(3))
-        ran = at.run("run", "changes.csv", "--yes")
-        assert (ran.code, "scheduler: 1 mistake\n  name the Dask cluster, like tcp" in ran.err) == (2, True)
-        at.settings["scheduler"] = "tcp://127.0.0.1:9"
-        at.env["DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT"] = "1s"
-        ran = at.run("run", "changes.csv", "--yes")
-        assert (ran.code, "tcp://127.0.0.1:9 cannot be reached" in ran.err) == (4, True), ran.err
-        assert not box.log
-
-
-def test_without_the_extra_a_sentence_says_what_to_install(desk: Opened) -> None:
-    with desk(Sandbox(users=3), engine="dask") as (box, at):
-        at.write("changes.csv", changes(3))
-        at.write("sitecustomize.py", NO_DASK)
-        at.env["PYTHONPATH"] = os.pathsep.join([str(at.folder), *sys.path])
-        ran = at.run("run", "changes.csv", "--yes")
-        assert (ran.code, "pip install 'usersync[dask]'" in ran.err) == (2, True), ran.err
-        assert not box.log

@@ -1,4 +1,4 @@
-"""Patience, on a clock that is handed in: waits, the budget of repeats, the breaker, the breadth."""
+"""Back-off, retry budget, circuit breaker, concurrency and canary stages, on an injected clock."""
 
 import pytest
 
@@ -39,16 +39,16 @@ def test_repeats_are_a_tenth_of_all_requests_beyond_an_allowance() -> None:
 
 
 def test_a_platform_that_fails_everything_is_asked_some_tens_of_times_in_five_minutes() -> None:
-    breaker, breadth, now, asked, flight = CircuitBreaker(), ConcurrencyLimit(100), 0.0, 0, 0
+    breaker, limit, now, asked, flight = CircuitBreaker(), ConcurrencyLimit(100), 0.0, 0, 0
     while now < 300:
-        if flight < int(breadth.limit) and not breaker.delay(now):
+        if flight < int(limit.limit) and not breaker.delay(now):
             breaker.start()
             asked, flight = asked + 1, flight + 1
             continue
         if flight:
             flight -= 1
             breaker.bad(now, now, 0.0)
-            breadth.bad(now, now)
+            limit.bad(now, now)
         now += max(min(breaker.delay(now), 60.0), 0.01)
     assert asked < 40
 
@@ -84,49 +84,49 @@ def test_a_broken_platform_may_say_how_long_it_takes() -> None:
 
 
 def test_requests_in_flight_grow_by_one_and_shrink_by_a_share() -> None:
-    breadth = ConcurrencyLimit(100)
-    assert breadth.limit == FIRST
+    limit = ConcurrencyLimit(100)
+    assert limit.limit == FIRST
     for n in range(200):
-        breadth.good(n + 0.1, n)
-    assert breadth.limit == 100
+        limit.good(n + 0.1, n)
+    assert limit.limit == 100
     for _ in range(5):  # in flight together: counts once
-        breadth.bad(300.0, 299.0)
-    assert breadth.limit == 80
+        limit.bad(300.0, 299.0)
+    assert limit.limit == 80
     for n in range(80):
-        breadth.good(301.1 + n, 301 + n)
-    assert 80.9 < breadth.limit < 81
+        limit.good(301.1 + n, 301 + n)
+    assert 80.9 < limit.limit < 81
 
 
 @pytest.mark.parametrize(("heeds", "least", "most"), [(True, 1, 20), (False, 100, 100)])
 def test_slow_answers_make_fewer_requests_go_together_where_they_tell_of_the_limit(
     heeds: bool, least: int, most: int
 ) -> None:
-    breadth = ConcurrencyLimit(100, heeds_slowness=heeds)
+    limit = ConcurrencyLimit(100, heeds_slowness=heeds)
     for n in range(200):
-        breadth.good(n + 0.1, n)
+        limit.good(n + 0.1, n)
     for n in range(200, 400):
-        breadth.good(n + 2.0, n)
-    assert least <= breadth.limit <= most
+        limit.good(n + 2.0, n)
+    assert least <= limit.limit <= most
 
 
 def test_updates_that_are_slower_than_reads_are_not_slow() -> None:
-    breadth = ConcurrencyLimit(100, heeds_slowness=True)
+    limit = ConcurrencyLimit(100, heeds_slowness=True)
     for n in range(200):
-        breadth.good(n + 0.1, n, "GET")
+        limit.good(n + 0.1, n, "GET")
     for n in range(200, 400):
-        breadth.good(n + 2.0, n, "PATCH")
-    assert breadth.limit == 100
+        limit.good(n + 2.0, n, "PATCH")
+    assert limit.limit == 100
 
 
 def test_a_ramp_looks_at_each_step_and_stops_where_too_many_failed() -> None:
-    ramp = CanaryStages((3, 5), 0.5)
-    assert ramp.room == 3
+    stages = CanaryStages((3, 5), 0.5)
+    assert stages.room == 3
     for status in (Status.UPDATED, Status.FAILED, Status.UPDATED):
-        ramp.note(status)
-    assert ramp.room == 0
-    assert ramp.refusal() is None
-    assert ramp.room == 2
-    ramp.note(Status.FAILED)
-    ramp.note(Status.FAILED)
-    assert "3 of the first 5 updates failed (60%; allowed is less than 50%)" in str(ramp.refusal())
-    assert ramp.room is None
+        stages.record(status)
+    assert stages.room == 0
+    assert stages.check() is None
+    assert stages.room == 2
+    stages.record(Status.FAILED)
+    stages.record(Status.FAILED)
+    assert "3 of the first 5 updates failed (60%; allowed is less than 50%)" in str(stages.check())
+    assert stages.room is None

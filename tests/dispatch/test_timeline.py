@@ -1,15 +1,15 @@
-"""Requests in, moments out."""
+"""Requests in, slices out."""
 
 from itertools import pairwise
 
-from usersync.dispatch.timeline import MOST, Heard, Timeline
+from usersync.dispatch.timeline import MOST, ResponseKind, Timeline
 
 
 def test_counts_by_the_second() -> None:
     line = Timeline(100.0)
-    line.note(100.1, 100.2, Heard.GOOD, 50.0)
-    line.note(100.1, 100.5, Heard.BUSY, 50.0)
-    line.note(100.1, 102.1, Heard.TROUBLE, 25.0)
+    line.record(100.1, 100.2, ResponseKind.GOOD, 50.0)
+    line.record(100.1, 100.5, ResponseKind.THROTTLED, 50.0)
+    line.record(100.1, 102.1, ResponseKind.TROUBLE, 25.0)
     first, second, third = line.slices()
     assert (first.requests, first.throttled, first.trouble, first.pace) == (2, 1, 0, 50.0)
     assert (second.requests, second.median, second.pace) == (0, None, 50.0)
@@ -18,11 +18,11 @@ def test_counts_by_the_second() -> None:
     assert 0.33 < (first.slowest or 0) < 0.48
 
 
-def test_a_long_run_has_no_more_moments_than_a_screen_shows() -> None:
+def test_a_long_run_has_no_more_slices_than_a_screen_shows() -> None:
     line = Timeline(0.0)
     for n in range(10_000):
-        line.note(n, n + 0.1, Heard.GOOD, None)
-    moments = list(line.slices())
-    assert len(moments) <= MOST
-    assert sum(m.requests for m in moments) == 10_000
-    assert all(a.at + a.seconds == b.at for a, b in pairwise(moments))
+        line.record(n, n + 0.1, ResponseKind.GOOD, None)
+    slices = list(line.slices())
+    assert len(slices) <= MOST
+    assert sum(m.requests for m in slices) == 10_000
+    assert all(a.at + a.seconds == b.at for a, b in pairwise(slices))

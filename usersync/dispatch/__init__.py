@@ -1,1 +1,1 @@
-"""Changes in, outcomes out: paced, retried, and verified against the platform's echo."""
+"""Send changes to the platform: paced, retried, verified."""

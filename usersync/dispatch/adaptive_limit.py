@@ -33,7 +33,7 @@ _PROBE = 30.0
 _AFTER_MINUTE = 0.1
 
 
-class Learned:
+class AdaptiveLimit:
     """What is known of the limit, in cells that processes may share."""
 
     rate = Cell(0)

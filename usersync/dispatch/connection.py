@@ -1,4 +1,4 @@
-"""Settings in, an open way to the platform out: paced together with other processes, stopped in time."""
+"""Open a paced connection to the platform for one run."""
 
 from __future__ import annotations
 
@@ -19,17 +19,23 @@ from usersync.settings import Request, Settings
 
 
 @asynccontextmanager
-async def connected(settings: Settings, context: Context) -> AsyncIterator[Sender]:
-    """Open the door to the platform, and hold the clock against the time that the run may take."""
+async def connected(settings: Settings, context: Context, max_duration: float | None = None) -> AsyncIterator[Sender]:
+    """Yield a sender; after `max_duration` seconds the run is asked to stop (exit code 4).
+
+    Raises SettingsError where the token or `request.ca_file` cannot be read.
+    """
     request = settings.request
     context.on_start(context.stop)
     token = settings.platform.token()
-    async with HttpClient(settings, token) as door:
+    async with HttpClient(settings, token) as client:
         with _cells(settings, context) as (cells, shared):
-            breadth = ConcurrencyLimit(request.concurrency, heeds_slowness=request.rate == "auto")
-            gate = RateLimiter(make_pace(request, cells), context.clock, context.stop, breadth=breadth, shared=shared)
-            sender = make_sender(door, gate, request, context, token)
-            timers = [asyncio.create_task(timer) for timer in (_time_out(context), _tick(context))]
+            concurrency = ConcurrencyLimit(request.concurrency, heeds_slowness=request.rate == "auto")
+            pace = make_pace(request, cells)
+            limiter = RateLimiter(pace, context.clock, context.stop, concurrency=concurrency, shared=shared)
+            sender = make_sender(client, limiter, request, context, token)
+            timers = [asyncio.create_task(_tick(context))]
+            if max_duration is not None:
+                timers.append(asyncio.create_task(_stop_after(context, max_duration)))
             try:
                 yield sender
             finally:
@@ -37,17 +43,19 @@ async def connected(settings: Settings, context: Context) -> AsyncIterator[Sende
                     timer.cancel()
 
 
-def make_sender(door: HttpClient, gate: RateLimiter, request: Request, context: Context, token: SecretStr) -> Sender:
-    """Give who sends through a door and a gate."""
+def make_sender(
+    client: HttpClient, limiter: RateLimiter, request: Request, context: Context, token: SecretStr
+) -> Sender:
+    """Return a sender over a client and a limiter."""
     return Sender(
-        door,
-        gate,
+        client,
+        limiter,
         clock=context.clock,
         stop=context.stop,
         retries=request.retries,
         stop_after=request.stop_after,
-        chance=context.chance,
-        secret=token.get_secret_value(),
+        random=context.random,
+        token=token.get_secret_value(),
     )
 
 
@@ -65,11 +73,10 @@ def _cells(settings: Settings, context: Context) -> Iterator[tuple[Cells | None,
 
 async def _tick(context: Context) -> None:
     while True:
-        await asyncio.sleep(1)  # who looks on lives in real time, whatever the run's clock says
-        context.watch.tick()
+        await asyncio.sleep(1)  # whoever looks on lives in real time, whatever the run's clock says
+        context.progress.tick()
 
 
-async def _time_out(context: Context) -> None:
-    if (seconds := context.max_duration) is not None:
-        await context.clock.sleep(seconds)
-        context.stop.ask(StoppedError.exit_code, f"the time allowed ({seconds:g} s) is over")
+async def _stop_after(context: Context, seconds: float) -> None:
+    await context.clock.sleep(seconds)
+    context.stop.ask(StoppedError.exit_code, f"the time allowed ({seconds:g} s) is over")

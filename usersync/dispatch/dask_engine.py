@@ -1,7 +1,7 @@
-"""Claimed changes in, outcomes out, by way of the workers of a Dask cluster; each keeps its share of the rate.
+"""Send updates through the workers of a Dask cluster, which share the rate.
 
-A worker has a second's work, and as much waiting. What a lost worker had is looked up by another, and sent where
-it must be. `usersync.dispatch.dask_worker` is what runs on a worker.
+A worker has a batch of about one second's work, and another one waiting. The batch of a lost worker goes to another,
+which first looks up what was carried out. `usersync.dispatch.dask_worker` is what runs on a worker.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import logging
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from itertools import islice
@@ -21,64 +21,94 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from usersync.context import Context
-from usersync.dispatch.dask_worker import Batch, Landed, close, halt, open_here, send_batch
-from usersync.dispatch.rate_limit import Stopping
+from usersync.context import Context, Stopping
+from usersync.dispatch.dask_worker import Batch, BatchResult, UpdateJob, close_run, open_run, send_batch, stop_run
 from usersync.dispatch.sender import Sender
 from usersync.errors import SettingsError, StoppedError
-from usersync.models import Change, Outcome, Status
+from usersync.models import Result, Status
 from usersync.settings import Rate, Request, Settings
 
-Take = Callable[[Change, Outcome], None]
-EACH, MOST, TRIES = 2, 2000, 3
-"""Batches of a worker, changes of a batch, and workers that may be lost with the same batch, at most."""
-PATIENCE, LOOK_EVERY, POLL = 60.0, 0.5, 0.02
-"""Seconds without any worker after which a run stops; between looks for workers, and for answers."""
+#: Batches that a worker has at most: one that it sends, one that waits.
+BATCHES_PER_WORKER = 2
+#: Jobs of a batch, at most.
+LARGEST_BATCH = 2000
+#: Workers that may be lost with the same batch before the run stops.
+MOST_TRIES = 3
+#: Seconds without any worker after which the run stops.
+WORKER_TIMEOUT = 60.0
+#: Seconds between two looks for workers that came or went.
+WORKER_INTERVAL = 0.5
+#: Seconds between two looks for batches that are done.
+BATCH_INTERVAL = 0.02
+
+Take = Callable[[UpdateJob, Result], None]
 
 
 def scheduler_of(settings: Settings) -> str:
-    """Give the address of the cluster; SettingsError where `engine: dask` lacks something."""
+    """Return the address of the cluster. Raises SettingsError where `engine: dask` lacks something."""
     address = settings.scheduler or os.environ.get("DASK_SCHEDULER_ADDRESS", "")
-    pauses = settings.request.batch_size and settings.request.batch_interval
-    name_it = "name the Dask cluster, like tcp://host:8786, here, with --scheduler or in $DASK_SCHEDULER_ADDRESS"
-    for wrong, where, remedy in (
-        (find_spec("distributed") is None, "engine", "dask needs an extra: pip install 'usersync[dask]'"),
-        (pauses, "request.batch_interval", "engine: dask keeps no pauses; write a request.rate instead"),
-        (not address, "scheduler", name_it),
-    ):
-        if wrong:
-            raise SettingsError(where, (remedy,))
+    if find_spec("distributed") is None:
+        raise SettingsError("engine", ("dask needs an extra: pip install 'usersync[dask]'",))
+    if settings.request.batch_size and settings.request.batch_interval:
+        message = "engine: dask does not pause between batches; set request.rate instead"
+        raise SettingsError("request.batch_interval", (message,))
+    if not address:
+        message = "name the Dask cluster, like tcp://host:8786, here, with --scheduler or in $DASK_SCHEDULER_ADDRESS"
+        raise SettingsError("scheduler", (message,))
     return address
 
 
 @asynccontextmanager
 async def joined(settings: Settings, context: Context, sender: Sender, take: Take) -> AsyncIterator[Cluster]:
-    """Open the way to the workers; `take` is told every outcome. A cluster that is not there stops the run."""
-    from distributed import Client
+    """Yield the cluster; `take(job, result)` is called for every job that ended.
 
-    for name in ("distributed", "distributed.client"):  # what is lost is told in our own words
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    Where the scheduler cannot be reached, the run is asked to stop (exit code 4).
+    """
+    from distributed import Client  # an extra
+
     client: Any = None
-    address, join = scheduler_of(settings), Client
+    address = scheduler_of(settings)
+    join: Callable[..., Any] = Client
+    with _quiet_distributed():
+        try:
+            client = await join(address, asynchronous=True, set_as_default=False)
+        except (OSError, ValueError, TypeError) as error:
+            reason = f"the Dask scheduler {address} cannot be reached ({type(error).__name__})"
+            context.stop.ask(StoppedError.exit_code, f"{reason}; start it, then run `usersync resume`")
+        cluster = Cluster(client, settings, context, sender, take)
+        watching = asyncio.create_task(cluster.watch())
+        try:
+            yield cluster
+        finally:
+            watching.cancel()
+            with suppress(Exception):  # those workers that are still there forget the run
+                await cluster.call_workers(close_run)
+            with suppress(Exception):
+                await client.close()
+
+
+@contextmanager
+def _quiet_distributed() -> Iterator[None]:
+    """Drop Dask's own log lines below CRITICAL for a while: a lost worker is reported by its rows."""
+
+    def only_critical(record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.CRITICAL
+
+    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client", "distributed.core")]
+    handlers = {handler for logger in loggers for handler in logger.handlers}
+    for handler in handlers:
+        handler.addFilter(only_critical)
     try:
-        client = await join(address, asynchronous=True, set_as_default=False)  # type: ignore[no-untyped-call]
-    except (OSError, ValueError, TypeError) as error:
-        reason = f"the Dask scheduler {address} cannot be reached ({type(error).__name__})"
-        context.stop.ask(StoppedError.exit_code, f"{reason}; see that it is up, then run `usersync resume`")
-    cluster = Cluster(client, settings, context, sender, take)
-    watching = asyncio.create_task(cluster.watch())
-    try:
-        yield cluster
+        yield
     finally:
-        watching.cancel()
-        with suppress(Exception):  # workers forget the run, those that are still there
-            await cluster.tell(close)
-        with suppress(Exception):
-            await client.close()
+        for handler in handlers:
+            handler.removeFilter(only_critical)
 
 
 @dataclass(frozen=True, slots=True)
-class _Flight:
+class _SentBatch:
+    """A batch that a worker has, and the share of rate and concurrency that it was given."""
+
     worker: str
     future: Any
     batch: Batch
@@ -89,137 +119,155 @@ class Cluster:
     """The workers, and the batches of one run that they have."""
 
     def __init__(self, client: Any, settings: Settings, context: Context, sender: Sender, take: Take) -> None:
-        self._client, self._settings, self._stop = client, settings, context.stop
-        self._sender, self._take = sender, take
-        self._run, self._batches = f"usersync-{secrets.token_hex(8)}", 0
+        self._client = client
+        self._settings = settings
+        self._stop = context.stop
+        self._sender = sender
+        self._take = take
+        self._run = f"usersync-{secrets.token_hex(8)}"
+        self._batches = 0
         self._workers: set[str] = set()
+        #: Worker -> why it cannot be used.
         self._unfit: dict[str, str] = {}
-        self._speeds: dict[str, float] = {}  # rows per second of a worker's last batch
-        self._flights: list[_Flight] = []
+        #: Worker -> jobs per second of its last batch.
+        self._speeds: dict[str, float] = {}
+        self._sent: list[_SentBatch] = []
         self._lost: list[Batch] = []
 
     async def watch(self) -> None:
-        """Follow workers as they come and go, and tell them of the run's end."""
+        """Follow workers as they come and go, and pass a stop on to them."""
         while self._client:
             with suppress(Exception):  # a scheduler that does not answer may do so in a moment
-                here = {*await asyncio.wait_for(self._client.nthreads(), PATIENCE / 2)}
-                self._workers &= here
-                await self._enlist(here - self._workers - self._unfit.keys())
+                present = {*await asyncio.wait_for(self._client.nthreads(), WORKER_TIMEOUT / 2)}
+                self._workers &= present
+                await self._enlist(present - self._workers - self._unfit.keys())
                 if self._stop:
-                    await self.tell(halt)
-            await asyncio.sleep(LOOK_EVERY)
+                    await self.call_workers(stop_run)
+            await asyncio.sleep(WORKER_INTERVAL)
 
-    async def tell(self, do: Callable[..., Any], *words: Any, to: Iterable[str] = ()) -> dict[str, Any]:
-        """Have workers, by default all, do something about this run; gives what they answer, or their errors."""
-        ask = self._client.run(do, self._run, *words, workers=[*(to or self._workers)], on_error="return")
-        answers: dict[str, Any] = await asyncio.wait_for(ask, PATIENCE / 2)
+    async def call_workers(self, function: Callable[..., Any], *args: Any, to: Iterable[str] = ()) -> dict[str, Any]:
+        """Call `function(run, *args)` on workers, by default all; returns worker -> what it returned, or its error."""
+        call = self._client.run(function, self._run, *args, workers=[*(to or self._workers)], on_error="return")
+        answers: dict[str, Any] = await asyncio.wait_for(call, WORKER_TIMEOUT / 2)
         return answers
 
     async def _enlist(self, fresh: set[str]) -> None:
         if fresh:
-            known = Settings(platform=self._settings.platform, request=self._settings.request)
-            answers = await self.tell(open_here, known, SecretStr(self._sender.secret), to=fresh)
+            settings = Settings(platform=self._settings.platform, request=self._settings.request)
+            answers = await self.call_workers(open_run, settings, SecretStr(self._sender.token), to=fresh)
             self._unfit |= {worker: str(why) for worker, why in answers.items() if why}
             self._workers |= {worker for worker, why in answers.items() if not why}
 
-    async def send(self, changes: Iterable[Change]) -> None:
-        """Send changes, until they or the run end and every batch is back."""
-        supply, ended, alone = iter(changes), False, monotonic()
-        while self._flights or not (self._stop or (ended and not self._lost)):
+    async def send(self, jobs: Iterable[UpdateJob]) -> None:
+        """Send jobs, until they or the run end and every batch is back."""
+        supply = iter(jobs)
+        ended = False
+        alone_since: float | None = monotonic()
+        while self._sent or not (self._stop or (ended and not self._lost)):
             if self._workers and self._client.status == "running":
-                if alone:
-                    await self._step_aside()
-                alone = 0.0
+                if alone_since is not None:
+                    await self._wait_for_rate()
+                    alone_since = None
                 ended = self._hand_out(supply)
-            elif monotonic() > (alone := alone or monotonic()) + PATIENCE:
-                gone = "there is none" if self._client.status == "running" else "its scheduler does not answer"
-                why = "; ".join(sorted({*self._unfit.values()})) or gone
-                reason = f"no worker of the Dask cluster can be used ({why})"
-                self._stop.ask(StoppedError.exit_code, f"{reason}; start some, then run `usersync resume`")
-            await asyncio.sleep(POLL)
-            for flight in [*self._flights]:
-                if flight.worker not in self._workers or flight.future.status != "pending":
-                    await self._land(flight)
+            elif alone_since is None:
+                alone_since = monotonic()
+            elif monotonic() > alone_since + WORKER_TIMEOUT:
+                self._stop_without_workers()
+            await asyncio.sleep(BATCH_INTERVAL)
+            for sent in [*self._sent]:
+                if sent.worker not in self._workers or sent.future.status != "pending":
+                    await self._collect(sent)
         self._lost.clear()
 
-    async def _step_aside(self) -> None:
+    def _stop_without_workers(self) -> None:
+        gone = "there is none" if self._client.status == "running" else "its scheduler does not answer"
+        why = "; ".join(sorted({*self._unfit.values()})) or gone
+        message = f"no worker of the Dask cluster can be used ({why}); start some, then run `usersync resume`"
+        self._stop.ask(StoppedError.exit_code, message)
+
+    async def _wait_for_rate(self) -> None:
         """Wait until all workers can begin at once: this process may have used the rate up to now."""
         rate = self._settings.request.rate
         if isinstance(rate, Rate):
+            steps = min(rate.count, len(self._workers))
             with suppress(Stopping):
-                steps = min(rate.count, len(self._workers))
                 await self._stop.wait(asyncio.sleep(steps * rate.seconds / rate.count))
 
-    def _hand_out(self, supply: Iterator[Change]) -> bool:
-        """Give every worker with room a batch; whether there is nothing left."""
-        for full in range(1, EACH + 1):
+    def _hand_out(self, supply: Iterator[UpdateJob]) -> bool:
+        """Give every worker with room a batch; returns whether no jobs are left."""
+        for full in range(1, BATCHES_PER_WORKER + 1):
             for worker in sorted(self._workers):
-                had = sum(flight.worker == worker for flight in self._flights)
-                share = None if self._stop or had >= full else self._share(worker)
+                has = sum(sent.worker == worker for sent in self._sent)
+                share = None if self._stop or has >= full else self._share(worker)
                 if share is None:
                     continue
-                batch = self._lost.pop() if self._lost else Batch(self._run, self._cut(supply, worker, share))
-                if not batch.changes:
+                batch = self._lost.pop() if self._lost else Batch(self._run, self._next_jobs(supply, worker, share))
+                if not batch.jobs:
                     return True
-                self._batches += 1
-                where = {"workers": [worker], "allow_other_workers": False, "pure": False, "retries": 0}
-                key = f"{self._run}-{self._batches}"
-                future = self._client.submit(send_batch, batch, share, key=key, **where)
-                self._flights.append(_Flight(worker, future, batch, share))
+                self._submit(worker, batch, share)
         return False
 
-    def _cut(self, supply: Iterator[Change], worker: str, share: Request) -> tuple[Change, ...]:
-        """Take as much as a worker sends in about a second."""
-        most = share.rate.count / share.rate.seconds if isinstance(share.rate, Rate) else MOST
-        size = min(most, MOST, self._speeds.get(worker, share.concurrency))
+    def _submit(self, worker: str, batch: Batch, share: Request) -> None:
+        self._batches += 1
+        where = {"workers": [worker], "allow_other_workers": False, "pure": False, "retries": 0}
+        future = self._client.submit(send_batch, batch, share, key=f"{self._run}-{self._batches}", **where)
+        self._sent.append(_SentBatch(worker, future, batch, share))
+
+    def _next_jobs(self, supply: Iterator[UpdateJob], worker: str, share: Request) -> tuple[UpdateJob, ...]:
+        """Take as many jobs as the worker sends in about a second."""
+        most = share.rate.count / share.rate.seconds if isinstance(share.rate, Rate) else LARGEST_BATCH
+        size = min(most, LARGEST_BATCH, self._speeds.get(worker, share.concurrency))
         return tuple(islice(supply, max(1, int(size))))
 
     def _share(self, worker: str) -> Request | None:
-        """Give what a worker may do: all together never exceed the rate, also while shares change."""
-        request, rate = self._settings.request, self._settings.request.rate
+        """Return the worker's share of rate and concurrency; None while others still use up the rate.
+
+        All workers together never exceed the rate, also while shares change.
+        """
+        request = self._settings.request
+        rate = request.rate
         peers = [one for one in sorted(self._workers) if self._settings.share_rate or _host(one) == _host(worker)]
-        most = max(1, request.concurrency // len(peers))
+        concurrency = max(1, request.concurrency // len(peers))
         if isinstance(rate, Rate):
             held = dict.fromkeys(peers, 0)
-            for one in self._flights:
-                if one.worker in held and one.worker != worker and isinstance(one.share.rate, Rate):
-                    held[one.worker] = max(held[one.worker], one.share.rate.count)
-            share = rate.count // len(peers) + (peers.index(worker) < rate.count % len(peers))
-            share = min(share, rate.count - sum(held.values()))
-            if share < 1:
+            for sent in self._sent:
+                if sent.worker in held and sent.worker != worker and isinstance(sent.share.rate, Rate):
+                    held[sent.worker] = max(held[sent.worker], sent.share.rate.count)
+            count = rate.count // len(peers) + (peers.index(worker) < rate.count % len(peers))
+            count = min(count, rate.count - sum(held.values()))
+            if count < 1:
                 return None
-            rate = Rate(share, rate.seconds)
-        return request.model_copy(update={"rate": rate, "concurrency": most})
+            rate = Rate(count, rate.seconds)
+        return request.model_copy(update={"rate": rate, "concurrency": concurrency})
 
-    async def _land(self, flight: _Flight) -> None:
-        """Settle what came back; what did not is for another worker."""
-        self._flights.remove(flight)
-        landed: Landed | None = None
+    async def _collect(self, sent: _SentBatch) -> None:
+        """Take the results of a batch; one that did not come back is for another worker."""
+        self._sent.remove(sent)
+        result: BatchResult | None = None
         with suppress(Exception):
-            if flight.worker in self._workers and flight.future.status == "finished":
-                landed = await asyncio.wait_for(flight.future.result(), PATIENCE / 6)
+            if sent.worker in self._workers and sent.future.status == "finished":
+                result = await asyncio.wait_for(sent.future.result(), WORKER_TIMEOUT / 6)
             else:
-                await self._client.cancel([flight.future], force=True)
-        batch = flight.batch
-        if landed:
-            self._speeds[flight.worker] = len(landed.outcomes) / max(landed.seconds, 0.01)
-            self._settle(batch, landed)
-        elif batch.tries < TRIES:
+                await self._client.cancel([sent.future], force=True)
+        batch = sent.batch
+        if result:
+            self._speeds[sent.worker] = len(result.results) / max(result.seconds, 0.01)
+            self._record(batch, result)
+        elif batch.tries < MOST_TRIES:
             self._lost.append(replace(batch, tries=batch.tries + 1))
         else:
-            reason = f"{TRIES} workers in a row were lost with the same rows, or failed at them"
-            self._stop.ask(StoppedError.exit_code, f"{reason}; see their logs, then run `usersync resume`")
+            reason = f"{MOST_TRIES} workers in a row were lost with the same rows, or failed at them"
+            self._stop.ask(StoppedError.exit_code, f"{reason}; read their logs, then run `usersync resume`")
 
-    def _settle(self, batch: Batch, landed: Landed) -> None:
-        self._sender.tally.add(landed.tally)
-        if landed.stop:
-            self._stop.ask(landed.stop.exit_code, landed.stop.message)
-        outcomes = {outcome.key: outcome for outcome in landed.outcomes}
-        for change in batch.changes:
-            unsent = Outcome(change.key, Status.NOT_SENT, "", "the run stopped before this row's turn")
-            outcome = outcomes.get(change.key, unsent)
-            if batch.tries == 0 or outcome.status is not Status.NOT_SENT:  # else nobody knows: `resume` looks it up
-                self._take(change, outcome)
+    def _record(self, batch: Batch, result: BatchResult) -> None:
+        self._sender.counts.add(result.counts)
+        if result.stop:
+            self._stop.ask(result.stop.exit_code, result.stop.message)
+        not_begun = Result(Status.NOT_SENT, "", "not sent: the run stopped first")
+        for job in batch.jobs:
+            ended = result.results.get(job.key, not_begun)
+            if batch.tries == 0 or ended.status is not Status.NOT_SENT:  # else nobody knows: `resume` looks it up
+                self._take(job, ended)
 
 
 def _host(worker: str) -> str | None:

@@ -1,7 +1,7 @@
-"""What runs on a worker of a cluster: a batch of changes in, outcomes out. It keeps no plan and no ledger.
+"""Send batches of updates on a worker of a Dask cluster.
 
-Connections, pace and patience last from batch to batch of a run. Token and passwords are in no key, and hide
-themselves where Dask logs what it was given.
+A worker keeps no plan and no ledger: it gets batches and returns results. Connections, rate and retries last from
+batch to batch of a run. Token and passwords are in no key, and are left out where Dask logs what it was given.
 """
 
 from __future__ import annotations
@@ -11,90 +11,114 @@ from time import monotonic
 
 from pydantic import SecretStr
 
-from usersync.context import Context
+from usersync.context import Context, StopReason
 from usersync.dispatch.cells import RING, private
 from usersync.dispatch.concurrency_limit import ConcurrencyLimit
 from usersync.dispatch.connection import make_sender
-from usersync.dispatch.rate_limit import RateLimiter, StopReason, each, make_pace
-from usersync.dispatch.sender import Tally
+from usersync.dispatch.rate_limit import RateLimiter, make_pace
+from usersync.dispatch.sender import RequestCounts
+from usersync.dispatch.workers import run_concurrently
 from usersync.errors import UsersyncError
-from usersync.models import Change, Outcome
+from usersync.models import FieldChange, Result
 from usersync.platform.client import HttpClient
 from usersync.settings import Request, Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """Changes for one worker."""
+class UpdateJob:
+    """The change of one user; `key` is the row's."""
 
-    run: str
-    changes: tuple[Change, ...] = field(repr=False)
-    tries: int = 0
-    """Workers that were lost with it: what they may have sent is looked up first."""
+    key: int
+    user_id: int
+    changes: tuple[FieldChange, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Landed:
-    """What became of a batch; a change without an outcome was not begun."""
+class Batch:
+    """Jobs for one worker."""
 
-    outcomes: tuple[Outcome, ...]
-    tally: Tally
+    run: str
+    jobs: tuple[UpdateJob, ...] = field(repr=False)
+    #: Workers that were lost with it: what they may have sent is looked up first.
+    tries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """How a batch ended."""
+
+    #: Row key -> result; a job without one was not begun.
+    results: dict[int, Result]
+    counts: RequestCounts
+    #: How long it took.
     seconds: float
+    #: Why the worker ends the run, if it does.
     stop: StopReason | None
 
 
-class _Outpost:
-    def __init__(self, settings: Settings, token: SecretStr) -> None:
-        self.context, self.door = Context(), HttpClient(settings, token)
-        self._cells, self._share, request = private(RING), settings.request, settings.request
-        pace, breadth = (
-            make_pace(request, self._cells),
-            ConcurrencyLimit(request.concurrency, heeds_slowness=request.rate == "auto"),
-        )
-        self._gate = RateLimiter(pace, self.context.clock, self.context.stop, breadth=breadth)
-        self._sender = make_sender(self.door, self._gate, request, self.context, token)
+class _RunOnWorker:
+    """What a worker keeps for one run."""
 
-    async def send(self, batch: Batch, share: Request) -> Landed:
+    def __init__(self, settings: Settings, token: SecretStr) -> None:
+        request = settings.request
+        self.context = Context()
+        self.client = HttpClient(settings, token)
+        self._cells = private(RING)
+        self._share = request
+        self._limiter = RateLimiter(
+            make_pace(request, self._cells),
+            self.context.clock,
+            self.context.stop,
+            concurrency=ConcurrencyLimit(request.concurrency, heeds_slowness=request.rate == "auto"),
+        )
+        self._sender = make_sender(self.client, self._limiter, request, self.context, token)
+
+    async def send(self, batch: Batch, share: Request) -> BatchResult:
         if share != self._share:
             self._share = share
-            self._gate.follow(make_pace(share, self._cells), share.concurrency)
-        began, outcomes = monotonic(), []
+            self._limiter.follow(make_pace(share, self._cells), share.concurrency)
+        began = monotonic()
+        results: dict[int, Result] = {}
 
-        async def settle(change: Change) -> None:
-            outcome = await self._sender.look_up(change) if batch.tries else None
-            outcomes.append(outcome or await self._sender.update(change))
+        async def update(job: UpdateJob) -> None:
+            found = await self._sender.look_up(job.user_id, job.changes) if batch.tries else None
+            results[job.key] = found or await self._sender.update(job.user_id, job.changes)
 
-        await each(batch.changes, settle, concurrency=share.concurrency, stop=self.context.stop)
-        tally, self._sender.tally = self._sender.tally, Tally()
-        return Landed(tuple(outcomes), tally, monotonic() - began, self.context.stop.reason)
-
-
-_outposts: dict[str, _Outpost] = {}
+        await run_concurrently(batch.jobs, update, concurrency=share.concurrency, stop=self.context.stop)
+        counts = self._sender.counts
+        self._sender.counts = RequestCounts()
+        return BatchResult(results, counts, monotonic() - began, self.context.stop.reason)
 
 
-async def open_here(run: str, settings: Settings, token: SecretStr) -> str:
-    """Make ready for the batches of a run; gives why that cannot be, or nothing."""
+_runs: dict[str, _RunOnWorker] = {}
+
+
+async def open_run(run: str, settings: Settings, token: SecretStr) -> str:
+    """Prepare for the batches of a run; returns why that is not possible, or ""."""
     try:
-        _outposts[run] = outpost = _Outpost(settings, token)
+        opened = _RunOnWorker(settings, token)
     except UsersyncError as error:
         return str(error)
-    await outpost.door.__aenter__()
+    _runs[run] = opened
+    await opened.client.__aenter__()
     return ""
 
 
-async def send_batch(batch: Batch, share: Request) -> Landed | None:
-    """Send a batch; None where the run is unknown: this process has taken the place of one that was lost."""
-    outpost = _outposts.get(batch.run)
-    return await outpost.send(batch, share) if outpost else None
+async def send_batch(batch: Batch, share: Request) -> BatchResult | None:
+    """Send a batch at a share of the rate; None where the run is unknown: this process replaced a lost one."""
+    opened = _runs.get(batch.run)
+    return await opened.send(batch, share) if opened else None
 
 
-async def halt(run: str) -> None:
+async def stop_run(run: str) -> None:
     """Begin nothing new for a run; what is in flight finishes."""
-    if outpost := _outposts.get(run):
-        outpost.context.stop.ask(0, "")
+    opened = _runs.get(run)
+    if opened:
+        opened.context.stop.ask(0, "")
 
 
-async def close(run: str) -> None:
+async def close_run(run: str) -> None:
     """Forget a run, and its token."""
-    if outpost := _outposts.pop(run, None):
-        await outpost.door.__aexit__(None, None, None)
+    opened = _runs.pop(run, None)
+    if opened:
+        await opened.client.__aexit__(None, None, None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from usersync.dispatch.adaptive_limit import Learned
+from usersync.dispatch.adaptive_limit import AdaptiveLimit
 from usersync.dispatch.cells import HEAD, Cell, Cells, private
 
 MARGIN, WIDEST_MARGIN, UNEVEN = 0.004, 0.009, 0.02
@@ -42,7 +42,7 @@ class Pace:
         cells: Cells | None = None,
     ) -> None:
         self.cells = cells if cells is not None else private(min(count or 0, _RING))
-        self.learned = Learned(self.cells)
+        self.learned = AdaptiveLimit(self.cells)
         room = len(self.cells) - HEAD
         thinned = min(1.0, room / count) if count else 1.0  # a ring too short keeps a shorter window, as strictly
         self._count = int(count * thinned) if count else None

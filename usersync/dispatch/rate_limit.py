@@ -1,79 +1,26 @@
-"""What all workers share: the gate that every request passes, and the switch that ends the run."""
+"""Let one request after another through, at the allowed rate and concurrency."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from math import inf, isfinite
-from typing import Final, TypeVar
+from typing import Final
 
-from usersync.context import Clock
+from usersync.context import Clock, Stop
 from usersync.dispatch.cells import Cells
 from usersync.dispatch.concurrency_limit import ConcurrencyLimit
 from usersync.dispatch.pace import Pace
 from usersync.dispatch.retry import CircuitBreaker
-from usersync.dispatch.timeline import Heard, Timeline
+from usersync.dispatch.timeline import ResponseKind, Timeline
 from usersync.errors import StoppedError
 from usersync.platform.quota import Quota
 from usersync.settings import Rate, Request
 
-Job = TypeVar("Job")
 ALONE: Final = nullcontext()
 """What stands for the lock of a pace that no other process shares."""
 _POLL = 0.02
 """Seconds after which one looks again whether another process has heard from the platform."""
-
-
-@dataclass(frozen=True, slots=True)
-class StopReason:
-    """Why a run ends early, and the exit code of that."""
-
-    exit_code: int
-    message: str
-
-
-class Stop:
-    """Ask once, and no new request starts; those in flight finish."""
-
-    def __init__(self) -> None:
-        self.reason: StopReason | None = None
-        self._waiting: set[asyncio.Task[object]] = set()
-
-    def __bool__(self) -> bool:
-        return self.reason is not None
-
-    def ask(self, exit_code: int, message: str) -> None:
-        """End the run; the first reason counts. Whoever only waits is woken by a cancellation."""
-        if self.reason is None:
-            self.reason = StopReason(exit_code, message)
-        for task in list(self._waiting):
-            task.cancel()
-
-    async def wait(self, sleep: Coroutine[object, object, None]) -> None:
-        """Wait with nothing in flight; `Stopping` where the run ends, before or meanwhile."""
-        if self:
-            sleep.close()
-            raise Stopping
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - coroutines run in tasks
-        self._waiting.add(task)
-        try:
-            await sleep
-        except asyncio.CancelledError:
-            if not self:
-                raise
-            task.uncancel()
-            raise Stopping from None
-        finally:
-            self._waiting.discard(task)
-        if self:
-            raise Stopping
-
-
-class Stopping(Exception):  # noqa: N818 - no error: the way out of a wait
-    """The run ends; whoever waits lets go of its row."""
 
 
 class RateLimiter:
@@ -85,11 +32,11 @@ class RateLimiter:
         clock: Clock,
         stop: Stop,
         *,
-        breadth: ConcurrencyLimit,
+        concurrency: ConcurrencyLimit,
         shared: AbstractContextManager[object] = ALONE,
     ) -> None:
         self.breaker = CircuitBreaker()
-        self.breadth = breadth
+        self.concurrency = concurrency
         self.timeline = Timeline(clock.monotonic())
         self._pace, self._clock, self._stop, self._shared = pace, clock, stop, shared
         self._in_flight = 0
@@ -99,9 +46,9 @@ class RateLimiter:
     def follow(self, pace: Pace, most: int) -> None:
         """Keep another pace from now on, with `most` requests in flight at most."""
         self._pace = pace
-        self.breadth.most, self.breadth.limit = most, min(self.breadth.limit, most)
+        self.concurrency.most, self.concurrency.limit = most, min(self.concurrency.limit, most)
 
-    async def turn(self) -> float:
+    async def acquire(self) -> float:
         """Wait for one's turn; returns the time of the start (seconds, monotonic)."""
         if not self._stop and not self._line.locked() and not self._take():
             return self._clock.monotonic()
@@ -124,7 +71,7 @@ class RateLimiter:
 
     def _take(self) -> float:
         """Go through, or give the seconds until one may try again; infinite: as soon as an answer is in."""
-        if self._in_flight >= int(self.breadth.limit):
+        if self._in_flight >= int(self.concurrency.limit):
             return inf
         if not (self.breaker.open or self._shared is not ALONE) and self._pace.free:
             self._in_flight += 1
@@ -138,8 +85,8 @@ class RateLimiter:
         self._in_flight += 1
         return 0.0
 
-    def heard(
-        self, started: float, heard: Heard, *, kind: str = "", after: float = 0.0, quota: Quota | None = None
+    def record(
+        self, started: float, kind: ResponseKind, *, method: str = "", after: float = 0.0, quota: Quota | None = None
     ) -> None:
         """Take note of how a request (of a `kind`: GET, PATCH) went that started at `started`.
 
@@ -148,21 +95,21 @@ class RateLimiter:
         now = self._clock.monotonic()
         self._in_flight -= 1
         self._answered.set()
-        self.timeline.note(started, now, heard, self._pace.per_second)
-        if heard is Heard.TROUBLE:
+        self.timeline.record(started, now, kind, self._pace.per_second)
+        if kind is ResponseKind.TROUBLE:
             self.breaker.bad(now, started, after)
-            self.breadth.bad(now, started)
+            self.concurrency.bad(now, started)
         elif self.breaker.good(started):
-            self.breadth.begin_again()
-        elif heard is Heard.GOOD:
-            self.breadth.good(now, started, kind)
+            self.concurrency.begin_again()
+        elif kind is ResponseKind.GOOD:
+            self.concurrency.good(now, started, method)
         with self._shared:
             if quota:
                 self._pace.learned.told(now, quota, self._in_flight)
-            if heard is Heard.BUSY:
+            if kind is ResponseKind.THROTTLED:
                 to_minute = 60.0 - self._clock.now().timestamp() % 60.0
                 self._pace.learned.throttled(now, started, after or None, to_minute=to_minute)
-            elif heard is Heard.TROUBLE:
+            elif kind is ResponseKind.TROUBLE:
                 self._pace.learned.lost()
             else:
                 self._pace.accepted(now, started)
@@ -180,20 +127,3 @@ def make_pace(request: Request, cells: Cells | None = None) -> Pace:
         batch_interval=request.batch_interval / 1000,
         cells=cells,
     )
-
-
-async def each(jobs: Iterable[Job], work: Callable[[Job], Awaitable[object]], *, concurrency: int, stop: Stop) -> None:
-    """Do `work` for each job, `concurrency` at a time, until the jobs or the run end."""
-    supply = iter(jobs)
-
-    async def worker() -> None:
-        while not stop:  # asked before a job is taken: whatever is left in `jobs` has not begun
-            try:
-                job = next(supply)
-            except StopIteration:
-                return
-            await work(job)
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(concurrency):
-            group.create_task(worker())

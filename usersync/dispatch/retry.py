@@ -55,6 +55,23 @@ class FailureTimeout:
 
 
 @dataclass(slots=True)
+class FailureStreak:
+    """Whether failures of one kind go on: `most` distinct ones in a row end the run."""
+
+    most: int
+    _seen: set[int] = field(default_factory=set)
+
+    def bad(self, which: int) -> bool:
+        """Take note of a failure; returns whether it is one too many."""
+        self._seen.add(which)
+        return len(self._seen) >= self.most
+
+    def good(self) -> None:
+        """Take note of a success."""
+        self._seen.clear()
+
+
+@dataclass(slots=True)
 class RetryBudget:
     """At most one retry for ten requests, beyond a small allowance."""
 

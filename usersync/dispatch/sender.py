@@ -1,20 +1,27 @@
-"""One row's dialogue with the platform: ask, wait, repeat, verify; its ending is a value."""
+"""Read and update single users: pace, retry, verify.
+
+Every method ends with a value: a `User`, or a `Result` that says how the requests for this user ended.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NoReturn
 
-from usersync.context import Clock, iso
+from usersync.context import Clock, Stop, Stopping, iso
 from usersync.diff.verification import is_applied, mismatched_fields
-from usersync.dispatch.rate_limit import RateLimiter, Stop, Stopping
-from usersync.dispatch.retry import FailureTimeout, RetryBudget, backoff
-from usersync.dispatch.timeline import Heard
+from usersync.dispatch.rate_limit import RateLimiter
+from usersync.dispatch.retry import FailureStreak, FailureTimeout, RetryBudget, backoff
+from usersync.dispatch.timeline import ResponseKind
 from usersync.errors import StoppedError
-from usersync.models import MASK, SECRET_FIELDS, Change, Code, Outcome, Owner, Status, TimeSlice, User, owner_of
+from usersync.models import MASK, SECRET_FIELDS, Code, FieldChange, Owner, Result, Status, TimeSlice, User, owner_of
 from usersync.platform.api import (
+    Answer,
+    Misconfigured,
+    Origin,
     RateLimited,
     Rejected,
     Request,
@@ -31,235 +38,267 @@ from usersync.platform.quota import read_quota
 
 log = logging.getLogger(__name__)
 
+#: The only status of a failing platform that says that nothing was done.
 UNAVAILABLE = 503
-"""The one answer of a platform in trouble that says it did nothing."""
-_NO_RETRY = "not tried again: one request in ten was a repeat already, so the platform is in trouble; run it later"
-LONGEST_WISH = 3600.0
-"""Seconds of `Retry-After` that a run waits for; beyond, it stops."""
+#: Seconds of `Retry-After` that a run waits for; beyond, it stops.
+LONGEST_RETRY_AFTER = 3600.0
+#: Users in a row whose answers are not the API's, after which the run stops.
+MOST_FOREIGN = 3
+#: Tries of a proxy that cannot be reached, after which the run stops; and the seconds between two of them, at most.
+PROXY_TRIES = 3
+PROXY_WAIT = 10.0
+_NOT_RETRIED = "not retried: one request in ten is a retry already, the platform is failing; try again later"
+_NOT_SENT = "not sent: the run stopped first"
 
 
 @dataclass(slots=True)
-class Tally:
+class RequestCounts:
     """Requests sent, for the summary."""
 
     get: int = 0
     patch: int = 0
     retried: int = 0
     throttled: int = 0
-    codes: Counter[int | None] = field(default_factory=Counter)
-    """Answers by HTTP status; None: no answer."""
+    #: Responses by HTTP status; None counts the requests without one.
+    responses: Counter[int | None] = field(default_factory=Counter)
 
-    def add(self, other: Tally) -> None:
-        """Count what another one sent."""
-        for name in ("get", "patch", "retried", "throttled"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.codes += other.codes
+    def add(self, other: RequestCounts) -> None:
+        """Add the requests that another sender counted."""
+        self.get += other.get
+        self.patch += other.patch
+        self.retried += other.retried
+        self.throttled += other.throttled
+        self.responses += other.responses
 
 
 @dataclass(slots=True)
-class Dialogue:
-    """How far one request has come, over all its attempts."""
+class _Exchange:
+    """One request with all its attempts."""
 
     request: Request
+    #: Secrets of this row, which the platform may quote.
+    secrets: tuple[str, ...] = ()
     attempts: int = 0
     status: int | None = None
-    hide: tuple[str, ...] = ()
-    """Secrets of this row."""
+    #: How an attempt ended that may have been carried out although no answer came.
     doubt: Code | None = None
-    """How an attempt ended that may have been carried out without our knowing."""
 
 
 class Sender:
-    """Reads and updates users, each with all the patience that the settings grant."""
+    """Reads and updates users over one client, paced by one limiter."""
 
     def __init__(
         self,
-        door: HttpClient,
-        gate: RateLimiter,
+        client: HttpClient,
+        limiter: RateLimiter,
         *,
         clock: Clock,
         stop: Stop,
         retries: int,
         stop_after: float,
-        chance: Callable[[], float],
-        secret: str = "",
+        random: Callable[[], float],
+        token: str = "",
     ) -> None:
-        self.tally = Tally()
-        self._door, self._gate, self._clock, self._stop = door, gate, clock, stop
-        self._retries, self._chance, self.secret = retries, chance, secret
-        self._health, self._budget = FailureTimeout(stop_after), RetryBudget()
+        self.counts = RequestCounts()
+        self.token = token
+        self._client = client
+        self._limiter = limiter
+        self._clock = clock
+        self._stop = stop
+        self._retries = retries
+        self._random = random
+        self._failure_timeout = FailureTimeout(stop_after)
+        self._foreign = FailureStreak(MOST_FOREIGN)
+        self._proxy_down = FailureStreak(PROXY_TRIES)
+        self._api_answered = False
+        self._retry_budget = RetryBudget()
 
     def slices(self) -> Iterator[TimeSlice]:
-        """Give the timeline of all requests so far."""
-        return self._gate.timeline.slices()
+        """Return the timeline of all requests so far."""
+        return self._limiter.timeline.slices()
 
-    async def read(self, key: int, user_id: int) -> User | Outcome:
-        """Read a user; an `Outcome` (failed, or not-sent where the run stops) if that cannot be done."""
-        talk = Dialogue(read_request(user_id))
+    async def read(self, user_id: int) -> User | Result:
+        """Read a user; a `Result` (failed, or not-sent where the run stops) if that is not possible."""
+        exchange = _Exchange(read_request(user_id))
         try:
-            answer = await self._settle(talk)
+            answer = await self._answer(exchange)
         except Stopping:
-            return self._outcome(key, talk, Status.NOT_SENT, "", "the run stopped before this row's turn")
+            return self._result(exchange, Status.NOT_SENT, "", _NOT_SENT)
         if isinstance(answer, Success) and answer.user.id == user_id:
             return answer.user
-        return self._failure(key, talk, answer)
+        return self._failed(exchange, answer)
 
-    async def update(self, change: Change) -> Outcome:
-        """Send a change until it is settled; with the last answer lost, one look decides."""
-        talk = Dialogue(update_request(change), hide=_secrets(change))
+    async def update(self, user_id: int, changes: Sequence[FieldChange]) -> Result:
+        """Send a change until it is answered; where the last answer was lost, read the user to find out."""
+        exchange = _Exchange(update_request(user_id, changes), _secrets(changes))
         try:
-            answer = await self._settle(talk)
+            answer = await self._answer(exchange)
         except Stopping:
-            return self._stopped(change.key, talk)
+            return self._interrupted(exchange)
         if isinstance(answer, Success):
-            return self._verified(change, talk, answer.user)
-        if isinstance(answer, TransientError) and talk.doubt:
-            return await self.verify(change, talk, answer)
-        return self._failure(change.key, talk, answer)
+            return self._verified(exchange, changes, answer.user)
+        if isinstance(answer, TransientError) and exchange.doubt:
+            return await self._read_back(exchange, changes, answer)
+        return self._failed(exchange, answer)
 
-    async def verify(self, change: Change, talk: Dialogue, trouble: TransientError) -> Outcome:
-        """Decide with a GET what became of a change whose answer was lost."""
-        look = Dialogue(read_request(change.user_id), hide=_secrets(change))
-        lost = self._outcome(change.key, talk, Status.UNKNOWN, trouble.code, trouble.message)
-        try:
-            answer = await self._settle(look)
-        except Stopping:
-            return lost
-        if not isinstance(answer, Success) or answer.user.id != change.user_id:
-            return lost
-        if mismatched_fields(change, answer.user):
-            message = f"{trouble.message}; a look afterwards found the old values"
-            return replace(lost, status=Status.FAILED, message=message, user=answer.user)
-        if any(item.field in SECRET_FIELDS for item in change.fields):
-            return replace(lost, message=f"{trouble.message}; a password cannot be read back")
-        message = f"the answer was lost ({trouble.message}); a look afterwards found the new values"
-        return replace(lost, status=Status.UPDATED, code="", message=message, user=answer.user, http_status=200)
-
-    async def look_up(self, change: Change) -> Outcome | None:
-        """Learn with a GET what became of a change whose answer never came in; None: it was not carried out."""
-        found = await self.read(change.key, change.user_id)
-        if isinstance(found, Outcome):
-            unsure = found.status is not Status.NOT_SENT and owner_of(found.code) is Owner.PLATFORM
-            return replace(found, status=Status.UNKNOWN) if unsure else found  # the look failed: we know no more
-        if not is_applied(change, found):
+    async def look_up(self, user_id: int, changes: Sequence[FieldChange]) -> Result | None:
+        """Read what became of a change whose answer never came in; None: it was not carried out."""
+        found = await self.read(user_id)
+        if isinstance(found, Result):
+            undecided = found.status is not Status.NOT_SENT and owner_of(found.code) is Owner.PLATFORM
+            return replace(found, status=Status.UNKNOWN) if undecided else found
+        if not is_applied(changes, found):
             return None
-        message = "the answer was lost; a look afterwards found the new values"
-        return Outcome(change.key, Status.UPDATED, "", message, 200, 1, found, iso(self._clock.now()))
+        message = "the answer was lost; the user, read afterwards, holds the new values"
+        return Result(Status.UPDATED, "", message, 200, 1, found, iso(self._clock.now()))
 
-    async def _settle(self, talk: Dialogue) -> Success | Rejected | TransientError:
-        """Ask until there is an answer that settles it, or no patience is left."""
+    async def _read_back(self, sent: _Exchange, changes: Sequence[FieldChange], error: TransientError) -> Result:
+        """Decide with a GET what became of a change whose answer was lost."""
+        exchange = _Exchange(read_request(sent.request.user_id), sent.secrets)
+        unknown = self._result(sent, Status.UNKNOWN, error.code, error.message)
+        try:
+            answer = await self._answer(exchange)
+        except Stopping:
+            return unknown
+        if not isinstance(answer, Success) or answer.user.id != sent.request.user_id:
+            return unknown
+        if mismatched_fields(changes, answer.user):
+            message = f"{error.message}; the user, read afterwards, holds the old values"
+            return replace(unknown, status=Status.FAILED, message=message, user=answer.user)
+        if not is_applied(changes, answer.user):
+            return replace(unknown, message=f"{error.message}; a password cannot be read back")
+        message = f"the answer was lost ({error.message}); the user, read afterwards, holds the new values"
+        return replace(unknown, status=Status.UPDATED, code="", message=message, user=answer.user, http_status=200)
+
+    async def _answer(self, exchange: _Exchange) -> Success | Rejected | TransientError:
+        """Repeat a request until it is answered for good, or its retries are used up. Raises Stopping."""
         while True:
-            answer = await self._ask(talk)
+            answer = await self._attempt(exchange)
             if isinstance(answer, Success | Rejected):
-                self._health.good()
+                self._failure_timeout.good()
+                self._foreign.good()
+                self._api_answered = True
                 return answer
-            if isinstance(answer, Unauthorized):
-                self._stop.ask(StoppedError.exit_code, answer.message)
-                raise Stopping
-            self._worry(answer)
+            if isinstance(answer, Unauthorized | Misconfigured):
+                self._stop_run(answer.message)
+            self._check_patience(exchange, answer)
             if isinstance(answer, RateLimited):
                 continue
-            if answer.reached and answer.status != UNAVAILABLE:
-                talk.doubt = answer.code
-            if talk.attempts > self._retries:
+            if answer.origin is Origin.PROXY:  # no fault of the row: no attempt of its own
+                await self._stop.wait(self._clock.sleep(PROXY_WAIT * (0.5 + self._random() / 2)))
+                continue
+            exchange.attempts += 1
+            if answer.reached and answer.status != UNAVAILABLE and answer.origin is not Origin.OTHER:
+                exchange.doubt = answer.code
+            if exchange.attempts > self._retries:
                 return answer
-            if not self._budget.spend() and not self._gate.breaker.open:
-                return replace(answer, message=f"{answer.message}; {_NO_RETRY}")
-            await self._stop.wait(self._clock.sleep(backoff(talk.attempts, answer.after, self._chance)))
+            if not self._retry_budget.spend() and not self._limiter.breaker.open:
+                return replace(answer, message=f"{answer.message}; {_NOT_RETRIED}")
+            await self._stop.wait(self._clock.sleep(backoff(exchange.attempts, answer.after, self._random)))
 
-    async def _ask(self, talk: Dialogue) -> Success | Rejected | TransientError | RateLimited | Unauthorized:
-        started = await self._gate.turn()
-        self._count(talk)
-        reply = await self._door.ask(talk.request)
+    async def _attempt(self, exchange: _Exchange) -> Answer:
+        started = await self._limiter.acquire()
+        self._count(exchange)
+        response = await self._client.send(exchange.request)
         now = self._clock.now()
-        if isinstance(reply, Response) and reply.status != 200:
-            reply = replace(reply, hide=(*talk.hide, self.secret) if self.secret else talk.hide)
-        answer = read_response(reply, now)
-        talk.status = status = getattr(reply, "status", None)
-        self.tally.codes[status] += 1
-        quota = read_quota(reply.headers, now.timestamp()) if isinstance(reply, Response) else None
+        answer = read_response(response, now, (*exchange.secrets, self.token) if self.token else exchange.secrets)
+        quota = None
+        exchange.status = None
+        if isinstance(response, Response):
+            quota = read_quota(response.headers, now.timestamp())
+            exchange.status = response.status
+            self._proxy_down.good()
+        self.counts.responses[exchange.status] += 1
         if isinstance(answer, RateLimited):
-            self.tally.throttled += 1
-            self._gate.heard(started, Heard.BUSY, after=answer.after or 0.0, quota=quota)
+            self.counts.throttled += 1
+            self._limiter.record(started, ResponseKind.THROTTLED, after=answer.after or 0.0, quota=quota)
         elif isinstance(answer, TransientError):
-            talk.attempts += 1
-            self._gate.heard(started, Heard.TROUBLE, after=answer.after or 0.0, quota=quota)
-            log.info("user %d: attempt %d: %s", talk.request.user_id, talk.attempts, answer.code)
-            log.debug("user %d: %s", talk.request.user_id, answer.message)  # may quote what was sent
+            self._limiter.record(started, ResponseKind.TROUBLE, after=answer.after or 0.0, quota=quota)
+            log.info("user %d: attempt %d: %s", exchange.request.user_id, exchange.attempts + 1, answer.code)
+            log.debug("user %d: %s", exchange.request.user_id, answer.message)  # may quote what was sent
         else:
-            talk.attempts += 1
-            self._gate.heard(started, Heard.GOOD, kind=talk.request.method, quota=quota)
+            exchange.attempts += 1
+            self._limiter.record(started, ResponseKind.GOOD, method=exchange.request.method, quota=quota)
         return answer
 
-    def _count(self, talk: Dialogue) -> None:
-        if talk.request.method == "GET":
-            self.tally.get += 1
+    def _count(self, exchange: _Exchange) -> None:
+        if exchange.request.method == "GET":
+            self.counts.get += 1
         else:
-            self.tally.patch += 1
-        if talk.attempts:
-            self.tally.retried += 1
+            self.counts.patch += 1
+        if exchange.attempts:
+            self.counts.retried += 1
         else:
-            self._budget.earn()
+            self._retry_budget.earn()
 
-    def _worry(self, answer: RateLimited | TransientError) -> None:
-        excused = answer.after or 0.0
-        if excused > LONGEST_WISH:
-            self._stop.ask(
-                StoppedError.exit_code,
-                f"the platform asks to wait {excused:.0f} s; come back then with `usersync resume`",
-            )
-            raise Stopping
+    def _check_patience(self, exchange: _Exchange, answer: RateLimited | TransientError) -> None:
+        """Stop the run where waiting would be too long, or in vain."""
+        after = answer.after or 0.0
+        if after > LONGEST_RETRY_AFTER:
+            self._stop_run(f"the platform asks to wait {after:.0f} s; run `usersync resume` then")
         now = self._clock.monotonic()
-        self._health.bad(now, excused=excused)
-        if self._health.seconds_left(now) <= 0:
+        if isinstance(answer, TransientError):
+            self._check_origin(exchange, answer, now)
+        self._failure_timeout.bad(now, excused=after)
+        if self._failure_timeout.seconds_left(now) <= 0:
             self._stop.ask(
                 StoppedError.exit_code,
-                f"the platform gave no good answer for {self._health.stop_after:g} s ({_reason(answer)}); "
-                "see that it is up, then run `usersync resume`",
+                f"no successful response for {self._failure_timeout.stop_after:g} s ({_reason(answer)}); "
+                "check that the platform is up, then run `usersync resume`",
             )
 
-    def _verified(self, change: Change, talk: Dialogue, user: User) -> Outcome:
-        if user.id != change.user_id:
-            return self._failure(change.key, talk, Success(user))
-        differs = mismatched_fields(change, user)
-        if not differs:
-            return self._outcome(change.key, talk, Status.UPDATED, user=user)
-        message = f"the platform answered 200 but holds another value of {', '.join(differs)}"
-        return self._outcome(change.key, talk, Status.FAILED, Code.ECHO_DIFFERS, message, user)
+    def _check_origin(self, exchange: _Exchange, answer: TransientError, now: float) -> None:
+        """Stop the run where something between us and the platform has to be changed."""
+        if answer.origin is Origin.PROXY and self._proxy_down.bad(int(now / PROXY_WAIT * 2)):
+            self._stop_run(f"{answer.message}, then run `usersync resume` ({PROXY_TRIES} tries failed)")
+        if answer.origin is Origin.OTHER:
+            many = self._foreign.bad(exchange.request.user_id)
+            if many or (not self._api_answered and exchange.attempts >= self._retries):
+                self._stop_run(
+                    f"{self._client.address} {answer.message}: the address is wrong, a firewall is in between, or it "
+                    "is down for maintenance; check platform.url and platform.path, then run `usersync resume`"
+                )
 
-    def _stopped(self, key: int, talk: Dialogue) -> Outcome:
-        if talk.doubt:
-            message = "the run stopped before the platform's answer was in; `usersync resume` looks it up"
-            return self._outcome(key, talk, Status.UNKNOWN, talk.doubt, message)
-        return self._outcome(key, talk, Status.NOT_SENT, "", "the run stopped before this row's turn")
+    def _stop_run(self, message: str) -> NoReturn:
+        self._stop.ask(StoppedError.exit_code, message)
+        raise Stopping
 
-    def _failure(self, key: int, talk: Dialogue, answer: Success | Rejected | TransientError) -> Outcome:
+    def _verified(self, exchange: _Exchange, changes: Sequence[FieldChange], user: User) -> Result:
+        if user.id != exchange.request.user_id:
+            return self._failed(exchange, Success(user))
+        mismatched = mismatched_fields(changes, user)
+        if not mismatched:
+            return self._result(exchange, Status.UPDATED, user=user)
+        message = f"the platform answered 200 but holds another value of {', '.join(mismatched)}"
+        return self._result(exchange, Status.FAILED, Code.ECHO_DIFFERS, message, user)
+
+    def _interrupted(self, exchange: _Exchange) -> Result:
+        if exchange.doubt:
+            message = "the run stopped before the platform's answer came in; `usersync resume` looks it up"
+            return self._result(exchange, Status.UNKNOWN, exchange.doubt, message)
+        return self._result(exchange, Status.NOT_SENT, "", _NOT_SENT)
+
+    def _failed(self, exchange: _Exchange, answer: Success | Rejected | TransientError) -> Result:
         if isinstance(answer, Success):
             message = f"the platform answered with user {answer.user.id}"
-            return self._outcome(key, talk, Status.FAILED, Code.ECHO_DIFFERS, message)
-        return self._outcome(key, talk, Status.FAILED, answer.code, answer.message)
+            return self._result(exchange, Status.FAILED, Code.ECHO_DIFFERS, message)
+        return self._result(exchange, Status.FAILED, answer.code, answer.message)
 
-    def _outcome(
-        self,
-        key: int,
-        talk: Dialogue,
-        status: Status,
-        code: str = "",
-        message: str = "",
-        user: User | None = None,
-    ) -> Outcome:
-        done_at = iso(self._clock.now())
-        if self.secret:
-            message = message.replace(self.secret, MASK)
-        return Outcome(key, status, code, message, talk.status, talk.attempts, user, done_at)
+    def _result(
+        self, exchange: _Exchange, status: Status, code: str = "", message: str = "", user: User | None = None
+    ) -> Result:
+        finished_at = iso(self._clock.now())
+        if self.token:
+            message = message.replace(self.token, MASK)
+        return Result(status, code, message, exchange.status, exchange.attempts, user, finished_at)
 
 
 def _reason(answer: RateLimited | TransientError) -> str:
-    """Say what came back, without the platform's own words: they may quote what was sent."""
+    """Name what came back, without the platform's own words: they may quote what was sent."""
     if isinstance(answer, RateLimited):
         return "answered 429"
     return f"answered {answer.status}" if answer.status else answer.message
 
 
-def _secrets(change: Change) -> tuple[str, ...]:
-    return tuple(i.new for i in change.fields if i.field in SECRET_FIELDS and isinstance(i.new, str))
+def _secrets(changes: Sequence[FieldChange]) -> tuple[str, ...]:
+    return tuple(c.new for c in changes if c.field in SECRET_FIELDS and isinstance(c.new, str))

@@ -15,11 +15,11 @@ _FINE = 4
 """Latencies are told apart by quarters of a doubling."""
 
 
-class Heard(Enum):
+class ResponseKind(Enum):
     """How a request went, as far as the platform's health goes."""
 
     GOOD = "good"
-    BUSY = "busy"
+    THROTTLED = "throttled"
     TROUBLE = "trouble"
 
 
@@ -56,7 +56,7 @@ class Timeline:
         self._began, self._seconds = began, 1.0
         self._slices = [_Slice()]
 
-    def note(self, started: float, now: float, heard: Heard, pace: float | None) -> None:
+    def record(self, started: float, now: float, kind: ResponseKind, pace: float | None) -> None:
         """Count a request that was answered, or given up, at `now`."""
         at = int((now - self._began) / self._seconds)
         while at >= MOST:
@@ -66,8 +66,8 @@ class Timeline:
             self._slices.append(_Slice(pace=self._slices[-1].pace))
         here = self._slices[at]
         here.requests += 1
-        here.throttled += heard is Heard.BUSY
-        here.trouble += heard is Heard.TROUBLE
+        here.throttled += kind is ResponseKind.THROTTLED
+        here.trouble += kind is ResponseKind.TROUBLE
         here.pace = pace
         part, doublings = frexp(now - started)  # as part x 2 ** doublings, 0.5 <= part < 1
         step = _FINE * doublings + int(2 * _FINE * part)
