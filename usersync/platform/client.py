@@ -35,7 +35,6 @@ class HttpClient:
         request, platform = settings.request, settings.platform
         #: What messages call the platform.
         self.address = platform.url
-        self._base_url = platform.url
         self._url_before_id, self._url_after_id = f"{platform.url}{platform.path}".split("{id}")
         self._headers = {
             platform.token_header: token.get_secret_value(),
@@ -73,7 +72,7 @@ class HttpClient:
 
     async def get(self, path: str, *, max_bytes: int) -> Response | NoResponse:
         """Read another path of the platform, once; `path` begins with / and is percent-encoded where needed."""
-        return await self._request("GET", f"{self._base_url}{path}", None, max_bytes)
+        return await self._request("GET", f"{self.address}{path}", None, max_bytes)
 
     async def _request(self, method: str, url: str, data: bytes | None, max_bytes: int) -> Response | NoResponse:
         assert self._session is not None  # noqa: S101 - used inside `async with`
