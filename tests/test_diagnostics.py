@@ -10,7 +10,7 @@ import pytest
 
 from usersync.context import Clock, SystemClock
 from usersync.diagnostics import CheckResult, run_diagnostics
-from usersync.sandbox import Answer, Faults, Sandbox, running
+from usersync.sandbox import Answer, Faults, Sandbox, StoredUser, running, user_token
 from usersync.settings import make_settings
 
 Opened = Callable[..., Any]
@@ -28,8 +28,8 @@ def test_with_everything_in_place_all_checks_pass_and_no_patch_is_sent(desk: Ope
         names = [check["name"] for check in ran.summary["checks"]]
         assert (ran.code, failed_checks(ran.summary), ran.summary["exit_code"]) == (0, {}, 0)
         assert names == [
-            "versions", "settings", "platform", "token", "permission", "proxy", "TLS", "clock", "limit", "ledger",
-            "ledger disk", "report disk",
+            "versions", "settings", "platform", "token", "permission", "proxy", "TLS", "clock", "limit", "account",
+            "ledger", "ledger disk", "report disk",
         ]  # fmt: skip
         assert "X-RateLimit-Limit: 3000" in ran.out
         told = at.run("check")
@@ -63,6 +63,7 @@ def says(answer: Answer) -> Faults:
     return Faults(script=lambda *_: answer)
 
 
+MEMBERS = (StoredUser(1, "Ann", "ann@example.org"), StoredUser(2, "Bo", "bo@example.org", accounts=(2,)))
 CASES = {
     "an unknown setting": Case(2, "settings", "did you mean rate?", settings={"request": {"rat": 1}}),
     "no token": Case(2, "token", "there is no token in", env={"USERSYNC_TOKEN": ""}),
@@ -84,9 +85,33 @@ CASES = {
 }
 
 
+def account(token: str, number: int = 1) -> dict[str, Any]:
+    return {"platform": {"account": number, "account_token_command": f"echo {token}"}}
+
+
+CASES |= {
+    "an account without a token": Case(
+        1, "account", "platform.account_token_env", settings={"platform": {"account": 1}}
+    ),
+    "an unknown token of an account": Case(1, "account", "a user's own access token", settings=account("nobody")),
+    "the platform app's token for an account": Case(1, "account", "profile page", settings=account("sandbox-token")),
+    "a token of another account": Case(
+        1, "account", "does not belong to account 2", box={"users": MEMBERS}, settings=account(user_token(1), 2)
+    ),
+    "an unknown account": Case(1, "account", "there is no account 9", settings=account(user_token(1), 9)),
+    "an account's token that is missing": Case(2, "account", "there is no token", settings=account("")),
+    "a list of an account that is too large": Case(
+        1,
+        "account",
+        "raise platform.directory_max_bytes",
+        settings={"platform": {**account(user_token(1))["platform"], "directory_max_bytes": 99}},
+    ),
+}
+
+
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_each_failed_check_has_a_remedy_and_an_exit_code(case: Case, desk: Opened) -> None:
-    with desk(Sandbox(users=9, **case.box), **case.settings) as (_, at):
+    with desk(Sandbox(**{"users": 9, **case.box}), **case.settings) as (_, at):
         at.env |= case.env
         ran = at.run("check", "--json", *case.words)
         found = failed_checks(ran.summary)
@@ -100,6 +125,19 @@ def test_an_unknown_user_still_proves_platform_and_token(desk: Opened) -> None:
         assert ran.code == 0
         assert "there is no user 77" in ran.out
         assert "ok      token        accepted" in ran.out
+
+
+def test_the_users_of_an_account_are_counted(desk: Opened) -> None:
+    with desk(Sandbox(users=9), **account(user_token(3))) as (box, at):
+        ran = at.run("check")
+        assert ran.code == 0
+        assert "ok      account      9 users of account 1 can be listed in one request" in ran.out
+        assert [request.listing for request in box.log] == ["", "agents"]
+
+
+def test_without_an_account_check_says_that_users_are_read_one_by_one(desk: Opened) -> None:
+    with desk(Sandbox(users=9)) as (_, at):
+        assert "ok      account      none is configured" in at.run("check").out
 
 
 def results(url: str, home: Path, clock: Clock) -> dict[str, CheckResult]:

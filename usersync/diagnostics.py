@@ -41,6 +41,7 @@ from usersync.platform.api import (
     read_response,
 )
 from usersync.platform.client import HttpClient
+from usersync.platform.directory import Directory, DirectoryUnavailable, read_directory
 from usersync.settings import Settings
 
 #: Seconds by which this machine's clock may differ from the platform's without a warning.
@@ -95,6 +96,7 @@ def run_diagnostics(load: Callable[[], Settings], clock: Clock, *, user_id: int 
         yield _failed("token", "; ".join(error.problems), 2, "provide the token where platform: says it is")
     else:
         yield from _check_platform(settings, token, clock, user_id or known_user)
+        yield _check_directory(settings)
     yield ledger
     yield _check_folder("ledger disk", settings.ledger.absolute().parent, "ledger:")
     yield _check_folder("report disk", settings.report.dir.absolute(), "report.dir")
@@ -148,6 +150,33 @@ def _check_platform(settings: Settings, token: SecretStr, clock: Clock, user_id:
         yield from _check_connection(settings)
         yield _check_clock(response, now)
         yield _check_limit(settings, response, answer)
+
+
+def _check_directory(settings: Settings) -> CheckResult:
+    """Check whether the users of the account can be listed."""
+    account = settings.platform.account
+    if account is None:
+        return CheckResult("account", "none is configured (platform.account), so users are read one by one")
+    try:
+        token = settings.platform.account_token()
+    except SettingsError as error:
+        return _failed("account", "; ".join(error.problems), 2, "provide the token where platform: says it is")
+    if token is None:
+        message = f"account {account} has no token, so users are read one by one"
+        return CheckResult("account", message, 1, "name the token of one of its users in platform.account_token_env")
+
+    async def read() -> Directory | DirectoryUnavailable:
+        async with HttpClient(settings, token) as client:
+            max_bytes = settings.platform.directory_max_bytes
+            return await read_directory(client, account, max_bytes=max_bytes, secrets=(token.get_secret_value(),))
+
+    try:
+        directory = run_async(read())
+    except SettingsError as error:  # request.ca_file; the check of the platform reports it
+        return CheckResult("account", f"not tried: {'; '.join(error.problems)}")
+    if isinstance(directory, DirectoryUnavailable):
+        return _failed("account", directory.reason, 1, "without the list, users are read one by one")
+    return CheckResult("account", f"{len(directory.users):,} users of account {account} can be listed in one request")
 
 
 def _check_connection(settings: Settings) -> Iterator[CheckResult]:
