@@ -21,7 +21,11 @@ CHANGE = FieldChange("name", "Ann", "Bea")
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    document = {"platform": {"url": PLATFORM, "token_env": "TOKEN"}, "ledger": str(tmp_path / "usersync.db")}
+    document = {
+        "platform": {"url": PLATFORM, "token_env": "TOKEN"},
+        "ledger": str(tmp_path / "usersync.db"),
+        "report": {"dir": str(tmp_path / "runs")},
+    }
     return make_settings(document, "the test's settings")
 
 
@@ -102,3 +106,28 @@ def test_a_change_is_shown_with_the_user_and_the_difference(
     assert row.split() == ["2", "7", "Ann", "failed", "name", "Ann", "->", "Bea"]
     assert reason == "row 2: refused: too short"
     assert history.history(7, settings, as_json=False).splitlines()[-1].split()[-4:] == ["name", "Ann", "->", "Bea"]
+
+
+@pytest.mark.parametrize("reports", [False, True])
+def test_pruning_names_what_goes_and_deletes_it(settings: Settings, record: Callable[..., None], reports: bool) -> None:
+    for name, code in (("R1", 0), ("R2", 4), ("R3", None)):
+        record(name, exit_code=code)
+        folder = settings.report.dir / name
+        folder.mkdir(parents=True)
+        (folder / "report.csv").touch()
+    (settings.report.dir / "R2" / "report.csv").rename(settings.report.dir / "R2" / "mine.txt")
+    question = history.prune_question(settings, 0, reports=reports)
+    assert [line.strip() for line in question.splitlines()[:2]] == ["R2", "R1"]
+    assert (str(settings.report.dir / "R1") in question) is reports
+    assert ("The reports stay (1 folder)" in question) is not reports
+    assert "can no longer be undone or resumed" in question
+    done = history.prune(settings, 0, reports=reports)
+    assert done == ("2 runs deleted, 1 report folder deleted" if reports else "2 runs deleted")
+    kept = ["R2", "R3"] if reports else ["R1", "R2", "R3"]
+    assert sorted(folder.name for folder in settings.report.dir.iterdir()) == kept
+    assert states(history.runs(settings, as_json=False)) == {"R3": "unfinished"}
+
+
+def test_nothing_is_asked_where_nothing_is_old_enough(settings: Settings, record: Callable[..., None]) -> None:
+    record("R1", exit_code=0)
+    assert history.prune_question(settings, 1e9, reports=True) == ""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 from usersync.cli.console import change_lines
@@ -101,11 +104,46 @@ def history(user_id: int, settings: Settings, *, as_json: bool) -> str:
     return table_text(cells, right=set(), width=window_width(sys.stdout), status=3, whole=_RUN, pair=(5, 7))
 
 
-def prune(settings: Settings, seconds: float | None) -> str:
-    """Delete runs that finished longer ago than so many seconds."""
-    before = datetime.now(UTC) - timedelta(seconds=seconds or 0)
+def prune_question(settings: Settings, seconds: float, *, reports: bool) -> str:
+    """Return the question before `prune`, which names all that goes; empty where nothing would."""
     with Ledger(settings.ledger) as ledger:
-        return f"{plural(ledger.prune(iso(before)), 'run')} deleted"
+        names = [info.run for info in _finished_before(ledger, _ago(seconds))]
+    if not names:
+        return ""
+    folders = _report_folders(settings, names)
+    lines = [f"  {name}" for name in [*names, *(folders if reports else [])]]
+    lines.append("Delete these? Their history goes with them, and they can no longer be undone or resumed.")
+    if folders and not reports:
+        lines.append(f"The reports stay ({plural(len(folders), 'folder')}): add --reports to delete them.")
+    return "\n".join(lines)
+
+
+def prune(settings: Settings, seconds: float, *, reports: bool = False) -> str:
+    """Delete runs that finished longer ago than so many seconds, and their report folders where asked for."""
+    before = _ago(seconds)
+    with Ledger(settings.ledger) as ledger:
+        names = [info.run for info in _finished_before(ledger, before)]
+        done = f"{plural(ledger.prune(before), 'run')} deleted"
+    if not reports:
+        return done
+    folders = _report_folders(settings, names)
+    for folder in folders:
+        shutil.rmtree(folder)
+    return f"{done}, {plural(len(folders), 'report folder')} deleted"
+
+
+def _ago(seconds: float) -> str:
+    return iso(datetime.now(UTC) - timedelta(seconds=seconds))
+
+
+def _finished_before(ledger: Ledger, before: str) -> list[RunInfo]:
+    return [info for info in ledger.runs() if info.finished_at and info.finished_at < before]
+
+
+def _report_folders(settings: Settings, names: Iterable[str]) -> list[Path]:
+    """Return the folders that reports of these runs were written to."""
+    folders = [settings.report.dir / name for name in names]
+    return [folder for folder in folders if (folder / "report.csv").is_file()]
 
 
 def _files(info: RunInfo) -> str:

@@ -32,6 +32,11 @@ _LONGEST: Final = 300
 #: Rows that are shown with each reason.
 _EXAMPLES: Final = 3
 _CHANGED: Final = (Status.UPDATED, Status.PLANNED)
+#: Status -> which rows are kept where a page has no room for all: 0 first.
+_RANKS: Final = {
+    status: 0 if status.needs_attention or status is Status.NOT_SENT else 1 if status in _CHANGED else 2
+    for status in Status
+}
 
 
 class Page:
@@ -53,7 +58,7 @@ class Page:
             self._count_reason(row, name)
         if row.status in _CHANGED and row.changed:
             self._fields.update(row.changed.split(";"))
-        self._ranks[_rank(row.status)].add(self._cells(row, name))
+        self._ranks[_RANKS[row.status]].add(self._cells(row, name))
 
     def _count_reason(self, row: Row, name: str) -> None:
         reason = (owner_of(row.first_code).value, row.first_code or row.status.value)
@@ -66,8 +71,8 @@ class Page:
         """Return the cells of a row, in the order that page.html reads."""
         place = f"{row.file}, {row.sheet}" if row.sheet else row.file
         code = row.code or (row.status.value if row.status.needs_attention else "")
-        old = json.loads(row.old or "{}")
-        new = json.loads(row.new or "{}")
+        old = json.loads(row.old) if row.old else {}
+        new = json.loads(row.new) if row.new else {}
         changes = [[self._word(field), _cell(old[field]) if field in old else 0, _cell(new[field])] for field in new]
         words = (self._word(place), self._word(row.status), self._word(code))
         return (*words, row.row, _clipped(row.id), name, _clipped(row.reason), changes)
@@ -176,12 +181,6 @@ def write_plan_page(
         raise UsageError(
             f"{path}: the page cannot be written: {error.strerror}; name another file with --html"
         ) from None
-
-
-def _rank(status: Status) -> int:
-    if status.needs_attention or status is Status.NOT_SENT:
-        return 0
-    return 1 if status in _CHANGED else 2
 
 
 def _clipped(text: str) -> str:
