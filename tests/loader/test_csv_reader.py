@@ -232,5 +232,5 @@ def test_reads_the_same_in_blocks_of_any_size(monkeypatch: pytest.MonkeyPatch) -
 def test_reads_damaged_files_in_linear_time(line: str) -> None:
     started = time.perf_counter()
     grid = read('id,name\n1,"open\n' + f"{line}\n" * 20_000, delimiter=",")
-    assert time.perf_counter() - started < 4
+    assert time.perf_counter() - started < 10
     assert len(grid.rows) > 19_000 or line == '1,"","'
