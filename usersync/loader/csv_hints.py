@@ -20,20 +20,15 @@ def explain_missing_header(data: bytes, start: int, headings: Headings) -> str:
     for number, line in enumerate(lines, 1):
         text = line.strip()[:_LONGEST]
         for delimiter in DELIMITERS:
-            if text[:1] == text[-1:] == '"' and _finds_id(text[1:-1], delimiter, headings):
+            if text[:1] == text[-1:] == '"' and headings.splits_into_header(text[1:-1], delimiter):
                 return (
                     f"row {number} is one quoted cell that holds all headings; write the file again with quotes "
                     "around single cells, or none"
                 )
         for delimiter in _OTHER_DELIMITERS:
-            if _finds_id(text, delimiter, headings):
+            if headings.splits_into_header(text, delimiter):
                 return f"row {number} has an id column if {delimiter!r} separates cells; set source.delimiter to it"
     return ""
-
-
-def _finds_id(text: str, delimiter: str, headings: Headings) -> bool:
-    parts = [part.strip("\"' ") for part in text.split(delimiter)]
-    return headings.count_fields(parts) > 1 and headings.id_column(parts) is not None
 
 
 def no_header(options: SourceSettings) -> str:
