@@ -104,7 +104,7 @@ def test_guesses_in_linear_time(data: bytes) -> None:
     started = time.perf_counter()
     with contextlib.suppress(SourceError):
         to_utf8(data, file="f.csv")
-    assert time.perf_counter() - started < 3
+    assert time.perf_counter() - started < 8
 
 
 @pytest.mark.parametrize(

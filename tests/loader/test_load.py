@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+import io
+import zipfile
 from pathlib import Path
 
 import pytest
+import xlsxwriter
 
 from usersync.errors import SourceError
 from usersync.loader import load
@@ -130,3 +134,83 @@ def test_says_what_to_do_about_a_file_without_ids(tmp_path: Path, text: str, mes
 def test_notes_a_file_without_rows(tmp_path: Path) -> None:
     table = read(tmp_path, "id,name\n")
     assert table.sources[0].notes == ("there are no data rows below the header in row 1",)
+
+
+TABLE = b"id,name\n7,Ann\n"
+
+
+def zipped(**members: bytes) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as target:
+        for name, content in members.items():
+            target.writestr(name.replace("__", "."), content)
+    return out.getvalue()
+
+
+def workbook() -> bytes:
+    out = io.BytesIO()
+    with xlsxwriter.Workbook(out) as book:
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, ["id", "name"])
+        sheet.write_row(1, 0, [7, "Ann"])
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        pytest.param("users.csv.gz", gzip.compress(TABLE), id="a packed CSV"),
+        pytest.param("users.xlsx.gz", gzip.compress(workbook()), id="a packed workbook"),
+        pytest.param("users.zip", zipped(users__csv=TABLE), id="a zip with one CSV"),
+        pytest.param("users.zip", zipped(readme__md=b"x", users__TXT=TABLE), id="and another file"),
+        pytest.param("users.zip", zipped(users__xlsx=workbook()), id="a zip with a workbook"),
+        pytest.param("users.xls", TABLE.replace(b",", b"\t"), id="an .xls that is text"),
+        pytest.param("users.xlsx", TABLE.decode().encode("utf-16"), id="an .xlsx that is UTF-16"),
+        pytest.param("users.csv", workbook(), id="a .csv that is a workbook"),
+    ],
+)
+def test_reads_a_file_by_its_content(tmp_path: Path, name: str, data: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(data)
+    assert rows(load(path, options=SourceSettings()), "id", "name") == [("7", "Ann")]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "sentence"),
+    [
+        pytest.param(
+            "~$users.xlsx",
+            b"\x03Ann",
+            "is the lock file of a workbook that is open in Excel; name users.xlsx itself",
+            id="a lock file",
+        ),
+        pytest.param(
+            "users.zip",
+            zipped(a__csv=TABLE, b__csv=TABLE),
+            "holds several files ('a.csv', 'b.csv'); unpack it, and name the one to read",
+            id="a zip with two",
+        ),
+        pytest.param(
+            "users.csv.gz", gzip.compress(TABLE)[:-9], "is damaged or cut short; fetch or export it again", id="half"
+        ),
+        pytest.param(
+            "users.xls",
+            b"<html><table></table></html>",
+            "is a web page (HTML) under a workbook's name; "
+            "open it in the spreadsheet program and save it again as .xlsx",
+            id="a web page",
+        ),
+        pytest.param(
+            "users.doc",
+            TABLE,
+            "usersync reads .csv, .tsv, .txt, .xlsx, .xlsm, .xls, .xlsb, .ods; save the file as one of these",
+            id="another kind",
+        ),
+    ],
+)
+def test_refuses_a_file_of_another_kind_in_one_sentence(tmp_path: Path, name: str, data: bytes, sentence: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(data)
+    with pytest.raises(SourceError) as caught:
+        load(path, options=SourceSettings())
+    assert str(caught.value) == f"{path}: {sentence}"

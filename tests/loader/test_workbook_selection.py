@@ -89,6 +89,14 @@ def test_says_what_a_sheet_with_e_mails_and_no_ids_needs() -> None:
     )
 
 
+@pytest.mark.parametrize("heading", ["id,name,email", "ID;Name", '"User ID"|"E-mail"'])
+def test_says_that_all_columns_are_in_one_cell(heading: str) -> None:
+    assert refusal(book({"Users": [[heading], ["1,Ann,a@example.org"]]})) == (
+        "sheet 'Users': row 1 has all headings in one cell; split the column into several "
+        "(in Excel: Data, Text to Columns)"
+    )
+
+
 def without_part(data: bytes, part: str) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(out, "w") as target:

@@ -12,19 +12,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from usersync.errors import SourceError
-from usersync.loader.csv_parser import Dialect, RecordParser
+from usersync.loader.csv_hints import TOP, explain_missing_header, no_header
+from usersync.loader.csv_parser import DELIMITERS, Dialect, RecordParser
 from usersync.loader.csv_records import RecordReader, line_content, line_stop, read_on
 
 if TYPE_CHECKING:
     from usersync.loader.headings import Headings
     from usersync.settings import SourceSettings
 
-DELIMITERS = {",": ",", ";": ";", "\t": "tab", "|": "|"}
 _SWAP = bytes.maketrans(b"\r\n", b"\n\r")
 #: The line end of a file that was written twice in text mode on Windows.
 _DOUBLED = b"\r\r\n"
-#: Records among which the header is looked for.
-_TOP = 100
+#: Columns of the widest spreadsheet.
+_MAX_COLUMNS = 16_384
 #: Bytes below the header on which dialects are compared.
 _SAMPLE = 1 << 20
 #: Bytes around a first unusual quote or escape further down that are compared as well.
@@ -67,7 +67,7 @@ def detect_dialect(data: bytes, start: int, *, file: str, headings: Headings, op
     Raises SourceError where no row names an id column, or several delimiters fit.
     """
     _check_delimiter(file, options)
-    finder = _Finder(start, headings, options)
+    finder = _Finder(file, start, headings, options)
     doubled = data.count(_DOUBLED) if data.find(b"\r\r", start) >= 0 else 0
     if doubled and doubled == data.count(b"\n"):
         data = data.replace(_DOUBLED, b"\r\n")
@@ -75,7 +75,8 @@ def detect_dialect(data: bytes, start: int, *, file: str, headings: Headings, op
     if not found and re.search(rb"\r(?!\n)", data):
         found = finder.find(data.translate(_SWAP), swapped=True)
     if not found:
-        raise SourceError(file, finder.damaged_header or finder.missing_id or _no_header(options))
+        hint = finder.damaged_header or explain_missing_header(data, start, headings)
+        raise SourceError(file, hint or finder.missing_id or no_header(options))
     fitting = [match for match in found if match.fits()] or found
     most = max(len(match.header) for match in fitting)
     if len(fitting) > 1 and most > 1:
@@ -102,8 +103,8 @@ def describe(match: DialectMatch) -> dict[str, str]:
 
 
 class _Finder:
-    def __init__(self, start: int, headings: Headings, options: SourceSettings) -> None:
-        self._start, self._headings, self._options = start, headings, options
+    def __init__(self, file: str, start: int, headings: Headings, options: SourceSettings) -> None:
+        self._file, self._start, self._headings, self._options = file, start, headings, options
         self.damaged_header = ""
         """What is wrong with a row that looks like the header; `missing_id`: what to do if it has no id column."""
         self.missing_id = ""
@@ -136,9 +137,10 @@ class _Finder:
         """Find the first row that names an id column, or check the row that settings name."""
         parser, wanted = RecordParser(dialect), self._options.header_row
         position, row = self._start, 0
-        while position < len(data) and row < max(_TOP, wanted or 0):
+        while position < len(data) and row < max(TOP, wanted or 0):
             row += 1
             stop = line_stop(data, position)
+            self._check_columns(row, data.count(parser.delimiter, position, stop))
             parsed = parser.parse(data, position, line_content(data, position, stop, parser))
             if parsed.unclosed and (longer := read_on(data, position, stop, parser=parser)):
                 parsed, stop = longer, line_stop(data, longer.end)
@@ -151,6 +153,10 @@ class _Finder:
                 self.damaged_header = f"row {row} looks like the header, but {parsed.error}"
             position = stop
         return None
+
+    def _check_columns(self, row: int, delimiters: int) -> None:
+        if delimiters >= _MAX_COLUMNS:
+            raise SourceError(self._file, f"row {row} has {delimiters + 1:,} cells; no table of users is that wide")
 
     def _looks_like_header(self, line: bytes, dialect: Dialect) -> bool:
         parts = line.decode("utf-8").strip().split(dialect.delimiter)
@@ -252,15 +258,3 @@ def _check_delimiter(file: str, options: SourceSettings) -> None:
 
 def _name(delimiter: str) -> str:
     return DELIMITERS.get(delimiter, delimiter)
-
-
-def _no_header(options: SourceSettings) -> str:
-    if options.header_row:
-        return (
-            f"row {options.header_row} has no id column; set source.header_row to the row of the headings, "
-            "or map one of them under columns: {Your heading: id}"
-        )
-    return (
-        f"none of the first {_TOP} rows has an id column; name the column id, "
-        "or map its heading under columns: {Your heading: id}"
-    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+#: Delimiters that are tried, with their names in messages.
+DELIMITERS = {",": ",", ";": ";", "\t": "tab", "|": "|"}
 _SWAP = {10: 13, 13: 10}
 #: What letters stand for after a backslash; any other character stands for itself.
 _ESCAPES = {b"n": b"\n", b"t": b"\t", b"r": b"\r"}

@@ -16,7 +16,8 @@ import pandas as pd
 
 from usersync.errors import SourceError
 from usersync.loader.csv_dialect import DialectMatch, describe, detect_dialect
-from usersync.loader.encoding import to_utf8
+from usersync.loader.csv_width import fit_width
+from usersync.loader.encoding import DecodedText, to_utf8
 from usersync.loader.raw_sheet import CellError, RawSheet
 from usersync.models import Code
 
@@ -28,10 +29,16 @@ if TYPE_CHECKING:
     from usersync.settings import SourceSettings
 
 _BLOCK = 1 << 21
+#: Bytes of the longest line that is read.
+_LONGEST_LINE = 16 << 20
+#: Ctrl-Z ended text files under DOS; NULs fill a block that was never written.
+_END_MARKS = b"\x1a\0"
 _REPLACEMENT = "\ufffd"
 #: Characters of a cell, and of a row, that an error quotes.
 _CELL_SHOWN = 80
 _ROW_SHOWN = 300
+#: Rows that a note lists before it says how many more there are.
+_LISTED = 5
 
 
 def read_text(data: bytes, *, file: str, headings: Headings, options: SourceSettings) -> RawSheet:
@@ -40,13 +47,15 @@ def read_text(data: bytes, *, file: str, headings: Headings, options: SourceSett
     Raises SourceError where the file as a whole cannot be read: it is empty, its encoding or delimiter is in
     doubt, or no row has an id column.
     """
+    _check_line_length(data, file)
     text = to_utf8(data, file=file, encoding=options.encoding)
-    if not text.data[text.start :][:4096].strip() and not text.data[text.start :].strip():
+    content, notes = _without_end_marks(text)
+    if not content[text.start :][:4096].strip() and not content[text.start :].strip():
         raise SourceError(file, "the file is empty")
-    match = detect_dialect(text.data, text.start, file=file, headings=headings, options=options)
+    match = detect_dialect(content, text.start, file=file, headings=headings, options=options)
+    match, width_notes = fit_width(match, file)
     body = _BodyReader(match)
     cells, rows = body.read()
-    notes = text.notes
     if match.row > 1:
         notes += (f"the header is row {match.row}; the rows above it are not read",)
     why = "; ".join((text.why, *match.why))
@@ -56,9 +65,28 @@ def read_text(data: bytes, *, file: str, headings: Headings, options: SourceSett
         cells=cells,
         rows=rows,
         errors=tuple(body.errors),
-        notes=notes,
+        notes=(*notes, *width_notes, *body.notes()),
         dialect={"encoding": text.encoding, **describe(match), "why": why},
     )
+
+
+def _check_line_length(data: bytes, file: str) -> None:
+    """Raise SourceError for a line that is far longer than any row, before it takes memory and time."""
+    position = 0
+    while len(data) - position > _LONGEST_LINE:
+        end = position + _LONGEST_LINE
+        line_end = max(data.rfind(b"\n", position, end), data.rfind(b"\r", position, end))
+        if line_end < 0:
+            raise SourceError(file, f"has a line of more than {_LONGEST_LINE >> 20} MB; it is not a table, or damaged")
+        position = line_end + 1
+
+
+def _without_end_marks(text: DecodedText) -> tuple[bytes, tuple[str, ...]]:
+    """Drop Ctrl-Z and NUL characters at the end of a file, which old programs and broken downloads leave there."""
+    content = text.data.rstrip(_END_MARKS + b" \t\r\n")
+    if not any(mark in text.data[len(content) :] for mark in (b"\0", b"\x1a")):
+        return text.data, text.notes
+    return content + b"\n", (*text.notes, "left out the control characters at the end of the file")
 
 
 class _BodyReader:
@@ -68,6 +96,8 @@ class _BodyReader:
         self._match, self._reader = match, match.reader()
         self._width = len(match.header)
         self.errors: list[CellError] = []
+        self._remarks: list[int] = []
+        self._last_is_bad = False
 
     def read(self) -> tuple[pd.DataFrame, NDArray[np.int64]]:
         """Return the cells of all rows, and their row numbers."""
@@ -78,12 +108,23 @@ class _BodyReader:
             kept[[i for i, record in block.special if record.cells is not None or record.error]] = True
             places = np.flatnonzero(kept)
             frames.append(self._cells(block, places, at))
+            self._last_is_bad = bool(block.special) and bool(block.special[-1][1].error) and not block.clean[-1]
             numbers.append(places + row)
+            self._remarks.extend(row + i for i, record in block.special if record.is_remark)
             at += len(places)
             row += len(block.starts)
         if not frames:
             return pd.DataFrame(columns=range(self._width), dtype=object), np.empty(0, np.int64)
         return pd.concat(frames, ignore_index=True), np.concatenate(numbers).astype(np.int64)
+
+    def notes(self) -> Iterator[str]:
+        """Return what the author should know about the lines read."""
+        if self._remarks:
+            more = f" and {len(self._remarks) - _LISTED} more" if len(self._remarks) > _LISTED else ""
+            listed = ", ".join(map(str, self._remarks[:_LISTED]))
+            yield f"left out lines that are comments, rulers or row counts: row {listed}{more}"
+        if self._match.data[-1:] not in b"\r\n" and self._last_is_bad:
+            yield "the last line is incomplete and has no line end: the file may have been cut off"
 
     def _blocks(self) -> Iterator[Block]:
         start = self._match.stop

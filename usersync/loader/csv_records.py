@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 _MAX_RECORD = 1 << 18
 #: Lines of a cell that has lost its first quote.
 _MAX_TORN_LINES = 1000
+#: Lines that programs write into tables: comments, rulers, row counts.
+_REMARK = re.compile(
+    rb"#.*|[-=+| ]*(?:--|==)[-=+| ]*|\(?\d[\d.,]* (?:rows?|records?|lines?|Zeilen?)"
+    rb"(?: selected| affected| returned| in set[^,;\t|]*)?\)?[.]?",
+    re.IGNORECASE,
+)
 _WHOLE = re.compile(r"\s*'?[+-]?\d+(?:[.,]0+)?\s*", re.ASCII)
 
 
@@ -38,6 +44,8 @@ class Record:
     """Where the next line starts."""
     cells: tuple[str, ...] | None = None
     error: str = ""
+    is_remark: bool = False
+    """A comment, a ruler or a row count, which is not data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +157,8 @@ class RecordReader:
                 return [Record(start, stop)]
             if len(parsed.cells) == self.width:
                 return [Record(start, stop, parsed.cells)]
+            if is_remark(data[start:stop]):
+                return [Record(start, stop, is_remark=True)]
             return [Record(start, stop, None, self._miscount(parsed.cells))]
         longer = read_on(data, start, stop, parser=parser) if parsed.unclosed else None
         if longer and longer.cells and len(longer.cells) == self.width:
@@ -206,6 +216,11 @@ def _compact(lines: Lines, inner: Flags, special: list[tuple[int, Record]], stop
         clean = np.append(clean, np.zeros(len(after), bool))
     position = np.append(np.cumsum(outer) - 1, int(outer.sum()) + np.arange(len(after)))
     return Block(starts, stops, clean, tuple((int(position[line]), record) for line, record in special), stop)
+
+
+def is_remark(line: bytes) -> bool:
+    """Whether a line that is not a row is a comment, a ruler or a row count."""
+    return _REMARK.fullmatch(line.strip()) is not None
 
 
 def line_stop(data: bytes, start: int) -> int:

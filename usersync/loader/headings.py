@@ -129,6 +129,11 @@ class Headings:
         filled = sum(bool(cell.strip()) for cell in cells)
         return "id" in fields and 2 * sum(field is not None for field in fields) >= filled
 
+    def splits_into_header(self, text: str, delimiter: str) -> bool:
+        """Whether a text is a header row with an id, and another field, if `delimiter` separates cells."""
+        parts = [part.strip("\"' ") for part in text.split(delimiter)]
+        return self.count_fields(parts) > 1 and self.id_column(parts) is not None
+
     def columns(self, header: Sequence[str], file: str) -> tuple[Column, ...]:
         """Return the field of every heading.
 

@@ -20,6 +20,7 @@ from usersync.loader.headings import OUR_COLUMNS, Headings, Template, normalize
 from usersync.loader.raw_sheet import CellError, RawSheet
 from usersync.loader.rejects_columns import hold_back_rows
 from usersync.loader.remote import fetch, is_remote, without_secrets
+from usersync.loader.unpack import is_text, unpack
 from usersync.models import MASK, SECRET_FIELDS, Code, Column, Files, Problem, Source, Table
 
 if TYPE_CHECKING:
@@ -169,17 +170,24 @@ def _without_example(sheet: RawSheet, columns: tuple[Column, ...]) -> RawSheet:
 
 
 def _read_sheet(data: bytes, file: str, headings: Headings, options: SourceSettings) -> RawSheet:
-    suffix = Path(file).suffix.lower()
-    if data.startswith((_ZIP, _OLE)) or suffix in WORKBOOKS:
+    if Path(file).name.startswith("~$"):
+        name = Path(file).name.removeprefix("~$")
+        raise SourceError(file, f"is the lock file of a workbook that is open in Excel; name {name} itself")
+    data, name = unpack(data, file, file, suffixes=(*TEXTS, *WORKBOOKS))
+    suffix = Path(name).suffix.lower()
+    if data.startswith((_ZIP, _OLE)) or (suffix in WORKBOOKS and not is_text(data)):
         from usersync.loader.workbook import read_workbook  # pandas is slow to import
 
         return read_workbook(data, file=file, headings=headings, options=options)
-    if file != "-" and suffix not in TEXTS:
+    if file != "-" and suffix not in (*TEXTS, *WORKBOOKS):
         known = ", ".join((*TEXTS, *WORKBOOKS))
         raise SourceError(file, f"usersync reads {known}; save the file as one of these")
     from usersync.loader.csv_reader import read_text  # pandas is slow to import
 
-    return read_text(data, file=file, headings=headings, options=options)
+    sheet = read_text(data, file=file, headings=headings, options=options)
+    if suffix in WORKBOOKS:
+        return replace(sheet, notes=(f"the file is text under the name of a workbook ({suffix})", *sheet.notes))
+    return sheet
 
 
 def _concatenate(parts: list[_Part]) -> Table:

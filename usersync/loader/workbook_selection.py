@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from usersync.errors import SourceError
+from usersync.loader.csv_parser import DELIMITERS
 from usersync.loader.headings import Headings
 from usersync.loader.workbook_sheets import SheetReader, Workbook
 from usersync.settings import SourceSettings
@@ -97,6 +98,14 @@ class _Search:
         return None
 
     def _remember(self, sheet: str, row: int, texts: Sequence[str]) -> None:
+        filled = [text for text in texts if text.strip()]
+        if len(filled) == 1 and any(self._headings.splits_into_header(filled[0], d) for d in DELIMITERS):
+            self._most_fields = len(texts) + len(filled[0])
+            self._explanation = (
+                f"sheet {sheet!r}: row {row} has all headings in one cell; split the column into several "
+                "(in Excel: Data, Text to Columns)"
+            )
+            return
         fields = self._headings.count_fields(texts)
         if fields > self._most_fields:
             self._most_fields = fields

@@ -84,6 +84,11 @@ class Workbook:
             tables = workbook_xls.read_tables(data, file)
             self.sheets = [(table.name, table.shown) for table in tables]
             self._readers = {t.name: _whole_sheet(Sheet(t.name, t.rows, left=t.left, info=t.info)) for t in tables}
+            self.notes = tuple(
+                f"sheet {t.name!r} is full to row {workbook_xls.MAX_ROWS:,}, the last of an .xls: rows may be missing"
+                for t in tables
+                if len(t.rows) == workbook_xls.MAX_ROWS
+            )
             return
         package = Package(data, file)
         package.check()

@@ -14,6 +14,8 @@ import xlrd.compdoc
 from usersync.errors import SourceError
 from usersync.loader.workbook_cell_info import CellInfo, shows_digits
 
+#: Rows of a sheet.
+MAX_ROWS: Final = 65_536
 #: Cells that the used areas of all sheets may have together.
 _CELLS: Final = 20_000_000
 #: What xlrd raises for a damaged file, besides its own errors.
