@@ -229,5 +229,5 @@ def test_runs_show_and_history_list_what_was_done(desk: Opened) -> None:
             {"name": "Ann", "password": "***"},
         )
         assert "nothing was ever sent for user 2" in at.run("history", "2").out
-        assert "1 run deleted" in at.run("runs", "--prune", "0s").err
+        assert "1 run deleted" in at.run("runs", "--prune", "0s", "--yes").err
         assert json.loads(at.run("runs", "--json").out) == []

@@ -20,6 +20,7 @@ from usersync.cli.options import (
     seconds_of,
 )
 from usersync.cli.output import say
+from usersync.errors import RefusedError
 
 #: Problems of each kind that `inspect` lists one by one.
 PROBLEMS_INSPECTED = 10
@@ -75,17 +76,29 @@ def template(out: Path, **options: Any) -> int:
 
 
 @click.command()
-@click.option("--prune", metavar="TIME", help="Drop runs that finished longer ago, like 90d.")
+@click.option("--prune", metavar="TIME", help="Delete runs that finished longer ago, like 90d; asks first.")
+@click.option("--reports", is_flag=True, help="With --prune: delete their report folders too.")
+@click.option("--yes", is_flag=True, help="With --prune: delete without asking.")
 @options_of(COMMON_OPTIONS)
-def runs(*, prune: str | None, **options: Any) -> int:
+def runs(*, prune: str | None, reports: bool, yes: bool, **options: Any) -> int:
     """List what was done, newest first."""
     from usersync.cli import history as past
 
     settings = make_settings_from(options)
-    if prune:
-        say(past.prune(settings, seconds_of("--prune", prune)))
+    seconds = seconds_of("--prune", prune)
+    if seconds is not None:
+        question = past.prune_question(settings, seconds, reports=reports)
+        if question and not yes and not _may_delete(question):
+            return RefusedError.exit_code
+        say(past.prune(settings, seconds, reports=reports))
     click.echo(past.runs(settings, as_json=options["as_json"]))
     return 0
+
+
+def _may_delete(question: str) -> bool:
+    if not (sys.stdin and sys.stdin.isatty()):
+        raise RefusedError(f"{question}\nnothing was deleted: there is no terminal to ask on; add --yes")
+    return click.confirm(question, err=True)
 
 
 @click.command()
