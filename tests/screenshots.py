@@ -10,9 +10,9 @@ import tempfile
 from pathlib import Path
 
 from PIL import Image
-from usersync.sandbox.demo import run_demo
 
 from usersync.cli.console import plan_text
+from usersync.cli.demo import run_demo
 from usersync.context import Context
 from usersync.planning.plan import Plan
 

@@ -32,7 +32,8 @@ def show_summary(summary: Summary, options: dict[str, Any], *, show: Callable[[s
             say(f"usersync: stdout cannot be written ({error.strerror}); the summary is in {summary.files['summary']}")
     elif summary.exit_code or not options["quiet"]:
         again = option_words(options, "config") if "config" in options else None
-        show(summary_text(summary, width=window_width(sys.stderr), options=again))
+        plan_shown = not options["quiet"]
+        show(summary_text(summary, width=window_width(sys.stderr), options=again, plan_shown=plan_shown))
     return int(summary.exit_code)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from usersync.context import RunOptions
 from usersync.loader import load
+from usersync.loader.rejects_columns import original_rows
 from usersync.loader.row_filter import select
 from usersync.loader.row_names import NameOf, names_in
 from usersync.models import Column, DesiredValues, Files, Place, Problem, ProblemGroup, Source, Table
@@ -62,7 +63,7 @@ class Input:
         for problem in self.desired.problems:
             groups[problem.code].append(problem)
         return tuple(
-            ProblemGroup(code, len(found), tuple((self.place(p.key), p) for p in found[:shown]))
+            ProblemGroup(code, len({p.key for p in found}), tuple((self.place(p.key), p) for p in found[:shown]))
             for code, found in groups.items()
         )
 
@@ -83,7 +84,16 @@ def read_files(
     table = load(files, options=source, columns=columns)
     if options:
         table = select(table, where=options.where, skip=options.skip)
-    return Input(table, validate(table, fields, duplicates=source.duplicates, suspect=source.suspect))
+    desired = validate(table, fields, duplicates=source.duplicates, suspect=source.suspect)
+    return _with_original_rows(Input(table, desired))
+
+
+def _with_original_rows(given: Input) -> Input:
+    """Note where the rows of a rejects file stood first."""
+    notes = dict(given.desired.notes)
+    for key, row in original_rows(given.table).items():
+        notes[key] = "; ".join(filter(None, (f"originally row {row}", notes.get(key, ""))))
+    return replace(given, desired=replace(given.desired, notes=notes))
 
 
 def single_user(user_id: str, cells: Mapping[str, str], settings: Settings) -> Input:
