@@ -33,12 +33,14 @@ TOKEN = "sandbox-token"
 PATIENCE = 120.0
 
 
-def wait_until(state: Callable[[], object], *, what: str = "the state") -> None:
-    """Wait until `state()` is true; a test fails where that takes longer than anything should."""
+def wait_until(state: Callable[[], object], process: "subprocess.Popen[str] | None" = None) -> None:
+    """Wait until `state()` is true; the test fails if the process that should bring it about ends before."""
     deadline = time.monotonic() + PATIENCE
     while not state():
-        assert time.monotonic() < deadline, f"{what} did not come within {PATIENCE:.0f} s"
-        time.sleep(0.005)  # between two looks: the program under test needs the processor more than we do
+        assert time.monotonic() < deadline, f"the state was not reached within {PATIENCE:.0f} s"
+        if process and process.poll() is not None:
+            pytest.fail(f"the process ended before: {process.communicate()}")
+        time.sleep(0.005)  # leaves the processor to the program under test
 
 
 class FakeClock:
