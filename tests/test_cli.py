@@ -295,13 +295,23 @@ def test_update_changes_one_user_and_prints_it(desk: Callable[..., Any]) -> None
         assert box.log[-1].body["password"] == PASSWORD
 
 
+def test_update_prints_a_user_who_has_the_values_already(desk: Callable[..., Any]) -> None:
+    with desk(Sandbox(users=_users(7), limit=None)) as (box, at):
+        ran = at.run("update", "7", "--name", "User 7")
+        assert (ran.code, json.loads(ran.out)) == (
+            0,
+            {"id": 7, "name": "User 7", "email": "user7@example.org", "custom_attributes": {}},
+        )
+        assert [r.method for r in box.log] == ["GET"]
+
+
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (["999", "--name", "A"], 1, "there is no user with this id"),
-        (["5/../7", "--name", "A"], 1, "an id is a whole number"),
-        (["7"], 1, "no value"),
-        (["7", "--attr", "plan"], 2, "write KEY=VALUE"),
+        pytest.param(["999", "--name", "A"], 1, "there is no user with this id", id="an unknown user"),
+        pytest.param(["5/../7", "--name", "A"], 1, "an id is a whole number", id="an id that is no number"),
+        pytest.param(["7"], 1, "no value", id="nothing to change"),
+        pytest.param(["7", "--attr", "plan"], 2, "write KEY=VALUE", id="an attribute without a value"),
     ],
 )
 def test_update_explains_why_a_user_was_not_updated(
