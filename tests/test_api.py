@@ -79,7 +79,7 @@ def test_the_public_functions_are_typed(tmp_path: Path) -> None:
 
 def test_import_loads_no_slow_library() -> None:
     code = "import sys, usersync; print([name for name in ('pandas', 'pydantic', 'aiohttp') if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
 
 

@@ -160,6 +160,17 @@ def test_accepts_a_rule_as_an_override(name: str) -> None:
     check_overrides([name], STRICT)
 
 
+def test_rules_are_named_for_all_fields_and_for_attributes_with_a_limit() -> None:
+    found = rules(limits(fields={SEATS: {"percent": 5}}))
+    assert {"changes", "changes-percent", "same-name", "same-password", "min-rows", "rows-shrunk", "rows-grown"} < {
+        *found
+    }
+    for field in ("name", "display_name", "email", "password", SEATS):
+        assert {f"{field}-changes", f"{field}-percent", f"blank-{field}"} < {*found}
+    assert "blank-custom_attributes" in found
+    assert "custom_attributes-changes" not in found
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [
@@ -182,11 +193,7 @@ def test_accepts_a_rule_as_an_override(name: str) -> None:
         ),
         pytest.param(
             ["*"],
-            "--override: * is not a limit's rule; known: changes, changes-percent, name-changes, name-percent, "
-            "display_name-changes, display_name-percent, email-changes, email-percent, password-changes, "
-            "password-percent, custom_attributes.seats-changes, custom_attributes.seats-percent, same-name, "
-            "same-password, min-rows, rows-shrunk, rows-grown, blank-name, blank-display_name, blank-email, "
-            "blank-password, blank-custom_attributes, blank-custom_attributes.seats",
+            "--override: * is not a limit's rule; known: " + ", ".join(rules(limits(fields={SEATS: {"percent": 5}}))),
             id="nothing like a rule",
         ),
     ],

@@ -2,12 +2,15 @@
 
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
 
+from tests.conftest import PATIENCE
 from usersync.errors import StoppedError, UsageError
 from usersync.ledger import Ledger, LedgerRun, RunInfo
 from usersync.models import UNKNOWN, FieldChange, Result, Row, Status, User
@@ -192,6 +195,19 @@ def test_a_file_that_cannot_be_a_ledger_is_a_usage_error_with_a_remedy(name: str
     (tmp_path / "text.db").write_text("this is no database, but a text of some length" * 100)
     with pytest.raises(UsageError, match=f"the ledger .*{name} .*; or name another file under ledger:"):
         Ledger(tmp_path / name)
+
+
+def test_a_new_ledger_can_be_opened_by_several_at_once(tmp_path: Path) -> None:
+    def open_ledger(path: Path) -> int:
+        ready.wait(timeout=PATIENCE)
+        with Ledger(path) as ledger:
+            return len(list(ledger.runs()))
+
+    at_once = 4
+    ready = Barrier(at_once)
+    with ThreadPoolExecutor(at_once) as threads:
+        for n in range(10):
+            assert list(threads.map(open_ledger, [tmp_path / f"{n}.db"] * at_once)) == [0] * at_once
 
 
 def test_a_ledger_of_a_newer_version_is_refused(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Compare with the last run or a file, find conflicts, and send e-mail changes in order."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -86,7 +87,7 @@ def test_a_value_changed_since_usersync_wrote_it_is_a_conflict(desk: Opened) -> 
         at.write("b.csv", "id,name\n1,Annie\n2,Beatrice\n3,Cid\n")
         planned = at.run("plan", "b.csv")
         assert planned.code == 1
-        assert '\nconflict: 1 row\n  row 2: name: usersync wrote "Ann", the platform holds' in planned.out
+        assert re.search('\nconflict: 1 row\n  row 2.*: name: usersync wrote "Ann", the platform holds', planned.out)
         ran = at.run("run", "b.csv", "--yes")
         assert list(ran.statuses().values()) == ["conflict", "updated", "updated"]  # usersync never wrote user 3
         assert ran.report[0]["message"] == (
