@@ -54,9 +54,21 @@ def test_a_swap_goes_by_way_of_a_placeholder(desk: Opened) -> None:
 @pytest.mark.parametrize(
     ("user", "nth", "statuses"),
     [
-        pytest.param(1, 1, ["failed refused", *["rejected blocked-by"] * 2], id="the one that moves to the placeholder"),
-        pytest.param(3, 1, ["failed blocked-by", "rejected blocked-by", "failed refused"], id="the first that moves to its new address"),
-        pytest.param(2, 1, ["failed blocked-by", "failed refused", "failed blocked-by"], id="the second that moves to its new address"),
+        pytest.param(
+            1, 1, ["failed refused", *["rejected blocked-by"] * 2], id="the one that moves to the placeholder"
+        ),
+        pytest.param(
+            3,
+            1,
+            ["failed blocked-by", "rejected blocked-by", "failed refused"],
+            id="the first that moves to its new address",
+        ),
+        pytest.param(
+            2,
+            1,
+            ["failed blocked-by", "failed refused", "failed blocked-by"],
+            id="the second that moves to its new address",
+        ),
         pytest.param(1, 2, ["failed refused", *["failed blocked-by"] * 2], id="the one that leaves the placeholder"),
     ],
 )

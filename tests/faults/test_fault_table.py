@@ -228,13 +228,17 @@ each_case = pytest.mark.parametrize("case", [pytest.param(c, id=f"{c.source} {c.
 
 
 @each_case
-def test_a_fault_ends_the_first_the_middle_and_the_last_row_as_the_page_says(case: Case, servers: Servers, tmp_path: Path) -> None:
+def test_a_fault_ends_the_first_the_middle_and_the_last_row_as_the_page_says(
+    case: Case, servers: Servers, tmp_path: Path
+) -> None:
     assert affected_rows(case, servers, tmp_path) == tables_of_page()[0][CASES.index(case)][2:5], REFRESH
 
 
 @pytest.mark.parametrize("place", PLACES)
 @each_case
-def test_a_run_stopped_by_a_fault_is_resumed_as_the_page_says(case: Case, place: str, servers: Servers, tmp_path: Path) -> None:
+def test_a_run_stopped_by_a_fault_is_resumed_as_the_page_says(
+    case: Case, place: str, servers: Servers, tmp_path: Path
+) -> None:
     assert resumed(case, PLACES[place], servers, tmp_path) == tables_of_page()[0][CASES.index(case)][5:], REFRESH
 
 
