@@ -1,4 +1,4 @@
-"""Notifications reach real sockets, hold no values, and change no exit code."""
+"""Test notifications with real sockets: they hold no values, and change no exit code."""
 
 import email
 import email.policy
