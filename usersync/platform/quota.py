@@ -1,4 +1,4 @@
-"""The headers of an answer in, what is left of the platform's limit out. Pure: the time of day is handed in.
+"""Read what a response's headers say about the platform's limit.
 
 Read are `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers, in its present and its older
 forms) and `X-RateLimit-*`, whose reset is seconds or a time since 1970. Nonsense counts as nothing.
@@ -88,4 +88,11 @@ def _wait(reset: float | None, now: float) -> float | None:
 def _sane(quota: Quota) -> bool:
     numbers = [n for n in (quota.limit, quota.seconds, quota.left, quota.reset) if n is not None]
     fits = quota.left is None or quota.limit is None or quota.left <= quota.limit
-    return bool(numbers) and min(numbers) >= 0 and (quota.reset or 0) <= _LONGEST and fits and quota.limit != 0
+    return (
+        bool(numbers)
+        and min(numbers) >= 0
+        and math.isfinite(max(numbers))
+        and (quota.reset or 0) <= _LONGEST
+        and fits
+        and quota.limit != 0
+    )
