@@ -24,7 +24,7 @@ IN_A_ROW = 3
 #: Seconds that a pause lasts at most; that one waits for the request that tries for all; and that a pause for the end
 #: of the clock's minute lasts longer than that.
 LONGEST_PAUSE = 60.0
-PROBE_TIMEOUT = 30.0
+PROBE_TIMEOUT = 10.0
 AFTER_MINUTE = 0.1
 #: Seconds that the platform asks to wait where a whole window is meant.
 WINDOW_WISH = 10.0

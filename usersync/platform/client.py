@@ -79,6 +79,8 @@ class HttpClient:
                 middlewares=(_Once(),),
             ) as response:
                 body = await _read_bounded(response)
+                if body is None:
+                    return NoResponse(Code.PLATFORM_ERROR, f"the answer is larger than {MAX_BODY:,} bytes")
                 return Response(response.status, response.headers, body)
         except TimeoutError:
             message = f"no answer within {self._timeout.total:g} s; request.timeout can be raised"
@@ -109,7 +111,8 @@ class _Once:
             raise
 
 
-async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
+async def _read_bounded(response: aiohttp.ClientResponse) -> bytes | None:
+    """Read a body; None where it is too large."""
     packed = "Content-Encoding" in response.headers  # its length says nothing about what comes out
     if not packed and response.content_length is not None and response.content_length <= MAX_BODY:
         return await response.read()
@@ -117,7 +120,7 @@ async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
     async for chunk in response.content.iter_any():
         body += chunk
         if len(body) > MAX_BODY:
-            raise aiohttp.ClientPayloadError(f"the answer is larger than {MAX_BODY} bytes")
+            return None
     return bytes(body)
 
 
@@ -143,7 +146,7 @@ def _explain(error: Exception) -> NoResponse:
         reason = os.strerror(number) if number > 0 else "none of its addresses answers"
         return _not_connected(f"no connection to the platform: {reason}")
     if isinstance(error, aiohttp.ClientPayloadError):
-        return NoResponse(Code.CONNECTION, f"the answer broke off or is too large ({type(error).__name__})")
+        return NoResponse(Code.CONNECTION, f"the answer broke off ({type(error).__name__})")
     return NoResponse(Code.CONNECTION, f"the connection was lost ({type(error).__name__})")
 
 
