@@ -8,9 +8,8 @@ import os
 import sys
 from tempfile import TemporaryDirectory
 
-from usersync.context import Context
+from usersync.context import Context, run_concurrently
 from usersync.dispatch.connection import connected
-from usersync.dispatch.workers import run_concurrently
 from usersync.models import UNKNOWN, FieldChange
 from usersync.sandbox import Sandbox, running
 from usersync.settings import Rate, Settings, make_settings

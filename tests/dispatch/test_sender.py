@@ -7,10 +7,9 @@ from typing import TypeVar
 import pytest
 
 from tests.conftest import TOKEN, FakeClock
-from usersync.context import Context, Stopping
+from usersync.context import Context, Stopping, run_concurrently
 from usersync.dispatch.connection import connected
 from usersync.dispatch.sender import Sender
-from usersync.dispatch.workers import run_concurrently
 from usersync.models import UNKNOWN, Code, FieldChange, Result, Status, User
 from usersync.sandbox import Answer, Fault, Faults, Sandbox
 from usersync.sandbox.faults import Script

@@ -16,10 +16,9 @@ import pytest
 
 from tests.conftest import TOKEN
 from tests.faults.conftest import NGINX, NO_NGINX, nginx_before
-from usersync.context import Context
+from usersync.context import Context, run_concurrently
 from usersync.dispatch.connection import connected
 from usersync.dispatch.sender import RequestCounts
-from usersync.dispatch.workers import run_concurrently
 from usersync.models import UNKNOWN, FieldChange
 from usersync.sandbox import Fault, Faults, Request, Sandbox, running
 from usersync.sandbox.server import USERS_PATH

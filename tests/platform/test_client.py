@@ -160,11 +160,11 @@ def test_an_authority_that_cannot_be_read_is_a_mistake_in_the_settings(tmp_path:
         pytest.param(
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"10000\r\n" + b"x" * 65536 + b"\r\n" * 1
             + b"200000\r\n" + b"x" * 2 * MAX_BODY,
-            "platform-error", "larger than 1,048,576 bytes", id="a body without end",
+            "platform-error", "more than 1,048,576 bytes", id="a body without end",
         ),
         pytest.param(
             answer(b"200 OK", zlib.compress(b" " * 2 * MAX_BODY), b"Content-Encoding: deflate"),
-            "platform-error", "larger than 1,048,576 bytes", id="a body packed into a thousandth of its size",
+            "platform-error", "more than 1,048,576 bytes", id="a body packed into a thousandth of its size",
         ),
     ],
 )  # fmt: skip

@@ -11,12 +11,11 @@ from time import monotonic
 
 from pydantic import SecretStr
 
-from usersync.context import Context, StopReason
+from usersync.context import Context, StopReason, run_concurrently
 from usersync.dispatch.connection import make_sender
 from usersync.dispatch.rate_limit import RateLimiter
 from usersync.dispatch.sender import RequestCounts
 from usersync.dispatch.shared_rate import LocalRate
-from usersync.dispatch.workers import run_concurrently
 from usersync.errors import UsersyncError
 from usersync.models import FieldChange, Result
 from usersync.platform.client import HttpClient

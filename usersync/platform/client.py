@@ -67,21 +67,28 @@ class HttpClient:
 
     async def send(self, request: Request) -> Response | NoResponse:
         """Send one request, once; every ending is a value, never an exception."""
+        url = f"{self._url_before_id}{request.user_id}{self._url_after_id}"
+        return await self._request(request.method, url, request.body, MAX_BODY)
+
+    async def get(self, path: str, *, max_bytes: int) -> Response | NoResponse:
+        """Read another path of the platform, once; `path` begins with / and is percent-encoded where needed."""
+        return await self._request("GET", f"{self.address}{path}", None, max_bytes)
+
+    async def _request(self, method: str, url: str, data: bytes | None, max_bytes: int) -> Response | NoResponse:
         assert self._session is not None  # noqa: S101 - used inside `async with`
-        url = URL(f"{self._url_before_id}{request.user_id}{self._url_after_id}", encoded=True)
         try:
             async with self._session.request(
-                request.method,
-                url,
-                data=request.body,
+                method,
+                URL(url, encoded=True),
+                data=data,
                 proxy=self._proxy,
                 allow_redirects=False,
                 middlewares=(_Once(),),
             ) as response:
-                body = await _read_bounded(response)
-                if body is None:
-                    return NoResponse(Code.PLATFORM_ERROR, f"the answer is larger than {MAX_BODY:,} bytes")
+                body = await _read_bounded(response, max_bytes)
                 return Response(response.status, response.headers, body)
+        except TooLargeError as error:
+            return NoResponse(Code.PLATFORM_ERROR, str(error))
         except TimeoutError:
             message = f"no answer within {self._timeout.total:g} s; request.timeout can be raised"
             return NoResponse(Code.TIMEOUT, message)
@@ -111,16 +118,24 @@ class _Once:
             raise
 
 
-async def _read_bounded(response: aiohttp.ClientResponse) -> bytes | None:
-    """Read a body; None where it is too large."""
+class TooLargeError(Exception):
+    """A response is larger than its reader allows."""
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(f"the answer is too large, more than {max_bytes:,} bytes")
+
+
+async def _read_bounded(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
     packed = "Content-Encoding" in response.headers  # its length says nothing about what comes out
-    if not packed and response.content_length is not None and response.content_length <= MAX_BODY:
+    if not packed and response.content_length is not None:
+        if response.content_length > max_bytes:
+            raise TooLargeError(max_bytes)
         return await response.read()
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
-        if len(body) > MAX_BODY:
-            return None
+        if len(body) > max_bytes:
+            raise TooLargeError(max_bytes)
     return bytes(body)
 
 
