@@ -7,6 +7,7 @@ import io
 import zipfile
 import zlib
 from pathlib import PurePath
+from typing import IO
 
 from usersync.errors import SourceError
 
@@ -49,7 +50,7 @@ def _only_member(archive: zipfile.ZipFile, file: str, suffixes: tuple[str, ...])
     return found[0] if found else None
 
 
-def _read(packed: io.BufferedIOBase | gzip.GzipFile, file: str) -> bytes:
+def _read(packed: IO[bytes] | gzip.GzipFile, file: str) -> bytes:
     data = packed.read(_MOST + 1)
     if len(data) > _MOST:
         raise SourceError(file, f"would unpack to more than {_MOST >> 30} GB (a zip bomb?); nothing was read")
