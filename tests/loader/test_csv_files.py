@@ -53,6 +53,41 @@ def test_rejects_rows_whose_width_has_no_explanation(text: str) -> None:
     assert read(text).errors
 
 
+def excel_csv(rows: list[list[str]]) -> str:
+    """Write a table as Excel does: as many cells in a row as the longest of its block of 16 rows."""
+    lines = []
+    for start in range(0, len(rows), 16):
+        block = rows[start : start + 16]
+        width = max(max((i for i, cell in enumerate(row, 1) if cell), default=1) for row in block)
+        lines += [",".join(row[:width]) for row in block]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize(
+    "filled",
+    [
+        pytest.param(set(), id="no row has the last cells"),
+        pytest.param({20, 70}, id="two rows have them"),
+        pytest.param({17, 33}, id="first rows of blocks have them"),
+    ],
+)
+def test_adds_blank_cells_that_excel_left_off(filled: set[int]) -> None:
+    table = [["id", "name", "email"]]
+    table += [[str(i), f"User {i}", f"u{i}@example.org" if i in filled else ""] for i in range(1, 75)]
+    sheet = read(excel_csv(table))
+    assert sheet.cells.to_numpy().tolist() == table[1:]
+    assert sheet.errors == ()
+    assert sheet.notes[0].startswith("added the blank cells that Excel left off")
+
+
+@pytest.mark.parametrize("damaged", [3, 20, 70])
+def test_rejects_short_rows_that_excel_would_not_write(damaged: int) -> None:
+    table = [["id", "name", "email"], *([str(i), f"User {i}", f"u{i}@example.org"] for i in range(1, 75))]
+    lines = excel_csv(table).splitlines()
+    lines[damaged] = f"{damaged},User {damaged}"
+    assert [error.at for error in read("\n".join(lines) + "\n").errors] == [damaged - 1]
+
+
 def test_says_once_what_is_wrong_with_the_row_names_of_r() -> None:
     assert refusal('"id","name"\n"1",7,"Ann"\n"2",8,"Bea"\n') == (
         "all rows begin with a row number that has no heading, as R writes them; "

@@ -95,6 +95,18 @@ def test_rejects_an_escape_that_means_nothing() -> None:
 
 
 @pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param('"a real\nline break"', id="a real line break in another cell"),
+        pytest.param("C:\\new", id="a path"),
+    ],
+)
+def test_rejects_an_escaped_letter_that_may_stand_for_itself(other: str) -> None:
+    grid = read(f'id,name\n0,"say \\"hi\\""\n1,a\\nb\n2,{other}\n3,"\\"Al\\" Lee"\n4,"\\"Bo\\" Lee"\n')
+    assert rows(grid)[1] == (3, BAD)
+
+
+@pytest.mark.parametrize(
     ("cell", "text"),
     [
         pytest.param("O\\'Brien", "O'Brien", id="an apostrophe"),

@@ -29,6 +29,7 @@ _MAX_COLUMNS = 16_384
 _SAMPLE = 1 << 20
 #: Bytes around a first unusual quote or escape further down that are compared as well.
 _WINDOW = 1 << 18
+_PATH = re.compile(rb"\b[A-Za-z]:\\[A-Za-z]")
 _DECLARED = re.compile(rb"\"?sep=(.)\"?\r?\n", re.IGNORECASE)
 
 
@@ -206,7 +207,8 @@ class _Finder:
         places = [place for place in places if place >= 0]
         if not places:
             return match
-        other = self._find_header(match.data, replace(match.dialect, backslash=True))
+        letters = _has_letter_escapes(match)
+        other = self._find_header(match.data, replace(match.dialect, backslash=True, letter_escapes=letters))
         if other is None:
             return match
         plain, other = self._count_rows(match, min(places)), self._count_rows(other, min(places))
@@ -217,6 +219,17 @@ class _Finder:
         if other.malformed == plain.malformed and b"\\'" in sample and _escapes_only(sample, quote + delimiter):
             return replace(other, why=(*match.why, "every \\ stands before a character that it escapes"))
         return match
+
+
+def _has_letter_escapes(match: DialectMatch) -> bool:
+    r"""Whether \n may stand for a line break: if no cell has a real one, and nothing looks like a path (C:\new)."""
+    sample = match.data[match.stop : match.stop + _SAMPLE]
+    if _PATH.search(sample):
+        return False
+    dialect = replace(match.dialect, backslash=True)
+    block = replace(match, dialect=dialect).reader().block(match.stop, _SAMPLE) if sample else None
+    records = [record for _, record in block.special if record.cells] if block else []
+    return not any("\n" in cell for record in records for cell in record.cells or ())
 
 
 def _escapes_only(sample: bytes, special: bytes) -> bool:

@@ -21,6 +21,8 @@ class Dialect:
     """None: no character is a quote."""
     backslash: bool = False
     """Whether a backslash escapes; a doubled quote is one quote either way."""
+    letter_escapes: bool = False
+    r"""Whether \n, \t and \r stand for a line break, a tab and a carriage return."""
     swapped: bool = False
     """Whether CR and LF are exchanged, which makes LF the line end of an old Mac's file; cells are exchanged back."""
 
@@ -52,7 +54,8 @@ class RecordParser:
         self.quote = (dialect.quote or "").encode("ascii")
         d, q = re.escape(self.delimiter), re.escape(self.quote)
         slash = rb"\\" if dialect.backslash else b""
-        escaped = rb"|\\[\\'\"ntr" + d + q + b"]" if slash else b""
+        letters = b"ntr" if dialect.letter_escapes else b""
+        escaped = rb"|\\[\\'\"" + letters + d + q + b"]" if slash else b""
         end = b"(?=" + d + (rb"|\n" if dialect.swapped else rb"|\r?\n") + rb"|\Z)"
         plain = b"(?:[^" + d + q + slash + rb"\r\n]++" + escaped + b")*+"
         inside = b"(?:[^" + q + slash + b"]++|" + q + q + escaped + b")*+"

@@ -16,7 +16,7 @@ import pandas as pd
 
 from usersync.errors import SourceError
 from usersync.loader.csv_dialect import DialectMatch, describe, detect_dialect
-from usersync.loader.csv_width import fit_width
+from usersync.loader.csv_width import excel_fills, fit_width
 from usersync.loader.encoding import DecodedText, to_utf8
 from usersync.loader.raw_sheet import CellError, RawSheet
 from usersync.models import Code
@@ -98,6 +98,8 @@ class _BodyReader:
         self.errors: list[CellError] = []
         self._remarks: list[int] = []
         self._last_is_bad = False
+        self._short: dict[int, tuple[str, ...]] = {}
+        self._filled_rows = 0
 
     def read(self) -> tuple[pd.DataFrame, NDArray[np.int64]]:
         """Return the cells of all rows, and their row numbers."""
@@ -115,7 +117,20 @@ class _BodyReader:
             row += len(block.starts)
         if not frames:
             return pd.DataFrame(columns=range(self._width), dtype=object), np.empty(0, np.int64)
-        return pd.concat(frames, ignore_index=True), np.concatenate(numbers).astype(np.int64)
+        rows = np.concatenate(numbers).astype(np.int64)
+        return self._filled(pd.concat(frames, ignore_index=True), rows), rows
+
+    def _filled(self, cells: pd.DataFrame, rows: NDArray[np.int64]) -> pd.DataFrame:
+        """Add the blank cells that Excel leaves off at the ends of rows."""
+        short = {at: len(found) for at, found in self._short.items()}
+        if not short or not excel_fills(rows.tolist(), short, header_row=self._match.row):
+            return cells
+        table = cells.to_numpy(object, copy=True)
+        for at, found in self._short.items():
+            table[at, : len(found)] = found
+        self.errors = [e for e in self.errors if e.at not in short or e.code != Code.ROW_RAGGED]
+        self._filled_rows = len(short)
+        return pd.DataFrame(table, dtype=object)
 
     def notes(self) -> Iterator[str]:
         """Return what the author should know about the lines read."""
@@ -123,6 +138,8 @@ class _BodyReader:
             more = f" and {len(self._remarks) - _LISTED} more" if len(self._remarks) > _LISTED else ""
             listed = ", ".join(map(str, self._remarks[:_LISTED]))
             yield f"left out lines that are comments, rulers or row counts: row {listed}{more}"
+        if self._filled_rows:
+            yield f"added the blank cells that Excel left off at the ends of {self._filled_rows} rows"
         if self._match.data[-1:] not in b"\r\n" and self._last_is_bad:
             yield "the last line is incomplete and has no line end: the file may have been cut off"
 
@@ -185,6 +202,8 @@ class _BodyReader:
     def _check(self, record: Record, at: int) -> Sequence[str]:
         """Return the cells of a row that was read on its own, and record its errors."""
         if record.cells is None:
+            if record.short:
+                self._short[at] = record.short
             raw = self._match.data[record.start : record.stop]
             written = raw.decode("utf-8").strip()[:_ROW_SHOWN]
             self.errors.append(CellError(at, Code.ROW_RAGGED, sys.intern(record.error), value=written))

@@ -46,6 +46,8 @@ class Record:
     error: str = ""
     is_remark: bool = False
     """A comment, a ruler or a row count, which is not data."""
+    short: tuple[str, ...] = ()
+    """The cells of a record that lacks some at its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,8 @@ class RecordReader:
                 return [Record(start, stop, parsed.cells)]
             if is_remark(data[start:stop]):
                 return [Record(start, stop, is_remark=True)]
-            return [Record(start, stop, None, self._miscount(parsed.cells))]
+            short = parsed.cells if len(parsed.cells) < self.width else ()
+            return [Record(start, stop, None, self._miscount(parsed.cells), short=short)]
         longer = read_on(data, start, stop, parser=parser) if parsed.unclosed else None
         if longer and longer.cells and len(longer.cells) == self.width:
             return self._resolve_ambiguous(start, stop, longer=longer, cells_before=parsed.cells_before)

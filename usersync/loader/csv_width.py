@@ -1,8 +1,8 @@
-"""Fit the header of a text file to rows that all have more or fewer cells."""
+"""Fit a header and rows of different widths where the cause is known."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from usersync.errors import SourceError
@@ -12,6 +12,8 @@ from usersync.loader.csv_records import is_remark, line_content, line_stop, read
 
 #: Rows that are looked at; one of another width among them, and the header stays as it is.
 _SAMPLE = 1000
+#: Rows for which Excel decides together how many cells it writes.
+_EXCEL_BLOCK = 16
 
 
 def fit_width(match: DialectMatch, file: str) -> tuple[DialectMatch, tuple[str, ...]]:
@@ -53,3 +55,16 @@ def _rows(match: DialectMatch) -> Iterator[tuple[str, ...]]:
             count += 1
             yield parsed.cells
         position = stop
+
+
+def excel_fills(rows: Sequence[int], short: Mapping[int, int], *, header_row: int) -> bool:
+    """Whether short rows lack blank cells at their ends only because Excel leaves those off, in blocks of 16 rows.
+
+    `rows` has the row numbers of all data rows, `short` the widths of the short ones by their positions. Within each
+    block all rows are of one width, since Excel writes as many cells as the longest row of the block has.
+    """
+    blocks = {(header_row - 1) // _EXCEL_BLOCK: [0]}
+    for at, row in enumerate(rows):
+        blocks.setdefault((row - 1) // _EXCEL_BLOCK, []).append(short.get(at, 0))
+    short_blocks = [widths for widths in blocks.values() if any(widths)]
+    return all(len(set(widths)) == 1 for widths in short_blocks) and any(len(widths) > 1 for widths in short_blocks)

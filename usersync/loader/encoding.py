@@ -149,7 +149,8 @@ def _guessed(data: bytes, file: str) -> DecodedText:
     best = guess_encoding(data)
     if best.safe:
         note = f"the encoding is a guess: {best.encoding}, {best.why}; {_REMEDY} if it is wrong"
-        return replace(_as_utf8(data, 0, best.encoding, file=file, why=best.why), notes=(note,))
+        guessed = _as_utf8(data, 0, best.encoding, file=file, why=best.why)
+        return replace(guessed, notes=(note,))
     if not valid and _few(data):
         note = f"read as utf-8, but the rows that hold other bytes are rejected; {_readings(best)}; {_REMEDY}"
         return _lossy(data, f"ASCII but for {broken} bytes", note, file)

@@ -16,7 +16,7 @@ from typing import Any, Final
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
 
 from usersync.errors import SourceError
-from usersync.loader import workbook_ods, workbook_xls, workbook_xlsb, workbook_xlsx
+from usersync.loader import workbook_ods, workbook_parts, workbook_xls, workbook_xlsb, workbook_xlsx
 from usersync.loader.workbook_cell_info import CellInfo
 from usersync.loader.workbook_package import Package, kind_of
 
@@ -131,8 +131,8 @@ class _CalamineFile:
     def __init__(self, data: bytes, package: Package, kind: str, file: str) -> None:
         self._package, self._is_xlsx, self._file = package, kind == "xlsx", file
         if self._is_xlsx:
-            self._parts = workbook_xlsx.sheet_parts(package)
-            self._formats = workbook_xlsx.read_number_formats(package)
+            self._parts = workbook_parts.sheet_parts(package)
+            self._formats = workbook_parts.read_number_formats(package)
         else:
             workbook_xlsb.check_sheet_list(package, file)
         with _calamine_errors(file):
@@ -169,7 +169,7 @@ class _CalamineFile:
 
     def _xlsx_info(self, name: str, xml: bytes) -> CellInfo:
         info = workbook_xlsx.scan_sheet(xml, self._formats, self._file)
-        info.total_rows = workbook_xlsx.total_rows(self._package, self._parts[name])
+        info.total_rows = workbook_parts.total_rows(self._package, self._parts[name])
         return info
 
     def _xml(self, name: str) -> bytes:

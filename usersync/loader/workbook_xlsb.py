@@ -13,7 +13,8 @@ from typing import Final
 from usersync.errors import SourceError
 from usersync.loader.workbook_cell_info import BUILT_IN_FORMATS, MAX_COLUMNS, CellInfo, shows_digits
 from usersync.loader.workbook_package import Package
-from usersync.loader.workbook_xlsx import CELLS, elements
+from usersync.loader.workbook_parts import elements
+from usersync.loader.workbook_xlsx import CELLS
 
 #: Errors by their numbers in binary formats.
 _ERRORS: Final = {
