@@ -151,6 +151,13 @@ def test_undo_restores_a_run_of_a_former_version(upgraded: tuple[Sandbox, Desk])
     assert box.store.users[2].name == "Bea"
 
 
+def test_undo_of_a_killed_run_also_restores_users_whose_answer_never_came(upgraded: tuple[Sandbox, Desk]) -> None:
+    box, at = upgraded
+    ran = at.run("undo", KILLED, "--yes")
+    assert (ran.code, ran.statuses()) == (0, {"2": "updated", "3": "updated", "4": "unchanged"})
+    assert [box.store.users[user].name for user in (3, 4, 5)] == ["User 3", "User 4", "User 5"]
+
+
 def test_users_that_a_former_version_knew_are_not_read_again(upgraded: tuple[Sandbox, Desk]) -> None:
     box, at = upgraded
     at.settings["diff"] = {"compare_with": "last-run"}
