@@ -9,6 +9,7 @@ each of them.
 from __future__ import annotations
 
 import getpass
+import logging
 import os
 import secrets
 import socket
@@ -42,6 +43,7 @@ from usersync.report import RunFacts, Summary, prepare_folder, summarize, verify
 from usersync.report.rejects import write_rejects
 from usersync.settings import Settings
 
+log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Confirm: TypeAlias = Callable[[Plan], bool]
 """Shows a plan, and returns whether to send it."""
@@ -133,6 +135,8 @@ async def _execute(job: Job, ledger: Ledger, run: LedgerRun, confirm: Confirm) -
             await _revert_interrupted_swaps(job, ledger, run, sender)
             if job.source.refusal:
                 raise job.source.refusal
+            for note in _interrupted_runs(ledger, run):
+                log.warning("%s", note)
             plan = await _prepare(job, ledger, run, sender)
             refused = bool(plan.changes) and not _may_send(job, run, plan, confirm)
             if plan.changes and not refused and not job.context.stop:
@@ -149,6 +153,7 @@ async def _execute(job: Job, ledger: Ledger, run: LedgerRun, confirm: Confirm) -
 async def _plan_only(job: Job, ledger: Ledger, run: LedgerRun) -> Plan:
     async with connected(job.settings, job.context, job.options.max_duration) as sender:
         plan = await _prepare(job, ledger, run, sender)
+    plan.notes += _interrupted_runs(ledger, run)
     if job.context.stop.reason:
         raise StoppedError(job.context.stop.reason.message)
     return plan
@@ -171,7 +176,6 @@ async def _prepare(job: Job, ledger: Ledger, run: LedgerRun, sender: Sender) -> 
             run.mark_planned(iso(context.clock.now()))
     plan = read_plan(run, job.source.given)
     plan.left_out = left_out + (job.source.given.table.left_out if job.source.given else 0)
-    plan.notes += _interrupted_runs(ledger, run)
     stats = plan_stats(plan, run, job.source.given, ledger.previous(run.info))
     plan.violations = check_limits(stats, settings.limits)
     event("plan", run=run.info.run, **{status.value: n for status, n in plan.counts.items()})
