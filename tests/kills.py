@@ -28,15 +28,17 @@ class Life:
     steps: int | None = None
     #: Whether a result is on the disk at once, or with the next claim only.
     flushes: bool = True
-    #: Count the steps that follow the first update only: nothing is sent before.
-    from_first_update: bool = False
+    #: Count the boundaries of updates only: before one is sent, after its answer, after the next write.
+    updates_only: bool = False
+    _answered: bool = False
 
-    def step(self) -> None:
-        """Take one step; raises Killed where there is none left."""
-        if self.steps is not None and not self.from_first_update:
-            self.steps -= 1
-            if self.steps < 0:
-                raise Killed
+    def step(self, *, update: bool = False) -> None:
+        """Take one step; raises Killed where there is none left, and ever after."""
+        if self.steps is None or (self.updates_only and not update and self.steps >= 0):
+            return
+        self.steps -= 1
+        if self.steps < 0:
+            raise Killed
 
     @contextmanager
     def lived(self) -> Iterator[None]:
@@ -51,10 +53,11 @@ class Life:
 
     def _counted_request(self, send: Callable[..., Any]) -> Callable[..., Any]:
         async def counted(client: HttpClient, request: Any) -> Any:
-            self.from_first_update = self.from_first_update and request.method != "PATCH"
-            self.step()
+            update = request.method == "PATCH"
+            self.step(update=update)
             response = await send(client, request)
-            self.step()
+            self.step(update=update)
+            self._answered = self._answered or update
             return response
 
         return counted
@@ -68,7 +71,8 @@ class Life:
                 if not nested:
                     self.step()
             if not nested:
-                self.step()
+                answered, self._answered = self._answered, False
+                self.step(update=answered)
 
         return counted
 

@@ -2,7 +2,7 @@
 
 Each builds the source of its rows, and carries out the one job (`usersync.job`). A run that has begun ends with a
 Summary, whose exit code says how: 0 everything is done, 1 some rows need attention, 3 refused by a limit or not
-confirmed, 4, 130 or 143 stopped. Whatever ends it before raises a UsersyncError, and nothing was sent.
+confirmed, 4, 129, 130 or 143 stopped. Whatever ends it before raises a UsersyncError, and nothing was sent.
 RowCountError, an internal error, is raised after the report is written.
 """
 

@@ -10,7 +10,7 @@
     `- RowCountError     exit 6   the developers: row counts do not match
 
 How a run ends follows one rule. A run that has begun (a row of it is in the ledger) ends with a `Summary`, whose
-exit code says how: 0, 1, 3 (refused by a limit, or not confirmed), 4, 130, 143. Everything before that raises a
+exit code says how: 0, 1, 3 (refused by a limit, or not confirmed), 4, 129, 130, 143. Everything before that raises a
 UsersyncError, and nothing was sent. RowCountError (exit 6) is raised after the report is written.
 
 A bad *row* is never an exception: it is a `Problem` or a `Result`, and ends in the report.

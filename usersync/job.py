@@ -9,6 +9,7 @@ each of them.
 from __future__ import annotations
 
 import getpass
+import logging
 import os
 import secrets
 import socket
@@ -43,6 +44,7 @@ from usersync.report import RunFacts, Summary, require_writable_folder, summariz
 from usersync.report.rejects import write_rejects
 from usersync.settings import Settings
 
+log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Confirm: TypeAlias = Callable[[Plan], bool]
 """Shows a plan, and returns whether to send it."""
@@ -135,6 +137,8 @@ async def _execute(job: Job, ledger: Ledger, run: LedgerRun, confirm: Confirm) -
             await _revert_interrupted_swaps(job, ledger, run, sender)
             if job.source.refusal:
                 raise job.source.refusal
+            for note in _interrupted_runs(ledger, run):
+                log.warning("%s", note)
             plan = await _prepare(job, ledger, run, sender)
             refused = bool(plan.changes) and not _may_send(job, run, plan, confirm)
             if plan.changes and not refused and not job.context.stop:
@@ -165,6 +169,7 @@ async def _execute(job: Job, ledger: Ledger, run: LedgerRun, confirm: Confirm) -
 async def _plan_only(job: Job, ledger: Ledger, run: LedgerRun) -> Plan:
     async with connected(job.settings, job.context, job.options.max_duration) as sender:
         plan = await _prepare(job, ledger, run, sender)
+    plan.notes += _interrupted_runs(ledger, run)
     if job.context.stop.reason:
         raise StoppedError(job.context.stop.reason.message)
     return plan
@@ -187,7 +192,7 @@ async def _prepare(job: Job, ledger: Ledger, run: LedgerRun, sender: Sender) -> 
             run.mark_planned(iso(context.clock.now()))
     plan = read_plan(run, job.source.given)
     plan.left_out = left_out + (job.source.given.table.left_out if job.source.given else 0)
-    plan.notes += [*job.source.notes, *_interrupted_runs(ledger, run)]
+    plan.notes += job.source.notes
     stats = plan_stats(plan, run, job.source.given, ledger.previous(run.info))
     plan.violations = check_limits(stats, settings.limits)
     event("plan", run=run.info.run, **{status.value: n for status, n in plan.counts.items()})

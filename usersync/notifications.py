@@ -51,7 +51,7 @@ _MEDIA_TYPES: Final = {
 #: The channel that is used after every run.
 _PING: Final = "notify.ping_url"
 #: Exit code of an error -> verdict; all others are `failed`.
-_VERDICTS: Final = {3: "refused", 4: "stopped", 130: "stopped", 143: "stopped"}
+_VERDICTS: Final = {3: "refused", **dict.fromkeys((4, 129, 130, 143), "stopped")}
 
 
 @dataclass(frozen=True, slots=True)

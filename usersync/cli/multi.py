@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from usersync.report import Summary
 
 #: Exit codes, the worst last.
-WORST = (0, 1, 5, 3, 2, 4, 143, 130, 6)
+WORST = (0, 1, 5, 3, 2, 4, 129, 143, 130, 6)
 
 
 def settings_files(given: Iterable[Path]) -> list[Path]:

@@ -23,6 +23,7 @@ EXIT_MEANINGS: Final = {
     1: "finished, but some rows need attention",
     3: "refused; nothing was sent",
     4: "stopped",
+    129: "stopped by SIGHUP",
     130: "stopped by Ctrl-C",
     143: "stopped by SIGTERM",
 }

@@ -1,0 +1,590 @@
+"""Test that an interruption at any step loses no row, changes nobody by accident, and leaves no placeholder behind."""
+
+import asyncio
+import csv
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+from tests.conftest import PATIENCE, TOKEN, Ran, wait_until
+from tests.kills import Killed, Life
+from usersync import api
+from usersync.context import Context, RunOptions, SystemClock
+from usersync.errors import RefusedError, UsageError
+from usersync.ledger import Ledger, lock
+from usersync.models import Row, Status
+from usersync.report import Summary
+from usersync.sandbox import Answer, Faults, Sandbox, StoredUser, running
+from usersync.settings import FieldSettings, Limits, Settings, make_settings
+from usersync.values import same_value
+
+Opened = Callable[..., Any]
+PLACEHOLDER = "placeholder@example.org"
+SWAP = "id,name,email\n1,Ann,u2@example.org\n2,Ben,u1@example.org\n"
+CYCLE = "id,email\n1,u2@example.org\n2,u3@example.org\n3,u1@example.org\n"
+CHAIN = "id,email\n1,u2@example.org\n2,u3@example.org\n3,new@example.org\n"
+OTHER_ROWS = "id,name\n4,Dora\n"
+#: Seconds allowed for a run; they are over when a test says so.
+BUDGET = 60.0
+
+
+@dataclass
+class Platform:
+    """A sandbox with five users, and what runs on it need."""
+
+    box: Sandbox
+    folder: Path
+
+    def settings(self, **diff: Any) -> Settings:
+        """Return settings with the sections that these tests need; `diff` is a section of them."""
+        return make_settings(
+            {
+                "platform": {"url": self.box.url, "token_env": "INTERRUPTIONS_TOKEN"},
+                "request": {"rate": "off", "concurrency": 1, "retries": 0},
+                "diff": {"swap_placeholder": PLACEHOLDER, **diff},
+                "ledger": str(self.folder / "usersync.db"),
+                "report": {"dir": str(self.folder / "runs"), "formats": ["csv"]},
+            }
+        )
+
+    def write(self, name: str, text: str) -> Path:
+        """Write a file of user changes."""
+        path = self.folder / name
+        path.write_text(text)
+        return path
+
+    def run(self, file: Path, **diff: Any) -> Summary:
+        """Run with a file."""
+        return api.run([file], self.settings(**diff), confirm=yes)
+
+    def resume(self, name: str | None = None, **diff: Any) -> Summary:
+        """Resume a run, by default the latest that was interrupted."""
+        return api.resume(name, self.settings(**diff), confirm=yes)
+
+    def undo(self, name: str) -> Summary:
+        """Undo a run."""
+        return api.undo(name, self.settings(), confirm=yes)
+
+    def interrupted(self) -> str | None:
+        """Return the latest run that can be resumed."""
+        with Ledger(self.folder / "usersync.db") as ledger:
+            return next(iter(ledger.resumable(self.box.url)), None)
+
+    def rows(self, name: str) -> list[Row]:
+        """Return the rows of a run as the ledger has them."""
+        with Ledger(self.folder / "usersync.db") as ledger:
+            found = ledger.find(name)
+            return list(found.rows()) if found else []
+
+    def emails(self) -> dict[int, str | None]:
+        """Return user -> e-mail address."""
+        return {i: user.email for i, user in sorted(self.box.store.users.items())}
+
+    def updates(self) -> list[int | None]:
+        """Return the users of all updates that were sent, in order."""
+        return [r.user_id for r in self.box.log if r.method == "PATCH"]
+
+    def check(self, summary: Summary, rows: int) -> None:
+        """Check that the report has each row once, and that each says what the platform holds."""
+        with Path(str(summary.files["report"])).open(encoding="utf-8-sig", newline="") as file:
+            lines = list(csv.DictReader(file))
+        assert len(lines) == summary.counts["rows"] == rows
+        for line in lines:
+            user = self.box.store.users[int(line["id"])]
+            new = json.loads(line["new"] or "{}")
+            holds = all(same_value(name, value, getattr(user, name)) for name, value in new.items())
+            assert holds == (line["status"] in ("updated", "unchanged")), (line, user)
+        self.check_placeholders()
+
+    def check_placeholders(self) -> None:
+        """Check that nobody holds a placeholder."""
+        assert not [email for email in self.emails().values() if email and email.startswith("placeholder")]
+
+
+def yes(_: object) -> bool:
+    return True
+
+
+@contextmanager
+def platform(folder: Path, *, faults: Faults | None = None, users: int = 5) -> Iterator[Platform]:
+    people = [StoredUser(i, f"User {i}", f"u{i}@example.org") for i in range(1, users + 1)]
+    folder.mkdir(parents=True, exist_ok=True)
+    with running(Sandbox(users=people, limit=None, faults=faults or Faults())) as box:
+        yield Platform(box, folder)
+
+
+@pytest.fixture(autouse=True)
+def _token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(os.environ, "INTERRUPTIONS_TOKEN", TOKEN)
+
+
+def killed(life: Life, work: Callable[[], object]) -> bool:
+    """Do `work` as a process that lives so long; returns whether it was killed."""
+    with life.lived(), suppress(Killed):
+        work()
+        return False
+    return True
+
+
+def each_kill(
+    folder: Path, work: Callable[[Platform], object], *, refused: tuple[int, int] | None = None
+) -> Iterator[Platform]:
+    """Kill `work` at each boundary of its updates, each time on a new platform, until it is not killed any more.
+
+    `refused` are a user and n: until the kill, the platform refuses the n-th update of this user.
+    """
+    for step in count():
+        alive = True
+
+        def script(method: str, user: int | None, n: int) -> Answer | None:
+            refuses = alive and method == "PATCH" and (user, n) == refused  # noqa: B023 - used in this step only
+            return Answer(422, {"message": "no", "attributes": []}) if refuses else None
+
+        with platform(folder / str(step), faults=Faults(script=script)) as at:
+            if not killed(Life(step, updates_only=True), lambda at=at: work(at)):  # type: ignore[misc]
+                assert step, "nothing was killed"
+                return
+            alive = False
+            yield at
+
+
+def each_second_kill(
+    folder: Path, first: Callable[[Platform], object], first_steps: int | None, then: Callable[[Platform], object]
+) -> Iterator[Platform]:
+    """Kill `first` after so many boundaries (None: not at all), then `then` at each, each time on a new platform."""
+    for step in count():
+        with platform(folder / str(step)) as at:
+            was_killed = killed(Life(first_steps, updates_only=True), lambda at=at: first(at))  # type: ignore[misc]
+            assert was_killed == (first_steps is not None)
+            if not killed(Life(step, updates_only=True), lambda at=at: then(at)):  # type: ignore[misc]
+                assert step, "nothing was killed"
+                return
+            yield at
+
+
+OWN = {i: f"u{i}@example.org" for i in range(1, 6)}
+SWAPPED = {**OWN, 1: OWN[2], 2: OWN[1]}
+CYCLED = {**OWN, 1: OWN[2], 2: OWN[3], 3: OWN[1]}
+CHAINED = {**OWN, 1: OWN[2], 2: OWN[3], 3: "new@example.org"}
+
+
+def begin(text: str) -> Callable[[Platform], Summary]:
+    """Return the work of running with a file."""
+    return lambda at: at.run(at.write("changes.csv", text))
+
+
+# 1: a swap is interrupted, and the source is overwritten by the next export
+
+
+def test_resume_completes_a_swap_killed_at_any_update(tmp_path: Path) -> None:
+    for at in each_kill(tmp_path, begin(SWAP)):
+        summary = at.resume(at.interrupted())
+        assert (summary.exit_code, at.emails()) == (0, SWAPPED)
+        at.check(summary, 2)
+
+
+def test_resume_of_an_overwritten_source_is_refused_but_reverts_the_open_swap(tmp_path: Path) -> None:
+    for at in each_kill(tmp_path, begin(SWAP)):
+        run = at.interrupted()
+        assert run
+        moved = at.emails() == SWAPPED
+        at.write("changes.csv", OTHER_ROWS)
+        with pytest.raises(RefusedError, match="stale"):
+            at.resume(run)
+        assert at.emails() in (OWN, SWAPPED if moved else OWN)
+        at.check_placeholders()
+
+
+def test_the_next_run_reverts_a_swap_that_was_killed_at_any_update(tmp_path: Path) -> None:
+    for at in each_kill(tmp_path, begin(SWAP)):
+        interrupted = at.interrupted()
+        assert interrupted
+        assert at.run(at.write("changes.csv", OTHER_ROWS)).exit_code == 0
+        assert at.emails() in (OWN, SWAPPED)
+        at.check_placeholders()
+        for row in at.rows(interrupted):
+            held = at.box.store.users[row.user_id].email
+            assert (held == SWAPPED[row.user_id]) == (row.status in (Status.UPDATED, Status.UNKNOWN)), row
+
+
+def test_undo_restores_both_users_of_a_swap_that_was_killed_at_any_update(tmp_path: Path) -> None:
+    for at in each_kill(tmp_path, begin(SWAP)):
+        run = at.interrupted()
+        assert run
+        at.write("changes.csv", OTHER_ROWS)
+        assert at.undo(run).exit_code == 0
+        assert at.emails() == OWN
+        assert at.box.store.users[1].name == "User 1"
+        assert at.interrupted() is None
+
+
+def test_every_command_reports_a_swap_that_is_open(desk: Opened) -> None:
+    with desk(Sandbox(users=[StoredUser(i, f"User {i}", OWN[i]) for i in OWN], limit=None)) as (box, at):
+        at.settings["diff"] = {"swap_placeholder": PLACEHOLDER}
+        at.write("changes.csv", SWAP)
+        box.hold(after=2)  # both are read
+        process = at.start("run", "changes.csv", "--yes")
+        wait_until(lambda: len(box.log) == 3)
+        process.kill()
+        process.communicate(timeout=PATIENCE)
+        box.release()
+        assert box.store.users[1].email.startswith("placeholder")
+        at.write("changes.csv", OTHER_ROWS)
+        planned = at.run("plan", "changes.csv")
+        assert "was interrupted; `usersync resume " in planned.out
+        assert "unfinished" in at.run("runs").out
+        ran = at.run("run", "changes.csv", "--yes", "-q")
+        assert (ran.code, "was interrupted; `usersync resume " in ran.err) == (0, True)
+        assert [box.store.users[i].email for i in (1, 2)] == [OWN[1], OWN[2]]
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_swap_stopped_by_a_signal_is_reverted_by_the_next_run(desk: Opened, name: str, code: int) -> None:
+    with desk(Sandbox(users=[StoredUser(i, f"User {i}", OWN[i]) for i in OWN], limit=None)) as (box, at):
+        at.settings["diff"] = {"swap_placeholder": PLACEHOLDER}
+        at.write("changes.csv", SWAP)
+        box.hold(after=2)
+        process = at.start("run", "changes.csv", "--yes")
+        wait_until(lambda: len(box.log) == 3)
+        process.send_signal(getattr(signal, name))
+        box.release()
+        _, err = process.communicate(timeout=PATIENCE)
+        assert (process.returncode, f"exit {code}: stopped by {name}; continue with: usersync resume" in err) == (
+            code,
+            True,
+        ), err
+        assert [line["status"] for line in Ran(0, "", "", at.folder).report] == ["not-sent", "not-sent"]
+        at.write("changes.csv", OTHER_ROWS)
+        assert at.run("run", "changes.csv", "--yes", "-q").code == 0
+        assert [box.store.users[i].email for i in (1, 2)] == [OWN[1], OWN[2]]
+
+
+class Budget(SystemClock):
+    """A clock on which the time allowed for a run is over when `spend` is called."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._spent = asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        if seconds == BUDGET:
+            self._loop = asyncio.get_running_loop()
+            await self._spent.wait()
+        else:
+            await super().sleep(seconds)
+
+    def spend(self) -> None:
+        """Let the time be over; may be called from any thread."""
+        assert self._loop
+        self._loop.call_soon_threadsafe(self._spent.set)
+
+
+@pytest.mark.parametrize("updates", [1, 2, 3])
+@pytest.mark.parametrize("then", ["resume", "run", "undo"])
+def test_a_swap_that_runs_out_of_time_is_completed_or_reverted(tmp_path: Path, updates: int, then: str) -> None:
+    clock, sent = Budget(), 0
+
+    def script(method: str, user_id: int | None, n: int) -> None:
+        nonlocal sent
+        sent += method == "PATCH"
+        if method == "PATCH" and sent == updates:
+            clock.spend()
+
+    with platform(tmp_path, faults=Faults(script=script)) as at:
+        file = at.write("changes.csv", SWAP)
+        options, context = RunOptions(max_duration=BUDGET), Context(clock=clock)
+        summary = api.run([file], at.settings(), confirm=yes, options=options, context=context)
+        assert summary.exit_code == 4
+        if then == "resume":
+            at.check(at.resume(), 2)
+            assert at.emails() == SWAPPED
+            return
+        at.write("changes.csv", OTHER_ROWS)
+        if then == "run":
+            assert at.run(file).exit_code == 0
+            assert at.emails() == (OWN if updates < 3 else SWAPPED)
+        else:
+            at.undo(summary.run)
+            assert at.emails() == OWN
+
+
+# 2: a swap is broken, and killed while it is reverted
+
+
+def test_a_broken_swap_killed_at_any_update_ends_as_the_platform_says(tmp_path: Path) -> None:
+    for at in each_kill(tmp_path, begin(CYCLE), refused=(1, 2)):
+        summary = at.resume(at.interrupted())
+        at.check(summary, 3)
+        assert at.emails() in (OWN, CYCLED)  # killed before it was refused, it is completed
+        plan = api.plan([at.folder / "changes.csv"], at.settings(compare_with="last-run"))
+        assert plan.changes == (3 if at.emails() == OWN else 0)
+
+
+def test_the_next_run_completes_the_reverting_of_a_broken_swap_killed_at_any_update(tmp_path: Path) -> None:
+    for at in each_kill(tmp_path, begin(CYCLE), refused=(1, 2)):
+        interrupted = at.interrupted()
+        assert interrupted
+        assert at.run(at.write("other.csv", OTHER_ROWS)).exit_code == 0
+        assert at.emails() == OWN
+        assert not [row for row in at.rows(interrupted) if row.status is Status.UPDATED]
+        plan = api.plan([at.folder / "changes.csv"], at.settings(compare_with="last-run"))
+        assert plan.changes == 3
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4, 8])
+def test_a_resume_killed_at_any_update_is_completed_by_the_next(tmp_path: Path, steps: int) -> None:
+    for at in each_second_kill(tmp_path, begin(CYCLE), steps, lambda at: at.resume()):
+        summary = at.resume(at.interrupted())
+        assert (summary.exit_code, at.emails()) == (0, CYCLED)
+        at.check(summary, 3)
+
+
+@pytest.mark.parametrize("steps", [2, 5, 8])
+def test_a_revert_killed_at_any_update_is_completed_by_the_next_run(tmp_path: Path, steps: int) -> None:
+    def other_run(at: Platform) -> Summary:
+        return at.run(at.write("other.csv", OTHER_ROWS))
+
+    for at in each_second_kill(tmp_path, begin(CYCLE), steps, other_run):
+        assert at.run(at.write("other.csv", OTHER_ROWS)).exit_code == 0
+        assert at.emails() == OWN
+
+
+def test_a_row_that_could_not_be_reverted_at_first_ends_with_its_own_reason(tmp_path: Path) -> None:
+    """The second update of user 1 and the next one are refused: the last step of the swap, and its revert."""
+    refused = [2, 3]
+
+    def script(method: str, user: int | None, n: int) -> Answer | None:
+        refuses = (method, user) == ("PATCH", 1) and n in refused
+        return Answer(422, {"message": "no", "attributes": []}) if refuses else None
+
+    with platform(tmp_path, faults=Faults(script=script)) as at:
+        first = at.run(at.write("changes.csv", SWAP))
+        row = at.rows(first.run)[0]
+        assert (first.exit_code, row.status, row.code) == (1, "unknown", "refused")
+        refusal = "the platform refused it: no"
+        assert row.message == f"{refusal}; not reverted yet: {refusal}; run `usersync resume {first.run}`"
+        at.check(at.resume(), 2)
+        row = at.rows(first.run)[0]
+        assert (row.status, row.code, row.message) == ("failed", "refused", f"{refusal}; reverted")
+        assert at.interrupted() is None
+
+
+def test_a_user_protected_while_holding_a_placeholder_gets_the_own_address_back(tmp_path: Path) -> None:
+    with platform(tmp_path) as at:
+        file = at.write("changes.csv", CYCLE)
+        steps = 3 * 3  # of four updates, all but the one that leaves the placeholder
+        assert killed(Life(steps, updates_only=True), lambda: at.run(file))
+        settings = at.settings().model_copy(update={"limits": Limits(protect=("1",))})
+        summary = api.resume(None, settings, confirm=yes)
+        at.check(summary, 3)
+        assert (at.emails(), at.rows(summary.run)[0].code) == (OWN, "protected")
+
+
+# chains, `apply` and `undo`
+
+
+def test_a_chain_of_addresses_killed_at_any_update_is_completed_by_resume(tmp_path: Path) -> None:
+    for at in each_kill(tmp_path, begin(CHAIN)):
+        summary = at.resume(at.interrupted())
+        assert (summary.exit_code, at.emails()) == (0, CHAINED)
+        at.check(summary, 3)
+
+
+@pytest.mark.parametrize(("text", "wanted"), [(SWAP, SWAPPED), (CYCLE, CYCLED), (CHAIN, CHAINED)])
+def test_an_apply_killed_at_any_update_is_completed_by_resume(
+    tmp_path: Path, text: str, wanted: dict[int, str]
+) -> None:
+    def apply(at: Platform) -> Summary:
+        plan = api.plan([at.write("changes.csv", text)], at.settings(), save_as=at.folder / "plan.json")
+        assert plan.saved
+        return api.apply(at.folder / "plan.json", at.settings(), confirm=yes)
+
+    for at in each_kill(tmp_path, apply):
+        summary = at.resume(at.interrupted())
+        assert (summary.exit_code, at.emails()) == (0, wanted)
+        at.check(summary, len(text.splitlines()) - 1)
+
+
+@pytest.mark.parametrize("text", [SWAP, CYCLE, CHAIN])
+def test_an_undo_killed_at_any_update_is_completed_by_resume(tmp_path: Path, text: str) -> None:
+    def undo(at: Platform) -> Summary:
+        with Ledger(at.folder / "usersync.db") as ledger:
+            return at.undo(next(ledger.runs()).run)
+
+    for at in each_second_kill(tmp_path, begin(text), None, undo):
+        summary = at.resume(at.interrupted())
+        assert (summary.exit_code, at.emails()) == (0, OWN)
+        at.check(summary, len(text.splitlines()) - 1)
+
+
+# 3: `apply` is killed while it reads its users
+
+
+def test_an_apply_killed_while_it_reads_keeps_the_order_of_addresses(tmp_path: Path) -> None:
+    for step in count():
+        with platform(tmp_path / str(step)) as at:
+            api.plan([at.write("changes.csv", CHAIN)], at.settings(), save_as=at.folder / "plan.json")
+            planned = len(at.box.log)
+            killed(Life(step), lambda at=at: api.apply(at.folder / "plan.json", at.settings(), confirm=yes))  # type: ignore[misc]
+            if at.updates():
+                assert len(at.box.log) > planned + 3
+                return
+            if not (run := at.interrupted()):
+                continue  # killed before it began
+            with Ledger(at.folder / "usersync.db") as ledger:
+                found = ledger.find(run)
+                assert found
+                has_rows = bool(found.counts())
+            if not has_rows:
+                with pytest.raises(UsageError, match="apply the plan again"):
+                    at.resume(run)
+                continue
+            summary = at.resume(run)
+            assert (summary.exit_code, at.emails()) == (0, CHAINED)
+            assert at.updates() == [3, 2, 1]
+
+
+# 4, 5: a newer run wrote to the users of an interrupted one
+
+
+def names(first: str, rows: int = 10) -> str:
+    return "id,name\n" + "".join(f"{i},{first} {i}\n" for i in range(1, rows + 1))
+
+
+@pytest.mark.parametrize("flushes", [True, False])
+def test_resume_leaves_alone_what_a_newer_run_wrote(tmp_path: Path, flushes: bool) -> None:
+    with platform(tmp_path, users=10) as at:
+        file = at.write("a.csv", names("A"))
+        life = Life(3 * 4, flushes=flushes, updates_only=True)
+        assert killed(life, lambda: at.run(file, compare_with="nothing"))
+        interrupted = at.interrupted()
+        assert at.run(at.write("b.csv", names("B")), compare_with="nothing").exit_code == 0
+        sent = len(at.updates())
+        summary = at.resume(compare_with="nothing")
+        assert (summary.run, summary.exit_code, len(at.updates())) == (interrupted, 1, sent)
+        assert {user.name for user in at.box.store.users.values()} == {f"B {i}" for i in range(1, 11)}
+        rows = at.rows(summary.run)
+        assert {(row.status, row.code) for row in rows} <= {("updated", ""), ("conflict", "stale")}
+        assert sum(row.status == "conflict" for row in rows) >= 5
+        run = at.run(at.write("c.csv", names("C")))
+        assert (run.exit_code, run.counts) == (0, {"updated": 10, "rows": 10})
+
+
+def test_plan_run_and_runs_list_an_interrupted_run(desk: Opened) -> None:
+    with desk(Sandbox(users=10, limit=None)) as (box, at):
+        at.write("a.csv", names("A"))
+        at.write("same.csv", f"id,name\n10,{box.store.users[10].name}\n")
+        box.hold()
+        process = at.start("run", "a.csv", "--yes", "-q", "--compare-with", "nothing")
+        wait_until(lambda: box.log)
+        process.kill()
+        process.communicate(timeout=PATIENCE)
+        box.release()
+        (run,) = (info["run"] for info in json.loads(at.run("runs", "--json").out))
+        note = f"run {run} was interrupted; `usersync resume {run}` completes it"
+        assert note in at.run("plan", "same.csv").out
+        assert note in at.run("run", "same.csv", "--yes").err
+        assert "unfinished" in at.run("runs").out
+
+
+# 6: `undo` waits for the run that it undoes
+
+
+def test_undo_with_lock_wait_restores_all_rows_of_a_run_that_was_still_going(
+    desk: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = Event()
+
+    class WatchedLock(FileLock):
+        def acquire(self, *args: Any, **options: Any) -> Any:
+            waits.set()
+            return super().acquire(*args, **options)
+
+    with desk(Sandbox(users=10, limit=None)) as (box, at), ThreadPoolExecutor(1) as threads:
+        before = {i: user.name for i, user in box.store.users.items()}
+        at.settings["request"] = {"rate": "off", "concurrency": 2}
+        at.write("a.csv", names("A"))
+        box.hold(after=13)  # ten are read, three are updated
+        going = at.start("run", "a.csv", "--yes", "-q")
+        wait_until(lambda: len(box.log) == 15)
+        (run,) = (info["run"] for info in json.loads(at.run("runs", "--json").out))
+        settings = make_settings(
+            {
+                "platform": {"url": box.url, "token_env": "INTERRUPTIONS_TOKEN"},
+                "ledger": str(at.folder / "usersync.db"),
+                "report": {"dir": str(at.folder / "runs")},
+            }
+        )
+        monkeypatch.setattr(lock, "FileLock", WatchedLock)
+        undo = threads.submit(api.undo, run, settings, confirm=yes, options=RunOptions(lock_wait=PATIENCE))
+        assert waits.wait(PATIENCE)
+        box.release()
+        assert undo.result(PATIENCE).counts == {"updated": 10, "rows": 10}
+        going.communicate(timeout=PATIENCE)
+        assert going.returncode == 0
+        assert {i: user.name for i, user in box.store.users.items()} == before
+
+
+# 7: a plan is applied twice
+
+
+def test_a_plan_applied_twice_sends_nothing_the_second_time(tmp_path: Path) -> None:
+    with platform(tmp_path) as at:
+        text = "id,name,email\n1,Ann,u2@example.org\n2,Ben,new@example.org\n3,Cem,\n"
+        api.plan([at.write("changes.csv", text)], at.settings(), save_as=at.folder / "plan.json")
+        first = api.apply(at.folder / "plan.json", at.settings(), confirm=yes)
+        sent = len(at.updates())
+        again = api.apply(at.folder / "plan.json", at.settings(), confirm=yes)
+        assert (first.counts, again.counts) == ({"updated": 3, "rows": 3}, {"unchanged": 3, "rows": 3})
+        assert len(at.updates()) == sent
+        assert all(row.old == "" for row in at.rows(again.run))
+
+
+# 8: what usersync wrote last is kept by field, and null is a value
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        pytest.param(
+            [f"id,custom_attributes\n1,{value}\n" for value in ('"{""x"":1}"', '"{""y"":2}"', '"{""z"":3}"')],
+            id="keys of all attributes",
+        ),
+        pytest.param(
+            [f"id,custom_attributes.all\n1,{value}\n" for value in ('"{""x"":1}"', '"{""y"":2}"', '"{""z"":3}"')],
+            id="one attribute that holds JSON",
+        ),
+    ],
+)
+def test_values_written_one_after_the_other_are_no_conflict(tmp_path: Path, files: Sequence[str]) -> None:
+    with platform(tmp_path) as at:
+        settings = at.settings().model_copy(update={"fields": {"custom_attributes.all": FieldSettings(type="json")}})
+        for n, text in enumerate(files):
+            done = api.run([at.write(f"{n}.csv", text)], settings, confirm=yes)
+            assert (done.exit_code, done.counts) == (0, {"updated": 1, "rows": 1})
+
+
+def test_a_value_that_a_person_set_after_usersync_cleared_it_is_a_conflict(tmp_path: Path) -> None:
+    with platform(tmp_path) as at:
+        fields = {"custom_attributes.seats": FieldSettings(type="integer", blank="clear")}
+        settings = at.settings().model_copy(update={"fields": fields})
+        for value in ("3", ""):
+            done = api.run(
+                [at.write("seats.csv", f"id,name,custom_attributes.seats\n1,Ann,{value}\n")], settings, confirm=yes
+            )
+            assert done.exit_code == 0
+        at.box.store.update(1, {"custom_attributes": {"seats": 9}})
+        done = api.run([at.write("seats.csv", "id,name,custom_attributes.seats\n1,Ann,5\n")], settings, confirm=yes)
+        assert (done.exit_code, done.counts) == (1, {"conflict": 1, "rows": 1})
+        assert at.box.store.users[1].custom_attributes["seats"] == 9
