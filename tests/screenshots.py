@@ -1,4 +1,4 @@
-"""The demo in, the README's pictures out: `python tests/pictures.py` draws them anew, by Chromium and Pillow."""
+"""Draw the README's pictures from the demo: `python tests/screenshots.py`, by Chromium and Pillow."""
 
 import getpass
 import html
@@ -12,9 +12,9 @@ from pathlib import Path
 from PIL import Image
 
 from usersync.cli.console import plan_text
+from usersync.cli.demo import run_demo
 from usersync.context import Context
 from usersync.planning.plan import Plan
-from usersync.sandbox.demo import run_demo
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 TERMINAL = """<meta charset="utf-8">
@@ -24,16 +24,17 @@ TERMINAL = """<meta charset="utf-8">
   pre { margin: 0; font: 14px/20px "DejaVu Sans Mono", monospace }
 </style>
 <pre><b>$ usersync plan agent-changes.xlsx</b>\n\nTEXT</pre>"""
-SHOWN = 38
-"""Lines of the plan in its picture."""
+#: Lines of the plan at the top and at the bottom of its picture.
+TOP = 26
+BOTTOM = 8
 FLAGS = "--headless=new --no-sandbox --disable-gpu --no-first-run --hide-scrollbars --force-device-scale-factor=1"
 
 
 def main() -> None:
-    told: list[str] = []
+    texts: list[str] = []
 
     def confirm(plan: Plan) -> bool:
-        told.append(plan_text(plan, width=100))
+        texts.append(plan_text(plan, width=100))
         return True
 
     with tempfile.TemporaryDirectory() as name:
@@ -42,9 +43,10 @@ def main() -> None:
         page = Path(str(summary.files["html"])).read_text("utf-8")
         page = page.replace(f"{getpass.getuser()}@{socket.gethostname()}", "ann@ops").replace(f"{folder}/", "")
         draw(page, "report-page.png", width=1280, height=1820, folder=folder)
-        lines = html.escape(told[0].replace(f"{folder}/", "")).splitlines()[:SHOWN]
-        text = re.sub("\x1b\\[0m", "</i>", re.sub("\x1b\\[([1-9]\\d*)m", r'<i class="c\1">', "\n".join(lines)))
-        draw(TERMINAL.replace("TEXT", text), "plan.png", width=920, height=SHOWN * 20 + 80, folder=folder)
+        lines = html.escape(texts[0].replace(f"{folder}/", "")).splitlines()
+        shown = "\n".join([*lines[:TOP], "", "[...]", "", *lines[-BOTTOM:]])
+        text = re.sub("\x1b\\[0m", "</i>", re.sub("\x1b\\[([1-9]\\d*)m", r'<i class="c\1">', shown))
+        draw(TERMINAL.replace("TEXT", text), "plan.png", width=920, height=(TOP + BOTTOM + 7) * 20, folder=folder)
 
 
 def draw(page: str, picture: str, *, width: int, height: int, folder: Path) -> None:

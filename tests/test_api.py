@@ -1,4 +1,4 @@
-"""Usersync as a library: DataFrames in and out, types that hold, and nothing slow at import."""
+"""Use usersync as a library: DataFrames, types, and a fast import."""
 
 import asyncio
 import subprocess
@@ -10,29 +10,38 @@ import pandas as pd
 import pytest
 
 import usersync
+from usersync.context import Context
 from usersync.sandbox import Answer, Faults, Sandbox, StoredUser, running
 
 SNIPPET = """
 import pandas as pd
 import usersync
+from usersync.context import Context
 
-def settled(outcome: usersync.Outcome) -> None:
-    print(outcome.key, outcome.status is usersync.Status.UPDATED, outcome.code)
+def few(plan: usersync.Plan) -> bool:
+    return plan.changes < 100 and not plan.violations
+
+def show(row: usersync.Row) -> None:
+    print(row.key, row.status is usersync.Status.UPDATED, row.code)
 
 def work(frame: pd.DataFrame, settings: usersync.Settings) -> pd.DataFrame:
     plan: usersync.Plan = usersync.plan(frame, settings)
-    usersync.plan(["a.csv", frame], choice=usersync.Choice(limit=3))
+    usersync.plan(["a.csv", frame], options=usersync.RunOptions(limit=3))
     if plan.changes > 100:
         raise usersync.UsersyncError("too many")
-    run: usersync.Summary = usersync.apply(plan, on_outcome=settled)
+    run: usersync.Summary = usersync.apply(plan, confirm=few, context=Context(on_result=show))
     return run.report_frame()
 """
 WRONG = """
 import usersync
 usersync.plan(1)
 usersync.aply("plan.json")
-usersync.apply("plan.json", on_outcome=lambda outcome: outcome.nothing)
+usersync.apply("plan.json")
 """
+
+
+def yes(_: usersync.Plan) -> bool:
+    return True
 
 
 @pytest.fixture
@@ -45,17 +54,17 @@ def box() -> Any:
 
 @pytest.fixture
 def settings(box: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> usersync.Settings:
-    monkeypatch.setenv("FACE_TOKEN", box.token)
+    monkeypatch.setenv("USERSYNC_TOKEN", box.token)
     fields = {"custom_attributes.seats": {"type": "integer"}, "custom_attributes.vip": {"type": "boolean"}}
     return usersync.make_settings(
         {
-            "platform": {"url": box.url, "token_env": "FACE_TOKEN"}, "fields": fields,
+            "platform": {"url": box.url, "token_env": "USERSYNC_TOKEN"}, "fields": fields,
             "ledger": str(tmp_path / "u.db"), "report": {"dir": str(tmp_path / "runs")},
         }
     )  # fmt: skip
 
 
-def test_the_face_holds_its_types(tmp_path: Path) -> None:
+def test_the_public_functions_are_typed(tmp_path: Path) -> None:
     pytest.importorskip("mypy")
     (tmp_path / "right.py").write_text(SNIPPET)
     (tmp_path / "wrong.py").write_text(WRONG)
@@ -64,23 +73,25 @@ def test_the_face_holds_its_types(tmp_path: Path) -> None:
         [sys.executable, "-m", "mypy", *words],
         cwd=Path(__file__).parent.parent, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
-    mistakes = [Path(line.split(": error:")[0]).name for line in done.stdout.splitlines() if ": error:" in line]
-    assert mistakes == ["wrong.py:3", "wrong.py:4", "wrong.py:5"], done.stdout
+    errors = [Path(line.split(": error:")[0]).name for line in done.stdout.splitlines() if ": error:" in line]
+    assert errors == ["wrong.py:3", "wrong.py:4", "wrong.py:5"], done.stdout
 
 
-def test_importing_it_loads_nothing_slow() -> None:
+def test_import_loads_no_slow_library() -> None:
     code = "import sys, usersync; print([name for name in ('pandas', 'pydantic', 'aiohttp') if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
 
 
-def test_every_public_name_is_there_and_no_other() -> None:
+def test_every_public_name_exists_and_no_other() -> None:
     assert all(getattr(usersync, name) for name in usersync.__all__)
     with pytest.raises(AttributeError, match="no attribute 'aply'"):
         usersync.aply  # type: ignore[attr-defined]  # noqa: B018
 
 
-def test_a_frame_goes_in_and_the_report_comes_out_as_one(box: Sandbox, settings: usersync.Settings) -> None:
+def test_a_data_frame_is_planned_and_applied_and_the_report_is_a_data_frame(
+    box: Sandbox, settings: usersync.Settings
+) -> None:
     frame = pd.DataFrame(
         {
             "id": [1.0, 2.0, 3.0, None, 2.0**60],
@@ -96,36 +107,37 @@ def test_a_frame_goes_in_and_the_report_comes_out_as_one(box: Sandbox, settings:
     plan = usersync.plan(frame, settings)
     assert plan.changes == 2
     assert "Str0ng" not in repr(plan)
-    told: list[usersync.Outcome] = []
-    report = usersync.apply(plan, on_outcome=told.append).report_frame()
+    results: list[usersync.Row] = []
+    summary = usersync.apply(plan, confirm=yes, context=Context(on_result=results.append))
+    report = summary.report_frame()
     assert report[["row", "id", "status", "code"]].to_numpy().tolist() == [
         [2, "1", "updated", ""], [3, "2", "unchanged", ""], [4, "3", "updated", ""],
         [5, "", "rejected", "id-missing"], [6, "1.152921504606847e+18", "rejected", "id-damaged"],
     ]  # fmt: skip
     assert (report["file"].unique().tolist(), report["name"][0]) == (["DataFrame"], "=Ann")
-    assert sorted(outcome.key for outcome in told) == [0, 2]
-    users = box.world.users
+    assert sorted((row.key, row.status) for row in results) == [(0, "updated"), (2, "updated")]
+    users = box.store.users
     expected = {"plan": "pro", "seats": 5, "vip": True, "since": "2026-11-24"}
     assert (users[1].name, users[1].custom_attributes, users[3].password) == ("=Ann", expected, "Str0ng!secret")
 
 
-def test_a_frame_that_changed_since_the_plan_is_refused(box: Sandbox, settings: usersync.Settings) -> None:
+def test_a_data_frame_that_changed_since_the_plan_is_refused(box: Sandbox, settings: usersync.Settings) -> None:
     frame = pd.DataFrame({"id": [1], "name": ["Ann"]})
     plan = usersync.plan(frame, settings)
     frame.loc[0, "name"] = "Bob"
     with pytest.raises(usersync.UsersyncError, match="stale: DataFrame has changed"):
-        usersync.apply(plan)
-    assert box.world.users[1].name == "User 1"
+        usersync.apply(plan, confirm=yes)
+    assert box.store.users[1].name == "User 1"
 
 
-def test_a_run_of_a_frame_cannot_be_resumed_from_nothing(settings: usersync.Settings) -> None:
+def test_a_run_of_a_data_frame_cannot_be_resumed(settings: usersync.Settings) -> None:
     frame = pd.DataFrame({"id": [1], "name": ["Ann"]})
     run = usersync.run(frame, settings, confirm=lambda _: False)
     with pytest.raises(usersync.UsersyncError, match="came from a DataFrame"):
-        usersync.resume(run.run, settings, confirm=lambda _: True)
+        usersync.resume(run.run, settings, confirm=yes)
 
 
-def test_bytes_in_a_frame_are_refused_and_infinity_is_text(settings: usersync.Settings) -> None:
+def test_cells_of_a_data_frame_are_read_as_text_except_bytes(settings: usersync.Settings) -> None:
     with pytest.raises(usersync.UsersyncError, match="a cell holds bytes"):
         usersync.plan(pd.DataFrame({"id": [1], "name": [b"Ann"]}), settings)
     plan = usersync.plan(pd.DataFrame({"id": [1], "custom_attributes.x": [float("inf")]}), settings)
@@ -134,24 +146,44 @@ def test_bytes_in_a_frame_are_refused_and_infinity_is_text(settings: usersync.Se
     assert usersync.plan(rounded, settings).counts == {"rejected": 1}
 
 
-def test_a_frame_without_an_id_column_tells_the_way() -> None:
+def test_an_id_in_the_index_of_a_data_frame_is_an_error_with_a_remedy() -> None:
     frame = pd.DataFrame({"name": ["Ann"]}, index=pd.Index([1], name="id"))
     with pytest.raises(usersync.UsersyncError, match="reset_index"):
         usersync.plan(frame, usersync.make_settings({"platform": {"url": "http://x", "token_env": "X"}}))
 
 
-def test_a_notebook_whose_loop_runs_can_use_it(box: Sandbox, settings: usersync.Settings) -> None:
+def test_runs_inside_a_running_event_loop_as_in_a_notebook(box: Sandbox, settings: usersync.Settings) -> None:
     async def cell() -> usersync.Summary:
-        return usersync.apply(usersync.plan(pd.DataFrame({"id": [1], "name": ["Ann"]}), settings))
+        return usersync.apply(usersync.plan(pd.DataFrame({"id": [1], "name": ["Ann"]}), settings), confirm=yes)
 
     assert asyncio.run(cell()).counts == {"updated": 1, "rows": 1}
-    assert box.world.users[1].name == "Ann"
+    assert box.store.users[1].name == "Ann"
 
 
-def test_on_outcome_hears_last_of_a_row_that_was_put_back(box: Sandbox, settings: usersync.Settings) -> None:
-    diff = settings.diff.model_copy(update={"swap_placeholder": "aside@example.org"})
+def test_on_result_is_called_again_for_a_row_that_was_reverted(box: Sandbox, settings: usersync.Settings) -> None:
+    diff = settings.diff.model_copy(update={"swap_placeholder": "swap@example.org"})
     frame = pd.DataFrame({"id": [7, 8], "email": ["u8@example.org", "u7@example.org"]})
     last: dict[int, str] = {}
     plan = usersync.plan(frame, settings.model_copy(update={"diff": diff}))
-    run = usersync.apply(plan, on_outcome=lambda done: last.update({done.key: done.status}))
+    run = usersync.apply(plan, confirm=yes, context=Context(on_result=lambda row: last.update({row.key: row.status})))
     assert (run.counts, last) == ({"failed": 2, "rows": 2}, {0: "failed", 1: "failed"})
+
+
+def test_a_report_that_could_not_be_written_is_written_by_resume(
+    box: Sandbox, settings: usersync.Settings, tmp_path: Path
+) -> None:
+    def confirm(_: usersync.Plan) -> bool:
+        (folder,) = (tmp_path / "runs").iterdir()
+        (folder / "report.csv.new").mkdir()
+        return True
+
+    path = tmp_path / "changes.csv"
+    path.write_text("id,name\n1,Ann\n")
+    with pytest.raises(usersync.UsersyncError, match="the report cannot be written") as caught:
+        usersync.run(path, settings, confirm=confirm)
+    assert caught.value.exit_code == 4
+    (folder,) = (tmp_path / "runs").iterdir()
+    (folder / "report.csv.new").rmdir()
+    summary = usersync.resume(None, settings, confirm=lambda _: pytest.fail("there is nothing to confirm"))
+    assert (summary.run, summary.exit_code, summary.counts) == (folder.name, 0, {"updated": 1, "rows": 1})
+    assert [request.method for request in box.log].count("PATCH") == 1

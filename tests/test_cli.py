@@ -1,6 +1,7 @@
 """Run the main commands on real files, against a sandbox on a real socket."""
 
 import json
+import select
 import signal
 import sqlite3
 import subprocess
@@ -83,17 +84,18 @@ def test_plan_shows_old_and_new_and_sends_nothing(desk: Callable[..., Any]) -> N
             ran.out
             == """Plan: 1 user to change, 2 rows read
 
-  rejected  1  a cell or the row is wrong; nothing was sent
-  planned   1  to be sent
+  row  id  user    field  old         new
+    2   1  User 1  name   User 1  ->  Ann Jones
 
   field  users
   name       1
 
-  row  id  field  old         new
-    2   1  name   User 1  ->  Ann Jones
-
 email-invalid: 1 row
-  row 3, email 'no address': not a valid e-mail address: no @-sign
+  row 3 (no address), email 'no address': not a valid e-mail address: no @-sign
+
+  rejected  1  a cell or the row is wrong; nothing was sent
+  planned   1  to be sent
+  rows      2
 
 next: usersync run changes.csv
 """
@@ -121,9 +123,11 @@ def test_without_a_terminal_and_without_yes_nothing_is_sent(desk: Callable[..., 
         pytest.param(["run", "none.csv", "--yes"], "none.csv: there is no such file", id="no such file"),
         pytest.param(["run", "a.pdf", "--yes"], "usersync reads .csv", id="an unsupported file type"),
         pytest.param(["run", "noid.csv", "--yes"], "noid.csv: ", id="no id column"),
-        pytest.param(["run", "near.csv", "--yes"], "the column 'e-mail' is nearly email", id="a misspelled column"),
+        pytest.param(["run", "near.csv", "--yes"], "nearly", id="a misspelled column"),
         pytest.param(["run", "ok.csv", "--rate", "fast", "--yes"], "like 3000/min", id="a malformed rate"),
-        pytest.param(["run", "ok.csv", "-c", "none.yaml", "--yes"], "none.yaml: 1 error\n  file not found", id="no settings"),
+        pytest.param(
+            ["run", "ok.csv", "-c", "none.yaml", "--yes"], "none.yaml: 1 error\n  file not found", id="no settings"
+        ),
         pytest.param(["run", "--yes"], "Missing argument", id="no file"),
         pytest.param(["rnu"], "No such command", id="no such command"),
     ],
@@ -132,7 +136,7 @@ def test_a_usage_error_exits_2_with_a_message(words: list[str], says: str, desk:
     with desk() as (box, at):
         at.write("a.pdf", b"%PDF-1.4")
         at.write("noid.csv", "number,name\n1,Ann\n")
-        at.write("near.csv", "id,e-mail\n1,a@x.org\n")
+        at.write("near.csv", "id,emial\n1,a@x.org\n")
         at.write("ok.csv", "id,name\n1,Ann\n")
         ran = at.run(*words)
         assert (ran.code, says in ran.err) == (2, True), ran.err
@@ -211,7 +215,7 @@ def test_the_ledger_of_a_killed_run_matches_what_was_sent(desk: Callable[..., An
         process = at.start("run", "changes.csv", "--yes", "--compare-with", "nothing", "-q")
         wait_until(lambda: box.in_flight == 4 and len(box.log) == 54, process)
         process.kill()
-        process.communicate()
+        process.communicate(timeout=PATIENCE)
         sent = {r.user_id for r in box.log}
         with closing(sqlite3.connect(at.folder / "usersync.db")) as ledger:
             statuses = {int(user): status for user, status in ledger.execute("SELECT id, status FROM row")}
@@ -291,13 +295,23 @@ def test_update_changes_one_user_and_prints_it(desk: Callable[..., Any]) -> None
         assert box.log[-1].body["password"] == PASSWORD
 
 
+def test_update_prints_a_user_who_has_the_values_already(desk: Callable[..., Any]) -> None:
+    with desk(Sandbox(users=_users(7), limit=None)) as (box, at):
+        ran = at.run("update", "7", "--name", "User 7")
+        assert (ran.code, json.loads(ran.out)) == (
+            0,
+            {"id": 7, "name": "User 7", "email": "user7@example.org", "custom_attributes": {}},
+        )
+        assert [r.method for r in box.log] == ["GET"]
+
+
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (["999", "--name", "A"], 1, "there is no user with this id"),
-        (["5/../7", "--name", "A"], 1, "an id is a whole number"),
-        (["7"], 1, "no value"),
-        (["7", "--attr", "plan"], 2, "write KEY=VALUE"),
+        pytest.param(["999", "--name", "A"], 1, "there is no user with this id", id="an unknown user"),
+        pytest.param(["5/../7", "--name", "A"], 1, "an id is a whole number", id="an id that is no number"),
+        pytest.param(["7"], 1, "no value", id="nothing to change"),
+        pytest.param(["7", "--attr", "plan"], 2, "write KEY=VALUE", id="an attribute without a value"),
     ],
 )
 def test_update_explains_why_a_user_was_not_updated(
@@ -312,13 +326,15 @@ def test_update_explains_why_a_user_was_not_updated(
 def test_help_does_not_import_pandas_pydantic_or_aiohttp() -> None:
     code = "import sys; from usersync.cli import cli; cli.main(['run', '--help'], standalone_mode=False); " \
            "sys.exit('pandas' in sys.modules or 'pydantic' in sys.modules or 'aiohttp' in sys.modules)"  # fmt: skip
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0
 
 
 def test_demo_reports_every_row_of_the_sample(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "usersync", "demo"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+        [sys.executable, "-m", "usersync", "demo"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=False,
+    )  # fmt: skip
     assert done.returncode == 1, done.stderr
     (path,) = tmp_path.glob("usersync-demo/runs/*/summary.json")
     counts = json.loads(path.read_text())["counts"]
@@ -330,6 +346,7 @@ def test_the_sandbox_command_serves_until_sigterm(desk: Callable[..., Any]) -> N
     with desk() as (_, at):
         process = at.start("sandbox", "--port", "0", "--users", "3")
         assert process.stderr is not None
+        assert select.select([process.stderr], [], [], PATIENCE)[0]
         line = process.stderr.readline()
         at.url = line.split()[2].rstrip(",")
         at.write("changes.csv", "id,name\n3,Cid\n4,Dan\n")

@@ -46,10 +46,10 @@ def test_a_log_file_holds_one_event_per_line_and_no_personal_data(desk: Callable
 def test_events_go_to_stderr_if_no_log_file_is_given(desk: Callable[..., Any]) -> None:
     with desk() as (_, at):
         at.write("changes.csv", "id,name\n1,Ann\n")
-        told = at.run("run", "changes.csv", "--yes", "--json", "--log-format", "json").err
-        assert [json.loads(line)["event"] for line in told.splitlines()] == ["begin", "plan", "row", "end"]
-        told = at.run("run", "changes.csv", "--yes", "--json", "--log-format", "text").err
-        assert "INFO usersync.events: end run=" in told
+        logged = at.run("run", "changes.csv", "--yes", "--json", "--log-format", "json").err
+        assert [json.loads(line)["event"] for line in logged.splitlines()] == ["begin", "plan", "row", "end"]
+        logged = at.run("run", "changes.csv", "--yes", "--json", "--log-format", "text").err
+        assert "INFO usersync.events: end run=" in logged
         assert at.run("run", "changes.csv", "--yes", "-q", "--log-format", "json").err == ""
         assert "usersync.events" not in at.run("run", "changes.csv", "--yes", "-v").err
 

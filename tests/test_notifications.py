@@ -1,9 +1,12 @@
-"""Owner is told how a run ended: over real sockets, with the real command line."""
+"""Test notifications with real sockets: they hold no values, and change no exit code."""
 
+import email
+import email.policy
 import json
 import socketserver
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
@@ -11,11 +14,18 @@ from typing import Any
 
 import pytest
 
-from usersync import notifications as notify
-from usersync.notifications import Ending, deliver
+from usersync import notifications
+from usersync.context import SystemClock
+from usersync.errors import RefusedError, SettingsError, StoppedError, UsageError
+from usersync.notifications import notify_run_failed, notify_run_finished, prepare
+from usersync.report import Summary, write_summary
+from usersync.settings import Settings, make_settings
 
-FINE, PARTIAL = "id,name\n1,Ann Quill\n", "id,name\n1,Ann Quill\nx,Bo Reed\n9999,Cy Tan\n"
+FINE = "id,name\n1,Ann Quill\n"
+PARTIAL = "id,name\n1,Ann Quill\nx,Bo Reed\n9999,Cy Tan\n"
 SECRET = "hush-hush"
+# apprise imports a module that Python 3.13 removes
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 
 
 @contextmanager
@@ -31,9 +41,9 @@ def listening(server: socketserver.BaseServer) -> Iterator[None]:
 
 
 class Hook(ThreadingHTTPServer):
-    """Notes what it is sent: (path, body) of every request."""
+    """Record (path, body) of every request."""
 
-    def __init__(self, answer: int = 200) -> None:
+    def __init__(self, status: int = 200) -> None:
         self.got: list[tuple[str, Any]] = []
         hook = self
 
@@ -41,7 +51,7 @@ class Hook(ThreadingHTTPServer):
             def do_GET(self) -> None:
                 size = int(self.headers.get("Content-Length") or 0)
                 hook.got.append((self.path, json.loads(self.rfile.read(size)) if size else None))
-                self.send_response(answer)
+                self.send_response(status)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
@@ -53,21 +63,21 @@ class Hook(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_port}"
 
 
-class Post(socketserver.ThreadingTCPServer):
-    """Takes mail in, as an SMTP server does."""
+class MailServer(socketserver.ThreadingTCPServer):
+    """Accept mail, as an SMTP server does."""
 
     def __init__(self) -> None:
         self.mails: list[str] = []
-        post = self
+        server = self
 
         class Handler(socketserver.StreamRequestHandler):
             def handle(self) -> None:
-                self.wfile.write(b"220 post\r\n")
+                self.wfile.write(b"220 mail\r\n")
                 for line in self.rfile:
                     word = line.split()[0].upper()
                     self.wfile.write({b"DATA": b"354 go on\r\n", b"QUIT": b"221 bye\r\n"}.get(word, b"250 ok\r\n"))
                     if word == b"DATA":
-                        post.mails.append(b"".join(iter(self.rfile.readline, b".\r\n")).decode())
+                        server.mails.append(b"".join(iter(self.rfile.readline, b".\r\n")).decode())
                         self.wfile.write(b"250 taken\r\n")
 
         super().__init__(("127.0.0.1", 0), Handler)
@@ -79,128 +89,236 @@ def hook() -> Iterator[Hook]:
         yield server
 
 
-def test_tells_verdict_counts_reasons_and_the_report_and_no_value(desk: Callable[..., Any], hook: Hook) -> None:
-    with desk(notify={"webhook": f"{hook.url}/{SECRET}", "ping_url": f"{hook.url}/ping?x=1"}) as (_, at):
-        at.write("changes.csv", PARTIAL)
-        assert at.run("run", "changes.csv", "--yes", "-q").code == 1
-        ((_, told),) = (one for one in hook.got if one[0] == f"/{SECRET}")
-        assert ("/ping/fail?x=1", None) in hook.got
-        assert (told["verdict"], told["exit_code"]) == ("partial", 1)
-        assert told["counts"] == {"updated": 1, "rejected": 1, "failed": 1, "rows": 3}
-        assert {r["code"]: r["row"] for r in told["reasons"]} == {"id-invalid": 3, "not-found": 4}
-        assert Path(told["report"].partition(" on ")[0]).read_bytes()
-        assert "not-found: 1, first in row 4" in told["text"]
-        assert not [name for name in ("Ann", "Reed", "Tan") if name in json.dumps(told)]
+@pytest.fixture
+def mailbox() -> Iterator[MailServer]:
+    server = MailServer()
+    with listening(server):
+        yield server
 
 
-def test_success_is_told_only_if_asked_and_recovery_by_itself(desk: Callable[..., Any], hook: Hook) -> None:
-    def verdicts() -> list[str]:
-        return [body["verdict"] if body else path for path, body in sorted(hook.got, key=lambda one: one[0])]
+def address_of(server: MailServer) -> dict[str, Any]:
+    address = {"host": "127.0.0.1", "port": server.server_address[1], "starttls": False}
+    return address | {"from": "a@x.org", "to": "ops@x.org"}
 
-    with desk(notify={"webhook": f"{hook.url}/a", "ping_url": f"{hook.url}/ping"}) as (_, at):
-        at.write("fine.csv", FINE)
-        at.write("partial.csv", PARTIAL)
-        assert at.run("run", "fine.csv", "--yes", "-q").err == ""
-        assert verdicts() == ["/ping"]
-        at.run("run", "partial.csv", "--yes", "-q")
-        hook.got.clear()
-        at.run("run", "fine.csv", "--yes", "-q")
-        assert verdicts() == ["recovered", "/ping"]
-        hook.got.clear()
-        at.settings["notify"]["when"] = ["done"]
-        at.run("run", "fine.csv", "--yes", "-q")
-        assert verdicts() == ["done", "/ping"]
+
+def settings_with(**sections: Any) -> Settings:
+    platform = {"url": "http://127.0.0.1:9", "token_env": "TOKEN"}
+    return make_settings({"platform": platform, **sections}, "the test's settings")
+
+
+@pytest.fixture
+def summary(tmp_path: Path) -> Summary:
+    made = Summary(
+        run="R1",
+        status="partial",
+        exit_code=1,
+        counts={"updated": 1, "rejected": 1, "rows": 2},
+        requests={"get": 2, "patch": 1, "retried": 0, "throttled": 0},
+        seconds=1.0,
+        files={"report": str(tmp_path / "report.csv"), "summary": str(tmp_path / "summary.json")},
+        reasons=[{"code": "id-invalid", "rows": 1, "row": 3, "message": "Bo Reed has no number"}],
+    )
+    write_summary(made)
+    return made
+
+
+def finish(settings: Settings, summary: Summary, *, recovered: bool = False) -> Summary:
+    return notify_run_finished(settings, prepare(settings), summary, recovered=recovered, clock=SystemClock())
+
+
+def verdicts(hook: Hook) -> list[str]:
+    return sorted(body["verdict"] if body else path for path, body in hook.got)
+
+
+def test_a_message_has_verdict_counts_reasons_and_report_but_no_value(hook: Hook, summary: Summary) -> None:
+    settings = settings_with(notify={"webhook": f"{hook.url}/hook", "ping_url": f"{hook.url}/ping?x=1"})
+    assert finish(settings, summary) == summary
+    message = dict(hook.got)["/hook"]
+    assert ("/ping/fail?x=1", None) in hook.got
+    assert (message["verdict"], message["exit_code"], message["counts"]) == ("partial", 1, summary.counts)
+    assert message["reasons"] == [{"code": "id-invalid", "rows": 1, "row": 3}]
+    assert message["report"].startswith(str(summary.files["report"]))
+    assert "id-invalid: 1, first in row 3" in message["text"]
+    assert "Reed" not in json.dumps(message)
 
 
 @pytest.mark.parametrize(
-    ("settings", "words", "verdict", "code", "said"),
+    ("when", "recovered", "sent"),
     [
-        pytest.param({}, ["gone.csv"], "failed", 2, "no such file", id="an input that is not there"),
-        pytest.param({"limits": {"min_rows": 9}}, ["changes.csv"], "refused", 3, "min-rows", id="a limit"),
-        pytest.param({"platform": {"path": "/gone/{id}"}}, ["changes.csv"], "partial", 1, "", id="rows that fail"),
+        pytest.param(None, False, ["/ping"], id="success is not notified"),
+        pytest.param(None, True, ["/ping", "recovered"], id="recovery is"),
+        pytest.param(["done"], False, ["/ping", "done"], id="success is where settings ask for it"),
+        pytest.param(["done"], True, ["/ping", "recovered"], id="recovery is a success"),
+        pytest.param(["failed"], True, ["/ping"], id="recovery is not where settings leave it out"),
     ],
 )
-def test_whatever_ends_a_run_is_told(
-    desk: Callable[..., Any], hook: Hook, settings: Any, words: list[str], verdict: str, code: int, said: str
+def test_success_is_notified_only_where_settings_ask_for_it(
+    hook: Hook, summary: Summary, when: list[str] | None, recovered: bool, sent: list[str]
 ) -> None:
-    with desk(notify={"webhook": hook.url}, **settings) as (_, at):
-        at.write("changes.csv", FINE)
-        assert at.run("run", *words, "--yes", "-q").code == code
-        ((_, told),) = hook.got
-        assert (told["verdict"], told["exit_code"]) == (verdict, code)
-        assert said in told["error"]
+    notify = {"webhook": f"{hook.url}/hook", "ping_url": f"{hook.url}/ping", **({"when": when} if when else {})}
+    finish(settings_with(notify=notify), replace(summary, status="done", exit_code=0), recovered=recovered)
+    assert verdicts(hook) == sent
 
 
-def test_mail_and_apprise_say_the_same(desk: Callable[..., Any], hook: Hook) -> None:
-    post = Post()
-    email = {"host": "127.0.0.1", "port": post.server_address[1], "from": "a@x.org", "to": "ops@x.org"}
-    told = {"email": email | {"starttls": False}, "urls_env": "URLS"}
-    with listening(post), desk(notify=told) as (_, at):
-        at.write("changes.csv", PARTIAL)
-        at.env["URLS"] = hook.url.replace("http", "json")
-        done = at.run("run", "changes.csv", "--yes", "--json", "-vv")
-        assert done.summary["notices"] == []
-        ((_, body),) = hook.got
-        assert body["title"] == f"usersync: partial (exit 1) on {at.url}"
-        assert "Subject: usersync: partial (exit 1)" in post.mails[0]
-        assert "not-found: 1, first in row 4" in post.mails[0]
-        assert "not-found: 1, first in row 4" in body["message"]
+def test_a_run_that_exceeds_a_limit_names_the_limits_that_nobody_overrode(hook: Hook, summary: Summary) -> None:
+    limits = [{"rule": rule, "sentence": "", "overridden": rule == "changes"} for rule in ("changes", "same-name")]
+    refused = replace(summary, status="refused", exit_code=3, limits=limits, stopped="refused")
+    finish(settings_with(notify={"webhook": hook.url}), refused)
+    assert hook.got[0][1]["error"] == "limits exceeded: same-name"
 
 
-def test_what_cannot_be_delivered_is_a_notice_and_no_other_exit_code(desk: Callable[..., Any]) -> None:
-    with Hook(answer=500) as server, listening(server):
-        web = f"{server.url}/{SECRET}"
-        told = {"when": ["done"], "webhook_env": "WEB", "ping_url": web, "urls": [f"json://127.0.0.1:1/{SECRET}"]}
+@pytest.mark.parametrize(
+    ("error", "verdict", "exit_code", "reason"),
+    [
+        pytest.param(UsageError("gone.csv: no such file"), "failed", 2, "gone.csv: no such file", id="wrong use"),
+        pytest.param(RefusedError("not confirmed"), "refused", 3, "not confirmed", id="refused"),
+        pytest.param(StoppedError("out of time"), "stopped", 4, "out of time", id="stopped"),
+        pytest.param(KeyError(SECRET), "failed", 1, "internal error: KeyError; please report it", id="our own error"),
+    ],
+)
+def test_a_run_that_ends_in_an_error_is_notified(
+    hook: Hook, error: Exception, verdict: str, exit_code: int, reason: str
+) -> None:
+    settings = settings_with(notify={"webhook": hook.url})
+    notify_run_failed(settings, prepare(settings), error, clock=SystemClock())
+    ((_, message),) = hook.got
+    assert (message["verdict"], message["exit_code"], message["error"]) == (verdict, exit_code, reason)
+
+
+def test_mail_and_apprise_say_the_same(
+    hook: Hook, mailbox: MailServer, summary: Summary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("URLS", hook.url.replace("http", "json"))
+    settings = settings_with(notify={"email": address_of(mailbox), "urls_env": "URLS"})
+    assert finish(settings, summary).notices == []
+    ((_, body),) = hook.got
+    title = "usersync: partial (exit 1) on http://127.0.0.1:9"
+    assert body["title"] == title
+    assert f"Subject: {title}" in mailbox.mails[0]
+    for text in (mailbox.mails[0], body["message"]):
+        assert "id-invalid: 1, first in row 3" in text
+
+
+def attachments(mail: str) -> dict[str, bytes]:
+    parts = email.message_from_string(mail, policy=email.policy.default).iter_attachments()
+    return {str(part.get_filename()): part.get_content() for part in parts}
+
+
+def test_an_e_mail_has_the_files_that_settings_ask_for(mailbox: MailServer, summary: Summary, tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text("<p>Zoë</p>", encoding="utf-8")
+    (tmp_path / "rejects.xlsx").write_bytes(b"PK\x03\x04")
+    files = {"html": str(tmp_path / "report.html"), "rejects": str(tmp_path / "rejects.xlsx")}
+    done = replace(summary, files=summary.files | files)
+    assert finish(settings_with(notify={"email": address_of(mailbox)}), done).notices == []
+    asking = settings_with(notify={"email": address_of(mailbox) | {"attach": ["html", "rejects"]}})
+    assert finish(asking, done).notices == []
+    assert finish(asking, summary).notices == []
+    none, both, no_rejects = mailbox.mails
+    assert (attachments(none), attachments(no_rejects)) == ({}, {})
+    assert attachments(both) == {"rejects.xlsx": b"PK\x03\x04", "report.html": "<p>Zoë</p>"}
+
+
+def test_a_file_that_is_too_large_for_an_e_mail_is_named_in_it(
+    mailbox: MailServer, summary: Summary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notifications, "ATTACHMENTS", 1_000_000)
+    (tmp_path / "report.html").write_bytes(b"x" * 1_500_000)
+    (tmp_path / "rejects.csv").write_bytes(b"id\n")
+    files = {"html": str(tmp_path / "report.html"), "rejects": str(tmp_path / "rejects.csv")}
+    asking = settings_with(notify={"email": address_of(mailbox) | {"attach": ["html", "rejects"]}})
+    finish(asking, replace(summary, files=summary.files | files))
+    (mail,) = mailbox.mails
+    assert list(attachments(mail)) == ["rejects.csv"]
+    assert "not attached: report.html (1.5 MB is too large for an e-mail)" in mail
+
+
+def test_what_cannot_be_delivered_is_a_notice_without_the_address(
+    summary: Summary, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Hook(status=500) as server, listening(server):
+        monkeypatch.setenv("WEB", f"{server.url}/{SECRET}")
+        notify = {"webhook_env": "WEB", "ping_url": f"{server.url}/{SECRET}", "urls": [f"json://127.0.0.1:1/{SECRET}"]}
         email = {"host": "127.0.0.1", "port": 1, "from": "a@x.org", "to": ["b@x.org"]}
-        with desk(notify=told | {"email": email}, metrics={"file": "gone/m.prom"}) as (_, at):
-            at.env["WEB"] = web
-            at.write("changes.csv", FINE)
-            done = at.run("run", "changes.csv", "--yes", "-vv")
-            assert done.code == 0
-            (summary,) = at.folder.glob("runs/*/summary.json")
-            notices = json.loads(summary.read_text())["notices"]
-            assert sorted(notices) == [
-                "metrics: gone/m.prom: not written: No such file or directory; see that its folder is there",
-                "notify.email: not delivered: Connection refused",
-                "notify.ping_url: not delivered: answered with 500",
-                "notify.urls, number 1: not delivered: apprise could not hand it over",
-                "notify.webhook: not delivered: answered with 500",
-            ]
-            assert all(notice in done.err for notice in notices)
-            kept = b"".join(p.read_bytes() for p in [*at.folder.rglob("*")] if p.is_file() and p.suffix != ".yaml")
-            assert SECRET.encode() not in kept + done.err.encode()
+        done = finish(settings_with(notify=notify | {"email": email}, metrics={"file": "gone/m.prom"}), summary)
+    assert done.exit_code == summary.exit_code
+    assert sorted(done.notices) == [
+        "metrics: gone/m.prom: not written: No such file or directory; make sure that its folder exists",
+        "notify.email: not delivered: Connection refused",
+        "notify.ping_url: not delivered: answered with 500",
+        "notify.urls, number 1: not delivered: apprise could not deliver it",
+        "notify.webhook: not delivered: answered with 500",
+    ]
+    assert json.loads(Path(str(summary.files["summary"])).read_text())["notices"] == done.notices
+    assert [record.message for record in caplog.records if record.name == "usersync.notifications"] == done.notices
+    assert SECRET not in caplog.text
 
 
-def test_who_never_answers_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notify, "WAIT", 0.05)
+def test_a_channel_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch, summary: Summary) -> None:
+    monkeypatch.setattr(notifications, "TIMEOUT", 0.05)
+    over = Event()
 
     class Silent(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             self.request.recv(1)
             over.wait()
 
-    over = Event()
     server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Silent)
     with listening(server):
-        ending = Ending("failed", 2, "http://x", error="x")
-        settings = notify.Notify.model_validate({"webhook": f"http://127.0.0.1:{server.server_address[1]}"})
-        told = deliver(notify.channels(settings), ending)
+        webhook = f"http://127.0.0.1:{server.server_address[1]}"
+        (notice,) = finish(settings_with(notify={"webhook": webhook}), summary).notices
         over.set()
-    assert told[0].startswith("notify.webhook: not delivered: ")
+    assert notice.startswith("notify.webhook: not delivered: ")
 
 
 @pytest.mark.parametrize(
-    ("told", "said"),
+    ("notify", "message"),
     [
         pytest.param({"webhook_env": "NONE"}, "variable NONE is empty", id="a variable that is not set"),
-        pytest.param({"urls": ["what://is-this"]}, "no sense of number 1", id="an address that apprise does not know"),
+        pytest.param({"urls": ["what://is-this"]}, "does not understand number 1", id="an unknown kind of address"),
         pytest.param({"webhook": "ftp://x"}, "http:// or https://", id="a webhook that is no web address"),
-        pytest.param({"when": ["sometimes"]}, "'recovered' or 'done'", id="a verdict that there is not"),
+        pytest.param({"when": ["sometimes"]}, "'recovered' or 'done'", id="an unknown verdict"),
     ],
 )
-def test_refuses_settings_before_anything_is_sent(desk: Callable[..., Any], told: Any, said: str) -> None:
-    with desk(notify=told) as (box, at):
+def test_wrong_settings_are_refused_before_anything_is_sent(notify: Any, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        prepare(settings_with(notify=notify))
+
+
+def test_a_run_notifies_its_end_and_the_recovery_from_it(desk: Callable[..., Any], hook: Hook) -> None:
+    with desk(notify={"webhook": f"{hook.url}/{SECRET}"}) as (_, at):
+        at.write("partial.csv", PARTIAL)
+        at.write("fine.csv", FINE)
+        assert at.run("run", "partial.csv", "--yes", "-q").code == 1
+        assert at.run("run", "fine.csv", "--yes", "-q").code == 0
+        assert at.run("run", "fine.csv", "--yes", "-q").code == 0
+        assert [body["verdict"] for _, body in hook.got] == ["partial", "recovered"]
+        assert not [name for name in ("Ann", "Reed", "Tan") if name in json.dumps(hook.got)]
+        kept = b"".join(p.read_bytes() for p in [*at.folder.rglob("*")] if p.is_file() and p.suffix != ".yaml")
+        assert SECRET.encode() not in kept
+
+
+@pytest.mark.parametrize(
+    ("settings", "file", "verdict", "code", "reason"),
+    [
+        pytest.param({}, "gone.csv", "failed", 2, "no such file", id="an input that does not exist"),
+        pytest.param({"limits": {"min_rows": 9}}, "changes.csv", "refused", 3, "min-rows", id="a limit"),
+        pytest.param({"platform": {"path": "/gone/{id}"}}, "changes.csv", "partial", 1, "", id="rows that fail"),
+    ],
+)
+def test_a_run_notifies_however_it_ends(
+    desk: Callable[..., Any], hook: Hook, settings: Any, file: str, verdict: str, code: int, reason: str
+) -> None:
+    with desk(notify={"webhook": hook.url}, **settings) as (_, at):
+        at.write("changes.csv", FINE)
+        assert at.run("run", file, "--yes", "-q").code == code
+        ((_, message),) = hook.got
+        assert (message["verdict"], message["exit_code"]) == (verdict, code)
+        assert reason in message["error"]
+
+
+def test_a_run_with_wrong_settings_sends_nothing(desk: Callable[..., Any]) -> None:
+    with desk(notify={"webhook_env": "NONE"}) as (box, at):
         at.write("changes.csv", FINE)
         done = at.run("run", "changes.csv", "--yes")
         assert (done.code, box.log) == (2, ())
-        assert said in done.err
+        assert "variable NONE is empty" in done.err

@@ -1,4 +1,4 @@
-"""Stopped anywhere, gone on with: no row lost, none sent again that was answered."""
+"""Test that a run interrupted anywhere loses no row, and that `resume` sends none again that was answered."""
 
 import json
 import random
@@ -25,9 +25,9 @@ def changes(rows: int = ROWS) -> str:
 
 
 def answered(folder: Path) -> set[int]:
-    """Users whose answer the ledger holds."""
+    """Return the users whose answer the ledger holds."""
     db = sqlite3.connect(folder / "usersync.db")
-    found = db.execute("SELECT user FROM row WHERE status = 'updated'").fetchall()
+    found = db.execute("SELECT id FROM row WHERE status = 'updated'").fetchall()
     db.close()
     return {int(user) for (user,) in found}
 
@@ -56,7 +56,7 @@ def test_runs_killed_at_random_moments_lose_no_row(desk: Opened, request: pytest
                 process = at.start(*words, "--yes", "-q", "--compare-with", "nothing")
                 wait_for_updates(box, sum(patched(box).values()) + chance.randrange(1, 40), process)
                 process.kill()
-                _, err = process.communicate()
+                _, err = process.communicate(timeout=PATIENCE)
                 assert "Traceback" not in err, err
                 done += 1
                 words = ["resume"]
@@ -70,11 +70,11 @@ def test_runs_killed_at_random_moments_lose_no_row(desk: Opened, request: pytest
                 assert [line["status"] for line in ended.report] == ["updated"] * ROWS
             after = patched(box)
             assert all(after[user] == before[user] for user in known)
-            assert all(user.name == f"New {i}" for i, user in box.world.users.items())
+            assert all(user.name == f"New {i}" for i, user in box.store.users.items())
 
 
 def test_a_row_that_was_in_flight_is_looked_up(desk: Opened) -> None:
-    """Killed between the platform's update and its answer: the ledger says in flight, a GET says done."""
+    """Killed between the platform's update and its answer: the ledger says in flight, a GET says updated."""
     with desk(Sandbox(users=3, limit=None)) as (box, at):
         at.write("changes.csv", f"id,name,password\n1,A,\n2,,{PASSWORD}\n3,C,\n")
         at.settings["request"] = {"rate": "off", "concurrency": 2}
@@ -82,16 +82,16 @@ def test_a_row_that_was_in_flight_is_looked_up(desk: Opened) -> None:
         process = at.start("run", "changes.csv", "--yes", "-q", "--compare-with", "nothing")
         wait_until(lambda: sum(patched(box).values()) == 2, process)
         process.kill()
-        process.communicate()
+        process.communicate(timeout=PATIENCE)
         box.release()
         ran = at.run("resume", "--yes")
         assert ran.code == 0, ran.err
         assert patched(box) == {1: 1, 2: 2, 3: 1}  # a password cannot be read back: sent again
-        assert "a look afterwards found the new values" in ran.report[0]["message"]
-        assert box.world.users[2].password == PASSWORD
+        assert "a later check found the new values" in ran.report[0]["message"]
+        assert box.store.users[2].password == PASSWORD
 
 
-def test_ctrl_c_and_resume_send_every_row_once(desk: Opened) -> None:
+def test_a_run_stopped_by_sigterm_and_resumed_sends_every_row_once(desk: Opened) -> None:
     with desk(Sandbox(users=ROWS, limit=None)) as (box, at):
         at.settings["request"] = {"rate": "off", "concurrency": 4}
         at.write("changes.csv", changes())
@@ -102,14 +102,14 @@ def test_ctrl_c_and_resume_send_every_row_once(desk: Opened) -> None:
         box.release()
         _, err = process.communicate(timeout=PATIENCE)
         assert process.returncode == 143
-        assert "exit 143: stopped by SIGTERM; go on with: usersync resume 2026" in err
+        assert "exit 143: stopped by SIGTERM; continue with: usersync resume 2026" in err
         at.settings["request"] = {"rate": "off"}
         ran = at.run("resume", "--yes", "--json")
         assert (ran.code, ran.summary["counts"]) == (0, {"updated": ROWS, "rows": ROWS})
         assert set(patched(box).values()) == {1}
 
 
-def test_a_run_stopped_while_it_read_goes_on_reading(desk: Opened) -> None:
+def test_a_run_stopped_while_reading_is_completed_by_resume(desk: Opened) -> None:
     with desk(Sandbox(users=ROWS, limit=None)) as (box, at):
         at.settings["request"] = {"rate": "off", "concurrency": 4}
         at.write("changes.csv", changes() + "x,bad\n")
@@ -125,13 +125,13 @@ def test_a_run_stopped_while_it_read_goes_on_reading(desk: Opened) -> None:
         ran = at.run("resume", "--yes", "--json")
         assert ran.summary["counts"] == {"updated": ROWS, "rejected": 1, "rows": ROWS + 1}
         again = [r.user_id for r in box.log[len(read) :] if r.method == "GET"]
-        assert sorted(again) == list(range(1, ROWS + 1))  # those read before once more: their plan is older now
+        assert sorted(again) == list(range(1, ROWS + 1))  # those read before too: what they hold may have changed
 
 
-def test_what_was_found_unchanged_is_not_read_again(desk: Opened) -> None:
+def test_resume_does_not_read_unchanged_users_again(desk: Opened) -> None:
     with desk(Sandbox(users=ROWS, limit=None)) as (box, at):
         at.settings["request"] = {"rate": "off", "concurrency": 4}
-        rows = (f"{i},{user.name}\n" for i, user in box.world.users.items())
+        rows = (f"{i},{user.name}\n" for i, user in box.store.users.items())
         at.write("same.csv", "id,name\n" + "".join(rows) + "1,Other\n999,Nobody\n")
         box.hold(after=20)
         process = at.start("run", "same.csv", "--yes")
@@ -147,10 +147,10 @@ def test_what_was_found_unchanged_is_not_read_again(desk: Opened) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH"])
-def test_an_undo_that_was_stopped_goes_on_as_an_undo(method: str, desk: Opened) -> None:
-    """Stopped while it reads, or while it sends: never may it send the file of the run that it undoes."""
+def test_a_stopped_undo_is_resumed_as_an_undo(method: str, desk: Opened) -> None:
+    """Whether it was reading or sending: it must never send the file of the run that it undoes."""
     with desk(Sandbox(users=ROWS, limit=None)) as (box, at):
-        names = {i: user.name for i, user in box.world.users.items()}
+        names = {i: user.name for i, user in box.store.users.items()}
         at.write("changes.csv", changes())
         run = at.run("run", "changes.csv", "--yes", "--json").summary["run"]
         before = len(box.log)
@@ -165,10 +165,10 @@ def test_an_undo_that_was_stopped_goes_on_as_an_undo(method: str, desk: Opened) 
         at.settings["request"] = {"rate": "off"}
         ran = at.run("resume", "--yes", "--json")
         assert (ran.code, ran.summary["counts"]) == (0, {"updated": ROWS, "rows": ROWS})
-        assert {i: user.name for i, user in box.world.users.items()} == names
+        assert {i: user.name for i, user in box.store.users.items()} == names
 
 
-def test_max_duration_stops_in_good_order(desk: Opened) -> None:
+def test_max_duration_stops_a_run_with_a_full_report(desk: Opened) -> None:
     with desk(Sandbox(users=ROWS, limit=None)) as (_, at):
         at.settings["request"] = {"rate": "50/s"}
         at.write("changes.csv", changes())
@@ -178,7 +178,7 @@ def test_max_duration_stops_in_good_order(desk: Opened) -> None:
         assert ran.summary["counts"]["rows"] == ROWS
 
 
-def test_a_changed_source_is_stale(desk: Opened) -> None:
+def test_resume_refuses_a_source_that_has_changed(desk: Opened) -> None:
     with desk() as (box, at):
         at.env["USERSYNC_TOKEN"] = "wrong"
         at.write("changes.csv", "id,name\n1,A\n")
@@ -188,13 +188,13 @@ def test_a_changed_source_is_stale(desk: Opened) -> None:
         ran = at.run("resume", "--yes")
         assert ran.code == 3
         assert "stale: changes.csv has changed since run" in ran.err
-        assert box.world.users[1].name not in ("A", "B")
+        assert box.store.users[1].name not in ("A", "B")
 
 
-def test_there_is_nothing_to_go_on_with(desk: Opened) -> None:
+def test_resume_without_an_interrupted_run_is_an_error(desk: Opened) -> None:
     with desk() as (_, at):
-        assert "there is no stopped run" in at.run("resume", "--yes").err
-        assert "there is no run 7" in at.run("resume", "7", "--yes").err
+        assert "no interrupted run to resume" in at.run("resume", "--yes").err
+        assert "no run 7 in " in at.run("resume", "7", "--yes").err
 
 
 def test_one_run_at_a_time(desk: Opened) -> None:
@@ -208,14 +208,14 @@ def test_one_run_at_a_time(desk: Opened) -> None:
         assert "is held by " in second.err
         assert f"process {first.pid}" in second.err
         first.kill()
-        first.communicate()
+        first.communicate(timeout=PATIENCE)
         box.release()
         assert at.run("resume", "--yes", "--lock-wait", "10s").code == 0  # the lock died with its process
 
 
-def test_the_ledger_tells_what_was_done(desk: Opened) -> None:
+def test_runs_show_and_history_list_what_was_done(desk: Opened) -> None:
     with desk() as (box, at):
-        before = box.world.users[1].name
+        before = box.store.users[1].name
         at.write("changes.csv", f"id,name,password\n1,Ann,{PASSWORD}\nx,,\n")
         run = at.run("run", "changes.csv", "--yes", "--json").summary["run"]
         listed = json.loads(at.run("runs", "--json").out)
@@ -229,5 +229,5 @@ def test_the_ledger_tells_what_was_done(desk: Opened) -> None:
             {"name": "Ann", "password": "***"},
         )
         assert "nothing was ever sent for user 2" in at.run("history", "2").out
-        assert "1 run dropped" in at.run("runs", "--prune", "0s").err
+        assert "1 run deleted" in at.run("runs", "--prune", "0s", "--yes").err
         assert json.loads(at.run("runs", "--json").out) == []

@@ -1,4 +1,4 @@
-"""A run that is stopped or killed at any moment, and goes on, ends as it would have ended without."""
+"""Test that a run which is stopped or killed at any moment, and resumed, ends as one without interruption."""
 
 import csv
 import os
@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 
-from tests.test_state_machine import Killed, Life
+from tests.kills import Killed, Life, StopAfter
 from usersync import api
-from usersync.context import Choice, Context, NoProgress
+from usersync.context import Context, RunOptions
 from usersync.ledger import Ledger
-from usersync.planning import planner as planning
+from usersync.planning import compare, verify
 from usersync.report import Summary
 from usersync.sandbox import Sandbox, StoredUser, running
 from usersync.settings import Settings, make_settings
 
+#: Repeats, a contradiction, a chain and a swap of addresses, a protected user, unchanged and unknown ones.
 SHEET = """id,name,email
 1,Ann,
 1,Ann,
@@ -37,22 +38,8 @@ x,bad,
 12,User 12,
 13,Mia,u13@example.org
 """
-"""Repeats, a contradiction, a chain and a ring of addresses, a protected user, unchanged and unknown ones."""
 SHOWN = ("row", "id", "status", "code", "changed", "new")
 Ending = tuple[int, list[tuple[str, ...]], dict[int, tuple[str | None, str | None]]]
-
-
-class Hand(NoProgress):
-    """A hand on Ctrl-C, which comes down after so many rows."""
-
-    def __init__(self, context: Context, rows: int | None) -> None:
-        self._around, self._left = context, rows
-
-    def row(self, status: object) -> None:
-        if self._left is not None:
-            self._left -= 1
-            if self._left == 0:
-                self._around.stop.ask(130, "stopped by Ctrl-C")
 
 
 @contextmanager
@@ -62,9 +49,9 @@ def desk(folder: Path) -> Iterator[tuple[Sandbox, Settings, Path]]:
     (folder / "changes.csv").write_text(SHEET)
     with running(Sandbox(users=users, limit=None)) as box:
         yield box, make_settings({
-            "platform": {"url": box.url, "token_env": "GOES_ON_TOKEN"},
+            "platform": {"url": box.url, "token_env": "INTERRUPTED_TOKEN"},
             "request": {"rate": "off", "concurrency": 1},
-            "diff": {"swap_placeholder": "aside@example.org"},
+            "diff": {"swap_placeholder": "placeholder@example.org"},
             "limits": {"protect": ["*@board.example.org"]},
             "ledger": str(folder / "usersync.db"),
             "report": {"dir": str(folder / "runs"), "formats": ["csv"]},
@@ -74,7 +61,7 @@ def desk(folder: Path) -> Iterator[tuple[Sandbox, Settings, Path]]:
 def ending(summary: Summary, box: Sandbox) -> Ending:
     with Path(str(summary.files["report"])).open(encoding="utf-8-sig", newline="") as file:
         lines = [tuple(line[name] for name in SHOWN) for line in csv.DictReader(file)]
-    return summary.exit_code, lines, {i: (user.name, user.email) for i, user in box.world.users.items()}
+    return summary.exit_code, lines, {i: (user.name, user.email) for i, user in box.store.users.items()}
 
 
 def yes(_: Any) -> bool:
@@ -86,9 +73,9 @@ def stopped(folder: Path, *moments: int, limit: int | None = None) -> Ending:
         summary = None
         for rows in (*moments, None):
             context = Context()
-            context.watch = Hand(context, rows)
+            context.progress = StopAfter(context, rows)
             if summary is None:
-                summary = api.run([sheet], settings, confirm=yes, choice=Choice(limit=limit), context=context)
+                summary = api.run([sheet], settings, confirm=yes, options=RunOptions(limit=limit), context=context)
             elif summary.exit_code == 130:
                 summary = api.resume(summary.run, settings, confirm=yes, context=context)
         assert summary
@@ -105,28 +92,35 @@ def killed(folder: Path, *steps: int, flushes: bool) -> Ending:
                     if name is None:
                         return ending(api.run([sheet], settings, confirm=yes), box)
                     return ending(api.resume(name, settings, confirm=yes), box)
-            except* Killed:
+            except Killed:
                 pass
-        raise AssertionError("the last life is never killed")
+        raise AssertionError("the last life is not killed")
 
 
 @pytest.fixture(autouse=True)
-def _small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(os.environ, "GOES_ON_TOKEN", "sandbox-token")
-    monkeypatch.setattr(planning, "READ_TOGETHER", 3)  # a sheet of a million rows in small
+def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(os.environ, "INTERRUPTED_TOKEN", "sandbox-token")
+    for module in (compare, verify):
+        monkeypatch.setattr(module, "READ_BATCH", 3)  # as if the sheet had a million rows
 
 
 @pytest.mark.parametrize("moments", [(1,), (2, 3), (5,), (9, 1), (13,), (14, 6), (16,), (18, 3), (21,), (24,)])
 @pytest.mark.parametrize("limit", [None, 4])
-def test_stopped_at_any_row(tmp_path: Path, moments: tuple[int, ...], limit: int | None) -> None:
+def test_a_run_stopped_at_any_row_and_resumed_ends_as_one_without_a_stop(
+    tmp_path: Path, moments: tuple[int, ...], limit: int | None
+) -> None:
     for name in ("plain", "stopped"):
         (tmp_path / name).mkdir()
     assert stopped(tmp_path / "stopped", *moments, limit=limit) == stopped(tmp_path / "plain", limit=limit)
 
 
 @pytest.mark.parametrize("flushes", [True, False])
-@pytest.mark.parametrize("steps", [(3,), (11, 7), (23,), (35, 9), (47,), (59, 23), (71,), (83,), (95, 9), (113,)])
-def test_killed_at_any_step(tmp_path: Path, steps: tuple[int, ...], flushes: bool) -> None:
+@pytest.mark.parametrize(
+    "steps", [(3,), (11, 7), (23,), (35, 9), (47,), (59, 23), (71,), (83,), (95, 9), (107, 30), (121,)]
+)
+def test_a_run_killed_at_any_step_and_resumed_ends_as_one_without_a_kill(
+    tmp_path: Path, steps: tuple[int, ...], flushes: bool
+) -> None:
     for name in ("plain", "killed"):
         (tmp_path / name).mkdir()
     assert killed(tmp_path / "killed", *steps, flushes=flushes) == killed(tmp_path / "plain", flushes=True)

@@ -1,4 +1,4 @@
-"""Several platforms in one run: each with its own pace and accounts, one ending for all."""
+"""Test runs for several platforms: each has its own rate and report, and one exit code stands for all."""
 
 import json
 import signal
@@ -13,7 +13,7 @@ SHEET = "id,name\n" + "".join(f"{i},New {i}\n" for i in range(1, 41))
 
 
 def platforms(at: Desk, **settings: dict[str, Any]) -> None:
-    """A folder with settings for each."""
+    """Write a settings file for each platform into one folder."""
     (at.folder / "platforms").mkdir()
     at.write("changes.csv", SHEET)
     for name, own in settings.items():
@@ -22,10 +22,10 @@ def platforms(at: Desk, **settings: dict[str, Any]) -> None:
 
 
 def names(box: Sandbox) -> set[str]:
-    return {user.name.split()[0] for user in box.world.users.values()}
+    return {user.name.split()[0] for user in box.store.users.values()}
 
 
-def test_a_folder_of_settings_is_done_at_the_same_time(desk: Opened) -> None:
+def test_the_platforms_of_a_folder_are_updated_at_the_same_time(desk: Opened) -> None:
     with desk(Sandbox(users=40, limit=None)) as (one, at), running(Sandbox(users=40, limit=None)) as two:
         slow = {"rate": "40/s"}
         platforms(at, a={"url": one.url, "request": slow}, b={"url": two.url, "request": slow})
@@ -37,7 +37,7 @@ def test_a_folder_of_settings_is_done_at_the_same_time(desk: Opened) -> None:
         assert {line.split(": ")[0] for line in ran.err.splitlines() if line} == hosts
 
 
-def test_a_platform_that_is_down_stops_none_but_itself(desk: Opened) -> None:
+def test_a_platform_that_is_down_stops_only_its_own_run(desk: Opened) -> None:
     with desk(Sandbox(users=40, limit=None)) as (box, at):
         down = {"url": "http://127.0.0.1:9", "request": {"rate": "off", "retries": 0, "stop_after": 0.2}}
         platforms(at, up={"url": box.url}, down=down)
@@ -53,14 +53,14 @@ def test_one_wrong_settings_file_sends_nothing_anywhere(desk: Opened) -> None:
     with desk(Sandbox(users=40, limit=None)) as (box, at):
         platforms(at, a={"url": box.url}, b={"url": box.url, "leger": "b.db"})
         ran = at.run("run", "changes.csv", "-c", "platforms", "--yes")
-        assert (ran.code, "b.yaml: 1 mistake\n  leger: unknown key; did you mean ledger?" in ran.err) == (2, True)
+        assert (ran.code, "b.yaml: 1 error\n  leger: unknown key; did you mean ledger?" in ran.err) == (2, True)
         at.write("platforms/b.yaml", at.folder.joinpath("platforms/a.yaml").read_text())
         ran = at.run("run", "changes.csv", "-c", "platforms")
         assert (ran.code, "2 platforms cannot be asked about at once; add --yes" in ran.err) == (3, True)
         assert not box.log
 
 
-def test_ctrl_c_stops_all(desk: Opened) -> None:
+def test_ctrl_c_stops_the_runs_of_all_platforms(desk: Opened) -> None:
     with desk(Sandbox(users=40, limit=None)) as (one, at), running(Sandbox(users=40, limit=None)) as two:
         platforms(at, a={"url": one.url}, b={"url": two.url})
         one.hold(after=2)

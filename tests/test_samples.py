@@ -1,4 +1,7 @@
-"""Samples get the answers that samples/README.md shows; `python tests/test_samples.py` writes those anew."""
+"""Check that `inspect` prints for each sample what samples/README.md shows.
+
+`python tests/test_samples.py` rewrites the blocks of the README.
+"""
 
 import io
 import os
@@ -21,11 +24,11 @@ COMMAND = re.compile(r"^\$ usersync (.+)$", re.M)
 
 
 def sections() -> list[tuple[str, str]]:
-    """Each heading of the README that names a sample, and what stands below it."""
+    """Return each heading of the README that names a sample, and the text below it."""
     return SECTION.findall(README.read_text("utf-8"))
 
 
-def test_each_sample_has_its_block_and_each_block_its_sample() -> None:
+def test_every_sample_has_a_section_and_every_section_a_sample() -> None:
     files = sorted(path.name for path in SAMPLES.glob("[!.]*") if path.suffix not in (".md", ".png"))
     assert sorted(name for name, _ in sections()) == files
     for name, text in sections():
@@ -33,12 +36,12 @@ def test_each_sample_has_its_block_and_each_block_its_sample() -> None:
 
 
 @pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in sections()])
-def test_answers_a_sample_as_its_block_says(text: str) -> None:
+def test_inspect_prints_what_the_readme_shows(text: str) -> None:
     (block,) = BLOCK.findall(text)
-    assert answered(block) == block, "is it meant? then: python tests/test_samples.py"
+    assert answered(block) == block, "if intended, run python tests/test_samples.py"
 
 
-def test_answers_in_a_process_of_its_own_as_in_ours() -> None:
+def test_a_separate_process_prints_the_same() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "usersync", "inspect", "damaged-ids.xlsx"],
         cwd=SAMPLES, env=environment(), capture_output=True, encoding="utf-8", timeout=60, check=False,
@@ -47,14 +50,14 @@ def test_answers_in_a_process_of_its_own_as_in_ours() -> None:
 
 
 def answered(block: str) -> str:
-    """Give a block's commands, each with the answer of today."""
+    """Return a block's commands, each with its current output."""
     return "\n".join(f"$ usersync {words}\n{answer(words)}" for words in COMMAND.findall(block))
 
 
 def answer(words: str) -> str:
-    """Type a command in the samples' folder: what it writes to stdout, to stderr, and its exit code.
+    """Run a command in the samples' folder; return stdout, stderr and the exit code as text.
 
-    In this process, since thirty starts of Python would be slow; through `main`, since it makes the sentences.
+    It runs in this process, since thirty interpreter starts would be slow.
     """
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="") for _ in range(2))
     with (
@@ -71,7 +74,7 @@ def answer(words: str) -> str:
 
 
 def environment() -> dict[str, str]:
-    """Ours, without the settings of whoever runs the tests."""
+    """Return the environment without the settings of whoever runs the tests."""
     return {name: value for name, value in os.environ.items() if not name.startswith("USERSYNC_")}
 
 
@@ -82,7 +85,7 @@ def written(stream: io.TextIOWrapper) -> str:
 
 
 def refresh() -> None:
-    """Write the answers of today into the README; its headings, sentences and commands stay."""
+    """Write the current output into the README; its headings, sentences and commands stay."""
     text = README.read_text("utf-8")
     README.write_text(BLOCK.sub(lambda block: answered(block[0]), text), "utf-8")
 

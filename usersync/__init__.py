@@ -1,8 +1,8 @@
-"""Bulk user updates from spreadsheets: planned, paced, and accounted for row by row.
+"""Bring spreadsheets of user changes to a platform, and account for every row.
 
 >>> plan = usersync.plan("changes.xlsx")           # or a DataFrame; nothing is sent
 >>> print(plan.counts, plan.fields)
->>> summary = usersync.apply(plan)                 # sends exactly that
+>>> summary = usersync.apply(plan, confirm=lambda plan: True)
 >>> summary.report_frame()                         # one line per row
 """
 
@@ -12,10 +12,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 __all__ = (
-    "Choice",
-    "Context",
-    "Outcome",
     "Plan",
+    "Row",
+    "RunOptions",
     "Settings",
     "Status",
     "Summary",
@@ -26,33 +25,33 @@ __all__ = (
     "plan",
     "resume",
     "run",
+    "run_many",
     "undo",
     "update",
 )
 if TYPE_CHECKING:
-    from usersync.api import resume, run, undo, update
-    from usersync.context import Choice, Context
+    from usersync.api import apply, plan, resume, run, run_many, undo, update
+    from usersync.context import RunOptions
     from usersync.errors import UsersyncError
-    from usersync.face import apply, plan
-    from usersync.models import Outcome, Status
+    from usersync.models import Row, Status
     from usersync.planning.plan import Plan
     from usersync.report import Summary
     from usersync.settings import Settings, load_settings, make_settings
 else:
-    _HOMES = {
-        "UsersyncError": "errors",
+    #: The module that each public name is imported from when it is first used: `import usersync` loads nothing slow.
+    _MODULES = {
         "Plan": "planning.plan",
+        "RunOptions": "context",
         "Summary": "report",
-        **dict.fromkeys(("Outcome", "Status"), "models"),
+        "UsersyncError": "errors",
+        **dict.fromkeys(("Row", "Status"), "models"),
         **dict.fromkeys(("Settings", "load_settings", "make_settings"), "settings"),
-        **dict.fromkeys(("Choice", "Context"), "context"),
-        **dict.fromkeys(("resume", "run", "undo", "update"), "api"),
-        **dict.fromkeys(("apply", "plan"), "face"),
+        **dict.fromkeys(("apply", "plan", "resume", "run", "run_many", "undo", "update"), "api"),
     }
 
     def __getattr__(name: str) -> object:
-        """Fetch a public name when it is first asked for: `import usersync` alone loads nothing slow."""
-        if name not in _HOMES:
+        """Import a public name when it is first used."""
+        if name not in _MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        globals()[name] = found = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        globals()[name] = found = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
         return found

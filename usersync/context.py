@@ -9,7 +9,7 @@ import asyncio
 import contextvars
 import random
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeVar
 
 from usersync.models import Row, Status
 
+Job = TypeVar("Job")
 Value = TypeVar("Value")
 
 
@@ -172,6 +173,38 @@ class Context:
     """Called with each row that was sent, once its result is known; an error of its own ends the run."""
     on_start: Callable[[Stop], None] = lambda _: None
     """Called inside the running event loop before the first request; connect signals here."""
+
+
+async def run_concurrently(
+    jobs: Iterable[Job], work: Callable[[Job], Awaitable[object]], *, concurrency: int, stop: Stop
+) -> None:
+    """Do `work` for each job, `concurrency` at a time, until the jobs or the run end.
+
+    Where the run stops, `jobs` still has those that were not begun.
+    """
+    supply = iter(jobs)
+
+    async def worker() -> None:
+        while not stop:
+            try:
+                job = next(supply)
+            except StopIteration:
+                return
+            await work(job)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(concurrency):
+                group.create_task(worker())
+    except BaseExceptionGroup as errors:
+        raise first_error(errors) from None
+
+
+def first_error(error: BaseException) -> BaseException:
+    """Return the first single error of a group: callers handle errors, not groups."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def run_async(work: Coroutine[Any, Any, Value]) -> Value:

@@ -1,228 +1,341 @@
-"""One run, from its plan to its report: asked for, sent, recorded, reported, in this order."""
+"""Carry out the job that all commands share, from the rows of a source to the report.
+
+    rows -> ledger -> protection -> e-mail order -> limits -> confirmation -> dispatch -> report -> notification
+
+Commands differ in the source of their rows alone (`usersync.planning.sources`), so that every safety rule holds for
+each of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
-from dataclasses import replace
-from typing import TYPE_CHECKING
+import getpass
+import os
+import secrets
+import socket
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, suppress
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias, TypeVar
 
-from usersync.context import Confirm, Context, iso
-from usersync.diff.inversion import reverse
-from usersync.diff.verification import any_known, stale
-from usersync.dispatch.claims import Passwords
+from usersync import notifications
+from usersync.context import Context, RunOptions, iso, run_async, run_concurrently
+from usersync.diff.limits import check_limits, check_overrides
 from usersync.dispatch.connection import connected
-from usersync.dispatch.dispatcher import Sending
-from usersync.dispatch.email_swaps import Rings
-from usersync.dispatch.rate_limit import Job, StopReason, each
+from usersync.dispatch.dask_engine import scheduler_of
+from usersync.dispatch.dispatcher import Dispatcher
+from usersync.dispatch.email_swaps import EmailSwaps, resolve_in_flight, reverted_rows
 from usersync.dispatch.sender import Sender
-from usersync.errors import RefusedError, StoppedError
-from usersync.ledger import LedgerRun
-from usersync.logs import event, run_name
-from usersync.models import (
-    Change,
-    Code,
-    DesiredValues,
-    Entry,
-    Json,
-    Outcome,
-    Status,
-    Table,
-)
-from usersync.planning.plan import Plan
-from usersync.planning.planner import Planner
-from usersync.planning.rows import Rows
-from usersync.report import Summary, make_home
-from usersync.report.account import Accounts, prove
+from usersync.errors import RefusedError, RowCountError, StoppedError, UsersyncError
+from usersync.ledger import Ledger, LedgerRun, RunInfo
+from usersync.ledger.lock import one_run_at_a_time
+from usersync.ledger.run import IN_FLIGHT
+from usersync.loader.remote import without_secrets
+from usersync.loader.row_names import no_name
+from usersync.logs import event
+from usersync.models import DesiredValues, Json, Row, Table
+from usersync.planning.input import read_files
+from usersync.planning.plan import Plan, plan_stats, read_plan
+from usersync.planning.safety import order_emails, reject_protected
+from usersync.planning.sources import RowSource
+from usersync.report import RunFacts, Summary, require_writable_folder, summarize, verify_row_count, write_report
+from usersync.report.rejects import write_rejects
 from usersync.settings import Settings
 
-if TYPE_CHECKING:
-    pass
+Item = TypeVar("Item")
+Confirm: TypeAlias = Callable[[Plan], bool]
+"""Shows a plan, and returns whether to send it."""
 
 
-class Run:
-    """One run, from a checked table to its report."""
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a command asks for."""
 
-    def __init__(self, settings: Settings, context: Context, book: LedgerRun) -> None:
-        self._settings = settings
-        self._around = context
-        self._clock = context.clock
-        self._book = book
-        book.on_outcome = context.on_outcome
-        self._began = context.clock.monotonic()
-        self._sent_by: Sender | None = None
-        run_name.set(book.info.run)
-        event("begin", kind=book.info.kind)
+    source: RowSource
+    settings: Settings
+    options: RunOptions
+    context: Context
 
-    def _planner(self, sender: Sender) -> Planner:
-        return Planner(self._settings, self._around, self._book, sender)
-
-    async def whole(self, table: Table, wanted: DesiredValues, confirm: Confirm) -> Summary:
-        """Plan, ask, send, report."""
-        async with self._sender() as sender:
-            plan = await self._planner(sender).plan(table, wanted)
-            return await self._confirmed(table, wanted, plan, sender=sender, confirm=confirm)
-
-    async def resumed(self, table: Table, wanted: DesiredValues, confirm: Confirm) -> Summary:
-        """Look up what was in flight, and send what was not."""
-        async with self._sender() as sender:
-            if self._book.info.planned_at is None:  # nothing was sent: go on with planning
-                kept = self._book.keep_compared()
-                await self._refuse_stale(sender)
-                plan = await self._planner(sender).plan(table, wanted, kept=kept)
-            else:
-                self._book.reopen()
-                await self._look_up(sender)
-                rings = Rings(self._book, sender)
-                await self._each(rings.broken(), rings.restore)
-                await self._refuse_stale(sender)
-                plan = self._planner(sender).standing(Rows(table, wanted))
-            return await self._confirmed(table, wanted, plan, sender=sender, confirm=confirm)
-
-    async def applied(self, table: Table, wanted: DesiredValues, confirm: Confirm) -> Summary:
-        """Send exactly the plan that was restored into the ledger, but for rows whose user changed meanwhile."""
-        self._book.planned(iso(self._clock.now()))
-        async with self._sender() as sender:
-            await self._refuse_stale(sender)
-            planner = self._planner(sender)
-            plan = planner.standing(Rows(table, wanted))
-            planner.put_in_order(plan)
-            return await self._confirmed(table, wanted, plan, sender=sender, confirm=confirm)
-
-    async def _refuse_stale(self, sender: Sender) -> None:
-        """Leave those alone whose old values no longer stand: a plan may have waited for days."""
-        aside = self._book.turns.asides()
-
-        async def look(entry: Entry) -> None:
-            assert entry.change is not None  # noqa: S101 - planned entries have one
-            found = await sender.read(entry.key, entry.change.user_id)
-            if isinstance(found, Outcome):
-                self._book.settle(found)
-                return
-            fields = set(stale(entry.change, found))
-            if found.email and found.email == aside.get(entry.key):
-                fields.discard("email")  # they stepped aside for us
-            if fields:
-                message = f"the platform no longer holds the old value of {', '.join(sorted(fields))}; plan again"
-                self._book.settle(Outcome(entry.key, Status.CONFLICT, Code.STALE, message))
-
-        known = [e for e in self._book.planned_entries() if e.change and any_known(e.change)]
-        await self._each(known, look)
-        self._book.flush()
-
-    async def _each(self, jobs: Iterable[Job], work: Callable[[Job], Awaitable[None]]) -> None:
-        await each(jobs, work, concurrency=self._settings.request.concurrency, stop=self._around.stop)
-
-    async def undone(self, table: Table, wanted: DesiredValues, former: LedgerRun, confirm: Confirm) -> Summary:
-        """Put the old values of a former run back, where ours still stand."""
-        jobs = iter(list(former.changed_rows()))
-        entries: list[Entry] = []
-
-        async def look(job: tuple[Entry, dict[str, Json], dict[str, Json]]) -> None:
-            entry, old, new = job
-            found = await sender.read(entry.key, int(entry.user))
-            if isinstance(found, Outcome):
-                code, message = found.code, found.message
-                entries.append(replace(entry, status=found.status, code=code, message=message, outcome=found))
-                return
-            fields, kept = reverse(old, new, found)
-            status = Status.PLANNED if fields else Status.CONFLICT if kept else Status.UNCHANGED
-            note = f"undoes run {former.info.run}" if fields else "" if kept else "the old values stand already"
-            note = "; ".join(part for part in (note, f"kept: {', '.join(kept)}" if kept else "") if part)
-            change = Change(entry.key, int(entry.user), fields) if fields else None
-            entries.append(replace(entry, status=status, change=change, message=note))
-
-        async with self._sender() as sender:
-            await self._each(jobs, look)
-            entries.extend(replace(entry, status=Status.NOT_SENT) for entry, _, _ in jobs)
-            self._book.enter(entries)  # in one step: a commit for each row waits for the disk each time
-            planner = self._planner(sender)
-            plan = planner.standing(Rows(table, wanted))
-            planner.put_in_order(plan)
-            if not self._around.stop:
-                self._book.planned(iso(self._clock.now()))
-            return await self._confirmed(table, wanted, plan, sender=sender, confirm=confirm)
-
-    async def _confirmed(
-        self, table: Table, wanted: DesiredValues, plan: Plan, *, sender: Sender, confirm: Confirm
-    ) -> Summary:
-        confirmed = False
-        event("plan", **{status.value: n for status, n in plan.counts.items()})
-        make_home(self._settings.report.dir, self._book.info.run)
-        if not self._around.stop and plan.changes:
-            plan.refusals = self._planner(sender).weigh(plan, wanted)
-            standing = [r for r in plan.refusals if r.rule not in self._book.info.overrides]
-            if standing:
-                sentences = "\n  ".join(refusal.sentence() for refusal in standing)
-                self._around.stop.ask(RefusedError.exit_code, f"beyond the limits, nothing was sent:\n  {sentences}")
-                return self._account(table, wanted, plan, refused=True)
-            confirmed = confirm(plan) and not self._around.stop
-            if confirmed:
-                sending = Sending(self._settings, self._around, self._book, sender, Passwords(wanted.values))
-                await sending.all(plan.changes, table.places["row"])
-        return self._account(
-            table, wanted, plan, refused=bool(plan.changes) and not confirmed and not self._around.stop
+    def new_run(self, kind: str) -> RunInfo:
+        """Make the head of a new run. Raises UsageError for an override that is no rule."""
+        check_overrides(self.options.overrides, self.settings.limits)
+        now = self.context.clock.now()
+        return RunInfo(
+            run=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
+            kind=kind,
+            platform=self.settings.platform.url,
+            started_at=iso(now),
+            started_by=current_user(),
+            settings=recorded_settings(self.settings),
+            options={"where": self.options.where, "skip": self.options.skip, "limit": self.options.limit},
+            overrides=self.options.overrides,
         )
 
-    async def planned_only(self, table: Table, wanted: DesiredValues) -> Plan:
-        """Plan, and no more. A stop on the way is a StoppedError: half a plan is none."""
-        async with self._sender() as sender:
-            plan = await self._planner(sender).plan(table, wanted)
-            if self._around.stop.reason:
-                raise StoppedError(self._around.stop.reason.message)
-            plan.refusals = self._planner(sender).weigh(plan, wanted)
-            return plan
 
-    async def _look_up(self, sender: Sender) -> None:
-        """Learn with a GET what became of changes whose answer never came in."""
-        again: list[int] = []
+def carry_out(job: Job, confirm: Confirm | None) -> Summary:
+    """Carry out a job, and notify those whom the settings name.
 
-        async def look(change: Change) -> None:
-            outcome = await sender.look_up(change)
-            if outcome is None:
-                again.append(change.key)
-            elif outcome.status is not Status.NOT_SENT:
-                self._book.settle(outcome)
+    A run that has begun ends with a Summary, whose exit code says how. Whatever ends it before raises a
+    UsersyncError, and nothing was sent: so does `confirm=None`, which stands for nobody to ask.
+    """
+    channels = notifications.prepare(job.settings)
+    if job.settings.engine == "dask":
+        scheduler_of(job.settings)
+    recovered = False
+    try:
+        with _lock(job), Ledger(job.settings.ledger) as ledger:
+            previous = ledger.last_finished(job.settings.platform.url)
+            recovered = bool(previous and previous.exit_code)
+            run = _open(job, ledger, confirm)
+            summary = run_async(_execute(job, ledger, run, confirm or _never))
+    except Exception as error:
+        notifications.notify_run_failed(job.settings, channels, error, clock=job.context.clock)
+        raise
+    return notifications.notify_run_finished(
+        job.settings, channels, summary, recovered=recovered, clock=job.context.clock
+    )
 
-        jobs = iter(self._book.in_flight())
-        await self._each(jobs, look)
-        self._book.flush()
-        self._book.put_back(again)
 
-    async def single(self, table: Table, wanted: DesiredValues) -> Outcome:
-        """Send the one row of a table, without reading the user first and without a report."""
-        rows = Rows(table, wanted)
-        entries = list(rows.compared(wanted.values, None, self._settings))
-        self._book.enter(entries)
-        async with self._sender() as sender:
-            (change,) = self._book.claim(1)
-            outcome = await sender.update(Passwords(wanted.values).fill(change))
-        self._book.settle(outcome)
-        self._book.flush()
-        stop = self._around.stop.reason
-        if stop:
-            outcome = replace(outcome, message=stop.message)
-        code = stop.exit_code if stop else int(outcome.status is not Status.UPDATED)
-        self._book.finish(finished_at=iso(self._clock.now()), exit_code=code, stopped=stop.message if stop else None)
-        return outcome
+def make_plan(job: Job, *, review: Callable[[LedgerRun, Plan], None]) -> Plan:
+    """Plan, and send nothing but reads; `review` is called while the rows are still in the ledger.
 
-    @asynccontextmanager
-    async def _sender(self) -> AsyncIterator[Sender]:
-        async with connected(self._settings, self._around) as sender:
-            self._sent_by = sender
-            yield sender
+    Raises StoppedError where the run stops on the way: half a plan is none.
+    """
+    path = job.settings.ledger if job.settings.ledger.exists() else None
+    with Ledger(path, temporary_rows=True) as ledger:
+        run = _open(job, ledger, _never)
+        try:
+            plan = run_async(_plan_only(job, ledger, run))
+            review(run, plan)
+        finally:
+            ledger.forget(run.info.run)
+    return plan
 
-    def _account(self, table: Table, wanted: DesiredValues, plan: Plan, *, refused: bool) -> Summary:
-        stop = self._around.stop.reason
-        if refused and stop is None:
-            stop = StopReason(RefusedError.exit_code, "not confirmed; nothing was sent")
-        self._book.close_rows(planned_as=Status.PLANNED if refused else Status.NOT_SENT)
-        account = Accounts(self._settings, self._book, self._around.clock.monotonic() - self._began)
-        summary = account.write(plan, self._sent_by, stop, rejects=account.rejects(table, wanted))
-        now = iso(self._clock.now())
-        self._book.finish(finished_at=now, exit_code=summary.exit_code, stopped=stop.message if stop else None)
-        if stop:
-            event("stop", code=stop.exit_code)
-        event("end", status=summary.status, code=summary.exit_code, seconds=summary.seconds, **summary.counts)
-        prove(len(table.cells) - plan.beyond_limit, summary)
-        return summary
+
+def _open(job: Job, ledger: Ledger, confirm: Confirm | None) -> LedgerRun:
+    job.source.load(ledger)
+    if confirm is None:
+        raise RefusedError(
+            "nothing was sent: there is no terminal to ask on. Add --yes to send without asking, "
+            "or review first with `usersync plan`"
+        )
+    run = job.source.start(ledger, job.new_run)
+    event("begin", run=run.info.run, kind=run.info.kind)
+    return run
+
+
+async def _execute(job: Job, ledger: Ledger, run: LedgerRun, confirm: Confirm) -> Summary:
+    """Plan, confirm, send, report."""
+    began = job.context.clock.monotonic()
+    plan, sender, refused = Plan(), None, False
+    failure: Exception | None = None
+    try:
+        async with connected(job.settings, job.context, job.options.max_duration) as sender:
+            await _revert_interrupted_swaps(job, ledger, run, sender)
+            if job.source.refusal:
+                raise job.source.refusal
+            plan = await _prepare(job, ledger, run, sender)
+            refused = bool(plan.changes) and not _may_send(job, run, plan, confirm)
+            if plan.changes and not refused and not job.context.stop:
+                desired = job.source.given.desired.values if job.source.given else None
+                await Dispatcher(job.settings, job.context, run, sender, desired).send_all(plan.changes)
+            if not refused:
+                await _revert_broken_swaps(job, run, sender)
+    except StoppedError as error:
+        job.context.stop.ask(error.exit_code, str(error))
+    except UsersyncError:  # the run has not begun
+        if run.is_new:
+            ledger.forget(run.info.run)
+        raise
+    except Exception as error:
+        job.context.stop.ask(RowCountError.exit_code, f"internal error: {type(error).__name__}; please report it")
+        failure = error
+    seconds = job.context.clock.monotonic() - began
+    try:
+        summary = _report(job, run, plan, sender, seconds=seconds, refused=refused)
+    except UsersyncError:
+        if failure is None:
+            raise
+    if failure:
+        raise failure
+    return summary
+
+
+async def _plan_only(job: Job, ledger: Ledger, run: LedgerRun) -> Plan:
+    async with connected(job.settings, job.context, job.options.max_duration) as sender:
+        plan = await _prepare(job, ledger, run, sender)
+    if job.context.stop.reason:
+        raise StoppedError(job.context.stop.reason.message)
+    return plan
+
+
+async def _prepare(job: Job, ledger: Ledger, run: LedgerRun, sender: Sender) -> Plan:
+    """Bring the rows into the ledger, and take out what may not be sent."""
+    context, settings = job.context, job.settings
+    if run.info.planned_at:
+        await _recover(job, run, sender)
+    await job.source.insert_rows(run, context, sender.read)
+    reject_protected(run, settings.limits.protect)
+    left_out = 0
+    if run.info.planned_at is None:
+        if (limit := run.info.options.get("limit")) is not None:
+            run.keep_first(limit)
+        order_emails(run, settings.diff)
+        left_out = run.drop_left_out()
+        if not context.stop:
+            run.mark_planned(iso(context.clock.now()))
+    plan = read_plan(run, job.source.given)
+    plan.left_out = left_out + (job.source.given.table.left_out if job.source.given else 0)
+    plan.notes += [*job.source.notes, *_interrupted_runs(ledger, run)]
+    stats = plan_stats(plan, run, job.source.given, ledger.previous(run.info))
+    plan.violations = check_limits(stats, settings.limits)
+    event("plan", run=run.info.run, **{status.value: n for status, n in plan.counts.items()})
+    return plan
+
+
+async def _recover(job: Job, run: LedgerRun, sender: Sender) -> None:
+    """Find out what became of the rows that were in flight when a run was interrupted."""
+    resolve = partial(resolve_in_flight, run, sender, job.context.clock)
+    await _each(job, list(run.with_status(*IN_FLIGHT)), resolve)
+    await _revert_broken_swaps(job, run, sender)
+
+
+async def _revert_broken_swaps(job: Job, run: LedgerRun, sender: Sender) -> None:
+    """Give users their addresses back whose e-mail swap cannot be completed, also where nothing else is sent."""
+    swaps = EmailSwaps(run, sender)
+    await _each(job, swaps.broken(), swaps.revert)
+
+
+async def _revert_interrupted_swaps(job: Job, ledger: Ledger, run: LedgerRun, sender: Sender) -> None:
+    """Give users their addresses back whom an interrupted run left with a placeholder; the ledger knows them."""
+    for interrupted in ledger.open_swaps(job.settings.platform.url):
+        if interrupted.number == run.number and not job.source.refusal:
+            continue  # this run goes on with them
+        rows = [row for swap in EmailSwaps(interrupted, sender).open() for row in swap if row.status in IN_FLIGHT]
+        await _each(job, rows, partial(resolve_in_flight, interrupted, sender, job.context.clock))
+        interrupted.flush()
+        swaps = EmailSwaps(interrupted, sender)
+        reason = f"reverted by run {run.info.run}, because run {interrupted.info.run} was interrupted"
+        await _each(job, swaps.open(), partial(swaps.revert, reason=reason))
+        interrupted.snapshots.remember()
+
+
+async def _each(job: Job, items: list[Item], work: Callable[[Item], Awaitable[object]]) -> None:
+    concurrency = job.settings.request.concurrency
+    await run_concurrently(items, work, concurrency=concurrency, stop=job.context.stop)
+
+
+def _interrupted_runs(ledger: Ledger, run: LedgerRun) -> list[str]:
+    """List the runs of this platform that were interrupted."""
+    names = [name for name in ledger.resumable(run.info.platform) if name != run.info.run]
+    return [f"run {name} was interrupted; `usersync resume {name}` completes it" for name in names[:3]]
+
+
+def _may_send(job: Job, run: LedgerRun, plan: Plan, confirm: Confirm) -> bool:
+    """Decide whether a plan is sent: it exceeds no limit that is not overridden, and it is confirmed."""
+    if job.source.reports:
+        require_writable_folder(job.settings.report.dir, run.info.run)
+    if job.context.stop:
+        return True  # nothing is sent, but nobody refused it either
+    exceeded = [v.sentence() for v in plan.violations if v.rule not in run.info.overrides]
+    if exceeded:
+        sentences = "\n  ".join(exceeded)
+        job.context.stop.ask(RefusedError.exit_code, f"limits exceeded, nothing was sent:\n  {sentences}")
+        return False
+    if confirm(plan):
+        return True
+    if not job.context.stop:
+        job.context.stop.ask(RefusedError.exit_code, "not confirmed; nothing was sent")
+        return False
+    return True
+
+
+def _report(job: Job, run: LedgerRun, plan: Plan, sender: Sender | None, *, seconds: float, refused: bool) -> Summary:
+    """Close the run, write its files, and verify that every row of the input has one line."""
+    stop = job.context.stop.reason
+    run.finalize(refused=refused)
+    facts = _facts(job, run, plan, sender, seconds)
+    if job.source.reports:
+        report = job.settings.report
+        summary = write_report(run.rows, report.dir, facts, formats=report.formats, write_rejects=_rejects_writer(job))
+    else:
+        summary = summarize(run.rows(), facts)
+    now = iso(job.context.clock.now())
+    run.finish(finished_at=now, exit_code=summary.exit_code, stopped=stop.message if stop else None)
+    if job.context.on_result:
+        for row in reverted_rows(run):
+            job.context.on_result(row)
+    if stop:
+        event("stop", run=run.info.run, code=stop.exit_code)
+    counts = summary.counts
+    event("end", run=run.info.run, status=summary.status, code=summary.exit_code, seconds=summary.seconds, **counts)
+    verify_row_count(job.source.row_count(run), summary)
+    return summary
+
+
+def _facts(job: Job, run: LedgerRun, plan: Plan, sender: Sender | None, seconds: float) -> RunFacts:
+    counts = sender.counts if sender else None
+    names = ("get", "patch", "retried", "throttled")
+    return RunFacts(
+        run=run.info.run,
+        info=asdict(run.info),
+        requests={name: getattr(counts, name) if counts else 0 for name in names},
+        responses={str(status or "none"): n for status, n in (counts.responses.items() if counts else ())},
+        seconds=seconds,
+        stop=job.context.stop.reason,
+        problems=plan.problems,
+        left_out=plan.left_out,
+        limits=[
+            {"rule": v.rule, "sentence": v.sentence(), "overridden": v.rule in run.info.overrides}
+            for v in plan.violations
+        ],
+        timeline=list(sender.slices()) if sender else [],
+        name_of=job.source.given.name_of if job.source.given else no_name,
+    )
+
+
+def _rejects_writer(job: Job) -> Callable[[Iterable[Row], Path], Path | None] | None:
+    """Return the way to write the file of the rows to correct; None where the rows come from no file."""
+    given, settings = job.source.given, job.settings
+    if given is None or not given.table.sheets:
+        return None
+
+    def reread(files: Sequence[str | Path]) -> tuple[Table, DesiredValues]:
+        again = read_files(list(files), settings.source, settings.columns, settings.fields)
+        return again.table, again.desired
+
+    return partial(
+        write_rejects,
+        table=given.table,
+        problems=given.desired.problems,
+        header_row=settings.source.header_row or 1,
+        reread=reread,
+    )
+
+
+def _lock(job: Job) -> AbstractContextManager[None]:
+    """Let no other run of this platform begin; the holder's line says who runs what since when."""
+    since = iso(job.context.clock.now())
+    holder = f"by {current_user()} since {since} ({job.source.kind}, process {os.getpid()})"
+    platform, wait = job.settings.platform.url, job.options.lock_wait
+    return one_run_at_a_time(job.settings.ledger, platform, holder=holder, wait=wait)
+
+
+def _never(_: Plan) -> bool:
+    return False
+
+
+def recorded_settings(settings: Settings) -> dict[str, Json]:
+    """Return the settings that decide what a run does, without secrets."""
+    found = settings.model_dump(mode="json", exclude={"platform", "ledger", "report", "metrics", "notify"})
+    found["diff"]["compare_with"] = without_secrets(settings.diff.compare_with)
+    return found
+
+
+def current_user() -> str:
+    """Return who runs this, as user@host."""
+    name = "unknown"
+    with suppress(KeyError, OSError):
+        name = getpass.getuser()
+    return f"{name}@{socket.gethostname()}"

@@ -46,7 +46,8 @@ class Status(StrEnum):
     """What became of a row; every row ends in exactly one of the first eight.
 
     `sending`, `parked` and `reverting` are states that a row passes through; they stay in the ledger only where a run
-    was interrupted, and are reported as `unknown` or `not-sent`.
+    was interrupted, and are reported as `unknown` or `not-sent`. A row that `--limit` leaves out is `left-out` until
+    its plan is complete, and then deleted.
     """
 
     UPDATED = "updated"
@@ -60,6 +61,7 @@ class Status(StrEnum):
     SENDING = "sending"
     PARKED = "parked"
     REVERTING = "reverting"
+    LEFT_OUT = "left-out"
 
     @property
     def needs_attention(self) -> bool:
@@ -95,6 +97,7 @@ class Code(StrEnum):
     ROW_HIDDEN = "row-hidden"
     ENCODING = "encoding"
     NOTHING_TO_DO = "nothing-to-do"
+    VALUE_SUSPECT = "value-suspect"
     NOT_FOUND = "not-found"
     NOT_PERMITTED = "not-permitted"
     REFUSED = "refused"
@@ -122,6 +125,10 @@ def owner_of(code: str) -> Owner:
     return _OWNERS.get(Code(code), Owner.SHEET) if code else Owner.NOBODY
 
 
+#: Characters of a faulty value that a sentence quotes.
+VALUE_SHOWN: Final = 40
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """Why one row may not be sent. A row may have many."""
@@ -136,8 +143,11 @@ class Problem:
     """The cell as seen; `***` for a password."""
 
     def sentence(self) -> str:
-        """Name the column, where there is one, and what is wrong."""
-        return f"{self.column}: {self.message}" if self.column else self.message
+        """Name the column and its value, where one column is meant, and what is wrong."""
+        if not self.column:
+            return self.message
+        value = self.value if len(self.value) <= VALUE_SHOWN else f"{self.value[: VALUE_SHOWN - 1]}…"
+        return f"{self.column} '{value}': {self.message}" if value else f"{self.column}: {self.message}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +157,8 @@ class Place:
     file: str
     sheet: str
     row: int
+    name: str = ""
+    """Whom the row is about: a name or an e-mail address, where one is known."""
 
 
 @dataclass(frozen=True, slots=True)

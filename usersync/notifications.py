@@ -1,6 +1,7 @@
-"""How a run ended in, messages to people and machines out; sentences on those that could not be delivered.
+"""Notify people and monitoring of how a run ended.
 
-A message names rows and codes, never names, addresses or other values: it leaves the house.
+A message names rows and codes, never names, addresses or other values: it leaves the house. Only what
+`notify.email.attach` asks for holds them.
 """
 
 from __future__ import annotations
@@ -16,27 +17,41 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from usersync.errors import SettingsError
+from usersync.context import Clock
+from usersync.errors import SettingsError, UsersyncError
 from usersync.models import Json
-from usersync.report import Summary
-from usersync.settings import Email, Notify
+from usersync.report.summary import Summary, write_summary
+from usersync.settings import Email, Notify, Settings
 
 if TYPE_CHECKING:
     from apprise import Apprise
 
-WAIT = 10.0
-"""Seconds after which whoever does not answer is left alone."""
-REASONS = 5
-PING = "notify.ping_url"
+log = logging.getLogger(__name__)
+
+#: Seconds after which a channel that does not answer is given up.
+TIMEOUT: Final = 10.0
+#: Reasons that a message lists.
+_REASONS: Final = 5
+#: Bytes of files that an e-mail may have: in transit they grow by a third, and many servers refuse 10 MB.
+ATTACHMENTS: Final = 7_000_000
+#: Ending of a file -> its media type, where it says how to show the file.
+_MEDIA_TYPES: Final = {
+    ".html": "text/html",
+    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+#: The channel that is used after every run.
+_PING: Final = "notify.ping_url"
+#: Exit code of an error -> verdict; all others are `failed`.
+_VERDICTS: Final = {3: "refused", 4: "stopped", 130: "stopped", 143: "stopped"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +59,7 @@ class Ending:
     """How a run ended: with a summary, or with an error."""
 
     verdict: str
+    """The status of the summary, `recovered` or `failed`."""
     exit_code: int
     platform: str
     summary: Summary | None = None
@@ -51,75 +67,139 @@ class Ending:
 
     @property
     def title(self) -> str:
-        """Say it in one line."""
+        """Return one line that says it all."""
         return f"usersync: {self.verdict} (exit {self.exit_code}) on {self.platform}"
 
+    @property
+    def reason(self) -> str:
+        """Return why the run did not reach its end; empty where it did."""
+        if self.summary is None:
+            return self.error
+        exceeded = ", ".join(limit["rule"] for limit in self.summary.limits if not limit["overridden"])
+        return f"limits exceeded: {exceeded}" if exceeded else self.summary.stopped or ""
+
     def as_json(self) -> dict[str, Json]:
-        """Give the body of a webhook; its `text`, which chat programs show, is what mail says."""
-        told: dict[str, Json] = {"verdict": self.verdict, "exit_code": self.exit_code, "platform": self.platform}
-        told["error"] = self.error
+        """Return the body of a webhook; its `text`, which chat programs show, is what an e-mail says."""
+        document: dict[str, Json] = {
+            "verdict": self.verdict,
+            "exit_code": self.exit_code,
+            "platform": self.platform,
+            "error": self.reason,
+        }
         lines = [self.title]
-        if summary := self.summary:
-            reasons = [{k: reason[k] for k in ("code", "rows", "row")} for reason in summary.reasons[:REASONS]]
-            report = f"{Path(str(summary.files['report'])).resolve()} on {socket.gethostname()}"
-            told |= {"run": summary.run, "counts": summary.counts, "reasons": reasons, "report": report}
-            lines.append(", ".join(f"{n:,} {name}" for name, n in summary.counts.items()))
-            lines += [f"{r['code']}: {r['rows']:,}, first in row {r['row']}" for r in reasons]
+        if self.summary:
+            reasons = [{name: reason[name] for name in ("code", "rows", "row")} for reason in self.summary.reasons]
+            file = self.summary.files["report"]
+            report = f"{Path(file).resolve()} on {socket.gethostname()}" if file else "none"
+            document |= {"run": self.summary.run, "counts": self.summary.counts, "report": report}
+            document["reasons"] = reasons[:_REASONS]
+            lines.append(", ".join(f"{n:,} {name}" for name, n in self.summary.counts.items()))
+            lines += [f"{r['code']}: {r['rows']:,}, first in row {r['row']}" for r in reasons[:_REASONS]]
             lines.append(f"report: {report}")
-            limits = ", ".join(limit["rule"] for limit in summary.limits if not limit["overridden"])
-            told["error"] = f"beyond the limits: {limits}" if limits else summary.stopped or ""
-        return told | {"text": "\n".join(filter(None, [*lines, told["error"]]))}
+        document["text"] = "\n".join(filter(None, [*lines, self.reason]))
+        return document
 
 
-Channels = Mapping[str, Callable[[Ending], None]]
-"""The name of a channel -> what sends over it."""
+#: The name of a channel -> the function that sends over it.
+Channels: TypeAlias = Mapping[str, Callable[[Ending], None]]
 
 
-def channels(notify: Notify) -> Channels:
-    """Make ready all channels of the settings; SettingsError where an extra or a variable is missing."""
-    found = {f"notify.urls, number {n}": send for n, send in enumerate(_apprises(notify), 1)}
-    if webhook := _secret(notify, "webhook"):
-        found["notify.webhook"] = lambda ending: _http(webhook, ending.as_json())
+def prepare(settings: Settings) -> Channels:
+    """Make all channels ready, before anything is done.
+
+    Raises SettingsError where an extra is not installed, or an environment variable is empty.
+    """
+    if settings.metrics and find_spec("prometheus_client") is None:
+        raise SettingsError("metrics", ("this needs an extra: pip install 'usersync[metrics]'",))
+    notify = settings.notify
+    channels = {f"notify.urls, number {n}": send for n, send in enumerate(_apprise_channels(notify), 1)}
+    webhook = _secret(notify, "webhook")
+    if webhook:
+        channels["notify.webhook"] = partial(_post, webhook)
     if notify.email:
-        found["notify.email"] = partial(_mail, notify.email, _secret(notify.email, "password"))
-    if ping := _secret(notify, "ping_url"):
-        found[PING] = partial(_ping, ping)
-    return found
+        channels["notify.email"] = partial(_mail, notify.email, _secret(notify.email, "password"))
+    ping = _secret(notify, "ping_url")
+    if ping:
+        channels[_PING] = partial(_ping, ping)
+    return channels
 
 
-def deliver(wanted: Channels, ending: Ending) -> list[str]:
-    """Use all channels at once, for `WAIT` seconds at most; a sentence for each that failed."""
-    failed = dict.fromkeys(wanted, f"no end within {WAIT:g} s")
+def notify_run_finished(
+    settings: Settings, channels: Channels, summary: Summary, *, recovered: bool, clock: Clock
+) -> Summary:
+    """Deliver how a run ended, and write its metrics.
+
+    `recovered` says that the previous run of this platform ended badly. What cannot be delivered is a notice in the
+    summary that is returned, and in summary.json; it changes no exit code.
+    """
+    verdict = "recovered" if recovered and summary.exit_code == 0 else summary.status
+    ending = Ending(verdict, summary.exit_code, settings.platform.url, summary)
+    notices = _notify(settings, channels, ending, clock)
+    if notices:
+        summary = replace(summary, notices=notices)
+        with suppress(OSError):  # the log has the notices
+            write_summary(summary)
+    return summary
+
+
+def notify_run_failed(settings: Settings, channels: Channels, error: Exception, *, clock: Clock) -> None:
+    """Deliver that a run ended in an error, without a summary; what cannot be delivered is logged."""
+    if isinstance(error, UsersyncError):
+        exit_code = error.exit_code
+        message = str(error)
+    else:
+        exit_code = 1
+        message = f"internal error: {type(error).__name__}; please report it"
+    verdict = _VERDICTS.get(exit_code, "failed")
+    _notify(settings, channels, Ending(verdict, exit_code, settings.platform.url, error=message), clock)
+
+
+def _notify(settings: Settings, channels: Channels, ending: Ending, clock: Clock) -> list[str]:
+    """Write the metrics, use the channels that this ending calls for, and return notices."""
+    notices = _write_metrics(settings, ending, clock) if settings.metrics else []
+    verdicts = {ending.verdict, ending.summary.status if ending.summary else ending.verdict}
+    called_for = not verdicts.isdisjoint(settings.notify.when)
+    notices += deliver({name: send for name, send in channels.items() if called_for or name == _PING}, ending)
+    for notice in notices:
+        log.warning("%s", notice)
+    return notices
+
+
+def _write_metrics(settings: Settings, ending: Ending, clock: Clock) -> list[str]:
+    from usersync.report.metrics import write_metrics  # needs an extra
+
+    assert settings.metrics  # noqa: S101 - the caller checks
+    try:
+        write_metrics(settings.metrics, ending.platform, ending.exit_code, ending.summary, now=clock.now())
+    except OSError as error:
+        path = settings.metrics.file
+        return [f"metrics: {path}: not written: {error.strerror}; make sure that its folder exists"]
+    return []
+
+
+def deliver(channels: Channels, ending: Ending) -> list[str]:
+    """Use all channels at once, for `TIMEOUT` seconds at most; return a sentence for each that failed."""
+    failures = dict.fromkeys(channels, f"no response within {TIMEOUT:g} s")
 
     def use(name: str) -> None:
         try:
-            wanted[name](ending)
+            channels[name](ending)
         except Exception as error:
-            failed[name] = _reason(error)
+            failures[name] = _failure(error)
         else:
-            failed[name] = ""
+            failures[name] = ""
 
-    threads = [Thread(target=use, args=(name,), daemon=True) for name in wanted]
+    threads = [Thread(target=use, args=(name,), daemon=True) for name in channels]
     for thread in threads:
         thread.start()
-    end = time.monotonic() + WAIT
-    with suppress(KeyboardInterrupt):  # whoever will not wait: the run is over, and its exit code stands
+    end = time.monotonic() + TIMEOUT
+    with suppress(KeyboardInterrupt):  # the run is over, and its exit code stands
         for thread in threads:
             thread.join(max(0.0, end - time.monotonic()))
-    return [f"{name}: not delivered: {reason}" for name, reason in failed.items() if reason]
+    return [f"{name}: not delivered: {reason}" for name, reason in failures.items() if reason]
 
 
-def _secret(section: Notify | Email, name: str) -> str:
-    """Fetch a setting from the section, or from the environment variable that it names instead."""
-    if variable := getattr(section, f"{name}_env"):
-        if found := os.environ.get(variable, "").strip():
-            return found
-        raise SettingsError("notify", (f"{name}_env: the environment variable {variable} is empty; set it",))
-    given = getattr(section, name, None)
-    return str(given.get_secret_value()) if given else ""
-
-
-def _reason(error: Exception) -> str:
+def _failure(error: Exception) -> str:
     """Say what went wrong, without the address: it may be a secret."""
     if isinstance(error, urllib.error.HTTPError):
         return f"answered with {error.code}"
@@ -129,47 +209,90 @@ def _reason(error: Exception) -> str:
     return str(getattr(reason, "strerror", None) or type(reason).__name__)
 
 
-def _apprises(notify: Notify) -> Iterator[Callable[[Ending], None]]:
+def _secret(section: Notify | Email, name: str) -> str:
+    """Return a setting of the section, or the environment variable that it names instead; empty for none."""
+    variable = getattr(section, f"{name}_env")
+    if variable:
+        value = os.environ.get(variable, "").strip()
+        if not value:
+            raise SettingsError("notify", (f"{name}_env: the environment variable {variable} is empty; set it",))
+        return value
+    given = getattr(section, name, None)
+    return str(given.get_secret_value()) if given else ""
+
+
+def _apprise_channels(notify: Notify) -> Iterator[Callable[[Ending], None]]:
     urls = [url.get_secret_value() for url in notify.urls]
     urls += _secret(notify, "urls").split() if notify.urls_env else []
-    if urls and find_spec("apprise") is None:
+    if not urls:
+        return
+    if find_spec("apprise") is None:
         raise SettingsError("notify", ("urls need an extra: pip install 'usersync[notify]'",))
+    from apprise import Apprise  # an extra
+
+    logging.getLogger("apprise").disabled = True  # it names addresses, and they hold secrets
     for number, url in enumerate(urls, 1):
-        from apprise import Apprise
-
-        logging.getLogger("apprise").disabled = True  # it names addresses, and they hold secrets
-        if not (box := Apprise()).add(url):
-            raise SettingsError("notify", (f"urls: apprise makes no sense of number {number}",))
-        yield partial(_through, box)
+        box = Apprise()
+        if not box.add(url):
+            raise SettingsError("notify", (f"urls: apprise does not understand number {number}",))
+        yield partial(_send_by_apprise, box)
 
 
-def _through(box: Apprise, ending: Ending) -> None:
+def _send_by_apprise(box: Apprise, ending: Ending) -> None:
     if not box.notify(body=ending.as_json()["text"], title=ending.title):
-        raise ConnectionError(0, "apprise could not hand it over")
+        raise ConnectionError(0, "apprise could not deliver it")
 
 
-def _http(url: str, document: Json = None) -> None:
-    body = json.dumps(document, ensure_ascii=False).encode() if document else None
-    head = {"User-Agent": "usersync", "Content-Type": "application/json"}
-    request = urllib.request.Request(url, body, head)  # noqa: S310 - the settings allow http and https only
-    urllib.request.urlopen(request, timeout=WAIT).close()  # noqa: S310 - as above
+def _post(url: str, ending: Ending) -> None:
+    _request(url, json.dumps(ending.as_json(), ensure_ascii=False).encode())
 
 
 def _ping(url: str, ending: Ending) -> None:
-    place, mark, query = url.partition("?")
-    _http(url if ending.exit_code == 0 else f"{place.rstrip('/')}/fail{mark}{query}")
+    base, mark, query = url.partition("?")
+    _request(url if ending.exit_code == 0 else f"{base.rstrip('/')}/fail{mark}{query}")
+
+
+def _request(url: str, body: bytes | None = None) -> None:
+    headers = {"User-Agent": "usersync", "Content-Type": "application/json"}
+    request = urllib.request.Request(url, body, headers)  # noqa: S310 - the settings allow http and https only
+    urllib.request.urlopen(request, timeout=TIMEOUT).close()  # noqa: S310 - as above
 
 
 def _mail(email: Email, password: str, ending: Ending) -> None:
     message = EmailMessage()
-    message["Subject"], message["From"], message["To"] = ending.title, email.sender, ", ".join(email.to)
-    message["Date"], message["Message-ID"] = formatdate(), make_msgid("usersync")
-    message.set_content(ending.as_json()["text"])
+    message["Subject"] = ending.title
+    message["From"] = email.sender
+    message["To"] = ", ".join(email.to)
+    message["Date"] = formatdate()
+    message["Message-ID"] = make_msgid("usersync")
+    files, left_out = _attachments(email, ending.summary)
+    message.set_content("\n".join([ending.as_json()["text"], *left_out]))
+    for path, data in files:
+        maintype, _, subtype = _MEDIA_TYPES.get(path.suffix, "application/octet-stream").partition("/")
+        charset = {"charset": "utf-8"} if maintype == "text" else None
+        message.add_attachment(data, maintype=maintype, subtype=subtype, filename=path.name, params=charset)
     context = ssl.create_default_context()
-    kind = partial(smtplib.SMTP_SSL, context=context) if email.port == 465 else smtplib.SMTP
-    with kind(email.host, email.port, timeout=WAIT) as server:
+    connect = partial(smtplib.SMTP_SSL, context=context) if email.port == 465 else smtplib.SMTP
+    with connect(email.host, email.port, timeout=TIMEOUT) as server:
         if email.starttls and email.port != 465:
             server.starttls(context=context)
         if email.user:
             server.login(email.user, password)
         server.send_message(message)
+
+
+def _attachments(email: Email, summary: Summary | None) -> tuple[list[tuple[Path, bytes]], list[str]]:
+    """Return the files to attach, the smallest first, and a sentence for each that has no room."""
+    names = [summary.files.get(name) for name in email.attach] if summary else []
+    paths = [Path(name) for name in names if name]
+    files = []
+    left_out = []
+    room = ATTACHMENTS
+    for path in sorted(paths, key=lambda path: path.stat().st_size):
+        size = path.stat().st_size
+        if size <= room:
+            room -= size
+            files.append((path, path.read_bytes()))
+        else:
+            left_out.append(f"not attached: {path.name} ({size / 1e6:,.1f} MB is too large for an e-mail)")
+    return files, left_out

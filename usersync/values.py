@@ -19,6 +19,11 @@ def normalize_email(address: str | None) -> str:
     return (address or "").strip().lower()
 
 
+def same_email(one: str | None, other: str | None) -> bool:
+    """Tell whether two addresses are one to the platform."""
+    return bool(one and other) and normalize_email(one) == normalize_email(other)
+
+
 def same_value(field: str, wanted: Json, held: Json) -> bool:
     """Tell whether the platform's value `held` is as good as the wanted one.
 
@@ -30,6 +35,8 @@ def same_value(field: str, wanted: Json, held: Json) -> bool:
         return both_text and normalize_email(wanted) == normalize_email(held)
     if field.startswith(ATTRIBUTE) and isinstance(wanted, str) and not isinstance(held, str):
         return held is not None and wanted == canonical_json(held)
+    if isinstance(wanted, str) and isinstance(held, str):
+        return unicodedata.normalize("NFC", wanted) == unicodedata.normalize("NFC", held)
     if isinstance(wanted, str) or wanted is None:
         return bool(wanted == held)
     return canonical_json(wanted) == canonical_json(held)

@@ -19,6 +19,7 @@ from pathlib import Path
 import aiohttp
 
 from usersync import api
+from usersync.context import run_async
 from usersync.settings import make_settings
 
 CONCURRENCY = 16
@@ -82,7 +83,7 @@ def main(rows: int, rounds: int = 5) -> None:
         ratios = []
         for _ in range(rounds):
             began = now()
-            finish(bare(url, rows))
+            run_async(bare(url, rows))
             middle = now()
             confirmed = ours(url, rows, folder)
             plain = [b - a for a, b in zip(began, middle, strict=True)]

@@ -3,34 +3,23 @@
 Run: python tests/bench/bench_pace.py [seconds]
 """
 
+import asyncio
 import os
 import sys
-import tempfile
-from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from usersync import api
-from usersync.context import Context
+from usersync.context import Context, run_concurrently
+from usersync.dispatch.connection import connected
+from usersync.models import UNKNOWN, FieldChange
 from usersync.sandbox import Sandbox, running
-from usersync.settings import Rate, make_settings
+from usersync.settings import Rate, Settings, make_settings
 
 
 def measured(rate: str, limit: int, seconds: float) -> tuple[float, float]:
     """Send for so long; the second half tells: share of the limit used, share of 429s."""
-    users = int(limit * seconds) + 1000
-    with tempfile.TemporaryDirectory() as name, running(Sandbox(users=users, limit=Rate(limit, 1.0))) as box:
-        folder = Path(name)
-        (folder / "changes.csv").write_text("id,name\n" + "".join(f"{i},New {i}\n" for i in range(1, users + 1)))
-        settings = make_settings(
-            {
-                "platform": {"url": box.url, "token_env": "BENCH_TOKEN"},
-                "request": {"rate": rate},
-                "diff": {"compare_with": "nothing"},
-                "ledger": str(folder / "usersync.db"),
-                "report": {"dir": str(folder / "runs"), "formats": ["csv"]},
-            }
-        )
-        context = Context(max_duration=seconds)
-        api.run([folder / "changes.csv"], settings, confirm=lambda _: True, context=context)
+    with running(Sandbox(users=100, limit=Rate(limit, 1.0))) as box:
+        settings = make_settings({"platform": {"url": box.url, "token_env": "BENCH_TOKEN"}, "request": {"rate": rate}})
+        asyncio.run(send(settings, seconds))
         log = box.log
     end = int(log[-1].at.timestamp())  # whole windows only
     late = [r for r in log if end - int(seconds / 2) <= r.at.timestamp() < end]
@@ -38,12 +27,26 @@ def measured(rate: str, limit: int, seconds: float) -> tuple[float, float]:
     return (len(late) - refused) / (limit * int(seconds / 2)), refused / len(late)
 
 
+async def send(settings: Settings, seconds: float) -> None:
+    """Update the sandbox's users, over and over."""
+    context = Context()
+    async with connected(settings, context, seconds) as sender:
+
+        async def update(n: int) -> None:
+            await sender.update(n % 100 + 1, (FieldChange("name", UNKNOWN, f"New {n}"),))
+
+        await run_concurrently(range(10**9), update, concurrency=16, stop=context.stop)
+
+
 def main(seconds: float) -> None:
     """Print the shares."""
     os.environ["BENCH_TOKEN"] = "sandbox-token"
-    for rate, limit in (("50/s", 50), ("200/s", 200), ("auto", 50), ("auto", 200), ("200/s", 50)):
-        used, refused = measured(rate, limit, seconds)
-        print(f"rate: {rate:6} where {limit:3} a second are allowed: {used:6.1%} used, {refused:5.2%} of requests 429")
+    with TemporaryDirectory() as folder:
+        os.environ["XDG_RUNTIME_DIR"] = folder
+        for rate, limit in (("50/s", 50), ("200/s", 200), ("auto", 50), ("auto", 200), ("200/s", 50)):
+            used, refused = measured(rate, limit, seconds)
+            shares = f"{used:6.1%} used, {refused:5.2%} of requests 429"
+            print(f"rate: {rate:6} where {limit:3} a second are allowed: {shares}", flush=True)
 
 
 if __name__ == "__main__":

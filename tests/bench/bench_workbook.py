@@ -1,4 +1,4 @@
-"""Time and memory of reading a workbook, as a ratio to plain pandas; each in a fresh process."""
+"""Measure time and memory of reading a workbook against plain pandas."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PLAIN = "import pandas as pd; pd.read_excel({path!r}, engine='calamine', dtype=s
 OURS = (
     "from usersync.loader.workbook import read_workbook as r; from usersync.loader.headings import Headings as H; "
     "from usersync.settings import SourceSettings as S; from pathlib import Path as P; "
-    "r(P({path!r}).read_bytes(), file='x', finds_id=H().finds_id, options=S())"
+    "r(P({path!r}).read_bytes(), file='x', headings=H(), options=S())"
 )
 HARNESS = """
 import resource, time

@@ -1,21 +1,21 @@
-"""DesiredValues and known in, changes out."""
+"""Compare desired values with current ones."""
 
 from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from usersync.diff.compare import compare
+from usersync.diff.compare import attribute_keys, compare
 from usersync.models import CLEAR, UNKNOWN, FieldChange
 
 
-def wanted(**fields: Any) -> pd.DataFrame:
+def desired(**fields: Any) -> pd.DataFrame:
     return pd.DataFrame({"id": [7], **{n.replace("__", "."): pd.Series([v], dtype=object) for n, v in fields.items()}})
 
 
-def known(**fields: Any) -> pd.DataFrame:
+def current(**fields: Any) -> pd.DataFrame:
     user = {"name": "Ann", "display_name": None, "email": "ann@x.org", "custom_attributes": {}, **fields}
     return pd.DataFrame({name: pd.Series([value], dtype=object) for name, value in user.items()})
 
@@ -31,6 +31,13 @@ SEATS = "custom_attributes__seats"
         pytest.param({"email": "ann@x.org"}, {"email": "Ann@X.ORG"}, id="an e-mail in another case"),
         pytest.param({SEATS: "5"}, {"custom_attributes": {"seats": "5"}}, id="the same attribute"),
         pytest.param({SEATS: "5"}, {"custom_attributes": {"seats": 5}}, id="text that spells the stored number"),
+        pytest.param({SEATS: "5.0"}, {"custom_attributes": {"seats": 5}}, id="text of a number with decimals"),
+        pytest.param({SEATS: "005"}, {"custom_attributes": {"seats": 5}}, id="text of a number with zeros"),
+        pytest.param({SEATS: "TRUE"}, {"custom_attributes": {"seats": True}}, id="the word for a stored boolean"),
+        pytest.param({SEATS: "no"}, {"custom_attributes": {"seats": False}}, id="another word for it"),
+        pytest.param({SEATS: "WAHR"}, {"custom_attributes": {"seats": True}}, id="a German spreadsheet's word for it"),
+        pytest.param({"name": "Zo\u00eb"}, {"name": "Zoe\u0308"}, id="a name stored in decomposed form"),
+        pytest.param({SEATS: "K\u00f6ln"}, {"custom_attributes": {"seats": "Ko\u0308ln"}}, id="so is an attribute"),
         pytest.param({SEATS: 5}, {"custom_attributes": {"seats": 5.0}}, id="equal numbers"),
         pytest.param({SEATS: CLEAR}, {"custom_attributes": {"seats": None}}, id="cleared already"),
         pytest.param({SEATS: CLEAR}, {}, id="clearing what was never there"),
@@ -43,7 +50,7 @@ SEATS = "custom_attributes__seats"
     ],
 )
 def test_finds_nothing_to_change(want: dict[str, Any], have: dict[str, Any]) -> None:
-    found = compare(wanted(**want), known(**have))
+    found = compare(desired(**want), current(**have))
     assert found.unchanged_keys.tolist() == [0]
     assert list(found.changes()) == []
 
@@ -53,12 +60,44 @@ def test_finds_nothing_to_change(want: dict[str, Any], have: dict[str, Any]) -> 
     [
         pytest.param({"name": "Bea"}, {}, [FieldChange("name", "Ann", "Bea")], id="a name"),
         pytest.param({"name": "ann"}, {}, [FieldChange("name", "Ann", "ann")], id="the case of a name"),
-        pytest.param({"display_name": "A"}, {}, [FieldChange("display_name", None, "A")], id="from none"),
+        pytest.param({"display_name": "A"}, {}, [FieldChange("display_name", None, "A")], id="a first value"),
         pytest.param({"email": "b@x.org"}, {}, [FieldChange("email", "ann@x.org", "b@x.org")], id="an e-mail"),
         pytest.param({"password": "Aa1!xx"}, {}, [FieldChange("password", UNKNOWN, "Aa1!xx")], id="a password"),
         pytest.param(
             {SEATS: 1}, {"custom_attributes": {"seats": True}},
             [FieldChange("custom_attributes.seats", True, 1)], id="a number where there was a boolean",
+        ),
+        pytest.param(
+            {SEATS: "13"}, {"custom_attributes": {"seats": 12}},
+            [FieldChange("custom_attributes.seats", 12, 13)], id="a number in place of a number",
+        ),
+        pytest.param(
+            {SEATS: "13.0"}, {"custom_attributes": {"seats": 12}},
+            [FieldChange("custom_attributes.seats", 12, 13)], id="a whole number with decimals",
+        ),
+        pytest.param(
+            {SEATS: "12.5"}, {"custom_attributes": {"seats": 12}},
+            [FieldChange("custom_attributes.seats", 12, 12.5)], id="a fraction in place of a number",
+        ),
+        pytest.param(
+            {SEATS: "FALSE"}, {"custom_attributes": {"seats": True}},
+            [FieldChange("custom_attributes.seats", True, False)], id="a boolean in place of a boolean",
+        ),
+        pytest.param(
+            {SEATS: "12 b"}, {"custom_attributes": {"seats": 12}},
+            [FieldChange("custom_attributes.seats", 12, "12 b")], id="text that is no number",
+        ),
+        pytest.param(
+            {SEATS: "1.000"}, {"custom_attributes": {"seats": 1}},
+            [FieldChange("custom_attributes.seats", 1, "1.000")], id="text that can be 1 or 1000",
+        ),
+        pytest.param(
+            {SEATS: "13"}, {"custom_attributes": {"seats": "12"}},
+            [FieldChange("custom_attributes.seats", "12", "13")], id="digits in place of text",
+        ),
+        pytest.param(
+            {"custom_attributes": {"seats": "13"}}, {"custom_attributes": {"seats": 12}},
+            [FieldChange("custom_attributes.seats", 12, "13")], id="text in JSON stays text",
         ),
         pytest.param(
             {SEATS: CLEAR}, {"custom_attributes": {"seats": 5}},
@@ -71,26 +110,59 @@ def test_finds_nothing_to_change(want: dict[str, Any], have: dict[str, Any]) -> 
     ],
 )  # fmt: skip
 def test_finds_the_fields_that_differ(want: dict[str, Any], have: dict[str, Any], changes: list[FieldChange]) -> None:
-    (change,) = compare(wanted(**want), known(**have)).changes()
-    assert list(change.fields) == changes
+    assert list(compare(desired(**want), current(**have)).changes()) == [(0, 7, tuple(changes))]
 
 
-def test_with_nothing_known_all_that_is_wanted_is_sent() -> None:
-    (change,) = compare(wanted(name="Ann", email=None, custom_attributes={"a": 1})).changes()
-    assert change.fields == (FieldChange("name", UNKNOWN, "Ann"), FieldChange("custom_attributes.a", UNKNOWN, 1))
+def test_without_current_values_every_desired_value_is_a_change() -> None:
+    ((_, _, fields),) = compare(desired(name="Ann", email=None, custom_attributes={"a": 1})).changes()
+    assert fields == (FieldChange("name", UNKNOWN, "Ann"), FieldChange("custom_attributes.a", UNKNOWN, 1))
+
+
+def test_changes_come_in_input_order_with_the_keys_of_their_rows() -> None:
+    rows = pd.DataFrame({"id": [9, 8, 7], "name": pd.Series(["Bea", "Ann", "Cid"], dtype=object)})
+    rows = rows.set_axis([10, 20, 30], axis=0)
+    users = pd.concat([current()] * 3).set_axis(rows.index, axis=0)
+    assert list(compare(rows, users).changes()) == [
+        (10, 9, (FieldChange("name", "Ann", "Bea"),)), (30, 7, (FieldChange("name", "Ann", "Cid"),)),
+    ]  # fmt: skip
+
+
+def test_an_attribute_of_a_configured_type_is_not_converted() -> None:
+    users = current(custom_attributes={"seats": 12})
+    found = compare(desired(custom_attributes__seats="13"), users, typed_fields=frozenset({"custom_attributes.seats"}))
+    assert list(found.changes()) == [(0, 7, (FieldChange("custom_attributes.seats", 12, "13"),))]
+
+
+def test_a_sent_number_is_a_whole_number_where_it_can_be() -> None:
+    ((_, _, (change,)),) = compare(
+        desired(custom_attributes__seats="13.0"), current(custom_attributes={"seats": 1})
+    ).changes()
+    assert type(change.new) is int
+
+
+def test_names_the_attribute_keys_that_rows_set() -> None:
+    rows = pd.concat(
+        [
+            desired(custom_attributes__seats="5", custom_attributes__plan=None),
+            desired(custom_attributes={"a": 1, "b": 2}),
+        ]
+    )
+    assert attribute_keys(rows) == {"seats", "a", "b"}
+    assert attribute_keys(desired(name="Ann")) == set()
 
 
 def test_only_if_blank_never_overwrites() -> None:
-    careful = frozenset({"name", "display_name"})
-    (change,) = compare(wanted(name="Bea", display_name="B"), known(), only_if_blank=careful).changes()
-    assert [f.field for f in change.fields] == ["display_name"]
+    blank_only = frozenset({"name", "display_name"})
+    ((_, _, fields),) = compare(desired(name="Bea", display_name="B"), current(), only_if_blank=blank_only).changes()
+    assert [change.field for change in fields] == ["display_name"]
 
 
 values = st.none() | st.text(max_size=3) | st.integers(0, 3) | st.booleans() | st.lists(st.integers(0, 2), max_size=2)
 
 
+@settings(deadline=None)  # other work on the machine is no failure
 @given(st.lists(st.tuples(st.text(max_size=3), values), min_size=1))
-def test_nothing_differs_from_itself(users: list[tuple[str, Any]]) -> None:
+def test_no_user_differs_from_its_own_values(users: list[tuple[str, Any]]) -> None:
     names = [name for name, _ in users]
     want = pd.DataFrame({"id": range(1, len(users) + 1)})
     want["name"] = pd.Series(names, dtype=object)

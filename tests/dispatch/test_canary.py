@@ -1,4 +1,4 @@
-"""A run that goes in steps: the first few updates tell whether the rest may go."""
+"""Test canary stages: the first few updates decide whether the others are sent."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -14,7 +14,7 @@ def patched(box: Sandbox) -> int:
     return sum(r.method == "PATCH" for r in box.log)
 
 
-def test_a_step_with_too_many_failures_ends_the_run_and_resume_goes_on(desk: Opened) -> None:
+def test_a_stage_with_too_many_failures_stops_the_run_and_resume_completes_it(desk: Opened) -> None:
     request = {"rate": "off", "ramp": [5, 20], "ramp_max_failures": "30%"}
     box = Sandbox(users=40, limit=None, forbidden={2, 4})
     with desk(box, request=request, diff={"compare_with": "nothing"}) as (_, at):
@@ -27,7 +27,7 @@ def test_a_step_with_too_many_failures_ends_the_run_and_resume_goes_on(desk: Ope
         assert ran.summary["counts"] == {"updated": 38, "failed": 2, "rows": 40}
 
 
-def test_steps_with_few_failures_let_the_rest_go(desk: Opened) -> None:
+def test_stages_with_few_failures_are_followed_by_all_other_rows(desk: Opened) -> None:
     request = {"rate": "off", "ramp": [10, 20], "ramp_max_failures": 0.3}
     box = Sandbox(users=40, limit=None, forbidden={2, 4})
     with desk(box, request=request, diff={"compare_with": "nothing"}) as (_, at):
@@ -36,7 +36,7 @@ def test_steps_with_few_failures_let_the_rest_go(desk: Opened) -> None:
         assert (ran.code, patched(box)) == (1, 40)
 
 
-def test_a_ramp_of_no_failures_stops_at_the_first(desk: Opened) -> None:
+def test_a_limit_of_no_failures_stops_the_run_after_the_first_stage(desk: Opened) -> None:
     request = {"rate": "off", "concurrency": 1, "ramp": [3], "ramp_max_failures": 0}
     box = Sandbox(users=40, limit=None, forbidden={2})
     with desk(box, request=request, diff={"compare_with": "nothing"}) as (_, at):

@@ -1,4 +1,4 @@
-"""Updates sent by the workers of a cluster end as those of one process, whoever is lost on the way."""
+"""Test that updates sent by the workers of a Dask cluster end as those of one process, even if a worker is lost."""
 
 import asyncio
 import csv

@@ -1,4 +1,4 @@
-"""Users who exchange e-mail addresses in a ring: all of them move, or all stand as before, as the report says."""
+"""Test that users who exchange e-mail addresses all move, or all keep their own, as the report says."""
 
 import tempfile
 from collections.abc import Callable
@@ -11,16 +11,15 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from usersync import api
-from usersync.context import Context, NoProgress
-from usersync.dispatch.rate_limit import Stop
+from usersync.context import Context, NoProgress, Stop
 from usersync.sandbox import Answer, Faults, Sandbox, StoredUser, running
 from usersync.settings import Settings, make_settings
 
 Opened = Callable[..., AbstractContextManager[Any]]
-ASIDE = {"swap_placeholder": "aside@example.org"}
+PLACEHOLDER = {"swap_placeholder": "placeholder@example.org"}
 
 
-def people(count: int) -> list[StoredUser]:
+def users(count: int) -> list[StoredUser]:
     return [StoredUser(i, f"User {i}", f"u{i}@example.org") for i in range(1, count + 1)]
 
 
@@ -35,55 +34,66 @@ def refusing(user: int, nth: int = 1) -> Faults:
 
 
 def emails(box: Sandbox) -> list[str | None]:
-    return [user.email for _, user in sorted(box.world.users.items())]
+    return [user.email for _, user in sorted(box.store.users.items())]
 
 
-RING = "id,name,email\n1,Ann,u2@example.org\n2,Ben,u3@example.org\n3,Cem,u1@example.org\n4,Dora,d@example.org\n"
-REFUSED, BACK = "failed refused", "failed blocked-by"
+SWAP = "id,name,email\n1,Ann,u2@example.org\n2,Ben,u3@example.org\n3,Cem,u1@example.org\n4,Dora,d@example.org\n"
 BEFORE = [f"u{i}@example.org" for i in (1, 2, 3)]
 
 
-def test_a_ring_goes_round_by_way_of_a_placeholder(desk: Opened) -> None:
-    with desk(Sandbox(users=people(4), limit=None), diff=ASIDE) as (box, at):
-        at.write("ring.csv", RING)
-        ran = at.run("run", "ring.csv", "--yes")
+def test_a_swap_goes_by_way_of_a_placeholder(desk: Opened) -> None:
+    with desk(Sandbox(users=users(4), limit=None), diff=PLACEHOLDER) as (box, at):
+        at.write("swap.csv", SWAP)
+        ran = at.run("run", "swap.csv", "--yes")
         assert (ran.code, set(ran.statuses().values())) == (0, {"updated"})
         assert emails(box) == ["u2@example.org", "u3@example.org", "u1@example.org", "d@example.org"]
-        assert [user.name for user in box.world.users.values()] == ["Ann", "Ben", "Cem", "Dora"]
+        assert [user.name for user in box.store.users.values()] == ["Ann", "Ben", "Cem", "Dora"]
         assert sum(r.method == "PATCH" for r in box.log) == 5
 
 
 @pytest.mark.parametrize(
     ("user", "nth", "statuses"),
     [
-        pytest.param(1, 1, ["failed refused", *["rejected blocked-by"] * 2], id="who should step aside"),
-        pytest.param(3, 1, ["failed blocked-by", "rejected blocked-by", "failed refused"], id="the first that moves"),
-        pytest.param(2, 1, ["failed blocked-by", "failed refused", "failed blocked-by"], id="the second that moves"),
-        pytest.param(1, 2, ["failed refused", *["failed blocked-by"] * 2], id="who comes back from aside"),
+        pytest.param(
+            1, 1, ["failed refused", *["rejected blocked-by"] * 2], id="the one that moves to the placeholder"
+        ),
+        pytest.param(
+            3,
+            1,
+            ["failed blocked-by", "rejected blocked-by", "failed refused"],
+            id="the first that moves to its new address",
+        ),
+        pytest.param(
+            2,
+            1,
+            ["failed blocked-by", "failed refused", "failed blocked-by"],
+            id="the second that moves to its new address",
+        ),
+        pytest.param(1, 2, ["failed refused", *["failed blocked-by"] * 2], id="the one that leaves the placeholder"),
     ],
 )
-def test_a_ring_of_which_one_link_fails_is_put_back(desk: Opened, user: int, nth: int, statuses: list[str]) -> None:
-    with desk(Sandbox(users=people(4), limit=None, faults=refusing(user, nth)), diff=ASIDE) as (box, at):
-        at.write("ring.csv", RING)
-        ran = at.run("run", "ring.csv", "--yes")
+def test_a_swap_of_which_one_row_fails_is_reverted(desk: Opened, user: int, nth: int, statuses: list[str]) -> None:
+    with desk(Sandbox(users=users(4), limit=None, faults=refusing(user, nth)), diff=PLACEHOLDER) as (box, at):
+        at.write("swap.csv", SWAP)
+        ran = at.run("run", "swap.csv", "--yes")
         assert list(ran.statuses().values()) == [*statuses, "updated"]
         assert emails(box) == [*BEFORE, "d@example.org"]
-        assert [box.world.users[i].name for i in (1, 2, 3)] == ["User 1", "User 2", "User 3"]
+        assert [box.store.users[i].name for i in (1, 2, 3)] == ["User 1", "User 2", "User 3"]
         assert ran.code == 1
 
 
-def test_a_ring_that_a_limit_cuts_does_not_begin(desk: Opened) -> None:
-    with desk(Sandbox(users=people(4), limit=None), diff=ASIDE) as (box, at):
-        at.write("ring.csv", RING)
-        ran = at.run("run", "ring.csv", "--yes", "--limit", "2")
+def test_a_swap_of_which_limit_leaves_out_a_row_does_not_begin(desk: Opened) -> None:
+    with desk(Sandbox(users=users(4), limit=None), diff=PLACEHOLDER) as (box, at):
+        at.write("swap.csv", SWAP)
+        ran = at.run("run", "swap.csv", "--yes", "--limit", "2")
         assert list(ran.statuses().values()) == ["rejected blocked-by"] * 2
         assert not any(r.method == "PATCH" for r in box.log)
 
 
-def test_a_saved_plan_takes_its_ring_along(desk: Opened) -> None:
-    with desk(Sandbox(users=people(4), limit=None), diff=ASIDE) as (box, at):
-        at.write("ring.csv", RING)
-        assert at.run("plan", "ring.csv", "-o", "plan.json").code == 0
+def test_a_saved_plan_with_a_swap_is_applied_and_undone(desk: Opened) -> None:
+    with desk(Sandbox(users=users(4), limit=None), diff=PLACEHOLDER) as (box, at):
+        at.write("swap.csv", SWAP)
+        assert at.run("plan", "swap.csv", "-o", "plan.json").code == 0
         assert at.run("apply", "plan.json", "--yes").code == 0
         assert emails(box)[:3] == ["u2@example.org", "u3@example.org", "u1@example.org"]
         run = at.run("runs").out.split()[6]
@@ -91,7 +101,7 @@ def test_a_saved_plan_takes_its_ring_along(desk: Opened) -> None:
         assert emails(box)[:3] == BEFORE
 
 
-class Hand(NoProgress):
+class StopAfter(NoProgress):
     """Stops the run after so many rows."""
 
     def __init__(self, stop: Stop, rows: int) -> None:
@@ -108,7 +118,7 @@ def options(box: Sandbox, folder: Path) -> Settings:
         {
             "platform": {"url": box.url, "token_command": f"echo {box.token}"},
             "request": {"rate": "off", "concurrency": 2, "retries": 0},
-            "diff": ASIDE,
+            "diff": PLACEHOLDER,
             "ledger": str(folder / "usersync.db"),
             "report": {"dir": str(folder / "runs")},
         }
@@ -121,20 +131,20 @@ def options(box: Sandbox, folder: Path) -> Settings:
     broken=st.none() | st.tuples(st.integers(1, 6), st.integers(1, 2)),
     stops=st.lists(st.integers(1, 8), max_size=2),
 )
-@example(wishes=[2, 1, 3, 4, 5, 6], broken=(1, 2), stops=[8])  # stopped just after the last link failed
-def test_every_ring_moves_as_a_whole_or_not_at_all(
+@example(wishes=[2, 1, 3, 4, 5, 6], broken=(1, 2), stops=[8])  # stopped just after the last row failed
+def test_every_swap_is_completed_or_reverted_as_a_whole(
     tmp_path: Path, wishes: list[int], broken: tuple[int, int] | None, stops: list[int]
 ) -> None:
     folder = Path(tempfile.mkdtemp(dir=tmp_path))
     rows = "".join(f"{i},u{wish}@example.org\n" for i, wish in enumerate(wishes, 1))
     (folder / "a.csv").write_text(f"id,email\n{rows}")
     faults = refusing(*broken) if broken else Faults()
-    with running(Sandbox(users=people(6), limit=None, faults=faults)) as box:
+    with running(Sandbox(users=users(6), limit=None, faults=faults)) as box:
         chosen = options(box, folder)
         done = None
         for rows_left in [*stops, 0]:
             context = Context()
-            context.watch = Hand(context.stop, rows_left)
+            context.progress = StopAfter(context.stop, rows_left)
             ask: Any = lambda _plan: True  # noqa: E731
             if done is None:
                 done = api.run([folder / "a.csv"], chosen, confirm=ask, context=context)
@@ -143,43 +153,43 @@ def test_every_ring_moves_as_a_whole_or_not_at_all(
         assert done is not None
         assert done.exit_code in (0, 1)
         report = (folder / "runs" / done.run / "report.csv").read_text("utf-8-sig")
-        now = {i: user.email for i, user in box.world.users.items()}
-    assert "aside" not in "".join(filter(None, now.values()))
+        now = {i: user.email for i, user in box.store.users.items()}
+    assert "placeholder" not in "".join(filter(None, now.values()))
     for i, wish in enumerate(wishes, 1):
         moved = now[i] == f"u{wish}@example.org"
         assert moved or now[i] == f"u{i}@example.org"
-        ring, at = [i], wish
+        swap, at = [i], wish
         while at != i:
-            ring.append(at)
+            swap.append(at)
             at = wishes[at - 1]
-        assert moved == all(now[j] == f"u{wishes[j - 1]}@example.org" for j in ring) or wish == i
+        assert moved == all(now[j] == f"u{wishes[j - 1]}@example.org" for j in swap) or wish == i
         status = report.splitlines()[i].split(",")[4]
         assert (status in ("updated", "unchanged")) == moved, (report, now)
 
 
-def test_a_placeholder_that_the_platform_alters_is_taken_back(desk: Opened) -> None:
+def test_a_placeholder_that_the_platform_alters_is_reverted(desk: Opened) -> None:
     def altered(method: str, user_id: int | None, nth: int) -> Answer | None:
         if (method, user_id, nth) == ("PATCH", 1, 1):
             return Answer(200, {"id": 1, "name": "User 1", "email": "other@example.org"})
         return None
 
-    with desk(Sandbox(users=people(4), limit=None, faults=Faults(script=altered)), diff=ASIDE) as (box, at):
-        at.write("ring.csv", RING)
-        ran = at.run("run", "ring.csv", "--yes")
-        assert ran.report[0]["message"].endswith("; put back")
+    with desk(Sandbox(users=users(4), limit=None, faults=Faults(script=altered)), diff=PLACEHOLDER) as (box, at):
+        at.write("swap.csv", SWAP)
+        ran = at.run("run", "swap.csv", "--yes")
+        assert ran.report[0]["message"].endswith("; reverted")
         assert emails(box)[:3] == BEFORE
 
 
-def test_what_a_person_changed_meanwhile_is_not_put_back(tmp_path: Path) -> None:
+def test_what_a_person_changed_meanwhile_is_not_reverted(tmp_path: Path) -> None:
     def ask(_: object) -> bool:
         return True
 
-    (tmp_path / "ring.csv").write_text(RING)
-    with running(Sandbox(users=people(4), limit=None)) as box:
+    (tmp_path / "swap.csv").write_text(SWAP)
+    with running(Sandbox(users=users(4), limit=None)) as box:
         chosen, context = options(box, tmp_path), Context()
-        context.watch = Hand(context.stop, 5)  # four are read, one is sent
-        run = api.run([tmp_path / "ring.csv"], chosen, confirm=ask, context=context).run
-        box.world.update(1, {"email": "by.hand@example.org"})
-        box.world.update(2, {"email": "hand.too@example.org"})
+        context.progress = StopAfter(context.stop, 5)  # four are read, one is sent
+        run = api.run([tmp_path / "swap.csv"], chosen, confirm=ask, context=context).run
+        box.store.update(1, {"email": "by.hand@example.org"})
+        box.store.update(2, {"email": "hand.too@example.org"})
         api.resume(run, chosen, confirm=ask)
         assert emails(box)[:2] == ["by.hand@example.org", "hand.too@example.org"]

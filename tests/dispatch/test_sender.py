@@ -7,10 +7,9 @@ from typing import TypeVar
 import pytest
 
 from tests.conftest import TOKEN, FakeClock
-from usersync.context import Context, Stopping
+from usersync.context import Context, Stopping, run_concurrently
 from usersync.dispatch.connection import connected
 from usersync.dispatch.sender import Sender
-from usersync.dispatch.workers import run_concurrently
 from usersync.models import UNKNOWN, Code, FieldChange, Result, Status, User
 from usersync.sandbox import Answer, Fault, Faults, Sandbox
 from usersync.sandbox.faults import Script
@@ -238,6 +237,38 @@ def test_no_request_goes_out_that_was_not_counted() -> None:
 
     counted, seen = with_sender(work, script=lambda _, __, n: Fault.RESET_BEFORE if n % 2 else None, retries=0)
     assert counted == seen == 20
+
+
+@pytest.mark.parametrize("retries", [0, 4])
+def test_a_platform_that_fails_everything_is_spared(retries: int) -> None:
+    context = Context(clock=FakeClock(), random=lambda: 1.0)
+
+    async def work(sender: Sender, box: Sandbox) -> int:
+        await run_concurrently(range(2000), lambda _: sender.update(7, RENAMED), concurrency=50, stop=context.stop)
+        return len(box.log)
+
+    asked = with_sender(work, script=lambda *_: Answer(500, PAGE), context=context, concurrency=50, retries=retries)
+    assert asked < 60
+    assert context.stop.reason
+    assert context.stop.reason.message == (
+        "no successful response for 300 s (answered 500); check that the platform is up, then run `usersync resume`"
+    )
+
+
+def test_429s_that_have_nothing_to_do_with_our_rate_do_not_slow_it_down_for_good() -> None:
+    """One answer in twenty; possible are 50 a second."""
+    context, count = Context(clock=FakeClock(), random=lambda: 0.5), 0
+
+    def script(*_: object) -> Answer | None:
+        nonlocal count
+        count += 1
+        return Answer(429, "Retry later\n") if count * 7919 % 20 == 0 else None
+
+    async def work(sender: Sender, _: Sandbox) -> None:
+        await run_concurrently(range(800), lambda _: sender.update(7, RENAMED), concurrency=16, stop=context.stop)
+
+    with_sender(work, script=script, context=context, rate="50/s")
+    assert 16 < context.clock.monotonic() < 32
 
 
 def test_the_time_allowed_ends_the_run() -> None:

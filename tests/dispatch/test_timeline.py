@@ -1,4 +1,4 @@
-"""Requests in, slices out."""
+"""The timeline of requests that the report draws."""
 
 from itertools import pairwise
 

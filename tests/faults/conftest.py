@@ -65,14 +65,14 @@ class Aim:
 
     users: Container[int | None] = ()
     #: Whether reads of those users fail as well.
-    looks_too: bool = False
+    reads_too: bool = False
     connections: Container[int] = ()
     on_hit: Callable[[], object] = lambda: None
-    mended: bool = False
+    repaired: bool = False
 
     def hits(self, method: str, user: int | None, connection: int = 0) -> bool:
-        named = user in self.users and (method == "PATCH" or self.looks_too)
-        hit = not self.mended and (named or connection in self.connections)
+        named = user in self.users and (method == "PATCH" or self.reads_too)
+        hit = not self.repaired and (named or connection in self.connections)
         if hit:
             self.on_hit()
         return hit
@@ -213,7 +213,7 @@ def page(status: str, body: bytes = b"<html>Sorry</html>", kind: str = "text/htm
     return says("\r\n".join(head).encode() + b"\r\n\r\n" + body)
 
 
-def aside(place: str) -> Act:
+def internal_redirect(place: str) -> Act:
     """Answer so that nginx redirects internally to one of its own locations."""
     return page("200 OK", b"", more=f"X-Accel-Redirect: /{place}")
 

@@ -1,4 +1,4 @@
-"""A platform that answers every request with 500 is spared: tens of requests, a good stop, a full report."""
+"""Test that a platform which answers 500 gets tens of requests, and the run a clean stop and a full report."""
 
 from pathlib import Path
 
@@ -10,13 +10,13 @@ from usersync.context import Context
 from usersync.report import Summary
 from usersync.sandbox import Answer, Faults, Sandbox, running
 
-ROWS, BROAD = 2000, 50
+ROWS, CONCURRENCY = 2000, 50
 BROKEN = Answer(500, "<html><h1>We're sorry, but something went wrong</h1></html>\n")
 
 
 def sent(folder: Path, box: Sandbox, clock: QuickClock, **request: object) -> tuple[Summary, list[dict[str, str]]]:
-    """Send the rows, or go on with them; gives the report's lines, one for each row."""
-    settings = settings_for(box.url, folder, concurrency=BROAD, **request)
+    """Send the rows, or resume the run; returns the summary and the report's lines, one for each row."""
+    settings = settings_for(box.url, folder, concurrency=CONCURRENCY, **request)
     context = Context(clock=clock)
     source = folder / "changes.csv"
     if source.exists():
@@ -31,31 +31,31 @@ def sent(folder: Path, box: Sandbox, clock: QuickClock, **request: object) -> tu
     ("good", "most"),
     [
         pytest.param(0, 60, id="from the first request on"),
-        pytest.param(1000, 60 + BROAD, id="from the middle on: what was in flight then comes on top"),
+        pytest.param(1000, 60 + CONCURRENCY, id="from the middle on: what was in flight then comes on top"),
     ],
 )
 def test_a_bad_release_costs_tens_of_requests(good: int, most: int, tmp_path: Path) -> None:
-    clock, answered, mended = QuickClock(300), 0, False
+    clock, answered, repaired = QuickClock(300), 0, False
 
     def script(method: str, user_id: int | None, nth: int) -> Answer | None:
         nonlocal answered
         answered += 1
-        return BROKEN if answered > good and not mended else None
+        return BROKEN if answered > good and not repaired else None
 
     with running(Sandbox(users=ROWS, limit=None, faults=Faults(script=script))) as box:
         summary, lines = sent(tmp_path, box, clock, stop_after=300)
         assert summary.exit_code == 4
         assert summary.stopped == (
-            "the platform gave no good answer for 300 s (answered 500); see that it is up, then run `usersync resume`"
+            "no successful response for 300 s (answered 500); check that the platform is up, then run `usersync resume`"
         )
         assert sum(r.status == 500 for r in box.log) < most
         assert summary.counts.get("updated", 0) == good
-        mended = True
+        repaired = True
         summary, lines = sent(tmp_path, box, clock)
-        spent = [line for line in lines if line["status"] == "failed"]  # all their attempts fell into the bad time
+        spent = [line for line in lines if line["status"] == "failed"]  # all their attempts met the bad release
         assert summary.counts["updated"] == ROWS - len(spent)
         assert len(spent) <= 10
-        assert all(box.world.users[i].name == f"New {i}" for i in range(1, good + 1))
+        assert all(box.store.users[i].name == f"New {i}" for i in range(1, good + 1))
 
 
 def test_after_half_a_minute_of_trouble_all_rows_are_updated(tmp_path: Path) -> None:

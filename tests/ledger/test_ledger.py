@@ -1,75 +1,96 @@
-"""What was planned, sent and answered."""
+"""Record runs and rows in the ledger."""
 
 import sqlite3
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
 
-from usersync.errors import UsageError
+from tests.conftest import PATIENCE
+from usersync.errors import StoppedError, UsageError
 from usersync.ledger import Ledger, LedgerRun, RunInfo
-from usersync.models import UNKNOWN, Change, Entry, FieldChange, Outcome, Status, User
+from usersync.models import UNKNOWN, FieldChange, Result, Row, Status, User
 
-INFO = RunInfo("r1", "run", "http://x", "2026-11-24T12:00:00.000Z", "ann@host", {}, ({"file": "a.csv", "sheet": ""},))
+SOURCE = {"file": "a.csv", "sheet": "", "sha256": "0" * 64}
+INFO = RunInfo("r1", "run", "http://x", "2026-11-24T12:00:00.000Z", "ann@host", sources=(SOURCE,))
 
 
-def entry(key: int, status: Status = Status.PLANNED, **more: Any) -> Entry:
-    change = Change(
-        key, key + 1, (FieldChange("name", "old", f"new {key}"), FieldChange("password", UNKNOWN, "S3cret!"))
+def planned(key: int, **more: Any) -> Row:
+    row = Row(key, 0, key + 2, str(key + 1), Status.PLANNED, file="a.csv", **more)
+    return row.with_changes(
+        [FieldChange("name", "old", f"new {key}"), FieldChange("password", UNKNOWN, "S3cret!")],
     )
-    return Entry(key, 0, key + 2, str(key + 1), status, change if status is Status.PLANNED else None, **more)
+
+
+def updated(user_id: int, name: str, attributes: dict[str, Any] | None = None) -> Result:
+    return Result(Status.UPDATED, http_status=200, attempts=2, user=User(user_id, name, None, "a@x", attributes or {}))
 
 
 @pytest.fixture
-def book(tmp_path: Path) -> Any:
+def run(tmp_path: Path) -> Iterator[LedgerRun]:
     with Ledger(tmp_path / "usersync.db") as ledger:
         yield ledger.start(INFO)
 
 
-def statuses(book: LedgerRun) -> list[str]:
-    return [line.status for line in book.lines()]
+def statuses(run: LedgerRun) -> list[str]:
+    return [row.status for row in run.rows()]
 
 
-def test_a_row_goes_from_planned_to_answered(book: LedgerRun) -> None:
-    book.enter([entry(0), entry(1, Status.REJECTED, code="id-invalid", message="bad id")])
-    (change,) = book.claim(10)
-    assert change == Change(0, 1, (FieldChange("name", "old", "new 0"), FieldChange("password", UNKNOWN, "***")))
-    book.settle(Outcome(0, Status.UPDATED, http_status=200, attempts=2, user=User(1, "new 0", None, "a@x", {"k": 1})))
-    book.close_rows(planned_as=Status.NOT_SENT)
-    first, second = book.lines()
-    assert (first.file, first.row, first.id, first.status, first.http_status, first.attempts) == (
-        "a.csv", 2, "1", "updated", 200, 2,
-    )  # fmt: skip
+def test_a_planned_row_keeps_its_result(run: LedgerRun) -> None:
+    rejected = Row(1, 0, 3, "2", Status.REJECTED, code="id-invalid", message="bad id", file="a.csv")
+    run.insert([planned(0), rejected])
+    assert run.claim(10) == [planned(0)]
+    run.record(0, updated(1, "new 0", {"k": 1}))
+    run.finalize(refused=False)
+    first, second = run.rows()
+    assert (first.status, first.http_status, first.attempts) == ("updated", 200, 2)
     assert (first.old, first.new) == ('{"name":"old"}', '{"name":"new 0","password":"***"}')
     assert (first.name, first.email, first.custom_attributes) == ("new 0", "a@x", '{"k":1}')
-    assert (second.status, second.code, second.message) == ("rejected", "id-invalid", "bad id")
-    assert book.counts() == {"updated": 1, "rejected": 1}
+    assert second == rejected
+    assert run.counts() == {"updated": 1, "rejected": 1}
 
 
-def test_a_claimed_row_is_not_claimed_again(book: LedgerRun) -> None:
-    book.enter(entry(key) for key in range(5))
-    assert [c.key for c in book.claim(2)] == [0, 1]
-    assert [c.key for c in book.claim(9)] == [2, 3, 4]
-    assert book.claim(9) == []
+def test_a_claimed_row_is_not_claimed_again(run: LedgerRun) -> None:
+    run.insert(planned(key) for key in range(5))
+    assert [row.key for row in run.claim(2)] == [0, 1]
+    assert [row.key for row in run.claim(9)] == [2, 3, 4]
+    assert run.claim(9) == []
 
 
-def test_rows_without_an_answer_are_unknown_and_rows_without_a_claim_not_sent(book: LedgerRun) -> None:
-    book.enter(entry(key) for key in range(4))
-    book.claim(3)
-    book.release(0, 1)
-    book.settle(Outcome(0, Status.UPDATED))
-    book.close_rows(planned_as=Status.NOT_SENT)
-    assert statuses(book) == ["updated", "unknown", "not-sent", "not-sent"]
+def test_only_rows_of_the_wave_are_claimed(run: LedgerRun) -> None:
+    run.insert([planned(0), planned(1, wave=1), planned(2)])
+    assert [row.key for row in run.claim(9, wave=0)] == [0, 2]
+    assert [row.key for row in run.claim(9, wave=1)] == [1]
 
 
-def test_a_twin_shares_the_ending_of_its_row(book: LedgerRun) -> None:
-    book.enter([entry(0), Entry(1, 0, 3, "1", Status.PLANNED, message="says the same as row 2", twin_of=0)])
-    assert [c.key for c in book.claim(10)] == [0]
-    book.settle(Outcome(0, Status.FAILED, "refused", "no"))
-    book.close_rows(planned_as=Status.NOT_SENT)
-    assert statuses(book) == ["failed", "failed"]
-    assert [line.message for line in book.lines()] == ["no", "no; says the same as row 2"]
+def test_rows_without_an_answer_are_unknown_and_rows_not_claimed_are_not_sent(run: LedgerRun) -> None:
+    run.insert(planned(key) for key in range(4))
+    claimed = run.claim(3)
+    run.release(claimed[2:])
+    run.record(0, Result(Status.UPDATED))
+    run.finalize(refused=False)
+    assert statuses(run) == ["updated", "unknown", "not-sent", "not-sent"]
+
+
+def test_rows_of_a_refused_run_stay_planned(run: LedgerRun) -> None:
+    run.insert([planned(0)])
+    run.finalize(refused=True)
+    assert statuses(run) == ["planned"]
+
+
+def test_a_duplicate_ends_as_the_row_that_it_repeats(run: LedgerRun) -> None:
+    run.insert([planned(0), Row(1, 0, 3, "1", Status.PLANNED, note="same values as row 2", duplicate_of=0)])
+    assert [row.key for row in run.claim(10)] == [0]
+    run.record(0, Result(Status.FAILED, "refused", "no", http_status=422))
+    run.finalize(refused=False)
+    assert statuses(run) == ["failed", "failed"]
+    first, second = run.rows()
+    assert (first.reason, second.reason) == ("no", "no; same values as row 2")
+    assert (second.row, second.new, second.code, second.http_status) == (3, first.new, "refused", 422)
 
 
 @pytest.mark.parametrize(
@@ -79,57 +100,114 @@ def test_a_twin_shares_the_ending_of_its_row(book: LedgerRun) -> None:
         pytest.param([2**63 - 1, 7, 2, 3], id="few of many"),
     ],
 )
-def test_what_the_platform_confirmed_is_known_of_every_user_asked_for(book: LedgerRun, users: list[int]) -> None:
+def test_users_that_the_platform_confirmed_are_remembered(run: LedgerRun, users: list[int]) -> None:
     ids = (1, 2, 3, 2**63 - 1)
-    book.enter(replace(entry(key), user=str(user)) for key, user in enumerate(ids))
+    run.insert(replace(planned(key), id=str(user)) for key, user in enumerate(ids))
+    run.claim(10)
     for key, user in enumerate(ids):
-        book.settle(Outcome(key, Status.UPDATED, user=User(user, f"new {key}", None, "a@x", {"l": [True, 1]})))
-    book.close_rows(planned_as=Status.NOT_SENT)
-    book.memory.remember()
-    known = book.memory.known(users)
+        run.record(key, updated(user, f"new {key}", {"l": [True, 1]}))
+    run.finalize(refused=False)
+    run.snapshots.remember()
+    known = run.snapshots.last_known(users)
     assert known.index.tolist() == [at for at, user in enumerate(users) if user in ids]
     assert known.to_numpy().tolist() == [
         [f"new {ids.index(user)}", None, "a@x", {"l": [True, 1]}] for user in users if user in ids
     ]
-    assert book.memory.written(users) == {
-        user: {"name": f"new {ids.index(user)}", "password": "***"} for user in users if user in ids
+    assert run.snapshots.last_written(users) == {
+        user: {"name": f"new {ids.index(user)}"} for user in users if user in ids
     }
 
 
-def test_stretches_of_unchanged_rows_are_lines_like_any_other(book: LedgerRun) -> None:
-    book.enter_unchanged([(0, 0, 2, "", ["1", " 2"]), (2, 0, 9, "id '3.0' read as 3", ["3.0"])])
-    assert [(n.key, n.row, n.id, n.status, n.message, n.new, n.email) for n in book.lines()] == [
+def test_a_user_whose_update_has_no_answer_is_forgotten(run: LedgerRun) -> None:
+    run.insert([planned(0), planned(1)])
+    run.claim(2)
+    run.record(0, updated(1, "new 0"))
+    run.record(1, updated(2, "new 1"))
+    run.finalize(refused=False)
+    run.snapshots.remember()
+    run.record(1, Result(Status.UNKNOWN, "timeout", "no answer"))
+    run.finalize(refused=False)
+    run.snapshots.remember()
+    assert run.snapshots.last_known([1, 2]).index.tolist() == [0]
+
+
+def test_an_older_answer_does_not_replace_a_newer_one(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "usersync.db") as ledger:
+        for name, at in (("newer", "2026-11-24T12:00:09.000Z"), ("older", "2026-11-24T12:00:01.000Z")):
+            run = ledger.start(replace(INFO, run=name))
+            run.insert([Row(0, 0, 2, "1", Status.PLANNED).with_changes([FieldChange("name", "old", name)])])
+            run.claim(1)
+            run.record(0, replace(updated(1, name), finished_at=at))
+            run.finalize(refused=False)
+            run.snapshots.remember()
+        assert run.snapshots.last_known([1])["name"].tolist() == ["newer"]
+        assert run.snapshots.last_written([1]) == {1: {"name": "newer"}}
+
+
+def test_stretches_of_unchanged_rows_are_read_as_single_rows(run: LedgerRun) -> None:
+    run.insert_unchanged([(0, 0, 2, "", ["1", " 2"]), (2, 0, 9, "id '3.0' read as 3", ["3.0"])])
+    assert [(r.key, r.row, r.id, r.status, r.reason, r.new, r.email) for r in run.rows()] == [
         (0, 2, "1", "unchanged", "", "", None),
         (1, 3, " 2", "unchanged", "", "", None),
         (2, 9, "3.0", "unchanged", "id '3.0' read as 3", "", None),
     ]
 
 
-def test_what_is_settled_is_on_disk_after_a_flush(tmp_path: Path) -> None:
+def test_a_claim_is_on_disk_at_once_and_a_result_after_a_flush(tmp_path: Path) -> None:
     with Ledger(tmp_path / "usersync.db") as ledger:
-        book = ledger.start(INFO)
-        book.enter([entry(0)])
-        book.claim(1)
-        book.settle(Outcome(0, Status.UPDATED))
+        run = ledger.start(INFO)
+        run.insert([planned(0)])
+        run.claim(1)
+        run.record(0, Result(Status.UPDATED))
         other = sqlite3.connect(tmp_path / "usersync.db")
-        claimed = "SELECT status, claimed_key FROM row JOIN run ON run.n = row.run"
-        assert other.execute(claimed).fetchall() == [("planned", 0)]
-        book.flush()
-        assert other.execute("SELECT status, sent FROM row").fetchall() == [("updated", 1)]
+        assert other.execute("SELECT status FROM row").fetchall() == [("sending",)]
+        run.flush()
+        assert other.execute("SELECT status FROM row").fetchall() == [("updated",)]
         other.close()
 
 
-def test_an_entry_that_fails_leaves_nothing_of_its_group(book: LedgerRun) -> None:
-    with pytest.raises(sqlite3.IntegrityError):
-        book.enter([entry(0), entry(1), entry(0)])
-    assert book.counts() == {}
+def test_rows_are_inserted_all_or_none(run: LedgerRun) -> None:
+    with pytest.raises(StoppedError, match=r"the ledger .*usersync\.db cannot be used"):
+        run.insert([planned(0), planned(1), planned(0)])
+    assert run.counts() == {}
 
 
-def test_a_ledger_that_cannot_be_used_says_so(tmp_path: Path) -> None:
+def test_the_most_common_new_value_is_the_first_of_equals(run: LedgerRun) -> None:
+    names = ["Zoe", "Ann", "Bea", "Ann", "Zoe"]
+    run.insert(
+        Row(key, 0, key + 2, str(key), Status.PLANNED).with_changes([FieldChange("name", "old", name)])
+        for key, name in enumerate(names)
+    )
+    assert run.most_common("name") == ("Zoe", 2)
+    assert run.most_common("email") is None
+
+
+def test_the_first_changes_are_kept_and_the_others_dropped_with_their_duplicates(run: LedgerRun) -> None:
+    run.insert([planned(key) for key in range(3)])
+    run.insert([Row(3, 0, 5, "1", Status.PLANNED, duplicate_of=0), Row(4, 0, 6, "3", Status.PLANNED, duplicate_of=2)])
+    run.keep_first(1)
+    assert run.drop_left_out() == run.left_out == 3
+    assert [row.key for row in run.rows()] == [0, 3]
+
+
+@pytest.mark.parametrize("name", ["no/folder.db", "text.db"])
+def test_a_file_that_cannot_be_a_ledger_is_a_usage_error_with_a_remedy(name: str, tmp_path: Path) -> None:
     (tmp_path / "text.db").write_text("this is no database, but a text of some length" * 100)
-    for path in (tmp_path / "no" / "folder.db", tmp_path / "text.db"):
-        with pytest.raises(UsageError, match="the ledger cannot be used"):
-            Ledger(path)
+    with pytest.raises(UsageError, match=f"the ledger .*{name} .*; or name another file under ledger:"):
+        Ledger(tmp_path / name)
+
+
+def test_a_new_ledger_can_be_opened_by_several_at_once(tmp_path: Path) -> None:
+    def open_ledger(path: Path) -> int:
+        ready.wait(timeout=PATIENCE)
+        with Ledger(path) as ledger:
+            return len(list(ledger.runs()))
+
+    at_once = 4
+    ready = Barrier(at_once)
+    with ThreadPoolExecutor(at_once) as threads:
+        for n in range(10):
+            assert list(threads.map(open_ledger, [tmp_path / f"{n}.db"] * at_once)) == [0] * at_once
 
 
 def test_a_ledger_of_a_newer_version_is_refused(tmp_path: Path) -> None:
@@ -138,3 +216,13 @@ def test_a_ledger_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     db.close()
     with pytest.raises(UsageError, match="written by a newer usersync"):
         Ledger(tmp_path / "usersync.db")
+
+
+def test_a_database_of_another_program_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
+    db = sqlite3.connect(tmp_path / "other.db")
+    db.execute("CREATE TABLE person (name TEXT)")
+    db.commit()
+    with pytest.raises(UsageError, match="not a ledger of usersync"):
+        Ledger(tmp_path / "other.db")
+    assert db.execute("SELECT name FROM sqlite_master").fetchall() == [("person",)]
+    db.close()

@@ -3,14 +3,14 @@ from __future__ import annotations
 import pytest
 
 from usersync.errors import SourceError
-from usersync.loader.csv_dialect import Layout, describe, find_layout
+from usersync.loader.csv_dialect import DialectMatch, describe, detect_dialect
 from usersync.loader.headings import Headings
 from usersync.settings import SourceSettings
 
 
-def find(text: str, **options: object) -> Layout:
+def find(text: str, **options: object) -> DialectMatch:
     settings = SourceSettings.model_validate(options)
-    return find_layout(text.encode(), 0, file="f.csv", finds_id=Headings().finds_id, options=settings)
+    return detect_dialect(text.encode(), 0, file="f.csv", headings=Headings(), options=settings)
 
 
 def summary(text: str, **options: object) -> str:
@@ -66,9 +66,9 @@ def test_finds_the_header(text: str, row: int) -> None:
     ("text", "options", "message"),
     [
         pytest.param(
-            "name,mail\nx,y\n",
+            "city,team\nx,y\n",
             {},
-            "f.csv: none of the first 100 rows names an id column; head the column with id, "
+            "f.csv: none of the first 100 rows has an id column; name the column id, "
             "or map its heading under columns: {Your heading: id}",
             id="no id column",
         ),
@@ -76,15 +76,15 @@ def test_finds_the_header(text: str, row: int) -> None:
             "id,a;id\n1,2;3\n",
             {},
             "f.csv: the delimiter is in doubt: , (2 columns) and ; (2 columns) both find an id column; "
-            "settle it with source.delimiter",
+            "set source.delimiter",
             id="two delimiters that fit",
         ),
         pytest.param(
             "id,name\n1,x\n",
             {"header_row": 2},
-            "f.csv: row 2 names no id column; set source.header_row to the row of the headings, "
+            "f.csv: row 2 has no id column; set source.header_row to the row of the headings, "
             "or map one of them under columns: {Your heading: id}",
-            id="a header row that is none",
+            id="a header row without an id column",
         ),
         pytest.param(
             'id,"na"me\n1,x\n',
@@ -107,7 +107,7 @@ def test_refuses_a_file_that_cannot_be_read_as_a_whole(text: str, options: dict[
     assert str(caught.value) == message
 
 
-def test_settings_decide() -> None:
+def test_settings_override_detection() -> None:
     assert summary("id,a;id\n1,2;3\n", delimiter=";") == '; " doubled LF'
     assert summary("id,name\n1,'x, y'\n", quote='"') == ', " doubled LF'
     assert summary('id,name\n1,5"\n', quote="none") == ", none none LF"

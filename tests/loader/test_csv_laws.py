@@ -1,4 +1,4 @@
-"""Laws of the text reader: what is written is read back the same, and damage stays where it is."""
+"""Check properties of the text reader: tables are read back unchanged, and damage stays local."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ NATURAL = st.sampled_from(NAMES) | st.text("abc ,;|\t\"'é語", max_size=6)
 
 
 def read(data: bytes, **options: object) -> RawSheet:
-    return read_text(data, file="f.csv", finds_id=Headings().finds_id, options=SourceSettings.model_validate(options))
+    return read_text(data, file="f.csv", headings=Headings(), options=SourceSettings.model_validate(options))
 
 
 def write(
@@ -82,8 +82,8 @@ def outcome(grid: RawSheet) -> dict[int, tuple[str, ...] | set[Code]]:
         assert all(type(cell) is str for cell in row)
         assert len(row) == len(grid.header)
         found[number] = row
-    assert [f.at for f in grid.faults] == sorted(f.at for f in grid.faults)
-    for fault in grid.faults:
+    assert [f.at for f in grid.errors] == sorted(f.at for f in grid.errors)
+    for fault in grid.errors:
         number = int(grid.rows[fault.at])
         codes = found[number]
         found[number] = (codes if isinstance(codes, set) else set()) | {fault.code}
@@ -192,7 +192,7 @@ def test_agrees_with_the_csv_module_where_nothing_is_wrong(table: list[list[str]
 
 
 def model(text: str, width: int, delimiter: str = ",") -> list[tuple[str, ...] | None]:
-    """Read rows as the rule says, a character at a time; None is a ragged row. For files without swallowing."""
+    """Read rows as a reference model, a character at a time; None is a ragged row. For files without swallowing."""
     lines = text.splitlines(keepends=True) if "\r" not in text else text.replace("\r\n", "\n").splitlines(True)
     rows: list[tuple[str, ...] | None] = []
     while lines:
@@ -206,6 +206,12 @@ def model(text: str, width: int, delimiter: str = ",") -> list[tuple[str, ...] |
             rows.append(None)
             lines = lines[1:]
     return rows
+
+
+def has_other_width(body: str) -> bool:
+    """Whether all rows have one width, another than the header's, to which it is then fitted."""
+    rows = [cells for line in body.split("\n") if (cells := _cells(line, ",")) and any(map(str.strip, cells))]
+    return {len(cells) for cells in rows} not in ({3}, set()) and len({len(cells) for cells in rows}) == 1
 
 
 def _cells(text: str, delimiter: str) -> list[str] | None:
@@ -235,8 +241,9 @@ def _cells(text: str, delimiter: str) -> list[str] | None:
 @settings(max_examples=400, deadline=None)
 @example(["b,c", "b,c", "x\n", "a", '"'])
 @given(st.lists(st.sampled_from(['"', '""', ",", "\n", "\n\n", "a", "7", '","', '"\n"', "b,c", "x\n"]), max_size=25))
-def test_reads_any_quotes_and_commas_as_the_rule_says(pieces: list[str]) -> None:
+def test_reads_any_quotes_and_commas_as_the_model_does(pieces: list[str]) -> None:
     body = "".join(pieces)
+    assume(not has_other_width(body))
     found = outcome(read(b"id,name,email\n" + body.encode(), delimiter=",", quote='"'))
     wanted = {i: row for i, row in enumerate(model(body, 3), 2) if row is None or any(map(str.strip, row))}
     assume(not any(row and any("7" in cell and "\n" in cell for cell in row) for row in wanted.values()))
@@ -268,19 +275,19 @@ def sample(rng: random.Random) -> tuple[list[list[str]], str, str]:
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_one_mark_more_or_less_leaves_all_other_rows_as_they_were(seed: int) -> None:
+def test_one_character_more_or_less_leaves_all_other_rows_unchanged(seed: int) -> None:
     rng = random.Random(seed)
     for _ in range(12):
         table, text, delimiter = sample(rng)
-        marks = ['"', delimiter, "\n"]
+        info = ['"', delimiter, "\n"]
         begin = text.index("\n") + 1
-        places = [i for i in range(begin, len(text)) if text[i] in marks]
+        places = [i for i in range(begin, len(text)) if text[i] in info]
         if rng.random() < 0.5:
             at = rng.choice(places)
             changed = text[:at] + text[at + 1 :]
         else:
             at = rng.randrange(begin, len(text))
-            changed = text[:at] + rng.choice(marks) + text[at:]
+            changed = text[:at] + rng.choice(info) + text[at:]
         hit = damaged_rows(text, at, delimiter)
         found = outcome(read(changed.encode(), delimiter=delimiter, quote='"'))
         kept = [row for row in found.values() if not isinstance(row, set)]

@@ -1,62 +1,131 @@
-"""Headings in, fields out."""
+"""Check how headings are mapped to fields."""
 
 import pytest
+import yaml
 
-from usersync.errors import SourceError
+from usersync.errors import SourceError, UsageError
 from usersync.loader.headings import Headings
+
+
+def refusal(header: list[str], mapping: dict[str, str] | None = None) -> str:
+    with pytest.raises(SourceError) as caught:
+        Headings(mapping).columns(header, "staff.csv")
+    return str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("heading", "field"),
     [
-        pytest.param("id", "id", id="as written in the manual"),
+        pytest.param("id", "id", id="as in the manual"),
         pytest.param(" ID ", "id", id="upper case and blanks"),
         pytest.param("\uff29\uff24", "id", id="full-width letters"),
         pytest.param("\ufeffId\u200b", "id", id="invisible characters"),
+        pytest.param("ID*", "id", id="marked as required"),
+        pytest.param("User ID", "id", id="a user's id"),
+        pytest.param("user_id:", "id", id="an underscore and a colon"),
+        pytest.param("Benutzer-ID", "id", id="German"),
         pytest.param("Display_Name", "display_name", id="mixed case"),
+        pytest.param("Display\nname", "display_name", id="a line break"),
+        pytest.param("Anzeigename", "display_name", id="a German display name"),
+        pytest.param("Full name", "name", id="a full name"),
+        pytest.param("E-Mail", "email", id="a hyphen"),
+        pytest.param("E\u2011mail", "email", id="a no-break hyphen"),
+        pytest.param("Email Address", "email", id="an address"),
+        pytest.param("E-Mail-Adresse", "email", id="a German address"),
+        pytest.param("Passwort", "password", id="a German password"),
+        pytest.param("Custom attributes", "custom_attributes", id="attributes"),
+        pytest.param("custom attributes.seats", "custom_attributes.seats", id="one attribute"),
         pytest.param("custom_attributes.Seats", "custom_attributes.Seats", id="a key keeps its case"),
+        pytest.param("custom_attributes.Valid-to_date", "custom_attributes.Valid-to_date", id="and its signs"),
         pytest.param("Custom_Attributes. plan ", "custom_attributes.plan", id="blanks around a key"),
         pytest.param("agent  NAME", "name", id="a mapped heading"),
-        pytest.param("Notes", None, id="means nothing"),
+        pytest.param("Agent-name", "name", id="a mapped heading with a hyphen"),
+        pytest.param("Notes", None, id="no field"),
         pytest.param("username", None, id="another word that ends in name"),
         pytest.param("uid", None, id="another word that ends in id"),
         pytest.param("", None, id="no heading"),
     ],
 )
-def test_gives_a_heading_its_field(heading: str, field: str | None) -> None:
+def test_maps_a_heading_to_its_field(heading: str, field: str | None) -> None:
     assert Headings({"Agent name": "name"}).field(heading) == field
 
 
 @pytest.mark.parametrize(
     ("heading", "meant"),
     [
-        ("e-mail", "email"),
-        ("E Mail", "email"),
         ("emial", "email"),
         ("Custom Atributes", "custom_attributes"),
-        ("custom attributes.seats", "custom_attributes.seats"),
-        ("display name", "display_name"),
+        ("custom atributes.seats", "custom_attributes.seats"),
         ("pasword", "password"),
         ("I.D.", "id"),
         ("names", "name"),
     ],
 )
-def test_refuses_what_is_nearly_a_field(heading: str, meant: str) -> None:
-    with pytest.raises(SourceError, match=f"is nearly {meant}; write {meant}"):
-        Headings().columns(["id", heading], "staff.csv")
+def test_refuses_a_heading_that_is_nearly_a_field(heading: str, meant: str) -> None:
+    assert refusal(["id", heading]).startswith(
+        f"staff.csv: this heading is nearly a field: {heading!r} ({meant}); correct it, or add under columns:"
+    )
 
 
-def test_a_heading_that_is_nearly_a_field_can_be_settled() -> None:
-    columns = Headings({"e-mail": "email", "names": "ignore"}).columns(["id", "E-Mail", "names"], "staff.csv")
+def test_lines_to_paste_settle_what_is_nearly_a_field() -> None:
+    header = ["id", "emial", "Dispaly: name"]
+    message = refusal(header)
+    assert message == (
+        "staff.csv: these headings are nearly fields: 'emial' (email), 'Dispaly: name' (display_name); "
+        "correct them, or add under columns: (ignore if no field is meant)\n"
+        '    emial: email\n    "Dispaly: name": display_name'
+    )
+    mapping = yaml.safe_load(message.partition("\n")[2])
+    assert [c.field for c in Headings(mapping).columns(header, "staff.csv")] == ["id", "email", "display_name"]
+
+
+def test_accepts_a_nearly_matching_heading_that_is_mapped() -> None:
+    columns = Headings({"emial": "email", "names": "ignore"}).columns(["id", "EMIAL", "names"], "staff.csv")
     assert [c.field for c in columns] == ["id", "email", None]
 
 
-def test_two_columns_for_one_field_are_refused_all_at_once() -> None:
-    with pytest.raises(SourceError) as caught:
-        Headings({"Mail": "email"}).columns(["id", "email", "Mail", "ID", "pasword"], "staff.csv")
-    remedy = "write password, or map it with columns: {pasword: password}, or to ignore"
-    assert str(caught.value).splitlines() == [
-        f"staff.csv: the column 'pasword' is nearly password; {remedy}",
-        "  the columns 'id' and 'ID' both mean id; keep one of them",
-        "  the columns 'email' and 'Mail' both mean email; keep one of them",
+@pytest.mark.parametrize(
+    "header",
+    [
+        pytest.param(["ID", "Name", "Email", "Chatwoot ID"], id="a CRM's running number and the platform's id"),
+        pytest.param(["User ID", "id"], id="two general names"),
+        pytest.param(["platform_id", "Name", "Agent id"], id="two special names"),
+    ],
+)
+def test_asks_which_of_two_columns_is_the_platforms_id(header: list[str]) -> None:
+    message = refusal(header)
+    assert "could both be the platform's user id; add one of these lines under columns:" in message
+    for line in message.splitlines()[1:]:
+        (heading,) = mapping = yaml.safe_load(line)
+        columns = Headings(mapping).columns(header, "staff.csv")
+        assert [c.heading for c in columns if c.field == "id"] == [heading]
+
+
+def test_a_mapped_heading_beats_one_that_is_not() -> None:
+    columns = Headings({"Mail": "email"}).columns(["id", "email", "Mail"], "staff.csv")
+    assert [c.field for c in columns] == ["id", None, "email"]
+
+
+def test_reports_all_columns_that_share_a_field_together() -> None:
+    assert refusal(["id", "email", "Mail", "ID", "pasword"]).splitlines() == [
+        "staff.csv: the columns 'id' and 'ID' both mean id; rename or delete one of them",
+        "  the columns 'email' and 'Mail' could both be email; add one of these lines under columns:",
+        "    email: email",
+        "    Mail: email",
+        "  this heading is nearly a field: 'pasword' (password); correct it, or add under columns: "
+        "(ignore if no field is meant)",
+        "    pasword: password",
     ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        pytest.param({"names": "{First} {Last}"}, "columns: names: write a template as FIELD:", id="no field"),
+        pytest.param({"id": "{First}"}, "columns: id: write a template as FIELD:", id="the id"),
+        pytest.param({"name": "{First"}, "columns: name: write a template as FIELD:", id="an open brace"),
+    ],
+)
+def test_refuses_a_template_without_a_field_or_a_heading(columns: dict[str, str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Headings(columns)

@@ -1,4 +1,4 @@
-"""Addresses: read once, hashed like files, their credentials seen by nobody."""
+"""Check remote files: read once, hashed like local ones, credentials never shown."""
 
 import base64
 import subprocess
@@ -24,7 +24,7 @@ SECRETS = ("s3cret", "t0ken")
 
 @contextmanager
 def shelf(seen: list[str]) -> Iterator[str]:
-    """A web server that gives the sheet to who knows the password and the token."""
+    """A web server that serves the sheet only with the password and the token."""
     key = "Basic " + base64.b64encode(b"ops:s3cret").decode()
 
     class Handler(BaseHTTPRequestHandler):
@@ -75,19 +75,19 @@ def test_any_address_is_read_like_a_file() -> None:
         ("http://127.0.0.1:9/users.csv?sig=t0ken", "cannot be read (ClientConnectorError)"),
     ],
 )
-def test_what_cannot_be_read_is_told_in_a_sentence(address: str, says: str) -> None:
+def test_reports_what_cannot_be_read_in_one_sentence(address: str, says: str) -> None:
     with pytest.raises(SourceError) as caught:
         load(address, options=SourceSettings())
     assert (says in str(caught.value), "t0ken" in str(caught.value)) == (True, False), caught.value
 
 
-def test_without_fsspec_the_extra_is_named() -> None:
+def test_names_the_extra_when_fsspec_is_missing() -> None:
     code = "import sys; sys.modules['fsspec'] = None; from usersync.loader.remote import fetch; fetch('s3://b/x.csv')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "pip install 'usersync[remote]'" in done.stderr
 
 
-def test_credentials_of_an_address_stay_out_of_all_that_is_kept(desk: Opened) -> None:
+def test_credentials_of_an_address_appear_nowhere(desk: Opened) -> None:
     seen: list[str] = []
     with shelf(seen) as place, desk() as (_, at):
         address = f"http://ops:s3cret@{place}/users.csv?sig=t0ken"

@@ -1,4 +1,4 @@
-"""The template: what its author finds in it, and what the loader makes of it."""
+"""The template explains itself, and the loader reads it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ import pytest
 
 from usersync import loader
 from usersync.errors import UsageError
-from usersync.loader import template
 from usersync.loader.template import write_template
 from usersync.sandbox import Sandbox
 from usersync.settings import FieldSettings, SourceSettings
-from usersync.validation import check
+from usersync.validation import validate
 
 COLUMNS = {"User": "id", "Mail": "email", "Seats": "custom_attributes.seats", "Comment": "ignore"}
 FIELDS: Mapping[str, FieldSettings] = {
@@ -43,11 +42,7 @@ def book(tmp_path: Path) -> Any:
     return openpyxl.load_workbook(tmp_path / "t.xlsx")
 
 
-def test_the_example_is_the_one_that_the_loader_leaves_out() -> None:
-    assert template.EXAMPLE == loader.EXAMPLE
-
-
-def test_has_a_sheet_to_fill_in_and_one_that_explains(book: Any) -> None:
+def test_one_sheet_is_to_fill_in_and_one_explains_it(book: Any) -> None:
     sheet = book["Changes"]
     assert [cell.value for cell in sheet[1]] == HEADINGS
     assert sheet.freeze_panes == "A2"
@@ -77,17 +72,17 @@ def test_typed_columns_have_lists_and_rules(book: Any) -> None:
         "F2:F1048576": ("whole", "-999999999999999"),
         "G2:G1048576": ("list", '"true,false"'),
         "H2:H1048576": ("list", '"Aktiv,Inaktiv"'),
-        "I2:I1048576": ("date", "0"),
+        "I2:I1048576": ("date", "1"),
         "J2:J1048576": ("decimal", "-999999999999999"),
-        "L2:L1048576": ("list", "Lists!$B$1:$B$2"),
+        "L2:L1048576": ("list", "Lists!$A$1:$A$2"),
     }
-    assert [row[0].value for row in book["Lists"]["B1:B2"]] == ["S, small", "M"]
+    assert [row[0].value for row in book["Lists"]["A1:A2"]] == ["S, small", "M"]
     assert book["Lists"].sheet_state == "hidden"
 
 
-def test_headings_say_what_to_write(book: Any) -> None:
+def test_notes_on_headings_say_what_to_write(book: Any) -> None:
     notes = {cell.value: cell.comment.text for cell in book["Changes"][1]}
-    assert notes["name"] == "The full name. Never blank."
+    assert notes["name"] == "The full name. Must not be blank."
     assert notes["Seats"] == "A whole number, such as 12. Blank: is cleared. #CLEAR clears it."
     assert notes["custom_attributes.state"].startswith("One of: Aktiv, Inaktiv. Blank: stays as it is.")
     assert "Blank: 2026-01-01." in notes["custom_attributes.since"]
@@ -95,16 +90,16 @@ def test_headings_say_what_to_write(book: Any) -> None:
     assert notes["custom_attributes.tags"].startswith("Several values, with ; between them.")
 
 
-def test_the_example_row_would_pass_the_check(book: Any, tmp_path: Path) -> None:
+def test_the_example_row_is_valid(book: Any, tmp_path: Path) -> None:
     book["Changes"]["A2"] = "1"
     book.save(tmp_path / "filled.xlsx")
     table = loader.load([tmp_path / "filled.xlsx"], options=SourceSettings(), columns=COLUMNS)
-    wanted = check(table, FIELDS)
-    assert wanted.problems == ()
-    assert wanted.values["custom_attributes.tags"][0] == ["a", "b"]
+    desired = validate(table, FIELDS)
+    assert desired.problems == ()
+    assert desired.values["custom_attributes.tags"][0] == ["a", "b"]
 
 
-def test_the_loader_leaves_the_example_out_and_counts_it(tmp_path: Path) -> None:
+def test_the_loader_leaves_the_example_row_out_and_counts_it(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("id,name\n1,Ann\nEXAMPLE,x\n2,Bea\n3,a,b\nexample,Cid\n")
     table = loader.load([path], options=SourceSettings())
@@ -118,19 +113,26 @@ def test_the_loader_leaves_the_example_out_and_counts_it(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        pytest.param("there.xlsx", "there is such a file already", id="an existing file is kept"),
-        pytest.param("a.csv", r"a template is an \.xlsx", id="another kind of file"),
+        pytest.param("there.xlsx", "the file exists already", id="an existing file is kept"),
+        pytest.param("a.csv", r"a template is an \.xlsx file", id="another kind of file"),
         pytest.param("no/folder.xlsx", "cannot be written", id="a folder that is not there"),
     ],
 )
-def test_refuses_to_write(tmp_path: Path, name: str, why: str) -> None:
+def test_a_template_is_not_written(tmp_path: Path, name: str, why: str) -> None:
     (tmp_path / "there.xlsx").write_text("mine")
     with pytest.raises(UsageError, match=why):
         write_template(tmp_path / name, columns={}, fields={})
     assert (tmp_path / "there.xlsx").read_text() == "mine"
 
 
-def test_an_untouched_template_does_nothing_and_a_filled_one_is_run(desk: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("sheet", ["How to", "a" * 32, "May/June"])
+def test_a_sheet_name_that_no_workbook_can_have_is_refused(tmp_path: Path, sheet: str) -> None:
+    with pytest.raises(UsageError, match="cannot be the name of this sheet"):
+        write_template(tmp_path / "t.xlsx", columns={}, fields={}, sheet=sheet)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_untouched_template_changes_nothing_and_a_filled_one_is_run(desk: Callable[..., Any]) -> None:
     fields = {"custom_attributes.seats": {"type": "integer"}}
     with desk(Sandbox(users=50, limit=None), columns={"Seats": "custom_attributes.seats"}, fields=fields) as (
         box,
@@ -146,4 +148,4 @@ def test_an_untouched_template_does_nothing_and_a_filled_one_is_run(desk: Callab
         assert at.run("plan", "t.xlsx").code == 0
         ran = at.run("run", "t.xlsx", "--yes", "--json")
         assert (ran.code, ran.summary["counts"]) == (0, {"updated": 1, "rows": 1})
-        assert (box.world.users[7].name, box.world.users[7].custom_attributes["seats"]) == ("Ann Jones", 12)
+        assert (box.store.users[7].name, box.store.users[7].custom_attributes["seats"]) == ("Ann Jones", 12)

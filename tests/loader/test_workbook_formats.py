@@ -1,12 +1,14 @@
-"""Binary workbooks made record by record, and all formats deliberately damaged."""
+"""Check binary workbooks, built record by record, and damaged files of all formats."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import os
 import random
 import struct
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import openpyxl
@@ -72,7 +74,7 @@ def xlsb(*rows: bytes, after: bytes = b"") -> bytes:
 
 
 def read(data: bytes) -> RawSheet:
-    return read_workbook(data, file="users.xlsb", finds_id=Headings().finds_id, options=SourceSettings())
+    return read_workbook(data, file="users.xlsb", headings=Headings(), options=SourceSettings())
 
 
 XLSB = xlsb(
@@ -86,7 +88,7 @@ XLSB = xlsb(
 )
 
 
-def test_an_xlsb_tells_the_same() -> None:
+def test_an_xlsb_gives_the_same_rows_and_errors() -> None:
     grid = read(XLSB)
     assert grid.rows.tolist() == [4, 5, 6, 7, 8]
     assert [list(r) for r in grid.cells.to_numpy(object)] == [
@@ -96,7 +98,7 @@ def test_an_xlsb_tells_the_same() -> None:
         ["2023-03-15", "12.5"],
         ["11", "#N/A"],
     ]
-    assert [(int(grid.rows[f.at]), f.code.value, f.value) for f in grid.faults] == [
+    assert [(int(grid.rows[f.at]), f.code.value, f.value) for f in grid.errors] == [
         (5, "row-hidden", ""),
         (6, "cell-error", "#N/A"),
         (7, "id-damaged", "2023-03-15"),
@@ -152,7 +154,7 @@ def test_a_damaged_file_is_read_or_refused_in_one_sentence(kind: str) -> None:
             grid = read(data)
             assert len(grid.rows) == len(grid.cells)
             assert all(type(value) is str for line in grid.cells.to_numpy(object) for value in line)
-            assert all(fault.at < len(grid.rows) for fault in grid.faults)
+            assert all(fault.at < len(grid.rows) for fault in grid.errors)
 
 
 @pytest.mark.parametrize("kind", ["xlsx", "xlsb", "xls", "ods"])
@@ -161,3 +163,39 @@ def test_a_file_that_is_cut_short_is_never_half_read(kind: str) -> None:
     for share in (0.1, 0.4, 0.7, 0.95):
         with pytest.raises(SourceError):
             read(whole[: int(len(whole) * share)])
+
+
+def test_reading_in_threads_leaves_stderr_alone() -> None:
+    """Damaged files and sound ones, read at the same time: descriptor 2 stays the same file throughout."""
+    chance = random.Random(11)
+    files = [(FILES / "users.xls").read_bytes(), XLSB, xlsx()]
+    files += [damaged_member(XLSB, chance) for _ in range(60)]
+    files += [damaged(files[0], chance) for _ in range(20)]
+    before, seen = os.fstat(2), set()
+
+    def read_and_look(data: bytes) -> None:
+        with contextlib.suppress(SourceError):
+            read(data)
+
+    with ThreadPoolExecutor(4) as pool:
+        reading = [pool.submit(read_and_look, data) for data in files * 2]
+        while not all(one.done() for one in reading):
+            now = os.fstat(2)
+            seen.add((now.st_dev, now.st_ino))
+    assert all(one.exception() is None for one in reading)
+    assert seen == {(before.st_dev, before.st_ino)}
+
+
+def test_refuses_an_xls_whose_sectors_form_a_circle() -> None:
+    data = bytearray((FILES / "users.xls").read_bytes())
+    (table,) = struct.unpack_from("<I", data, 60)
+    struct.pack_into("<I", data, (table + 1) * 512, 0)
+    with pytest.raises(SourceError, match="its sectors form a circle"):
+        read(bytes(data))
+
+
+def test_an_xlsb_reports_hidden_columns() -> None:
+    hidden = record(60, struct.pack("<4IH", 1, 1, 2304, 0, 1))
+    users = xlsb(row(0) + text(0, "id") + text(1, "name"), row(1) + number(0, 42) + text(1, "Ann"), after=hidden)
+    found = read(users)
+    assert [(e.code.value, e.column) for e in found.errors] == [("row-hidden", 1)]

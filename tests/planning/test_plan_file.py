@@ -1,4 +1,4 @@
-"""A plan as data, limits on it, and the way back."""
+"""Save plans, apply them, hold them against limits, and undo runs."""
 
 import json
 from collections.abc import Callable
@@ -18,7 +18,7 @@ def box(count: int = 10) -> Sandbox:
     return Sandbox(users=users, limit=None)
 
 
-def test_a_saved_plan_is_sorted_counted_and_holds_no_secret(desk: Opened) -> None:
+def test_a_saved_plan_has_sorted_rows_and_counts_and_no_secrets(desk: Opened) -> None:
     with desk(box()) as (_, at):
         at.write("changes.csv", SHEET)
         assert at.run("plan", "changes.csv", "-o", "plan.json").code == 1
@@ -39,18 +39,18 @@ def test_apply_sends_exactly_the_plan(desk: Opened) -> None:
         ran = at.run("apply", "plan.json", "--yes")
         assert ran.code == 1, ran.err
         assert list(ran.statuses().values()) == ["updated", "updated", "rejected id-invalid", "unchanged"]
-        users = open_box.world.users
+        users = open_box.store.users
         assert (users[1].name, users[1].custom_attributes, users[2].password) == ("Ann", {"seats": "5"}, PASSWORD)
 
 
-def test_apply_leaves_a_user_alone_whom_somebody_changed(desk: Opened) -> None:
+def test_apply_reports_a_conflict_for_a_user_changed_since_the_plan(desk: Opened) -> None:
     with desk(box()) as (open_box, at):
         at.write("changes.csv", "id,name\n1,Ann\n2,Bea\n")
         at.run("plan", "changes.csv", "-o", "plan.json")
-        open_box.world.update(1, {"name": "Anna"})
+        open_box.store.update(1, {"name": "Anna"})
         ran = at.run("apply", "plan.json", "--yes")
         assert (ran.code, list(ran.statuses().values())) == (1, ["conflict stale", "updated"])
-        assert open_box.world.users[1].name == "Anna"
+        assert open_box.store.users[1].name == "Anna"
 
 
 @pytest.mark.parametrize("what", ["source", "platform"])
@@ -64,45 +64,50 @@ def test_apply_refuses_a_stale_plan(what: str, desk: Opened) -> None:
             at.url = at.url.replace("127.0.0.1", "localhost")
         ran = at.run("apply", "plan.json", "--yes")
         assert (ran.code, "stale" in ran.err) == (3, True), ran.err
-        assert open_box.world.users[1].name == "User 1"
+        assert open_box.store.users[1].name == "User 1"
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("{", "no saved plan"), ("[]", "no plan of version"), ('{"usersync_plan": 1}', "the plan is damaged")],
+    [
+        pytest.param("{", "plan.json: not a saved plan: Expecting property name", id="no JSON"),
+        pytest.param("[]", "plan.json: not a plan of version 2; make it again with `usersync plan", id="another JSON"),
+        pytest.param('{"usersync_plan": 1}', "plan.json: not a plan of version 2", id="a plan of a former version"),
+        pytest.param('{"usersync_plan": 2}', "plan.json: the plan is damaged or was edited", id="a plan without rows"),
+    ],
 )
-def test_what_is_no_plan_is_told(text: str, says: str, desk: Opened) -> None:
+def test_apply_rejects_a_file_that_is_not_a_whole_plan(text: str, says: str, desk: Opened) -> None:
     with desk(box()) as (_, at):
         at.write("plan.json", text)
         ran = at.run("apply", "plan.json", "--yes")
         assert (ran.code, says in ran.err) == (2, True), ran.err
 
 
-def test_undo_puts_back_what_is_still_ours(desk: Opened) -> None:
+def test_undo_restores_old_values_and_keeps_those_changed_by_others(desk: Opened) -> None:
     with desk(box()) as (open_box, at):
         at.write("changes.csv", f"id,name,display_name,password,custom_attributes.seats\n1,Ann,A,,5\n2,Bea,,,\n"
                  f"3,,,{PASSWORD},\n4,Dan,,,\n")  # fmt: skip
         run = at.run("run", "changes.csv", "--yes", "--json").summary["run"]
-        open_box.world.update(2, {"name": "Beatrice"})
+        open_box.store.update(2, {"name": "Beatrice"})
         undone = at.run("undo", run, "--yes", "--json")
         assert undone.code == 1
         assert undone.summary["counts"] == {"updated": 2, "conflict": 2, "rows": 4}
-        users = open_box.world.users
+        users = open_box.store.users
         assert (users[1].name, users[1].display_name, users[1].custom_attributes) == ("User 1", "", {"seats": None})
         assert (users[2].name, users[4].name, users[3].password) == ("Beatrice", "User 4", PASSWORD)
         messages = {line["row"]: line["message"] for line in undone.report}
         assert messages == {
-            "2": f"undoes run {run}", "3": "kept: name (somebody changed it since)",
-            "4": "kept: password (it cannot be put back)", "5": f"undoes run {run}",
+            "2": f"undo of run {run}", "3": f"undo of run {run}; kept: name (somebody changed it since)",
+            "4": f"undo of run {run}; kept: password (cannot be restored)", "5": f"undo of run {run}",
         }  # fmt: skip
 
 
-def test_an_undo_gives_addresses_up_before_they_are_taken(desk: Opened) -> None:
+def test_an_undo_sends_a_row_that_frees_an_address_before_the_row_that_takes_it(desk: Opened) -> None:
     with desk(box()) as (open_box, at):
         at.write("changes.csv", "id,email\n2,new@example.org\n1,u2@example.org\n")
         run = at.run("run", "changes.csv", "--yes", "--json").summary["run"]
         assert at.run("undo", run, "--yes").code == 0
-        assert [open_box.world.users[i].email for i in (1, 2)] == ["u1@example.org", "u2@example.org"]
+        assert [open_box.store.users[i].email for i in (1, 2)] == ["u1@example.org", "u2@example.org"]
 
 
 def test_an_undo_can_be_undone(desk: Opened) -> None:
@@ -110,9 +115,9 @@ def test_an_undo_can_be_undone(desk: Opened) -> None:
         at.write("changes.csv", "id,name\n1,Ann\n")
         run = at.run("run", "changes.csv", "--yes", "--json").summary["run"]
         back = at.run("undo", run, "--yes", "--json").summary["run"]
-        assert open_box.world.users[1].name == "User 1"
+        assert open_box.store.users[1].name == "User 1"
         assert at.run("undo", back, "--yes").code == 0
-        assert open_box.world.users[1].name == "Ann"
+        assert open_box.store.users[1].name == "Ann"
 
 
 def test_a_plan_beyond_a_limit_sends_nothing_until_it_is_overridden(desk: Opened) -> None:
@@ -129,7 +134,7 @@ def test_a_plan_beyond_a_limit_sends_nothing_until_it_is_overridden(desk: Opened
         assert at.run("run", "changes.csv", "--yes", "--override", "emial-changes").code == 2
 
 
-def test_a_fill_down_of_one_name_is_refused(desk: Opened) -> None:
+def test_a_run_that_gives_many_users_one_name_is_refused(desk: Opened) -> None:
     with desk(box(30)) as (open_box, at):
         at.write("changes.csv", "id,name\n" + "".join(f"{i},Ann\n" for i in range(1, 31)))
         ran = at.run("run", "changes.csv", "--yes")
@@ -145,12 +150,14 @@ def test_protected_users_are_never_sent(desk: Opened) -> None:
         assert [r.user_id for r in open_box.log if r.method == "PATCH"] == [4]
 
 
-def test_a_plan_that_was_changed_by_hand_is_not_sent(desk: Opened) -> None:
+def test_a_saved_plan_that_was_edited_is_not_sent(desk: Opened) -> None:
     with desk(box()) as (open_box, at):
         at.write("changes.csv", "id,name\n1,Ann\n")
         at.run("plan", "changes.csv", "-o", "plan.json")
         path = at.folder / "plan.json"
-        path.write_text(path.read_text("utf-8").replace('"user": "1"', '"user": "2"'), "utf-8")
+        edited = path.read_text("utf-8").replace('"id": "1"', '"id": "2"')
+        assert edited != path.read_text("utf-8")
+        path.write_text(edited, "utf-8")
         ran = at.run("apply", "plan.json", "--yes")
-        assert (ran.code, "changed by hand" in ran.err) == (2, True)
+        assert (ran.code, "the plan is damaged or was edited" in ran.err) == (2, True)
         assert not [r for r in open_box.log if r.method == "PATCH"]

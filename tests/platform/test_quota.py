@@ -1,4 +1,4 @@
-"""Headers in, what is left of the limit out; nonsense is nothing."""
+"""Headers that tell what is left of the limit; nonsense counts as none."""
 
 import pytest
 from multidict import CIMultiDict
@@ -19,6 +19,8 @@ NOW = 1_800_000_000.0
         pytest.param({"X-RateLimit-Remaining": "1", "X-RateLimit-Reset": "nan"}, id="not a number, says the number"),
         pytest.param({"X-RateLimit-Remaining": "1", "X-RateLimit-Reset": str(NOW - 60)}, id="a reset in the past"),
         pytest.param({"X-RateLimit-Remaining": "1", "X-RateLimit-Reset": "9" * 8}, id="a reset in three years"),
+        pytest.param({"X-RateLimit-Remaining": "1", "X-RateLimit-Limit": "9" * 400}, id="more than any number"),
+        pytest.param({"RateLimit": "limit=" + "9" * 400 + ", remaining=1, reset=1"}, id="the same, as once drafted"),
         pytest.param({"RateLimit": "???"}, id="no grammar"),
     ],
 )

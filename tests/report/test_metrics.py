@@ -1,4 +1,4 @@
-"""The numbers of a run, as Prometheus reads them."""
+"""Metrics are what Prometheus reads of a run."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -35,7 +35,7 @@ def write(tmp_path: Path) -> Any:
     return write
 
 
-def test_gives_all_numbers_of_a_run(write: Any) -> None:
+def test_metrics_hold_all_numbers_of_a_run(write: Any) -> None:
     assert write(0, SUMMARY) == {
         "last_success_timestamp_seconds": NOW.timestamp(),
         "last_run_timestamp_seconds": NOW.timestamp(),
@@ -50,19 +50,19 @@ def test_gives_all_numbers_of_a_run(write: Any) -> None:
     }
 
 
-def test_the_last_success_outlives_failed_runs_and_a_broken_file(write: Any, tmp_path: Path) -> None:
+def test_the_last_success_is_kept_after_failed_runs_and_dropped_with_a_broken_file(write: Any, tmp_path: Path) -> None:
     assert "last_success_timestamp_seconds" not in write(2, None)
     write(0, SUMMARY)
     write(2, None, days=1)
-    told = write(1, replace(SUMMARY, exit_code=1), days=2)
-    assert told["last_success_timestamp_seconds"] == NOW.timestamp()
-    assert told["last_run_timestamp_seconds"] == (NOW + timedelta(days=2)).timestamp()
+    found = write(1, replace(SUMMARY, exit_code=1), days=2)
+    assert found["last_success_timestamp_seconds"] == NOW.timestamp()
+    assert found["last_run_timestamp_seconds"] == (NOW + timedelta(days=2)).timestamp()
     (tmp_path / "usersync.prom").write_bytes(b"\xff{{")
     assert write(2, None)["exit_code"] == 2
 
 
-def test_answers_are_told_in_few_classes(write: Any) -> None:
+def test_responses_are_counted_in_few_classes(write: Any) -> None:
     codes: Any = {"200": 5, "201": 1, "404": 2, "429": 3, "500": 1, "503": 1, "none": 4, "999": 1, "": 1}
-    told = write(0, replace(SUMMARY, responses=codes))
-    found = {name.split()[1]: n for name, n in told.items() if name.startswith("responses")}
+    samples = write(0, replace(SUMMARY, responses=codes))
+    found = {name.split()[1]: n for name, n in samples.items() if name.startswith("responses")}
     assert found == {"2xx": 6, "4xx": 2, "429": 3, "5xx": 2, "none": 6}

@@ -1,4 +1,4 @@
-"""`report.xlsx`: what report.csv says, typed, for people with a spreadsheet."""
+"""`report.xlsx` holds what report.csv holds, typed, for people with a spreadsheet."""
 
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -11,25 +11,26 @@ from openpyxl import load_workbook
 from openpyxl.worksheet.worksheet import Worksheet
 from python_calamine import CalamineWorkbook
 
-from usersync.models import Line, Status
-from usersync.report.files import COLUMNS, original
+from usersync.models import Row, Status
+from usersync.report.columns import COLUMNS, unescape_formula
+from usersync.report.wording import STATUS_MEANINGS
 from usersync.report.workbook import write_workbook
 
-TOLD = {
+SUMMARY = {
     "run": "R1", "status": "partial", "exit_code": 1, "stopped": None, "seconds": 1.5,
     "counts": {"updated": 7, "rows": 7}, "requests": {"get": 7, "patch": 7, "retried": 0, "throttled": 0},
 }  # fmt: skip
-HEAD = {
+INFO = {
     "platform": "https://chat.example.org", "started_at": "2026-11-24T12:00:00.000Z", "started_by": "ann@desk",
     "sources": [{"file": "a.csv", "sheet": ""}, {"file": "b.xlsx", "sheet": "May"}], "overrides": ["changes"],
 }  # fmt: skip
 
 
-def lines(*names: str) -> Iterator[Line]:
+def report_rows(*names: str) -> Iterator[Row]:
     for key, name in enumerate(names):
-        yield Line(
-            key, "a.csv", "", key + 2, "007", Status.UPDATED, "name", '{"name": null}', '{"name": "x"}',
-            200, 1, "", "", name, None, "", "2026-11-24T12:00:01.500Z",
+        yield Row(
+            key, 0, key + 2, "007", Status.UPDATED, "name", '{"name": null}', '{"name": "x"}', http_status=200,
+            attempts=1, name=name, finished_at="2026-11-24T12:00:01.500Z", file="a.csv",
         )  # fmt: skip
 
 
@@ -39,24 +40,24 @@ def sheet(path: Path, name: str = "rows") -> Worksheet:
     return found
 
 
-def test_holds_what_report_csv_holds_and_has_its_path_in_the_summary(desk: Callable[..., Any]) -> None:
+def test_the_workbook_holds_what_report_csv_holds_and_the_summary_has_its_path(desk: Callable[..., Any]) -> None:
     with desk(report={"formats": ["csv", "xlsx"]}) as (_, at):
         at.write("changes.csv", "id,name\n007,Ann\n2,=1+1\nx,No one\n")
         ran = at.run("run", "changes.csv", "--yes", "--json")
         rows = sheet(at.folder / ran.summary["files"]["xlsx"]).iter_rows(values_only=True)
         assert tuple(next(rows)) == COLUMNS
-        for told, line in zip(rows, ran.report, strict=True):
-            found = dict(zip(COLUMNS, told, strict=True))
+        for cells, line in zip(rows, ran.report, strict=True):
+            found = dict(zip(COLUMNS, cells, strict=True))
             moment = found.pop("finished_at")
             finished = moment.isoformat(timespec="milliseconds") + "Z" if isinstance(moment, datetime) else ""
             assert line.pop("finished_at") == finished
             assert {name: str(v if v is not None else "") for name, v in found.items()} == {
-                name: original(v) for name, v in line.items()
+                name: unescape_formula(v) for name, v in line.items()
             }
             assert {type(found[name]) for name in ("row", "attempts")} == {int}
 
 
-def test_is_written_only_on_wish(desk: Callable[..., Any]) -> None:
+def test_no_workbook_unless_settings_ask_for_it(desk: Callable[..., Any]) -> None:
     with desk() as (_, at):
         at.write("changes.csv", "id,name\n1,Ann\n")
         ran = at.run("run", "changes.csv", "--yes", "--json")
@@ -79,31 +80,31 @@ def test_is_written_only_on_wish(desk: Callable[..., Any]) -> None:
         pytest.param("\U0001f600" * 20_000, "\U0001f600" * 16_383, id="more than a cell holds"),
     ],
 )
-def test_a_text_stays_that_text(tmp_path: Path, name: str, read: str | None) -> None:
+def test_text_is_read_back_as_that_text(tmp_path: Path, name: str, read: str | None) -> None:
     path = tmp_path / "report.xlsx"
-    write_workbook(path, lines(name), told=TOLD, head=HEAD)
+    write_workbook(path, report_rows(name), summary=SUMMARY, info=INFO)
     cell = CalamineWorkbook.from_path(path).get_sheet_by_name("rows").to_python()[1][COLUMNS.index("name")]
     assert cell == read if read else str(cell).startswith("a")
     assert sheet(path).cell(2, COLUMNS.index("name") + 1).data_type == "s"
 
 
-def test_has_filters_a_frozen_header_and_a_rule_for_each_status(tmp_path: Path) -> None:
+def test_rows_have_filters_a_frozen_header_and_a_colour_for_each_status(tmp_path: Path) -> None:
     path = tmp_path / "report.xlsx"
-    write_workbook(path, lines("Ann", "Bea"), told=TOLD, head=HEAD)
+    write_workbook(path, report_rows("Ann", "Bea"), summary=SUMMARY, info=INFO)
     rows = sheet(path)
     assert (rows.freeze_panes, rows.auto_filter.ref) == ("A2", "A1:Q3")
     (found,) = rows.conditional_formatting
     assert str(found.sqref) == "E2:E3"
-    assert {rule.formula[0] for rule in found.rules} == {f'"{status}"' for status in Status}
+    assert {rule.formula[0] for rule in found.rules} == {f'"{status}"' for status in STATUS_MEANINGS}
 
 
-def test_the_summary_comes_first_and_names_what_the_run_was(tmp_path: Path) -> None:
+def test_the_first_sheet_is_the_summary(tmp_path: Path) -> None:
     path = tmp_path / "report.xlsx"
-    write_workbook(path, lines("Ann"), told=TOLD, head=HEAD)
+    write_workbook(path, report_rows("Ann"), summary=SUMMARY, info=INFO)
     assert load_workbook(path).sheetnames == ["summary", "rows"]
     assert list(sheet(path, "summary").iter_rows(values_only=True)) == [
         ("usersync run R1", None),
-        ("verdict", "partial (exit 1)"),
+        ("status", "partial (exit 1)"),
         ("platform", "https://chat.example.org"),
         ("started", "2026-11-24T12:00:00.000Z by ann@desk"),
         ("seconds", 1.5),
@@ -122,9 +123,9 @@ def test_the_summary_comes_first_and_names_what_the_run_was(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(("count", "sheets"), [(0, [0]), (3, [3]), (4, [3, 1]), (7, [3, 3, 1])])
-def test_lines_beyond_a_sheet_go_on_to_the_next(tmp_path: Path, count: int, sheets: list[int]) -> None:
+def test_rows_beyond_a_sheet_continue_on_the_next(tmp_path: Path, count: int, sheets: list[int]) -> None:
     path = tmp_path / "report.xlsx"
-    write_workbook(path, lines(*map(str, range(count))), told=TOLD, head=HEAD, most=3)
+    write_workbook(path, report_rows(*map(str, range(count))), summary=SUMMARY, info=INFO, sheet_rows=3)
     found = load_workbook(path).worksheets[1:]
     assert [rows.max_row - 1 for rows in found] == sheets
     names = [row[COLUMNS.index("name")] for rows in found for row in rows.iter_rows(min_row=2, values_only=True)]
@@ -132,16 +133,16 @@ def test_lines_beyond_a_sheet_go_on_to_the_next(tmp_path: Path, count: int, shee
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_memory_does_not_grow_with_the_lines(tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
     peaks = []
     for count in (200, 200, 1_500):
         tracemalloc.start()
-        write_workbook(tmp_path / "report.xlsx", lines(*["Ann Jones"] * count), told=TOLD, head=HEAD)
+        write_workbook(tmp_path / "report.xlsx", report_rows(*["Ann Jones"] * count), summary=SUMMARY, info=INFO)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[2] < peaks[1] + 100_000
 
 
-def test_a_folder_that_is_gone_is_an_os_error(tmp_path: Path) -> None:
+def test_a_missing_folder_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="gone"):
-        write_workbook(tmp_path / "gone" / "report.xlsx", lines("Ann"), told=TOLD, head=HEAD)
+        write_workbook(tmp_path / "gone" / "report.xlsx", report_rows("Ann"), summary=SUMMARY, info=INFO)

@@ -1,16 +1,17 @@
-"""Words in, exit code out: the command line is a client of the public functions, and decides nothing."""
+"""Run the command line: a client of the public functions that decides nothing."""
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from pathlib import Path
 
 import click
 
-from usersync.cli import inspect, run, sandbox
-from usersync.cli.options import say
-from usersync.errors import UsersyncError
+from usersync.cli import lookup, run, sandbox
+from usersync.cli.output import say
+from usersync.errors import RowCountError, UsersyncError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -26,12 +27,12 @@ for _command in (
     run.resume,
     run.undo,
     run.update,
-    inspect.inspect,
-    inspect.template,
-    inspect.runs,
-    inspect.show,
-    inspect.history,
-    inspect.check,
+    lookup.inspect,
+    lookup.template,
+    lookup.runs,
+    lookup.show,
+    lookup.history,
+    lookup.check,
     sandbox.sandbox,
     sandbox.demo,
 ):
@@ -41,7 +42,7 @@ for _command in (
 def main() -> None:
     """Run the command line; every error that a user can meet ends in a sentence and an exit code."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by the caller: what is said goes nowhere
+        if getattr(sys, name) is None:  # closed by the caller
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - open to the end
     try:
         plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
@@ -58,4 +59,11 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except Exception as error:
+        logging.getLogger(__name__).debug("internal error", exc_info=True)
+        say(
+            f"usersync: internal error: {type(error).__name__}: {error}; please report it (-vv shows where). "
+            "If rows were being sent, `usersync resume` looks up what became of them"
+        )
+        code = RowCountError.exit_code
     sys.exit(code if isinstance(code, int) else 0)

@@ -1,60 +1,92 @@
-"""What the ledger remembers, as tables for people and JSON for scripts: runs, one run, one user."""
+"""Show runs, one run or one user from the ledger, as tables or JSON."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
 
-from usersync.cli.console import plural
-from usersync.cli.table import table_text, window
+from usersync.cli.console import change_lines
+from usersync.cli.table import table_text, window_width
 from usersync.context import iso
 from usersync.errors import UsageError
 from usersync.ledger import Ledger, RunInfo
-from usersync.models import Json, Line
+from usersync.models import Json, Row
+from usersync.report.summary import status_of_run
+from usersync.report.wording import plural
 from usersync.settings import Settings
 
-_RUN = frozenset({0})
-"""The column of run names."""
+#: The column of run names, which people copy.
+_RUN: Final = frozenset({0})
 
 
 def runs(settings: Settings, *, as_json: bool) -> str:
-    """List all runs, newest first."""
+    """List all runs, newest first, with what became of each and how to continue those that are unfinished."""
     with Ledger(settings.ledger) as ledger:
-        heads = list(ledger.runs())
-        counts = [book.counts() if (book := ledger.find(head.run)) else {} for head in heads]
+        infos = list(ledger.runs())
+        counts = [run.counts() if (run := ledger.find(info.run)) else {} for info in infos]
+        unfinished = {name for platform in {info.platform for info in infos} for name in ledger.resumable(platform)}
+    undone = {info.parent: info.run for info in infos if info.kind == "undo" and info.exit_code in (0, 1)}
     if as_json:
-        return _dump([{**_head(head), "counts": count} for head, count in zip(heads, counts, strict=True)])
-    rows = [("run", "kind", "by", "files", "ended", "rows")]
-    for head, count in zip(heads, counts, strict=True):
-        ended = "unfinished" if head.exit_code is None else f"exit {head.exit_code}"
-        told = ", ".join(f"{n:,} {status}" for status, n in count.items())
-        rows.append((head.run, head.kind, head.started_by, _files(head), ended, told))
-    return table_text(rows, right=set(), width=window(sys.stdout), whole=_RUN) if heads else "no runs yet"
+        return _dump([
+            {
+                **_info_json(info),
+                "counts": count,
+                "resumable": info.run in unfinished,
+                "undone_by": undone.get(info.run),
+            }
+            for info, count in zip(infos, counts, strict=True)
+        ])  # fmt: skip
+    if not infos:
+        return "no runs yet"
+    cells = [("run", "kind", "by", "files", "state", "rows")]
+    for info, count in zip(infos, counts, strict=True):
+        state = "unfinished" if info.run in unfinished else "undone" if info.run in undone else _state(info)
+        by_status = ", ".join(f"{n:,} {status}" for status, n in count.items())
+        cells.append((info.run, info.kind, info.started_by, _files(info), state, by_status))
+    table = table_text(cells, right=set(), width=window_width(sys.stdout), whole=_RUN)
+    following = [f"{name}: continue with `usersync resume {name}`" for name in sorted(unfinished, reverse=True)]
+    following += [f"{name}: undone by {by}" for name, by in sorted(undone.items(), reverse=True) if name]
+    return "\n\n".join([table, *(["\n".join(following)] if following else [])])
 
 
-def show(run: str, settings: Settings, *, as_json: bool) -> str:
-    """Show one run with all its rows."""
+def _state(info: RunInfo) -> str:
+    """Return how a run ended, in the words of its summary."""
+    if info.exit_code is None:
+        return "interrupted"
+    return status_of_run(info.exit_code, stopped=info.exit_code > 1)
+
+
+def show(name: str, settings: Settings, *, as_json: bool) -> str:
+    """Show one run with all its rows. Raises UsageError where there is none of that name."""
     with Ledger(settings.ledger) as ledger:
-        book = ledger.find(run)
-        if book is None:
-            raise UsageError(f"there is no run {run} in {settings.ledger}; `usersync runs` lists all")
-        lines, head = list(book.lines()), book.info
+        run = ledger.find(name)
+        if run is None:
+            raise UsageError(f"there is no run {name} in {settings.ledger}; `usersync runs` lists all")
+        rows = list(run.rows())
+        info = run.info
     if as_json:
-        return _dump({**_head(head), "rows": [_line(line) for line in lines]})
+        return _dump({**_info_json(info), "rows": [_row_json(row) for row in rows]})
     facts = [
-        ("run", head.run),
-        ("kind", head.kind + (f" of {head.parent}" if head.parent else "")),
-        ("platform", head.platform),
-        ("started", f"{head.started_at} by {head.started_by}"),
-        ("finished", head.finished_at or "no"),
-        ("files", _files(head)),
-        ("overrides", ", ".join(head.overrides) or "none"),
+        ("run", info.run),
+        ("kind", info.kind + (f" of {info.parent}" if info.parent else "")),
+        ("platform", info.platform),
+        ("started", f"{info.started_at} by {info.started_by}"),
+        ("finished", info.finished_at or "no"),
+        ("files", _files(info)),
+        ("overrides", ", ".join(info.overrides) or "none"),
     ]
-    rows = [("row", "id", "status", "code", "old -> new")]
-    rows += [(str(n.row), n.id, n.status, n.code, f"{n.old} -> {n.new}" if n.new else n.message) for n in lines]
-    width = window(sys.stdout)
-    return f"{table_text(facts, right=set())}\n\n{table_text(rows, right={0, 1}, width=width, status=2)}"
+    cells: list[tuple[str, ...]] = [("row", "id", "user", "status", "field", "old", "", "new")]
+    for row in rows:
+        start = (str(row.row), row.id, row.name or row.email or "", row.status)
+        cells.extend(change_lines(start, row))
+    table = table_text(cells, right={0, 1}, width=window_width(sys.stdout), status=3, pair=(5, 7))
+    reasons = [f"row {row.row}: {row.code or row.status}: {row.reason}" for row in rows if row.reason]
+    return "\n\n".join([table_text(facts, right=set()), table, *(["\n".join(reasons)] if reasons else [])])
 
 
 def history(user_id: int, settings: Settings, *, as_json: bool) -> str:
@@ -62,55 +94,92 @@ def history(user_id: int, settings: Settings, *, as_json: bool) -> str:
     with Ledger(settings.ledger) as ledger:
         found = list(ledger.history(user_id))
     if as_json:
-        return _dump([{**_head(head), "row": _line(line)} for head, line in found])
-    rows = [("run", "by", "when", "status", "old -> new")]
-    rows += [(h.run, h.started_by, n.finished_at, n.status, f"{n.old} -> {n.new}") for h, n in found]
+        return _dump([{**_info_json(info), "row": _row_json(row)} for info, row in found])
     if not found:
         return f"nothing was ever sent for user {user_id}"
-    return table_text(rows, right=set(), width=window(sys.stdout), status=3, whole=_RUN)
+    cells: list[tuple[str, ...]] = [("run", "by", "when", "status", "field", "old", "", "new")]
+    for info, row in found:
+        start = (info.run, info.started_by, row.finished_at, row.status)
+        cells.extend(change_lines(start, row))
+    return table_text(cells, right=set(), width=window_width(sys.stdout), status=3, whole=_RUN, pair=(5, 7))
 
 
-def pruned(settings: Settings, seconds: float | None) -> str:
-    """Drop runs that finished longer ago than so many seconds."""
-    before = datetime.now(UTC) - timedelta(seconds=seconds or 0)
+def prune_question(settings: Settings, seconds: float, *, reports: bool) -> str:
+    """Return the question before `prune`, which names all that goes; empty where nothing would."""
     with Ledger(settings.ledger) as ledger:
-        return f"{plural(ledger.prune(iso(before)), 'run')} dropped"
+        names = [info.run for info in _finished_before(ledger, _ago(seconds))]
+    if not names:
+        return ""
+    folders = _report_folders(settings, names)
+    lines = [f"  {name}" for name in [*names, *(folders if reports else [])]]
+    lines.append("Delete these? Their history goes with them, and they can no longer be undone or resumed.")
+    if folders and not reports:
+        lines.append(f"The reports stay ({plural(len(folders), 'folder')}): add --reports to delete them.")
+    return "\n".join(lines)
 
 
-def _files(head: RunInfo) -> str:
-    return ", ".join(source["file"] for source in head.sources)
+def prune(settings: Settings, seconds: float, *, reports: bool = False) -> str:
+    """Delete runs that finished longer ago than so many seconds, and their report folders where asked for."""
+    before = _ago(seconds)
+    with Ledger(settings.ledger) as ledger:
+        names = [info.run for info in _finished_before(ledger, before)]
+        done = f"{plural(ledger.prune(before), 'run')} deleted"
+    if not reports:
+        return done
+    folders = _report_folders(settings, names)
+    for folder in folders:
+        shutil.rmtree(folder)
+    return f"{done}, {plural(len(folders), 'report folder')} deleted"
 
 
-def _head(head: RunInfo) -> dict[str, Json]:
+def _ago(seconds: float) -> str:
+    return iso(datetime.now(UTC) - timedelta(seconds=seconds))
+
+
+def _finished_before(ledger: Ledger, before: str) -> list[RunInfo]:
+    return [info for info in ledger.runs() if info.finished_at and info.finished_at < before]
+
+
+def _report_folders(settings: Settings, names: Iterable[str]) -> list[Path]:
+    """Return the folders that reports of these runs were written to."""
+    folders = [settings.report.dir / name for name in names]
+    return [folder for folder in folders if (folder / "report.csv").is_file()]
+
+
+def _files(info: RunInfo) -> str:
+    return ", ".join(source["file"] for source in info.sources)
+
+
+def _info_json(info: RunInfo) -> dict[str, Json]:
     return {
-        "run": head.run,
-        "kind": head.kind,
-        "parent": head.parent,
-        "platform": head.platform,
-        "started_at": head.started_at,
-        "started_by": head.started_by,
-        "finished_at": head.finished_at,
-        "exit_code": head.exit_code,
-        "stopped": head.stopped,
-        "sources": [dict(source) for source in head.sources],
-        "overrides": list(head.overrides),
+        "run": info.run,
+        "kind": info.kind,
+        "parent": info.parent,
+        "platform": info.platform,
+        "started_at": info.started_at,
+        "started_by": info.started_by,
+        "finished_at": info.finished_at,
+        "exit_code": info.exit_code,
+        "stopped": info.stopped,
+        "sources": [dict(source) for source in info.sources],
+        "overrides": list(info.overrides),
     }
 
 
-def _line(line: Line) -> dict[str, Json]:
+def _row_json(row: Row) -> dict[str, Json]:
     return {
-        "file": line.file,
-        "sheet": line.sheet,
-        "row": line.row,
-        "id": line.id,
-        "status": line.status,
-        "old": json.loads(line.old or "{}"),
-        "new": json.loads(line.new or "{}"),
-        "http_status": line.http_status,
-        "attempts": line.attempts,
-        "code": line.code,
-        "message": line.message,
-        "finished_at": line.finished_at,
+        "file": row.file,
+        "sheet": row.sheet,
+        "row": row.row,
+        "id": row.id,
+        "status": row.status,
+        "old": json.loads(row.old or "{}"),
+        "new": json.loads(row.new or "{}"),
+        "http_status": row.http_status,
+        "attempts": row.attempts,
+        "code": row.code,
+        "message": row.reason,
+        "finished_at": row.finished_at,
     }
 
 

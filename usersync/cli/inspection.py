@@ -1,37 +1,43 @@
-"""What the loader saw in a file, as text, as JSON, and cell by cell."""
+"""Show what the loader reads in a file: as text, as JSON, or cell by cell."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Sequence
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 import numpy as np
 
-from usersync.cli.console import plural, problems_text
+from usersync.cli.console import problems_text
 from usersync.cli.table import table_text
 from usersync.models import Code, DesiredValues, Json, ProblemGroup, Source, Table
 
-_UNWRITABLE = frozenset({Code.ROW_RAGGED, Code.ENCODING, Code.FORMULA_UNSAVED})
-_NOTES_SHOWN = 10
+#: Codes of rows that are wrong as they are written; their cells are not known.
+_UNWRITABLE: Final = frozenset({Code.ROW_RAGGED, Code.ENCODING, Code.FORMULA_UNSAVED})
+#: Notes on rows that are shown.
+_NOTES_SHOWN: Final = 10
 
 
-def as_text(table: Table, wanted: DesiredValues, groups: Sequence[ProblemGroup]) -> str:
-    """Show dialect, sheet, header row, the meaning of each column, row counts and every kind of problem."""
-    parts = [_source_text(source) for source in table.sources]
-    parts.append(
-        f"{plural(len(table.cells), 'data row')}: {len(wanted.values):,} can be sent,"
-        f" {len({p.key for p in wanted.problems}):,} rejected, {len(wanted.twins):,} repeated"
-    )
-    return "\n\n".join([*parts, *_notes_text(table, wanted), *problems_text(groups)])
+def as_text(table: Table, desired: DesiredValues, groups: Sequence[ProblemGroup]) -> str:
+    """Show dialect, sheet, header row, the meaning of each column, every kind of problem, and row counts."""
+    sources = [_source_text(source) for source in table.sources]
+    counts = [
+        ("to send", f"{len(desired.values):,}"),
+        ("rejected", f"{len({p.key for p in desired.problems}):,}"),
+        ("repeated", f"{len(desired.duplicates):,}"),
+        ("rows", f"{len(table.cells):,}"),
+    ]
+    return "\n\n".join([
+        *sources, *_notes_text(table, desired), *problems_text(groups), table_text(counts, right={1}, status=0)
+    ])  # fmt: skip
 
 
-def _notes_text(table: Table, wanted: DesiredValues) -> list[str]:
+def _notes_text(table: Table, desired: DesiredValues) -> list[str]:
     numbers = table.places["row"].to_numpy()
-    lines = [f"note: row {numbers[key]}: {wanted.notes[key]}" for key in sorted(wanted.notes)[:_NOTES_SHOWN]]
-    if len(wanted.notes) > _NOTES_SHOWN:
-        lines.append(f"  ... and {len(wanted.notes) - _NOTES_SHOWN} more")
+    lines = [f"note: row {numbers[key]}: {desired.notes[key]}" for key in sorted(desired.notes)[:_NOTES_SHOWN]]
+    if len(desired.notes) > _NOTES_SHOWN:
+        lines.append(f"  ... and {len(desired.notes) - _NOTES_SHOWN} more")
     return ["\n".join(lines)] if lines else []
 
 
@@ -47,8 +53,8 @@ def _source_text(source: Source) -> str:
     return "\n".join(lines)
 
 
-def as_json(table: Table, wanted: DesiredValues, groups: Sequence[ProblemGroup]) -> Json:
-    """Give the same as one document."""
+def as_json(table: Table, desired: DesiredValues, groups: Sequence[ProblemGroup]) -> Json:
+    """Return the same as one JSON document."""
     numbers = table.places["row"].to_numpy()
     return {
         "sources": [
@@ -66,19 +72,19 @@ def as_json(table: Table, wanted: DesiredValues, groups: Sequence[ProblemGroup])
         ],
         "counts": {
             "rows": len(table.cells),
-            "ready": len(wanted.values),
-            "rejected": len({p.key for p in wanted.problems}),
-            "repeated": len(wanted.twins),
+            "ready": len(desired.values),
+            "rejected": len({p.key for p in desired.problems}),
+            "repeated": len(desired.duplicates),
         },
         "problems": [group.as_json() for group in groups],
-        "notes": [{"row": int(numbers[key]), "note": note} for key, note in sorted(wanted.notes.items())],
+        "notes": [{"row": int(numbers[key]), "note": note} for key, note in sorted(desired.notes.items())],
     }
 
 
 def write_cells(table: Table, stream: BinaryIO) -> list[str]:
     """Write the data rows of the first source as read, as CSV with its header.
 
-    Rows that are wrong as they are *written* (ragged, encoding) are left out, and told in the lines returned.
+    Rows that are wrong as they are *written* (ragged, encoding) are left out; returns a line for each of them.
     """
     bad = {p.key: p for p in reversed(table.problems) if p.code in _UNWRITABLE}
     keys = np.setdiff1d(np.arange(len(table.cells)), list(bad))

@@ -1,110 +1,96 @@
-"""Several platforms in one run: settings files in, a run for each at the same time, the worst exit code out."""
+"""Run the same files for several platforms."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import signal
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import suppress
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import click
 
-from usersync.cli.options import ask, choice_of, context_of, finish, reason_of, say, settings_of, stop_at_once
+from usersync.cli.confirm import confirmation
+from usersync.cli.options import make_context, make_settings_from, run_options
+from usersync.cli.output import say, show_summary
+from usersync.cli.signals import connect_signals_of_many
 from usersync.errors import RefusedError, UsageError, UsersyncError
 
 if TYPE_CHECKING:
     from usersync.context import Context
-    from usersync.settings import Settings
+    from usersync.planning.plan import Plan
+    from usersync.report import Summary
 
-AT_ONCE = 8
-"""Platforms that are spoken to at the same time."""
+#: Exit codes, the worst last.
 WORST = (0, 1, 5, 3, 2, 4, 143, 130, 6)
-"""Exit codes, the worst last."""
 
 
 def settings_files(given: Iterable[Path]) -> list[Path]:
-    """Give the files that `-c` names: of a folder all *.yaml in it, by name."""
+    """Return the files that `-c` names; of a folder all *.yaml in it, by name. Raises UsageError for an empty one."""
     found: list[Path] = []
     for path in given:
-        found += sorted(path.glob("*.yaml")) if path.is_dir() else [path]
-        if path.is_dir() and not any(path.glob("*.yaml")):
-            raise UsageError(f"{path}: there is no settings file (*.yaml) in this folder")
+        files = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
+        if not files:
+            raise UsageError(f"{path}: no settings file (*.yaml) in this folder")
+        found += files
     return found
 
 
-def run_several(files: Sequence[str], configs: Sequence[Path], options: dict[str, Any], *, yes: bool) -> int:
+def run_for_platforms(files: Sequence[str], configs: Sequence[Path], options: dict[str, Any], *, yes: bool) -> int:
     """Run the same files for each platform; where one settings file is wrong, nothing is sent to any."""
+    from usersync import api
+
     if not yes:
         remedy = "add --yes, or run them one by one to be asked about each"
         raise RefusedError(f"nothing was sent: {len(configs)} platforms cannot be asked about at once; {remedy}")
     if "-" in files:
         raise UsageError("standard input can be read for one platform only; save it as a file first")
-    each = [{**options, "config": config} for config in configs]
-    jobs = [(settings_of(own), context_of(own), own) for own in each]
-    for settings, _, _ in jobs:
-        settings.platform.token()
-    _connect_signals([context for _, context, _ in jobs])
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        futures = [threads.submit(_run, files, *job) for job in jobs]
-        while wait(futures, timeout=0.5).not_done:  # returning now and then, so that signals come through
-            pass
-    endings = [future.result() for future in futures]
+    settings = [make_settings_from({**options, "config": config}) for config in configs]
+    contexts = [_context(options, one.platform.url) for one in settings]
+    connect_signals_of_many(contexts)
+
+    def confirm(plan: Plan) -> bool:
+        ask = confirmation(options, contexts[0], yes=True, show=_printer(plan.platform))
+        return ask is None or ask(plan)
+
+    results = api.run_many(files, settings, confirm=confirm, options=run_options(options), contexts=contexts)
+    endings = []
+    for one, config, result in zip(settings, configs, results, strict=True):
+        _show(one.platform.url, {**options, "config": config}, result)
+        endings.append({"platform": one.platform.url, "config": str(config), **_as_json(result)})
     code = max((int(ending["exit_code"]) for ending in endings), key=WORST.index)
     if options["as_json"]:
         click.echo(json.dumps({"platforms": endings, "exit_code": code}, ensure_ascii=False, indent=2))
     return code
 
 
-def _run(files: Sequence[str], settings: Settings, context: Context, options: dict[str, Any]) -> dict[str, Any]:
-    from usersync import api
+def _context(options: dict[str, Any], platform: str) -> Context:
     from usersync.cli.progress import Bar, Lines
 
-    head = {"platform": settings.platform.url, "config": str(options["config"])}
+    context = make_context(options)
+    if isinstance(context.progress, Bar | Lines):  # several bars would draw over each other
+        context.progress = Lines(_printer(platform), context.clock.monotonic)
+    return context
 
-    def tell(text: str) -> None:
-        host = urlsplit(settings.platform.url).netloc
+
+def _printer(platform: str) -> Callable[[str], None]:
+    """Return a `say` that names the platform in each line."""
+    host = urlsplit(platform).netloc
+
+    def show(text: str) -> None:
         say("\n".join(f"{host}: {line}" if line else "" for line in text.splitlines()))
 
-    if isinstance(context.watch, Bar | Lines):  # many bars would draw over each other
-        context.watch = Lines(tell, context.clock.monotonic)
-    confirm = ask(options, context, yes=True, tell=tell)
-    try:
-        summary = api.run(files, settings, confirm=confirm, choice=choice_of(options), context=context)
-    except UsersyncError as error:
-        tell(f"usersync: {error}")
-        return {**head, "exit_code": error.exit_code, "error": str(error)}
-    if not options["as_json"]:
-        finish(summary, options, tell=tell)
-    return {**head, **summary.as_json()}
+    return show
 
 
-def _connect_signals(arounds: Sequence[Context]) -> None:
-    """Let Ctrl-C and SIGTERM end all runs, also those that have not begun."""
-    loops: dict[int, asyncio.AbstractEventLoop] = {}
-    asked: list[int] = []
-    for n, context in enumerate(arounds):
-        context.on_start = partial(_note, loops, n)
-
-    def stop(number: int, _frame: object) -> None:
-        if asked:
-            stop_at_once(number)
-        asked.append(number)
-        for n, context in enumerate(arounds):
-            if n not in loops:
-                context.stop.ask(*reason_of(number))
-                continue
-            with suppress(RuntimeError):  # a loop that is closed: this run is over
-                loops[n].call_soon_threadsafe(context.stop.ask, *reason_of(number))
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+def _show(platform: str, options: dict[str, Any], result: Summary | UsersyncError) -> None:
+    if isinstance(result, UsersyncError):
+        _printer(platform)(f"usersync: {result}")
+    elif not options["as_json"]:
+        show_summary(result, options, show=_printer(platform))
 
 
-def _note(loops: dict[int, asyncio.AbstractEventLoop], n: int, _stop: object) -> None:
-    loops[n] = asyncio.get_running_loop()
+def _as_json(result: Summary | UsersyncError) -> dict[str, Any]:
+    if isinstance(result, UsersyncError):
+        return {"exit_code": result.exit_code, "error": str(result)}
+    return result.as_json()

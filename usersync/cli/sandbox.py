@@ -1,4 +1,4 @@
-"""Commands to rehearse with: a platform in a box, and the whole line at work on a sample."""
+"""Define the commands to try usersync with: a platform in a box, and a demonstration."""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ from typing import Any
 
 import click
 
-from usersync.cli.options import (
-    ask,
-    context_of,
-    finish,
-    on_signals,
-    say,
-)
+from usersync.cli.confirm import confirmation
+from usersync.cli.options import make_context
+from usersync.cli.output import say, show_summary
+from usersync.cli.signals import on_signals
 
 
 @click.command()
@@ -66,10 +63,13 @@ def sandbox(**options: Any) -> int:
 @click.command()
 @click.option("--dir", "folder", type=click.Path(path_type=Path), default=Path("usersync-demo"), show_default=True)
 def demo(folder: Path) -> int:
-    """Show the whole line at work: sandbox, sample workbook, plan, run, report."""
-    from usersync.sandbox.demo import run_demo
+    """Show a whole run: sandbox, sample workbook, plan, run, report."""
+    from usersync.cli.demo import closing_text, run_demo
 
     options = {"as_json": False, "quiet": False, "verbose": 0}
-    context = context_of(options)
-    summary = run_demo(folder, confirm=ask(options, context, yes=True), context=context)
-    return finish(summary, options)
+    context = make_context(options)
+    summary = run_demo(folder, confirm=confirmation(options, context, yes=True), context=context)
+    exit_code = show_summary(summary, options)
+    if summary.files["rejects"]:  # not where the demo was stopped
+        say(closing_text(folder, summary))
+    return exit_code

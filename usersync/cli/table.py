@@ -1,15 +1,17 @@
-"""Rows of text in, a table that fits the window out."""
+"""Align rows of text as a table that fits the window."""
 
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections.abc import Sequence
 from typing import Any, Final, TextIO
 
 import click
 
+#: A column is never made narrower than so many characters.
 _NARROWEST: Final = 3
+_ELLIPSIS: Final = "\N{HORIZONTAL ELLIPSIS}"
+#: Status -> its colour; `click.echo` removes colours where the stream is no terminal.
 _STYLES: Final[dict[str, dict[str, Any]]] = {
     "updated": {"fg": "green"},
     "unchanged": {"dim": True},
@@ -19,13 +21,13 @@ _STYLES: Final[dict[str, dict[str, Any]]] = {
     "unknown": {"fg": "yellow"},
     "not-sent": {"fg": "yellow"},
 }
-"""`click.echo` takes colours out again where the stream is no terminal."""
 
 
-def window(stream: TextIO | None) -> int | None:
-    """Count the columns of the window behind `stream`, or those that COLUMNS tells; None for pipes and files."""
-    if (told := os.environ.get("COLUMNS", "")).isdigit() and int(told):
-        return int(told)
+def window_width(stream: TextIO | None) -> int | None:
+    """Return the columns of the window behind `stream`, or those that COLUMNS sets; None for pipes and files."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdigit() and int(columns):
+        return int(columns)
     try:
         return os.get_terminal_size(stream.fileno()).columns or None if stream else None
     except (OSError, ValueError):
@@ -39,19 +41,22 @@ def table_text(
     width: int | None = None,
     status: int | None = None,
     whole: frozenset[int] = frozenset(),
+    pair: tuple[int, int] | None = None,
 ) -> str:
     """Align columns; those in `right` to the right, the words of column `status` in their colours.
 
-    Within `width` columns of a window (None: as wide as it gets); the widest column gives way first, but for those
-    in `whole`, which people copy.
+    The table fits `width` columns of a window (None: as wide as it gets); the widest column is cut first, but never
+    those in `whole`, which people copy. The two columns of `pair` are cut so that their first difference is seen.
     """
     table = [[printable(cell) for cell in row] for row in rows]
-    widths = _fitted([max(map(_columns, column)) for column in zip(*table, strict=True)], width, whole)
+    widths = _fitted([max(map(text_width, column)) for column in zip(*table, strict=True)], width, whole)
     lines = []
     for row in table:
-        cells = [_cell(t, w, right=i in right) for i, (t, w) in enumerate(zip(row, widths, strict=True))]
-        if status is not None and (style := _STYLES.get(row[status])):
-            cells[status] = click.style(cells[status], **style)
+        if pair:
+            _cut_pair(row, pair, widths)
+        cells = [_padded(text, widths[i], right=i in right) for i, text in enumerate(row)]
+        if status is not None and row[status] in _STYLES:
+            cells[status] = click.style(cells[status], **_STYLES[row[status]])
         lines.append(("  " + "  ".join(cells)).rstrip())
     return "\n".join(lines)
 
@@ -61,27 +66,42 @@ def _fitted(widths: list[int], room: int | None, whole: frozenset[int]) -> list[
         return widths
     widths = [width if i in whole else min(width, room) for i, width in enumerate(widths)]
     while sum(widths) + 2 * len(widths) > room:
-        yielding = [i for i, width in enumerate(widths) if i not in whole and width > _NARROWEST]
-        if not yielding:
+        shrinkable = [i for i, width in enumerate(widths) if i not in whole and width > _NARROWEST]
+        if not shrinkable:
             break
-        widths[max(yielding, key=widths.__getitem__)] -= 1
+        widths[max(shrinkable, key=widths.__getitem__)] -= 1
     return widths
 
 
-def _cell(text: str, width: int, *, right: bool) -> str:
+def _padded(text: str, width: int, *, right: bool) -> str:
     text = cut(text, width)
-    blanks = " " * (width - _columns(text))
+    blanks = " " * (width - text_width(text))
     return blanks + text if right else text + blanks
+
+
+def _cut_pair(row: list[str], pair: tuple[int, int], widths: Sequence[int]) -> None:
+    """Cut two cells around their first difference, at the same place where their columns are equally wide."""
+    old, new = (row[i] for i in pair)
+    first = next((i for i, letters in enumerate(zip(old, new, strict=False)) if letters[0] != letters[1]), None)
+    column = text_width(old[: min(len(old), len(new)) if first is None else first])
+    for i in pair:
+        row[i] = cut_around(row[i], widths[i], column)
 
 
 def cut(text: str, width: int) -> str:
     """Keep what fits in `width` columns; an ellipsis stands for the rest."""
-    if _columns(text) <= width:
+    return cut_around(text, width, 0)
+
+
+def cut_around(text: str, width: int, column: int) -> str:
+    """Keep what fits in `width` columns and shows `column`; ellipses stand for the rest."""
+    length = text_width(text)
+    if length <= width:
         return text
-    text = text[: 2 * width]  # accents take no room of their own; a text of nothing else may lose some
-    while _columns(text) >= width:
-        text = text[:-1]
-    return f"{text}\N{HORIZONTAL ELLIPSIS}"
+    start = min(max(0, column - width // 3), length - width) if width >= _NARROWEST else 0
+    head = _ELLIPSIS if start else ""
+    tail = _ELLIPSIS if start + width < length else ""
+    return head + _clip(text, start + len(head), start + width - len(tail)) + tail
 
 
 def printable(text: str) -> str:
@@ -89,7 +109,19 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def _columns(text: str) -> int:
+def text_width(text: str) -> int:
+    """Return the columns that a text takes on a terminal."""
     if text.isascii():
         return len(text)
-    return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
+    from wcwidth import width  # its tables are slow to load, and most text is ASCII
+
+    return width(text)
+
+
+def _clip(text: str, start: int, end: int) -> str:
+    """Return what stands from one column to another; half of a wide letter is a blank."""
+    if text.isascii():
+        return text[start:end]
+    from wcwidth import clip
+
+    return clip(text, start, end).rstrip()

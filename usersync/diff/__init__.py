@@ -1,1 +1,1 @@
-"""DesiredValues values and known values in, what must change out."""
+"""Work out what has to change, and check it against the limits."""

@@ -1,7 +1,8 @@
-"""What is wanted and what is known in, what differs out; whole columns at a time."""
+"""Compare desired values with current ones, whole columns at a time."""
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pandas.api.types import infer_dtype
 
-from usersync.models import ATTRIBUTE, CLEAR, SECRET_FIELDS, UNKNOWN, Change, FieldChange, Json
+from usersync.models import ATTRIBUTE, CLEAR, SECRET_FIELDS, UNKNOWN, FieldChange, Json
+from usersync.validation.cells import read_boolean, read_number
 from usersync.values import same_value
 
 if TYPE_CHECKING:
@@ -18,87 +20,95 @@ if TYPE_CHECKING:
 
     Objects = NDArray[Any]
 
-WHOLE = "custom_attributes"
+#: The column that holds attributes as one JSON object.
+_ATTRIBUTES = "custom_attributes"
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Which wanted values differ from what is known."""
+    """Which desired values differ from the current ones."""
 
-    wanted: DataFrame
-    known: DataFrame | None
+    desired: DataFrame
+    current: DataFrame | None
     differs: Mapping[str, NDArray[np.bool_]]
-    """Field -> for each row of `wanted`, whether the field is to change."""
+    """Field -> for each row of `desired`, whether the field changes."""
+    typed_fields: frozenset[str] = frozenset()
+    """Attributes whose type is configured, text included."""
 
     @property
     def changed(self) -> NDArray[np.bool_]:
-        """Which rows change anything at all."""
-        rows = np.zeros(len(self.wanted), dtype=bool)
+        """For each row, whether any field changes."""
+        rows = np.zeros(len(self.desired), dtype=bool)
         for mask in self.differs.values():
             rows |= mask
         return rows
 
     @property
     def unchanged_keys(self) -> NDArray[np.int64]:
-        """Keys of the rows that the platform holds already."""
-        return self.wanted.index.to_numpy()[~self.changed]
+        """Keys of the rows whose values the platform holds already."""
+        return self.desired.index.to_numpy()[~self.changed]
 
-    def changes(self) -> Iterator[Change]:
-        """Give the changes one by one, in input order."""
+    def changes(self) -> Iterator[tuple[int, int, tuple[FieldChange, ...]]]:
+        """Yield key, user id and changed fields of each row that changes, in input order."""
         rows = np.flatnonzero(self.changed)
-        keys, ids = self.wanted.index.to_numpy()[rows].tolist(), self.wanted["id"].to_numpy()[rows].tolist()
-        columns = [
-            (name, mask[rows].tolist(), self.wanted[name].to_numpy(object)[rows], self._old(name, rows))
-            for name, mask in self.differs.items()
-        ]
-        for i, key in enumerate(keys):
-            fields: list[FieldChange] = []
-            for name, mask, new, old in columns:
-                if not mask[i]:
-                    continue
-                if name == WHOLE:
-                    fields.extend(_attribute_changes(new[i], old[i]))
-                else:
-                    fields.append(FieldChange(name, old[i], None if new[i] is CLEAR else new[i]))
-            yield Change(key, ids[i], tuple(fields))
+        keys = self.desired.index.to_numpy()[rows].tolist()
+        user_ids = self.desired["id"].to_numpy()[rows].tolist()
+        fields: list[list[FieldChange]] = [[] for _ in keys]
+        for name, mask in self.differs.items():
+            new, old = self.desired[name].to_numpy(object)[rows], self._old_values(name, rows)
+            is_typed = name in self.typed_fields
+            for i in np.flatnonzero(mask[rows]).tolist():
+                fields[i].extend(_field_changes(name, old[i], new[i], is_typed=is_typed))
+        for key, user_id, changed in zip(keys, user_ids, fields, strict=True):
+            yield key, user_id, tuple(changed)
 
-    def _old(self, name: str, rows: NDArray[np.intp]) -> Objects:
-        if self.known is None or name in SECRET_FIELDS:
+    def _old_values(self, name: str, rows: NDArray[np.intp]) -> Objects:
+        if self.current is None or name in SECRET_FIELDS:
             return np.full(len(rows), UNKNOWN, dtype=object)
-        return _known_values(name, self.known.iloc[rows])
+        return _current_values(name, self.current.iloc[rows])
 
 
 def compare(
-    wanted: DataFrame, known: DataFrame | None = None, *, only_if_blank: frozenset[str] = frozenset()
+    desired: DataFrame,
+    current: DataFrame | None = None,
+    *,
+    only_if_blank: frozenset[str] = frozenset(),
+    typed_fields: frozenset[str] = frozenset(),
 ) -> Comparison:
     """Compare rows of `DesiredValues.values` with what the platform holds.
 
-    `known` has the same index and the columns `name`, `display_name`, `email` (text or None) and
-    `custom_attributes` (dicts); None means that nothing is known, and every wanted value is a change.
-    Fields in `only_if_blank` change only where the platform has no value.
+    `current` has the same index and the columns `name`, `display_name`, `email` (text or None) and
+    `custom_attributes` (dicts); None where nothing is known: then every desired value is a change.
+    Fields in `only_if_blank` change only where the platform has no value. The text of an attribute whose type is not
+    configured, that is: which is not in `typed_fields`, is a number or a boolean where the platform holds one.
     """
     differs = {}
-    for name in wanted.columns:
+    for name in desired.columns:
         if name == "id":
             continue
-        new = wanted[name].to_numpy(object)
-        mask = wanted[name].notna().to_numpy()
-        if known is not None and name not in SECRET_FIELDS:
-            old = _known_values(name, known)
-            mask = mask & _unequal(name, new, old, mask)
+        mask = desired[name].notna().to_numpy()
+        if current is not None and name not in SECRET_FIELDS:
+            old = _current_values(name, current)
+            new = desired[name].to_numpy(object)
+            mask = mask & _unequal(name, new, old, mask, is_typed=name in typed_fields)
             if name in only_if_blank:
                 mask = mask & np.fromiter((value in (None, "") for value in old), bool, len(old))
         differs[name] = mask
-    return Comparison(wanted, known, differs)
+    return Comparison(desired, current, differs, typed_fields)
 
 
-def _unequal(name: str, new: Objects, old: Objects, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    if name == WHOLE:
-        pairs = zip(new, old, strict=True)
-        return np.fromiter((bool(n and any(_attribute_changes(n, o))) for n, o in pairs), bool, len(new))
-    suspects = np.flatnonzero(mask & (new != old).astype(bool)) if _all_text(new) else np.flatnonzero(mask)
+def attribute_keys(desired: DataFrame) -> set[str]:
+    """Return the attribute keys that rows of `DesiredValues.values` set, in columns and in JSON objects."""
+    columns = [name for name in desired.columns if name.startswith(ATTRIBUTE) and desired[name].notna().any()]
+    objects = desired[_ATTRIBUTES].dropna() if _ATTRIBUTES in desired else ()
+    return {name[len(ATTRIBUTE) :] for name in columns}.union(*objects)
+
+
+def _unequal(name: str, new: Objects, old: Objects, mask: NDArray[np.bool_], *, is_typed: bool) -> NDArray[np.bool_]:
+    """For each row in `mask`, whether the two values differ; False for the others."""
+    candidates = np.flatnonzero(mask & (new != old).astype(bool)) if _all_text(new) else np.flatnonzero(mask)
     unequal = np.zeros(len(new), dtype=bool)
-    unequal[suspects] = [not same_value(name, None if new[i] is CLEAR else new[i], old[i]) for i in suspects.tolist()]
+    unequal[candidates] = [any(_field_changes(name, old[i], new[i], is_typed=is_typed)) for i in candidates.tolist()]
     return unequal
 
 
@@ -106,17 +116,41 @@ def _all_text(values: Objects) -> bool:
     return infer_dtype(values, skipna=True) in ("string", "empty")
 
 
-def _known_values(name: str, known: DataFrame) -> Objects:
+def _current_values(name: str, current: DataFrame) -> Objects:
     if not name.startswith(ATTRIBUTE):
-        return known[name].to_numpy(object)
+        return current[name].to_numpy(object)
     key = name[len(ATTRIBUTE) :]
-    return np.fromiter((attributes.get(key) for attributes in known[WHOLE]), object, len(known))
+    return np.fromiter((attributes.get(key) for attributes in current[_ATTRIBUTES]), object, len(current))
 
 
-def _attribute_changes(wanted: Mapping[str, Json], held: Mapping[str, Json] | Any) -> Iterator[FieldChange]:
-    """Compare a JSON object key by key: the platform merges, so keys that are not named stay."""
-    for key, new in wanted.items():
-        old = UNKNOWN if held is UNKNOWN else held.get(key)
-        name = f"{ATTRIBUTE}{key}"
-        if old is UNKNOWN or not same_value(name, new, old):
-            yield FieldChange(name, old, new)
+def _field_changes(name: str, old: Json, new: Json, *, is_typed: bool) -> Iterator[FieldChange]:
+    """Yield the change of a field; of a JSON object, those of its keys, because the platform merges objects."""
+    if name == _ATTRIBUTES:  # JSON says itself what is a number
+        for key, value in new.items():
+            held = UNKNOWN if old is UNKNOWN else old.get(key)
+            yield from _field_changes(f"{ATTRIBUTE}{key}", held, value, is_typed=True)
+        return
+    if new is CLEAR:
+        value = None
+    else:
+        value = _as_held(new, old) if isinstance(new, str) and name.startswith(ATTRIBUTE) and not is_typed else new
+    if old is UNKNOWN or not same_value(name, value, _composed(old)):
+        yield FieldChange(name, old, value)
+
+
+def _as_held(text: str, old: Json) -> Json:
+    """Return a text as the number or the boolean that the platform holds, where it spells one."""
+    try:
+        if isinstance(old, bool):
+            return read_boolean(text)
+        if isinstance(old, int | float):
+            number = read_number(text)
+            return int(number) if number == int(number) else number
+    except ValueError:
+        pass
+    return text
+
+
+def _composed(value: Json) -> Json:
+    """Return a text in the form in which texts are sent (NFC): it looks the same, and is."""
+    return unicodedata.normalize("NFC", value) if isinstance(value, str) else value

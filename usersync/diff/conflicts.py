@@ -1,33 +1,33 @@
-"""A change and what we wrote earlier in, the fields that a person changed meanwhile out."""
+"""Find the fields that somebody changed since usersync last wrote them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from usersync.models import SECRET_FIELDS, UNKNOWN, Change, FieldChange, Json
+from usersync.models import SECRET_FIELDS, UNKNOWN, FieldChange, Json
 from usersync.values import canonical_json, same_value
 
 
-def conflicts(change: Change, written: Mapping[str, Json]) -> tuple[FieldChange, ...]:
-    """Give the fields whose present value is neither what we last wrote nor what the file wants.
+def find_conflicts(changes: Iterable[FieldChange], written: Mapping[str, Json]) -> tuple[FieldChange, ...]:
+    """Return the changes whose present value is neither what usersync last wrote nor what the file wants.
 
-    `written` holds, by field, the values that we wrote last; a field that we never wrote is nobody's conflict.
+    `written` holds, by field, the values that usersync wrote last; a field that it never wrote is no conflict.
     """
     return tuple(
-        item
-        for item in change.fields
-        if item.field in written
-        and item.field not in SECRET_FIELDS
-        and item.old is not UNKNOWN
-        and not same_value(item.field, written[item.field], item.old)
+        change
+        for change in changes
+        if change.field in written
+        and change.field not in SECRET_FIELDS
+        and change.old is not UNKNOWN
+        and not same_value(change.field, written[change.field], change.old)
     )
 
 
-def told(items: tuple[FieldChange, ...], written: Mapping[str, Json]) -> str:
-    """Say it with all three values."""
+def describe_conflicts(conflicts: Iterable[FieldChange], written: Mapping[str, Json]) -> str:
+    """Describe conflicts with all three values."""
     parts = [
-        f"{i.field}: we wrote {canonical_json(written[i.field])}, the platform holds {canonical_json(i.old)}, "
-        f"the file wants {canonical_json(i.new)}"
-        for i in items
+        f"{c.field}: usersync wrote {canonical_json(written[c.field])}, the platform holds {canonical_json(c.old)}, "
+        f"the file wants {canonical_json(c.new)}"
+        for c in conflicts
     ]
-    return f"{'; '.join(parts)}; settle it by hand, or set diff.on_conflict: overwrite"
+    return f"{'; '.join(parts)}; resolve it by hand, or set diff.on_conflict: overwrite"

@@ -1,4 +1,4 @@
-"""Changes of e-mail in, the order in which the platform accepts them out: an address must be free to be taken."""
+"""Order changes of e-mail addresses: an address must be free before another user can take it."""
 
 from __future__ import annotations
 
@@ -8,56 +8,74 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Final
 
+from usersync.values import normalize_email
+
+#: Characters of a run's name that cannot stand in an address.
 _UNFIT: Final = re.compile(r"[^a-z0-9._-]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
-    """One user's change of e-mail."""
+class Holder:
+    """A row whose user holds an address, or is to get one."""
 
     key: int
-    old: str | None
-    """As the platform holds it now; None: unknown, or there is none."""
-    new: str
+    held: str | None
+    """The address that the platform holds now; None: unknown, or there is none."""
+    wanted: str | None = None
+    """The address that the row sets; None where it leaves the address alone, or is not sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Owner waits for whom. Moves on a cycle are in `cycles` alone."""
+    """Which rows wait for which. Rows of a cycle are in `cycles` alone, rows that can never be sent in `blocked`."""
 
-    turns: Mapping[int, int]
-    """Key -> turn (1, 2, ...) of the moves that must wait; all others go in turn 0."""
-    after: Mapping[int, int]
-    """Key -> key of the move that must be done first, for the same moves."""
+    waves: Mapping[int, int]
+    """Key -> wave (1, 2, ...) of the rows that must wait; all others are sent in wave 0."""
+    depends_on: Mapping[int, int]
+    """Key -> key of the row that must be sent before, for the same rows."""
     cycles: tuple[tuple[int, ...], ...]
-    """Keys of moves that wait for each other: each for the next one, the last for the first; the smallest first."""
+    """Keys of rows that wait for each other: each for the next one, the last for the first; the smallest first."""
+    blocked: Mapping[int, int]
+    """Key -> key of the row whose user keeps the address."""
 
 
-def order(moves: Iterable[Move]) -> Order:
-    """Decide who goes when.
-
-    No two moves share a key, an old address or a new one. Addresses are compared as the platform stores them,
-    trimmed and in lower case.
-    """
-    holders: dict[str, int] = {}
-    wishes: dict[int, str] = {}
-    for move in moves:
-        old, new = _address(move.old), _address(move.new)
-        if old == new:
-            continue  # neither frees an address nor needs one
-        if old:
-            holders[old] = move.key
-        if new:
-            wishes[move.key] = new
-    after = {key: holders[new] for key, new in wishes.items() if new in holders}
-    turns, cycles = _turns(after)
-    return Order(turns, {key: after[key] for key in turns}, cycles)
+def order(holders: Iterable[Holder]) -> Order:
+    """Decide which row is sent when."""
+    owners: dict[str, int] = {}
+    wanted: dict[int, str] = {}
+    for holder in holders:
+        held, new = normalize_email(holder.held), normalize_email(holder.wanted)
+        if held:
+            owners[held] = holder.key
+        if holder.wanted is not None and new != held:
+            wanted[holder.key] = new
+    depends_on = {key: owners[new] for key, new in wanted.items() if owners.get(new, key) != key}
+    blocked = _blocked(depends_on, wanted)
+    waiting = {key: first for key, first in depends_on.items() if key not in blocked}
+    waves, cycles = _waves(waiting)
+    return Order(waves, {key: waiting[key] for key in waves}, cycles, blocked)
 
 
-def placeholder(template: str, *, run: str, key: int) -> str:
-    """Fill in an address that nobody has: `swap+{run}-{key}@example.org`, in lower case.
+def _blocked(depends_on: Mapping[int, int], moving: Mapping[int, str]) -> dict[int, int]:
+    """Find the rows that wait, directly or not, for a user who keeps the address."""
+    followers: dict[int, list[int]] = {}
+    for key, first in depends_on.items():
+        followers.setdefault(first, []).append(key)
+    blocked: dict[int, int] = {}
+    stuck = [first for first in followers if first not in moving]
+    while stuck:
+        first = stuck.pop()
+        for key in followers.get(first, ()):
+            if key not in blocked:
+                blocked[key] = first
+                stuck.append(key)
+    return blocked
 
-    `{run}` and `{key}` go into the part before the @ where the template does not name them: they make it unique.
+
+def placeholder_address(template: str, *, run: str, key: int) -> str:
+    """Fill in an address that nobody has, such as `swap+{run}-{key}@example.org`, in lower case.
+
+    `{run}` and `{key}` are added to the part before the @ where the template lacks them: they make it unique.
     """
     address = template.strip().lower()
     for part in ("{run}", "{key}"):
@@ -67,31 +85,26 @@ def placeholder(template: str, *, run: str, key: int) -> str:
     return address.replace("{run}", _UNFIT.sub("-", run.lower())).replace("{key}", str(key))
 
 
-def opened(cycle: Sequence[int]) -> tuple[dict[int, int], dict[int, int]]:
-    """Give turns and predecessors, as in `Order`, for a cycle whose first user steps aside before all of them.
+def open_cycle(cycle: Sequence[int]) -> tuple[dict[int, int], dict[int, int]]:
+    """Return waves and dependencies, as in `Order`, of a cycle whose first user moves to a placeholder before all.
 
     That frees an address for the last one; so it goes on backwards, until the first finds its own free. After any
-    of them, all done so far can be undone from the latest to the first.
+    of them, all done so far can be reverted from the latest to the first.
     """
     first, *others = cycle
     line = [*reversed(others), first]
-    return {key: turn for turn, key in enumerate(line, 1)}, dict(zip(line, [first, *line], strict=False))
+    return {key: wave for wave, key in enumerate(line, 1)}, dict(zip(line, [first, *line], strict=False))
 
 
-def _address(email: str | None) -> str:
-    # lower(), not casefold(): to the platform straße@ and strasse@ are two addresses
-    return (email or "").strip().lower()
-
-
-def _turns(after: Mapping[int, int]) -> tuple[dict[int, int], tuple[tuple[int, ...], ...]]:
+def _waves(depends_on: Mapping[int, int]) -> tuple[dict[int, int], tuple[tuple[int, ...], ...]]:
     depth: dict[int, int] = {}  # 0 on cycles
     cycles: list[tuple[int, ...]] = []
-    for key in after:
+    for key in depends_on:
         path: dict[int, int] = {}  # key -> its place on the path
         end = key
-        while end in after and end not in depth and end not in path:
+        while end in depends_on and end not in depth and end not in path:
             path[end] = len(path)
-            end = after[end]
+            end = depends_on[end]
         waiting = list(path)
         if end in path:
             cycle = waiting[path[end] :]
@@ -100,4 +113,4 @@ def _turns(after: Mapping[int, int]) -> tuple[dict[int, int], tuple[tuple[int, .
             smallest = cycle.index(min(cycle))
             cycles.append((*cycle[smallest:], *cycle[:smallest]))
         depth.update(zip(reversed(waiting), count(depth.get(end, 0) + 1), strict=False))
-    return {key: turn for key, turn in depth.items() if turn}, tuple(sorted(cycles))
+    return {key: wave for key, wave in depth.items() if wave}, tuple(sorted(cycles))

@@ -1,38 +1,30 @@
-"""What a run changed and what the platform holds now in, the changes that put the old values back out."""
+"""Invert the changes of a row: old and new values change places."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 
-from usersync.models import SECRET_FIELDS, FieldChange, Json, User, value_of
-from usersync.values import same_value
+from usersync.models import SECRET_FIELDS, UNKNOWN, FieldChange, Json
+
+_TEXTS = ("name", "display_name", "email")
 
 
-def reverse(
-    old: Mapping[str, Json], new: Mapping[str, Json], user: User
-) -> tuple[tuple[FieldChange, ...], tuple[str, ...]]:
-    """Give the changes that undo `old` -> `new`, and a sentence for each field that is kept.
+def invert(changes: Iterable[FieldChange]) -> tuple[tuple[FieldChange, ...], tuple[str, ...]]:
+    """Return the changes that restore the old values, and a phrase for each field that cannot be restored.
 
-    Only where the present value is still the one that the run wrote: what a person changed since stays. A text
-    that was not there before becomes blank, an attribute null.
+    A text that was not there before becomes blank, an attribute null.
     """
-    changes: list[FieldChange] = []
+    inverted: list[FieldChange] = []
     kept: list[str] = []
-    for name, ours in new.items():
-        if name in SECRET_FIELDS:
-            kept.append(f"{name} (it cannot be put back)")
-            continue
-        if name not in old:
-            kept.append(f"{name} (the old value was never looked up)")
-            continue
-        now, before = value_of(user, name), _restored(name, old[name])
-        if same_value(name, ours, now):
-            if not same_value(name, before, now):
-                changes.append(FieldChange(name, now, before))
-        elif not same_value(name, before, now):
-            kept.append(f"{name} (somebody changed it since)")
-    return tuple(changes), tuple(kept)
+    for change in changes:
+        if change.field in SECRET_FIELDS:
+            kept.append(f"{change.field} (cannot be restored)")
+        elif change.old is UNKNOWN:
+            kept.append(f"{change.field} (the old value was never read)")
+        else:
+            inverted.append(FieldChange(change.field, change.new, _restorable(change.field, change.old)))
+    return tuple(inverted), tuple(kept)
 
 
-def _restored(name: str, value: Json) -> Json:
-    return "" if value is None and name in ("name", "display_name", "email") else value
+def _restorable(field: str, value: Json) -> Json:
+    return "" if value is None and field in _TEXTS else value

@@ -1,144 +1,231 @@
-"""What the platform's answers tell of its true limit: 429s and quotas in, holds and a rate out. Pure.
+"""Learn the platform's true limit from its 429s and quotas.
 
-Nothing is learned until a 429 or a quota comes. Then the rate is what the platform accepted from one hold to the
-next (in a fixed window that is its limit, exactly), and grows again while nothing is refused: by 2 % in ten
-seconds, and after a minute by 4 %, 8 % ..., so that a limit that was raised is found in two or three minutes.
+Nothing is learned until one of them comes. Two kinds of 429 are told apart:
+
+- *Three in a row*: a window is used up. All requests pause, then one tries for all. Where the first try fails, too,
+  the rate becomes what was accepted since the last such pause: in a fixed window, its limit exactly.
+- *A share of the answers*: the rate is a little too high, and becomes what was accepted. If the share does not fall
+  with the rate, it is not about our rate (others use the limit as well): the rate goes back up, and that share is
+  tolerated from then on.
+
+While little is refused the rate grows again, slowly at first, faster after a minute, so that a limit that was raised
+is found in two or three minutes.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import inf
 
-from usersync.dispatch.cells import Cell, Cells
 from usersync.platform.quota import Quota
 
-LONGEST_HOLD = 60.0
-SHARE = 0.98
-"""Of what was accepted before, this share is tried again."""
-PERIOD, SEEKING_PERIOD = 10.0, 3.0
-"""Seconds after which a rate grows; after which a first guess does, until it is refused."""
-FIRST_GROWTH, SEEKING = 0.02, 1.0
-MEASURED = 60.0
-"""Seconds over which accepted requests are counted, and as many before them."""
-LESS, MUCH_LESS = 0.93, 0.7
-"""Of a rate that was refused, this share is tried again where the hold was short: after a while, and soon after."""
-EARLY = 1.5
-"""Seconds after which a refusal is no longer soon after."""
-SHORT = 1
-"""Holds in a row after which a limit looks like a window, of which `measured` is the truth."""
-FEW = 10
-"""Accepted requests that say nothing about a rate."""
-_PROBE = 30.0
-"""Seconds that others wait for one request to find out whether the platform takes requests again."""
-_AFTER_MINUTE = 0.1
+#: 429s in a row that mean that a window is used up.
+IN_A_ROW = 3
+#: Seconds that a pause lasts at most; that one waits for the request that tries for all; and that a pause for the end
+#: of the clock's minute lasts longer than that.
+LONGEST_PAUSE = 60.0
+PROBE_TIMEOUT = 10.0
+AFTER_MINUTE = 0.1
+#: Seconds that the platform asks to wait where a whole window is meant.
+WINDOW_WISH = 10.0
+#: The shares of a measured limit that are tried next: of what a whole window accepted, of what was accepted or allowed
+#: otherwise, and of what was allowed when the last cut was less than `SOON` seconds ago.
+WINDOW_SHARE = 0.98
+SHARE = 0.95
+MUCH_LESS = 0.75
+SOON = 10.0
+#: The share of 429s is looked at after so many seconds (fewer while the rate is a guess that was never refused) and
+#: answers; at once where it is `TOO_MANY`.
+PERIOD = 5.0
+SEEKING_PERIOD = 3.0
+ENOUGH = 20
+TOO_MANY = 0.3
+#: The share of 429s that needs no explanation; and what is left, after a period, of a share that was found to be
+#: unavoidable.
+TOLERATED = 0.005
+MEMORY = 0.98
+#: By how much the rate grows in a period: while it is such a guess; after a cut; and at most, when it was not cut for
+#: `QUIET` seconds, or cut more than was called for.
+SEEKING_GROWTH = 1.0
+FIRST_GROWTH = 0.005
+MOST_GROWTH = 0.05
+QUIET = 60.0
+#: Seconds after which accepted requests are too old to tell of the limit: a little more than two of the platform's
+#: windows.
+MEASURED = 130.0
+#: Seconds for which a rate that the platform itself names counts for more than what we measure.
+TOLD = 60.0
 
 
+@dataclass(slots=True)
 class AdaptiveLimit:
-    """What is known of the limit, in cells that processes may share."""
+    """What is known of the limit, in numbers that processes may share; times are monotonic seconds."""
 
-    rate = Cell(0)
-    """Requests per second; 0.0: nothing was learned."""
-    hold_until = Cell(1)
-    holds = Cell(2)
-    """Holds without a word from the platform, since it accepted a request."""
-    resumed = Cell(3)
-    """Requests started earlier tell of the time before the hold."""
-    probing_until = Cell(4)
-    grown_at = Cell(5)
-    growth = Cell(6)
-    told_at = Cell(7)
-    settled_at = Cell(15)
-    _since = Cell(8)
-    _count = Cell(9)
-    _earlier_since = Cell(10)
-    _earlier = Cell(11)
-    _longest_reset = Cell(12)
-
-    def __init__(self, cells: Cells) -> None:
-        self.cells = cells
+    #: Requests per second; 0.0: nothing was learned.
+    rate: float = 0.0
+    growth: float = 0.0
+    pause_until: float = 0.0
+    #: Pauses since a request was accepted.
+    pauses: float = 0.0
+    #: Requests that started earlier tell of the time before the pause.
+    resumed: float = 0.0
+    probing_until: float = 0.0
+    #: 429s in a row.
+    in_a_row: float = 0.0
+    #: Accepted requests, and since when they are counted: the end of the last used-up window.
+    accepted: float = 0.0
+    accepted_since: float = 0.0
+    #: This period's answers, and its begin.
+    period_accepted: float = 0.0
+    period_refused: float = 0.0
+    period_start: float = 0.0
+    cut_at: float = 0.0
+    #: The rate before a cut that is on trial, and the share of 429s at that time; 0.0: none is.
+    cut_from: float = 0.0
+    cut_share: float = 0.0
+    #: The share of 429s that no lower rate avoids.
+    unavoidable: float = 0.0
+    #: When the platform named a rate; and the longest time to a window's end that it named.
+    told_at: float = 0.0
+    longest_reset: float = 0.0
 
     def seek(self, rate: float) -> None:
         """Begin with a rate (requests per second) that is a guess, and double it while nothing is refused."""
         if not self.rate:
-            self.rate, self.growth = rate, SEEKING
+            self.rate = rate
+            self.growth = SEEKING_GROWTH
 
     def delay(self, now: float) -> float:
-        """Seconds until a request may start, by what was learned; 0.0: now; infinite: not before an answer."""
-        if now < self.hold_until:
-            return self.hold_until - now
-        return inf if self.holds and now < self.probing_until else 0.0
+        """Return the seconds until a request may start; 0.0: now; infinite: not before an answer."""
+        if now < self.pause_until:
+            return self.pause_until - now
+        return inf if self.pauses and now < self.probing_until else 0.0
 
     def start(self, now: float) -> None:
-        """Count a request that starts now: the first one after a hold goes alone."""
-        if self.holds:
-            self.probing_until = now + _PROBE
-
-    def throttled(self, now: float, started: float, after: float | None, *, to_minute: float = LONGEST_HOLD) -> None:
-        """Hold everybody back after a 429 for a request that started at `started`.
-
-        Without `after` (the platform's own wish, seconds; less than one is none) the wait doubles from one second
-        to a minute, but ends when the clock's minute does, `to_minute` seconds from now: platforms count by
-        minutes. The 429s of requests that were in flight together count once.
-        """
-        if after is not None and after >= 1.0:
-            self.hold_until = max(self.hold_until, now + after)
-            self.holds = max(self.holds, 1.0)
-        elif started >= self.resumed:
-            wait = min(LONGEST_HOLD, 2.0**self.holds, to_minute + _AFTER_MINUTE)
-            self.hold_until = max(self.hold_until, now + wait)
-            self.holds += 1
-        self.resumed = max(self.resumed, self.hold_until)
-        self.probing_until = 0.0
+        """Record a request that starts now: the first one after a pause goes alone."""
+        if self.pauses:
+            self.probing_until = now + PROBE_TIMEOUT
 
     def lost(self) -> None:
-        """Take note that no answer came: whoever waits for it may try for themselves."""
+        """Record that no answer came: those who wait for it may try for themselves."""
         self.probing_until = 0.0
 
-    def accepted(self, now: float, started: float, allowed: float) -> None:
-        """Take note that a request was not throttled; `allowed` is the rate (per second) at which they went."""
-        if self.holds and started >= self.resumed:
-            self._settle(now, started, allowed)
-        elif not self._since:
-            self._since = started
-        elif now - self._since > MEASURED:
-            recent = now - self._since < 2 * MEASURED  # else nobody sent anything for a while
-            self._earlier, self._earlier_since = (self._count, self._since) if recent else (0.0, 0.0)
-            self._count, self._since = 0.0, now
-        self._count += 1
-        period = PERIOD if self.settled_at else SEEKING_PERIOD
-        if self.rate and now - self.grown_at >= period and not self.holds:
-            self._grow(now, allowed)
+    def refuse(self, now: float, started: float, after: float = 0.0, *, to_minute: float = LONGEST_PAUSE) -> None:
+        """Record a 429 for a request that started at `started`.
 
-    def _settle(self, now: float, started: float, allowed: float) -> None:
-        """The platform takes requests again: what it took since the last time is what it allows."""
-        begun = self._earlier_since or self._since
-        taken = self._count + self._earlier
-        if now - self.told_at > MEASURED or not self.told_at:
-            measured = SHARE * taken / (started - begun) if taken >= FEW and started > begun else 0.0
-            early = now - self.settled_at < EARLY and bool(self.settled_at)
-            less = (MUCH_LESS if early else LESS) * allowed if self.holds <= SHORT or not measured else 0.0
-            self.rate = max(1 / LONGEST_HOLD, min(max(measured, less), allowed))
-        self.growth, self.grown_at, self.settled_at = FIRST_GROWTH, now, now
-        self._since, self._count, self._earlier, self._earlier_since = started, 0.0, 0.0, 0.0
-        self.holds = self.probing_until = 0.0
+        `after` is how long the platform asks to wait (seconds; less than one is no wish). Else pauses double from one
+        second to a minute, but end when the clock's minute does, `to_minute` seconds from now: platforms count by
+        minutes. The 429s of requests that were in flight together count once.
+        """
+        new = started >= self.resumed
+        self.period_refused += new and started >= self.cut_at
+        if after >= 1.0:
+            self._pause(now + after)
+            self.pauses = max(self.pauses, 2.0 if after >= WINDOW_WISH else 0.0)
+        elif new:
+            self.in_a_row += 1
+            if self.pauses or self.in_a_row >= IN_A_ROW:
+                self._pause(now + min(LONGEST_PAUSE, 2.0**self.pauses, to_minute + AFTER_MINUTE))
+                self.pauses += 1
 
-    def _grow(self, now: float, allowed: float) -> None:
-        used = (self._count + self._earlier) / max(now - (self._earlier_since or self._since), SEEKING_PERIOD)
-        if self.grown_at and used > allowed / 2:  # a rate that nobody uses proves nothing
+    def _pause(self, until: float) -> None:
+        self.pause_until = max(self.pause_until, until)
+        self.resumed = self.pause_until
+        self.probing_until = 0.0
+
+    def accept(self, now: float, started: float, allowed: float | None) -> None:
+        """Record an answer that is no 429; `allowed` is the rate (per second) at which requests went, if any."""
+        if not self.accepted_since:
+            self.accepted_since = started
+            self.period_start = started
+        if allowed is None:
+            allowed = self.accepted / max(now - self.accepted_since, PERIOD)
+        if self.pauses and started >= self.resumed:
+            self._resume(now, started, allowed)
+        self.in_a_row = 0.0
+        self.accepted += 1
+        self.period_accepted += started >= self.cut_at
+        answers = self.period_accepted + self.period_refused
+        period = SEEKING_PERIOD if self.growth == SEEKING_GROWTH else PERIOD
+        over = now - self.period_start >= period or self.period_refused > TOO_MANY * answers
+        if answers >= ENOUGH and over and now > self.period_start:
+            self._end_period(now, allowed)
+
+    def _resume(self, now: float, started: float, allowed: float) -> None:
+        """Learn from a pause that is over."""
+        soon = now - self.cut_at < SOON
+        if self.pauses > 1 and self.accepted >= IN_A_ROW and started > self.accepted_since:
+            self._cut(now, WINDOW_SHARE * self.accepted / (started - self.accepted_since), allowed)
+            self.accepted = 0.0
+            self.accepted_since = started
+        elif soon or not self.unavoidable:
+            self._cut_blindly(now, allowed, again=soon)
+        self.pauses = 0.0
+        self.probing_until = 0.0
+        self._begin_period(now)
+
+    def _end_period(self, now: float, allowed: float) -> None:
+        """Cut the rate, take a cut back that did not help, or grow."""
+        used = self.period_accepted / (now - self.period_start)
+        share = self.period_refused / (self.period_accepted + self.period_refused)
+        if self.cut_from and self.cut_share / 2 < share <= TOO_MANY:
+            self.unavoidable = max(self.unavoidable, share)
+            self.rate = self.cut_from
+            self.cut_from = 0.0
+        elif share > TOO_MANY:
+            self._cut_blindly(now, allowed, again=bool(self.cut_share))
+            self.cut_share = share
+        elif share > max(TOLERATED, 2 * self.unavoidable):
+            self._cut(now, SHARE * used, allowed)
+            self.cut_share = share
+            self.cut_from = allowed
+        elif used > allowed / 2:  # a rate that nobody uses proves nothing
+            self._grow(now)
+        if now - self.accepted_since > MEASURED:
+            self.accepted_since = now - MEASURED / 2
+            self.accepted = used * MEASURED / 2
+        self.unavoidable *= MEMORY
+        self._begin_period(now)
+
+    def _begin_period(self, now: float) -> None:
+        self.period_start = now
+        self.period_accepted = 0.0
+        self.period_refused = 0.0
+
+    def _cut(self, now: float, rate: float, allowed: float) -> None:
+        if not self._is_told(now):
+            self.rate = max(1 / LONGEST_PAUSE, min(rate, allowed))
+        self.growth = FIRST_GROWTH
+        self.cut_at = now
+        self.cut_from = 0.0
+
+    def _cut_blindly(self, now: float, allowed: float, *, again: bool) -> None:
+        """Try a little less than what was too much; if that is too much again, much less, and grow back fast."""
+        self._cut(now, (MUCH_LESS if again else SHARE) * allowed, allowed)
+        if again:
+            self.growth = MOST_GROWTH
+
+    def _grow(self, now: float) -> None:
+        self.cut_from = 0.0
+        self.cut_share = 0.0
+        if not self._is_told(now):
             self.rate *= 1 + self.growth
-            if now - self.settled_at > MEASURED:
-                self.growth = min(SEEKING, 2 * self.growth)
-        self.grown_at = now
+        if now - self.cut_at > QUIET and self.growth < MOST_GROWTH:
+            self.growth = min(MOST_GROWTH, 2 * self.growth)
+
+    def _is_told(self, now: float) -> bool:
+        return bool(self.told_at) and now - self.told_at < TOLD
 
     def told(self, now: float, quota: Quota, in_flight: int) -> None:
         """Obey what the platform says is left (`in_flight`: requests that may not be counted yet)."""
-        self._longest_reset = max(self._longest_reset, quota.reset or 0.0)
-        window = quota.seconds or self._longest_reset
+        self.longest_reset = max(self.longest_reset, quota.reset or 0.0)
+        window = quota.seconds or self.longest_reset
         if quota.left == 0 and quota.reset:
-            self.hold_until = max(self.hold_until, now + quota.reset)
+            self._pause(now + quota.reset)
         if not quota.limit or not window:
             return
         even = quota.limit / (window * 1.004)
         if quota.left is not None and quota.reset and quota.left < 0.9 * even * (quota.reset - 1) - in_flight:
             even = max(quota.left - in_flight, 1) / quota.reset  # somebody else uses the limit as well
-        self.rate, self.told_at, self.grown_at = even, now, now
+        self.rate = even
+        self.told_at = now

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 
 from pydantic import SecretStr
 
 from usersync.context import Context, SystemClock
-from usersync.dispatch.cells import Cells
-from usersync.dispatch.concurrency_limit import ConcurrencyLimit
-from usersync.dispatch.rate_limit import ALONE, RateLimiter, make_pace
+from usersync.dispatch.rate_limit import RateLimiter, RateStore
 from usersync.dispatch.sender import Sender
+from usersync.dispatch.shared_rate import LocalRate, SharedRate
 from usersync.errors import StoppedError
 from usersync.platform.client import HttpClient
 from usersync.settings import Request, Settings
@@ -27,11 +26,9 @@ async def connected(settings: Settings, context: Context, max_duration: float | 
     request = settings.request
     context.on_start(context.stop)
     token = settings.platform.token()
-    async with HttpClient(settings, token) as client:
-        with _cells(settings, context) as (cells, shared):
-            concurrency = ConcurrencyLimit(request.concurrency, heeds_slowness=request.rate == "auto")
-            pace = make_pace(request, cells)
-            limiter = RateLimiter(pace, context.clock, context.stop, concurrency=concurrency, shared=shared)
+    with _rate_store(settings, context) as store:
+        async with HttpClient(settings, token) as client:
+            limiter = RateLimiter(request, context.clock, context.stop, store)
             sender = make_sender(client, limiter, request, context, token)
             timers = [asyncio.create_task(_tick(context))]
             if max_duration is not None:
@@ -60,15 +57,13 @@ def make_sender(
 
 
 @contextmanager
-def _cells(settings: Settings, context: Context) -> Iterator[tuple[Cells | None, AbstractContextManager[object]]]:
-    """Give what the pace is kept in: with a rate, other processes of this machine look at it as well."""
+def _rate_store(settings: Settings, context: Context) -> Iterator[RateStore]:
+    """Share the rate with other processes, where there is one, and where time is everybody's."""
     if settings.request.rate is None or not isinstance(context.clock, SystemClock):
-        yield None, ALONE
+        yield LocalRate()
         return
-    from usersync.dispatch.shared_rate import shared
-
-    with shared(settings.platform.url) as found:
-        yield found
+    with SharedRate(settings.platform.url) as shared:
+        yield shared
 
 
 async def _tick(context: Context) -> None:

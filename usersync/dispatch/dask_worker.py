@@ -11,13 +11,11 @@ from time import monotonic
 
 from pydantic import SecretStr
 
-from usersync.context import Context, StopReason
-from usersync.dispatch.cells import RING, private
-from usersync.dispatch.concurrency_limit import ConcurrencyLimit
+from usersync.context import Context, StopReason, run_concurrently
 from usersync.dispatch.connection import make_sender
-from usersync.dispatch.rate_limit import RateLimiter, make_pace
+from usersync.dispatch.rate_limit import RateLimiter
 from usersync.dispatch.sender import RequestCounts
-from usersync.dispatch.workers import run_concurrently
+from usersync.dispatch.shared_rate import LocalRate
 from usersync.errors import UsersyncError
 from usersync.models import FieldChange, Result
 from usersync.platform.client import HttpClient
@@ -63,20 +61,14 @@ class _RunOnWorker:
         request = settings.request
         self.context = Context()
         self.client = HttpClient(settings, token)
-        self._cells = private(RING)
         self._share = request
-        self._limiter = RateLimiter(
-            make_pace(request, self._cells),
-            self.context.clock,
-            self.context.stop,
-            concurrency=ConcurrencyLimit(request.concurrency, heeds_slowness=request.rate == "auto"),
-        )
+        self._limiter = RateLimiter(request, self.context.clock, self.context.stop, LocalRate())
         self._sender = make_sender(self.client, self._limiter, request, self.context, token)
 
     async def send(self, batch: Batch, share: Request) -> BatchResult:
         if share != self._share:
             self._share = share
-            self._limiter.follow(make_pace(share, self._cells), share.concurrency)
+            self._limiter.follow(share)
         began = monotonic()
         results: dict[int, Result] = {}
 

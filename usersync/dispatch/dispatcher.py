@@ -1,128 +1,189 @@
-"""The ledger's planned rows in, outcomes in the ledger out: in turns, in steps where a ramp is asked for."""
+"""Send the planned rows of a run: wave by wave, in canary stages, by this process or a Dask cluster."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from itertools import islice
 from logging import INFO
 from typing import TYPE_CHECKING
 
-from usersync.context import Context
+from usersync.context import Context, Job, run_concurrently
 from usersync.dispatch.canary import CanaryStages
-from usersync.dispatch.claims import Claims, Passwords
 from usersync.dispatch.dask_engine import joined
-from usersync.dispatch.email_swaps import Rings
-from usersync.dispatch.rate_limit import Job, each
+from usersync.dispatch.dask_worker import UpdateJob
+from usersync.dispatch.email_swaps import EmailSwaps
 from usersync.dispatch.sender import Sender
 from usersync.errors import StoppedError
-from usersync.ledger import LedgerRun
+from usersync.ledger import LedgerRun, Waves
 from usersync.logs import EVENTS, event
-from usersync.models import Change, Outcome
+from usersync.models import SECRET_FIELDS, FieldChange, Result, Row, Status
 from usersync.settings import Settings
 
 if TYPE_CHECKING:
-    from pandas import Series
+    from pandas import DataFrame
 
+#: Seconds that a result may wait to be written to the disk.
 FLUSH_EVERY = 0.2
-"""Seconds that an answer may wait for its place on the disk."""
+#: Rows that are claimed in one durable step: about as many as are sent in half a second.
+FEWEST_CLAIMED, MOST_CLAIMED = 32, 4096
+_FAST, _SLOW = 0.25, 1.0
+
+SendRows = Callable[[Iterable[Row]], Awaitable[None]]
+"""Sends rows, and records the result of each."""
 
 
-Way = Callable[[Iterable[Change]], Awaitable[None]]
-"""Sends changes, and settles what becomes of each."""
-
-
-class Sending:
-    """Sends what one run has planned."""
+class Dispatcher:
+    """Sends the unsent rows of one run."""
 
     def __init__(
-        self, settings: Settings, context: Context, book: LedgerRun, sender: Sender, passwords: Passwords
+        self, settings: Settings, context: Context, run: LedgerRun, sender: Sender, desired: DataFrame | None
     ) -> None:
-        self._settings, self._around, self._book = settings, context, book
-        self._sender, self._passwords = sender, passwords
-        self._concurrency = settings.request.concurrency
-        self._ramp = CanaryStages(settings.request.ramp, settings.request.ramp_max_failures)
+        """`desired` are the values of the input: the only place that holds the secrets of the rows."""
+        self._settings, self._context, self._run, self._sender = settings, context, run, sender
+        self._secrets = {name: desired[name] for name in SECRET_FIELDS if desired is not None and name in desired}
+        self._stages = CanaryStages(settings.request.ramp, settings.request.ramp_max_failures)
 
-    async def all(self, total: int, numbers: Series[int]) -> None:
-        """Send everything; `total` users would be changed, and `numbers` are the rows' numbers by key."""
-        rings = Rings(self._book, self._sender)
-        self._around.watch.begin("sending", total)
-        async with self._flushing(), self._way(numbers) as send:
-            await self._each(rings.closed(), rings.open)
-            for turn in range(self._book.turns.last() + 1):
-                if self._around.stop:
+    async def send_all(self, users: int) -> None:
+        """Send everything that would change so many users, unless the run stops."""
+        waves, swaps = Waves(self._run), EmailSwaps(self._run, self._sender)
+        self._context.progress.begin("sending", users)
+        async with self._flush_regularly(), self._engine() as send:
+            await self._concurrently(swaps.ready(), swaps.park)
+            for wave in range(waves.last() + 1):
+                if self._context.stop:
                     break
-                self._book.flush()
-                self._book.turns.block(turn)
-                claims = Claims(self._book, self._around.clock.monotonic, turn=turn)
-                await self._in_steps(claims, send)
-                claims.release()
-            await self._each(rings.broken(), rings.restore)
+                self._run.flush()
+                waves.block(wave)
+                await self._send_wave(wave, send)
 
-    async def _in_steps(self, claims: Claims, send: Way) -> None:
-        while (size := self._ramp.room) is not None:
-            await send(islice(claims, size))
-            if self._ramp.room or self._around.stop:
+    async def _send_wave(self, wave: int, send: SendRows) -> None:
+        claims = Claims(self._run, self._context.clock.monotonic, wave=wave)
+        try:
+            await self._send_in_stages(claims, send)
+        finally:
+            claims.release()
+
+    async def _send_in_stages(self, rows: Iterator[Row], send: SendRows) -> None:
+        while (room := self._stages.room) is not None:
+            await send(islice(rows, room))
+            if self._stages.room or self._context.stop:
                 return
-            if refusal := self._ramp.refusal():
-                self._around.stop.ask(StoppedError.exit_code, refusal)
+            if refusal := self._stages.check():
+                self._context.stop.ask(StoppedError.exit_code, refusal)
                 return
-        await send(claims)
+        await send(rows)
 
     @asynccontextmanager
-    async def _way(self, numbers: Series[int]) -> AsyncIterator[Way]:
-        """Give the way from claimed changes to settled outcomes: through this process, or a cluster."""
+    async def _engine(self) -> AsyncIterator[SendRows]:
+        """Return the way to send rows: by this process, or by the workers of a cluster."""
         if self._settings.engine == "local":
-            update = self._logged(numbers) if EVENTS.isEnabledFor(INFO) else self._update
-            yield lambda changes: self._each(changes, update)
+            update = self._update_and_log if EVENTS.isEnabledFor(INFO) else self._update
+            yield lambda rows: self._concurrently(rows, update)
             return
+        in_flight: dict[int, Row] = {}
 
-        def take(change: Change, outcome: Outcome) -> None:
-            self._take(outcome)
-            _log(int(numbers[change.key]), change, outcome)
+        def jobs(rows: Iterable[Row]) -> Iterator[UpdateJob]:
+            for row in rows:
+                in_flight[row.key] = row
+                yield UpdateJob(row.key, row.user_id, self._with_secrets(row))
 
-        async with joined(self._settings, self._around, self._sender, take) as cluster:
-            yield lambda changes: cluster.send(map(self._passwords.fill, changes))
+        def take(job: UpdateJob, result: Result) -> None:
+            row = in_flight.pop(job.key)
+            self._take(row, result)
+            log_result(self._run.info.run, row, result)
 
-    async def _each(self, jobs: Iterable[Job], work: Callable[[Job], Awaitable[object]]) -> None:
-        await each(jobs, work, concurrency=self._concurrency, stop=self._around.stop)
+        async with joined(self._settings, self._context, self._sender, take) as cluster:
+            yield lambda rows: cluster.send(jobs(rows))
 
-    async def _update(self, change: Change) -> Outcome:
-        outcome = await self._sender.update(self._passwords.fill(change))
-        self._take(outcome)
-        return outcome
+    async def _concurrently(self, jobs: Iterable[Job], work: Callable[[Job], Awaitable[object]]) -> None:
+        concurrency = self._settings.request.concurrency
+        await run_concurrently(jobs, work, concurrency=concurrency, stop=self._context.stop)
 
-    def _take(self, outcome: Outcome) -> None:
-        self._book.settle(outcome)
-        self._ramp.note(outcome.status)
-        self._around.watch.row(outcome.status)
+    async def _update(self, row: Row) -> Result:
+        result = await self._sender.update(row.user_id, self._with_secrets(row))
+        self._take(row, result)
+        return result
 
-    def _logged(self, numbers: Series[int]) -> Callable[[Change], Awaitable[object]]:
-        clock = self._around.clock
+    async def _update_and_log(self, row: Row) -> None:
+        began = self._context.clock.monotonic()
+        result = await self._update(row)
+        log_result(self._run.info.run, row, result, seconds=round(self._context.clock.monotonic() - began, 3))
 
-        async def logged(change: Change) -> None:
-            began = clock.monotonic()
-            outcome = await self._update(change)
-            _log(int(numbers[change.key]), change, outcome, seconds=round(clock.monotonic() - began, 3))
+    def _with_secrets(self, row: Row) -> tuple[FieldChange, ...]:
+        """Return the changes of a row with the secrets, which plan and ledger do not hold."""
+        if not self._secrets:
+            return row.changes
+        return tuple(
+            replace(change, new=self._secrets[change.field][row.key]) if change.field in SECRET_FIELDS else change
+            for change in row.changes
+        )
 
-        return logged
+    def _take(self, row: Row, result: Result) -> None:
+        if result.status is Status.NOT_SENT:
+            self._run.set_status([row])  # as before it was claimed
+        elif result.status is Status.FAILED and row.status is Status.PARKED:
+            self._run.record(row.key, replace(result, status=Status.REVERTING))  # the user holds the placeholder
+        else:
+            self._run.record(row.key, result)
+        self._stages.record(result.status)
+        self._context.progress.row(result.status)
+        if self._context.on_result:
+            self._context.on_result(replace(row, status=result.status, code=result.code, message=result.message))
 
     @asynccontextmanager
-    async def _flushing(self) -> AsyncIterator[None]:
+    async def _flush_regularly(self) -> AsyncIterator[None]:
         async def flush() -> None:
             while True:
-                await self._around.clock.sleep(FLUSH_EVERY)
-                self._book.flush()
+                await self._context.clock.sleep(FLUSH_EVERY)
+                self._run.flush()
 
         flusher = asyncio.create_task(flush())
         try:
             yield
         finally:
             flusher.cancel()
-            self._around.watch.end()
+            self._context.progress.end()
 
 
-def _log(row: int, change: Change, outcome: Outcome, *, seconds: float | None = None) -> None:
-    status = outcome.status.value
-    event("row", row=row, user=change.user_id, status=status, code=outcome.code, seconds=seconds)
+class Claims:
+    """The unsent rows of one wave, each claimed in the ledger before it is handed out."""
+
+    def __init__(self, run: LedgerRun, monotonic: Callable[[], float], *, wave: int) -> None:
+        self._run, self._monotonic, self._wave = run, monotonic, wave
+        self._rows: list[Row] = []
+        self._size = FEWEST_CLAIMED
+        self._claimed_at = float("-inf")
+
+    def __iter__(self) -> Iterator[Row]:
+        return self
+
+    def __next__(self) -> Row:
+        if not self._rows:
+            self._adjust_size()
+            self._rows = self._run.claim(self._size, wave=self._wave)[::-1]
+            if not self._rows:
+                raise StopIteration
+        return self._rows.pop()
+
+    def _adjust_size(self) -> None:
+        """Claim more at once where rows go fast; what is claimed when the power fails has to be looked up."""
+        now = self._monotonic()
+        if now - self._claimed_at < _FAST:
+            self._size = min(2 * self._size, MOST_CLAIMED)
+        elif now - self._claimed_at > _SLOW:
+            self._size = max(self._size // 2, FEWEST_CLAIMED)
+        self._claimed_at = now
+
+    def release(self) -> None:
+        """Give back what was claimed and never handed out."""
+        if self._rows:
+            self._run.release(self._rows)
+
+
+def log_result(run: str, row: Row, result: Result, *, seconds: float | None = None) -> None:
+    """Log that a row was sent; neither names nor addresses are part of it."""
+    status, code = result.status.value, result.code
+    event("row", run=run, row=row.row, user=row.user_id, status=status, code=code, seconds=seconds)

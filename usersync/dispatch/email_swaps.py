@@ -1,100 +1,183 @@
-"""Rings of e-mail addresses in, opened by a placeholder; a ring that did not close is put back as it was."""
+"""Exchange e-mail addresses among users by way of a placeholder, or revert the exchange.
+
+The steps of a swap are statuses of its rows: the first user moves to the placeholder (`parked`), the others follow
+in their waves, at last the first one leaves the placeholder. Each status is written after the fact, and each step
+done twice ends the same.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from usersync.diff.inversion import reverse
+from usersync.context import Clock, iso
+from usersync.diff.inversion import invert
+from usersync.diff.verification import is_applied, split_changes
 from usersync.dispatch.sender import Sender
-from usersync.ledger import LedgerRun
-from usersync.models import UNKNOWN, Change, Code, FieldChange, Outcome, RingRow, Status, User
-from usersync.values import same_value
+from usersync.ledger import LedgerRun, Waves
+from usersync.ledger.waves import Swap, is_open
+from usersync.models import UNKNOWN, Code, FieldChange, Owner, Result, Row, Status, User, owner_of
+from usersync.values import same_email
 
-_FAILED = (Status.FAILED, Status.UNKNOWN, Status.CONFLICT)
-Ring = tuple[RingRow, ...]
-"""Owner steps aside, then the others in the order in which they are sent."""
+_BROKEN = (Status.FAILED, Status.UNKNOWN, Status.CONFLICT, Status.REJECTED, Status.REVERTING)
+#: Rows of a broken swap that may hold new values.
+_MAY_HAVE_MOVED = (Status.UPDATED, Status.UNKNOWN, Status.REVERTING)
+#: Between the reason why a row is reverted and the error that prevented it.
+_NOT_REVERTED = "; not reverted yet: "
 
 
-class Rings:
-    """The rings of one run."""
+class EmailSwaps:
+    """The e-mail swaps of one run."""
 
-    def __init__(self, book: LedgerRun, sender: Sender) -> None:
-        self._book, self._sender = book, sender
+    def __init__(self, run: LedgerRun, sender: Sender) -> None:
+        self._run, self._sender = run, sender
 
-    def closed(self) -> Iterator[Ring]:
-        """Give the rings of which nothing was sent, or no more than the stepping aside."""
-        for ring in self._book.turns.rings():
-            if all(one.status is Status.PLANNED for one in ring):
-                yield ring
+    def ready(self) -> Iterator[Swap]:
+        """Return the swaps that can begin: all of their rows are still to be sent."""
+        for swap in Waves(self._run).swaps():
+            if all(row.status is Status.PLANNED for row in swap):
+                yield swap
 
-    def broken(self) -> Iterator[Ring]:
-        """Give the rings of which a row failed: whoever moved already is to be put back."""
-        self._book.flush()
-        for ring in self._book.turns.rings():
-            if any(one.status in _FAILED for one in ring):
-                yield ring
+    def broken(self) -> list[Swap]:
+        """Return the swaps that cannot be completed, and of which some user has moved."""
+        self._run.flush()
+        return [
+            swap
+            for swap in Waves(self._run).swaps()
+            if any(row.status in _BROKEN for row in swap) and any(map(_has_to_return, swap))
+        ]
 
-    async def open(self, ring: Ring) -> None:
-        """Let the first user step aside; where that fails, the others are not sent."""
-        first = ring[0]
-        found = await self._sender.read(first.change.key, first.change.user_id)
-        if isinstance(found, User) and _is(found, first.aside):
-            return  # in an earlier life of this run
-        outcome = await self._sender.update(_moved(first, first.aside)) if isinstance(found, User) else found
-        if outcome.status in (Status.UPDATED, Status.NOT_SENT):
-            return
-        message = f"could not step aside to {first.aside}: {outcome.message}"
-        if outcome.code == Code.ECHO_DIFFERS and outcome.user:
-            back = await self._sender.update(_moved(first, _old_email(first)))
-            message += "; put back" if back.status is Status.UPDATED else f"; holds {outcome.user.email} now"
-        self._book.settle(replace(outcome, message=message))
+    def open(self) -> list[Swap]:
+        """Return the swaps that were interrupted."""
+        return [swap for swap in Waves(self._run).swaps() if is_open(swap)]
 
-    async def restore(self, ring: Ring) -> None:
-        """Put back what was sent of a ring, the latest first; then its first user comes back.
+    async def park(self, swap: Swap) -> None:
+        """Move the first user of a swap to the placeholder; where that fails, the others are not sent."""
+        first = swap[0]
+        self._run.set_status([replace(first, status=Status.SENDING)])
+        result = await self._sender.update(first.user_id, _move(first.placeholder))
+        if result.status is Status.UPDATED:
+            self._record(first, parked(first, result))
+        elif result.status is Status.NOT_SENT:
+            self._run.set_status([first])
+        else:
+            status = Status.REVERTING if result.code == Code.ECHO_DIFFERS else result.status
+            message = f"could not move to the placeholder {first.placeholder}: {result.message}"
+            self._record(first, replace(result, status=status, message=message))
 
-        Only where our own values still stand: what a person changed since stays as it is.
+    async def revert(self, swap: Swap, *, reason: str = "") -> None:
+        """Return the users of a swap to their old values, the latest first, then the first one.
+
+        Only where the values of this run still stand: what somebody else changed since stays as it is.
         """
-        first, *others = ring
-        culprit = next(one for one in ring if one.status in _FAILED)
-        why = f"put back, because row {culprit.row} of the same ring of e-mail addresses is {culprit.status}"
-        for one in reversed(others):
-            if one.status is Status.UPDATED:
-                await self._put_back(one, why)
-        found = await self._sender.read(first.change.key, first.change.user_id)
-        if isinstance(found, User) and not _is(found, first.aside):
-            return  # it never stepped aside, or is somewhere else by now
-        back = await self._sender.update(_moved(first, _old_email(first)))
-        self._tell(first, back, "" if first is culprit else why, f"holds {first.aside} still")
+        first, *others = swap
+        for row in reversed(others):
+            if row.status in _MAY_HAVE_MOVED:
+                await self._revert_row(row, reason or _reason(swap, row))
+        if first.status in (*_MAY_HAVE_MOVED, Status.PARKED) or _has_to_return(first):
+            await self._revert_first(first, reason or _reason(swap, first))
 
-    async def _put_back(self, one: RingRow, why: str) -> None:
-        found = await self._sender.read(one.change.key, one.change.user_id)
-        if isinstance(found, Outcome):
-            return self._tell(one, found, why, "may hold the new values still")
-        old = {item.field: item.old for item in one.change.fields if item.old is not UNKNOWN}
-        fields, kept = reverse(old, {item.field: item.new for item in one.change.fields}, found)
-        if fields:
-            back = await self._sender.update(Change(one.change.key, one.change.user_id, fields))
-            told = f"{why}; kept: {', '.join(kept)}" if kept else why
-            self._tell(one, back, told, "holds the new values still")
+    async def _revert_row(self, row: Row, reason: str) -> None:
+        row = self._mark_reverting(row, reason)
+        found = await self._sender.read(row.user_id)
+        if isinstance(found, Result):
+            return self._keep_reverting(row, found)
+        changes, kept = split_changes(invert(row.changes)[0], found)
+        message = f"{row.message}; kept: {', '.join(kept)}" if kept else row.message
+        await self._return(replace(row, message=message), changes, found)
         return None
 
-    def _tell(self, one: RingRow, back: Outcome, why: str, held: str) -> None:
-        if back.status is not Status.UPDATED:
-            message = f"should have been put back, but {held}: {back.message}"
-            self._book.settle(replace(back, status=Status.UNKNOWN, code=Code.SWAP_CYCLE, message=message))
-        elif why:  # else it has failed, and says why
-            self._book.settle(replace(back, status=Status.FAILED, code=Code.BLOCKED_BY, message=why))
+    async def _revert_first(self, row: Row, reason: str) -> None:
+        row = self._mark_reverting(row, reason)
+        found = await self._sender.read(row.user_id)
+        if isinstance(found, Result):
+            return self._keep_reverting(row, found)
+        if same_email(found.email, row.placeholder) or row.code == Code.ECHO_DIFFERS:
+            changes: Sequence[FieldChange] = _move(_old_email(row))
+        else:
+            changes, _ = split_changes(invert(row.changes)[0], found)
+        await self._return(row, changes, found)
+        return None
+
+    def _mark_reverting(self, row: Row, reason: str) -> Row:
+        """Record that a row is being reverted; a row that failed itself keeps its own reason."""
+        if not row.code:
+            row = replace(row, code=Code.BLOCKED_BY, message=reason)
+        row = replace(row, status=Status.REVERTING, message=row.message.partition(_NOT_REVERTED)[0])
+        self._run.revise([row])
+        return row
+
+    async def _return(self, row: Row, changes: Sequence[FieldChange], user: User) -> None:
+        result = Result(Status.UPDATED, user=user)
+        if changes:
+            result = await self._sender.update(row.user_id, changes)
+        if result.status is Status.UPDATED:
+            message = row.message if row.code == Code.BLOCKED_BY else f"{row.message}; reverted"
+            ended = replace(result, status=Status.FAILED, code=row.code, message=message)
+            self._record(row, replace(ended, http_status=result.http_status or row.http_status))
+        else:
+            self._keep_reverting(row, result)
+
+    def _keep_reverting(self, row: Row, result: Result) -> None:
+        """Leave a row that could not be reverted for `usersync resume`; a user who is gone holds nothing."""
+        if result.code == Code.NOT_FOUND:
+            self._record(row, result)
+            return
+        message = f"{row.message}{_NOT_REVERTED}{result.message}; run `usersync resume {self._run.info.run}`"
+        self._record(row, replace(result, status=Status.REVERTING, code=row.code, message=message, user=None))
+
+    def _record(self, row: Row, result: Result) -> None:
+        """Write a step at once: the next one depends on it."""
+        self._run.record(row.key, result)
+        self._run.flush()
 
 
-def _is(user: User, email: str | None) -> bool:
-    return same_value("email", email, user.email)
+async def resolve_in_flight(run: LedgerRun, sender: Sender, clock: Clock, row: Row) -> None:
+    """Read what became of a row whose answer never came in."""
+    seen_at = iso(clock.now())
+    found = await sender.read(row.user_id)
+    if isinstance(found, Result):
+        if found.status is not Status.NOT_SENT:
+            unsure = owner_of(found.code) is Owner.PLATFORM
+            run.record(row.key, replace(found, status=Status.UNKNOWN) if unsure else found)
+        return
+    if row.placeholder and same_email(found.email, row.placeholder):
+        run.record(row.key, parked(row, Result(Status.UPDATED, "", "", 200, 1, found)))
+    elif is_applied(row.changes, found):
+        message = "the answer was lost; a later check found the new values"
+        run.record(row.key, Result(Status.UPDATED, "", message, 200, 1, found, seen_at))
+    else:
+        run.record(row.key, Result(Status.PLANNED, user=found))
 
 
-def _old_email(one: RingRow) -> object:
-    return next(item.old for item in one.change.fields if item.field == "email")
+def reverted_rows(run: LedgerRun) -> Iterator[Row]:
+    """Yield the rows of reverted e-mail swaps with their last status, which differs from that of their request."""
+    for swap in Waves(run).swaps():
+        if any(row.status in (Status.FAILED, Status.REVERTING) for row in swap):
+            rows = (row for one in swap for row in run.rows(only=one.key))
+            yield from (row for row in rows if row.status in (Status.FAILED, Status.UNKNOWN))
 
 
-def _moved(one: RingRow, email: object) -> Change:
-    """Give the change of nothing but the e-mail address."""
-    return Change(one.change.key, one.change.user_id, (FieldChange("email", UNKNOWN, email),))
+def parked(row: Row, result: Result) -> Result:
+    """Return the result of a row whose user holds the placeholder now."""
+    message = f"this user holds {row.placeholder} until `usersync resume` completes the e-mail swap"
+    return replace(result, status=Status.PARKED, code="", message=message)
+
+
+def _has_to_return(row: Row) -> bool:
+    may_hold_placeholder = row.placeholder is not None and row.status is Status.UNKNOWN
+    return row.status in (Status.UPDATED, Status.PARKED, Status.REVERTING) or may_hold_placeholder
+
+
+def _reason(swap: Swap, row: Row) -> str:
+    culprit = next((one for one in swap if one.status in _BROKEN and one.key != row.key), row)
+    return f"reverted, because row {culprit.row} of the same e-mail swap is {culprit.status}"
+
+
+def _old_email(row: Row) -> object:
+    return next(change.old for change in row.changes if change.field == "email")
+
+
+def _move(email: object) -> tuple[FieldChange, ...]:
+    """Return the change of nothing but the e-mail address."""
+    return (FieldChange("email", UNKNOWN, email),)

@@ -3,127 +3,140 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from math import inf, isfinite
-from typing import Final
+from typing import Protocol
 
 from usersync.context import Clock, Stop
-from usersync.dispatch.cells import Cells
 from usersync.dispatch.concurrency_limit import ConcurrencyLimit
-from usersync.dispatch.pace import Pace
+from usersync.dispatch.gcra import Gcra, RateState
 from usersync.dispatch.retry import CircuitBreaker
 from usersync.dispatch.timeline import ResponseKind, Timeline
 from usersync.errors import StoppedError
 from usersync.platform.quota import Quota
 from usersync.settings import Rate, Request
 
-ALONE: Final = nullcontext()
-"""What stands for the lock of a pace that no other process shares."""
-_POLL = 0.02
-"""Seconds after which one looks again whether another process has heard from the platform."""
+#: Seconds until the next request may start that one waits for; a platform that allows none for longer ends the run.
+LONGEST_WAIT = 3600.0
+#: Seconds after which one looks again whether another process has heard from the platform.
+POLL_INTERVAL = 0.02
+
+
+class RateStore(Protocol):
+    """Where the numbers of the rate are kept: in this process, or in a file that processes share."""
+
+    def locked(self) -> AbstractContextManager[RateState]:
+        """Yield the numbers, to be read and changed while nobody else does."""
+        ...
 
 
 class RateLimiter:
-    """Lets one request after another through: at the pace of the run, and as the platform's health allows."""
+    """Lets requests through: at the rate, in batches where settings ask for them, as the platform's health allows."""
 
-    def __init__(
-        self,
-        pace: Pace,
-        clock: Clock,
-        stop: Stop,
-        *,
-        concurrency: ConcurrencyLimit,
-        shared: AbstractContextManager[object] = ALONE,
-    ) -> None:
+    def __init__(self, request: Request, clock: Clock, stop: Stop, store: RateStore) -> None:
         self.breaker = CircuitBreaker()
-        self.concurrency = concurrency
+        self.concurrency = ConcurrencyLimit(request.concurrency)
         self.timeline = Timeline(clock.monotonic())
-        self._pace, self._clock, self._stop, self._shared = pace, clock, stop, shared
+        self._clock = clock
+        self._stop = stop
+        self._store = store
+        self._gcra = Gcra(request.rate)
+        self._batches = _Batches(request.batch_size, request.batch_interval / 1000)
+        self._longest_wait = LONGEST_WAIT
+        if isinstance(request.rate, Rate):
+            self._longest_wait = max(LONGEST_WAIT, 1.1 * request.rate.seconds / request.rate.count)
         self._in_flight = 0
         self._answered = asyncio.Event()
-        self._line = asyncio.Lock()
+        self._queue = asyncio.Lock()
 
-    def follow(self, pace: Pace, most: int) -> None:
-        """Keep another pace from now on, with `most` requests in flight at most."""
-        self._pace = pace
-        self.concurrency.most, self.concurrency.limit = most, min(self.concurrency.limit, most)
+    def follow(self, request: Request) -> None:
+        """Keep another rate and concurrency from now on."""
+        self._gcra = Gcra(request.rate)
+        self.concurrency.most = request.concurrency
+        self.concurrency.limit = min(self.concurrency.limit, request.concurrency)
 
     async def acquire(self) -> float:
-        """Wait for one's turn; returns the time of the start (seconds, monotonic)."""
-        if not self._stop and not self._line.locked() and not self._take():
+        """Wait until a request may start; returns that time (seconds, monotonic). Raises Stopping."""
+        if not self._stop and not self._queue.locked() and not self._try_start():
             return self._clock.monotonic()
-        await self._stop.wait(self._in_line())
+        await self._stop.wait(self._wait_in_queue())
         return self._clock.monotonic()
 
-    async def _in_line(self) -> None:
-        async with self._line:
-            while wait := self._take():
-                if isfinite(wait) and wait > self._pace.patience:
-                    asked = f"the platform allows the next request in {wait:.0f} s; come back then"
-                    self._stop.ask(StoppedError.exit_code, f"{asked} with `usersync resume`")
+    async def _wait_in_queue(self) -> None:
+        async with self._queue:
+            while wait := self._try_start():
                 if isfinite(wait):
+                    if wait > self._longest_wait:
+                        message = f"the platform allows the next request in {wait:.0f} s; run `usersync resume` then"
+                        self._stop.ask(StoppedError.exit_code, message)
                     await self._clock.sleep(wait)
                 elif self._in_flight:
                     self._answered.clear()
                     await self._answered.wait()
                 else:
-                    await self._clock.sleep(_POLL)
+                    await self._clock.sleep(POLL_INTERVAL)
 
-    def _take(self) -> float:
-        """Go through, or give the seconds until one may try again; infinite: as soon as an answer is in."""
+    def _try_start(self) -> float:
+        """Start a request; else return the seconds until one may try again, infinite: as soon as an answer is in."""
         if self._in_flight >= int(self.concurrency.limit):
             return inf
-        if not (self.breaker.open or self._shared is not ALONE) and self._pace.free:
-            self._in_flight += 1
-            return 0.0
-        with self._shared:
-            now = self._clock.monotonic()
-            if wait := max(self.breaker.delay(now), self._pace.delay(now)):
+        now = self._clock.monotonic()
+        wait = max(self.breaker.delay(now), self._batches.delay(now))
+        if wait:
+            return wait
+        with self._store.locked() as state:
+            wait = self._gcra.delay(state, now)
+            if wait:
                 return wait
-            self._pace.start(now)
+            self._gcra.start(state, now)
+        self._batches.start(now)
         self.breaker.start()
         self._in_flight += 1
         return 0.0
 
-    def record(
-        self, started: float, kind: ResponseKind, *, method: str = "", after: float = 0.0, quota: Quota | None = None
-    ) -> None:
-        """Take note of how a request (of a `kind`: GET, PATCH) went that started at `started`.
-
-        `after` is the wait that the platform asks for (seconds).
-        """
+    def record(self, started: float, kind: ResponseKind, *, after: float = 0.0, quota: Quota | None = None) -> None:
+        """Record how a request ended that started at `started`; `after` is how long to wait (seconds), as asked."""
         now = self._clock.monotonic()
         self._in_flight -= 1
         self._answered.set()
-        self.timeline.record(started, now, kind, self._pace.per_second)
+        self._record_health(now, started, kind, after)
+        with self._store.locked() as state:
+            if quota:
+                state.limit.told(now, quota, self._in_flight)
+            if kind is ResponseKind.THROTTLED:
+                to_minute = 60.0 - self._clock.now().timestamp() % 60.0
+                state.limit.refuse(now, started, after, to_minute=to_minute)
+            elif kind is ResponseKind.TROUBLE:
+                state.limit.lost()
+            else:
+                self._gcra.accept(state, now, started)
+            step = self._gcra.step(state)
+        self.timeline.record(started, now, kind, 1 / step if step else None)
+
+    def _record_health(self, now: float, started: float, kind: ResponseKind, after: float) -> None:
         if kind is ResponseKind.TROUBLE:
             self.breaker.bad(now, started, after)
             self.concurrency.bad(now, started)
         elif self.breaker.good(started):
             self.concurrency.begin_again()
         elif kind is ResponseKind.GOOD:
-            self.concurrency.good(now, started, method)
-        with self._shared:
-            if quota:
-                self._pace.learned.told(now, quota, self._in_flight)
-            if kind is ResponseKind.THROTTLED:
-                to_minute = 60.0 - self._clock.now().timestamp() % 60.0
-                self._pace.learned.throttled(now, started, after or None, to_minute=to_minute)
-            elif kind is ResponseKind.TROUBLE:
-                self._pace.learned.lost()
-            else:
-                self._pace.accepted(now, started)
+            self.concurrency.good()
 
 
-def make_pace(request: Request, cells: Cells | None = None) -> Pace:
-    """Give the pace that the settings ask for; `cells` are those of other processes, too."""
-    rate = request.rate
-    return Pace(
-        rate.count if isinstance(rate, Rate) else None,
-        rate.seconds if isinstance(rate, Rate) else 1.0,
-        burst=request.concurrency,
-        seeking=rate == "auto",
-        batch_size=request.batch_size if request.batch_interval else None,
-        batch_interval=request.batch_interval / 1000,
-        cells=cells,
-    )
+class _Batches:
+    """After so many requests, the next one waits (seconds)."""
+
+    def __init__(self, size: int | None, interval: float) -> None:
+        self._size = size if interval else None
+        self._interval = interval
+        self._started = 0
+        self._due = 0.0
+
+    def delay(self, now: float) -> float:
+        return max(self._due - now, 0.0)
+
+    def start(self, now: float) -> None:
+        if self._size is not None:
+            self._started += 1
+            if self._started % self._size == 0:
+                self._due = now + self._interval

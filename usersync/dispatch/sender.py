@@ -14,7 +14,7 @@ from typing import NoReturn
 from usersync.context import Clock, Stop, Stopping, iso
 from usersync.diff.verification import is_applied, mismatched_fields
 from usersync.dispatch.rate_limit import RateLimiter
-from usersync.dispatch.retry import FailureStreak, FailureTimeout, RetryBudget, backoff
+from usersync.dispatch.retry import FailureStreak, FailureTimeout, backoff
 from usersync.dispatch.timeline import ResponseKind
 from usersync.errors import StoppedError
 from usersync.models import MASK, SECRET_FIELDS, Code, FieldChange, Owner, Result, Status, TimeSlice, User, owner_of
@@ -47,7 +47,6 @@ MOST_FOREIGN = 3
 #: Tries of a proxy that cannot be reached, after which the run stops; and the seconds between two of them, at most.
 PROXY_TRIES = 3
 PROXY_WAIT = 10.0
-_NOT_RETRIED = "not retried: one request in ten is a retry already, the platform is failing; try again later"
 _NOT_SENT = "not sent: the run stopped first"
 
 
@@ -111,7 +110,6 @@ class Sender:
         self._foreign = FailureStreak(MOST_FOREIGN)
         self._proxy_down = FailureStreak(PROXY_TRIES)
         self._api_answered = False
-        self._retry_budget = RetryBudget()
 
     def slices(self) -> Iterator[TimeSlice]:
         """Return the timeline of all requests so far."""
@@ -192,8 +190,6 @@ class Sender:
                 exchange.doubt = answer.code
             if exchange.attempts > self._retries:
                 return answer
-            if not self._retry_budget.spend() and not self._limiter.breaker.open:
-                return replace(answer, message=f"{answer.message}; {_NOT_RETRIED}")
             await self._stop.wait(self._clock.sleep(backoff(exchange.attempts, answer.after, self._random)))
 
     async def _attempt(self, exchange: _Exchange) -> Answer:
@@ -218,7 +214,7 @@ class Sender:
             log.debug("user %d: %s", exchange.request.user_id, answer.message)  # may quote what was sent
         else:
             exchange.attempts += 1
-            self._limiter.record(started, ResponseKind.GOOD, method=exchange.request.method, quota=quota)
+            self._limiter.record(started, ResponseKind.GOOD, quota=quota)
         return answer
 
     def _count(self, exchange: _Exchange) -> None:
@@ -228,8 +224,6 @@ class Sender:
             self.counts.patch += 1
         if exchange.attempts:
             self.counts.retried += 1
-        else:
-            self._retry_budget.earn()
 
     def _check_patience(self, exchange: _Exchange, answer: RateLimited | TransientError) -> None:
         """Stop the run where waiting would be too long, or in vain."""

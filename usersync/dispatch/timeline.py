@@ -1,4 +1,4 @@
-"""Each request's times in, the moments of a run out: few enough to draw, however long it took. Pure."""
+"""Count requests by slices of time: few enough to draw, however long the run took."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from math import frexp
 
 from usersync.models import TimeSlice
 
+#: Slices that are kept; when a run outgrows them, two become one.
 MOST = 240
-"""Slices that are kept; when a run outgrows them, two become one."""
+#: Latencies are told apart by quarters of a doubling.
 _FINE = 4
-"""Latencies are told apart by quarters of a doubling."""
 
 
 class ResponseKind(Enum):
@@ -53,7 +53,8 @@ class Timeline:
     """Counts requests by the second; by two, four ... seconds where a run takes longer."""
 
     def __init__(self, began: float) -> None:
-        self._began, self._seconds = began, 1.0
+        self._began = began
+        self._seconds = 1.0
         self._slices = [_Slice()]
 
     def record(self, started: float, now: float, kind: ResponseKind, pace: float | None) -> None:
@@ -80,7 +81,7 @@ class Timeline:
         self._seconds *= 2
 
     def slices(self) -> Iterator[TimeSlice]:
-        """Give what was counted, slice by slice."""
+        """Return what was counted, slice by slice."""
         for n, s in enumerate(self._slices):
             at, length = n * self._seconds, self._seconds
             yield TimeSlice(at, length, s.requests, s.throttled, s.trouble, s.pace, s.latency(0.5), s.latency(0.95))

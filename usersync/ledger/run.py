@@ -1,309 +1,329 @@
-"""The rows of one run, in SQLite: entered once, claimed before they go out, settled when they are answered."""
+"""Keep the rows of one run in the ledger: inserted, claimed before they are sent, recorded when they are answered."""
 
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
-from usersync.ledger.reasons import reasons
+from usersync.ledger.database import Database
 from usersync.ledger.run_info import RunInfo
-from usersync.ledger.schema import IN_FLIGHT, INSERT, OUTCOME, answered, change_of, entry_of, sides, together
-from usersync.ledger.snapshots import Memory
-from usersync.ledger.waves import Turns
-from usersync.models import Change, Entry, Json, Line, Outcome, Status
+from usersync.ledger.schema import READ_ROWS
+from usersync.ledger.snapshots import Snapshots
+from usersync.models import Result, Row, Status, User, json_text
 
-_SHARED = (
-    "status, code, message, changed, old, new, http_status, name, display_name, email, custom_attributes, finished_at"
+#: The columns of Row, in the order of its fields.
+ROW_COLUMNS = (
+    "key, source, row, id, status, changed, old, new, code, message, note, http_status, attempts, name, display_name,"
+    " email, custom_attributes, finished_at, duplicate_of, wave, depends_on, placeholder"
 )
-"""What a row that repeats another has in common with it."""
+_INSERT = f"INSERT INTO row (run, {ROW_COLUMNS}) VALUES ({', '.join('?' * 23)})"
+_RECORD = (
+    "UPDATE row SET status = ?, code = ?, message = ?, http_status = ?, attempts = ?, name = ?, display_name = ?,"
+    " email = ?, custom_attributes = ?, finished_at = ? WHERE run = ? AND key = ?"
+)
+_REVISE = (
+    "UPDATE row SET status = ?, changed = ?, old = ?, new = ?, code = ?, message = ?, note = ?, http_status = ?,"
+    " attempts = ?, name = ?, display_name = ?, email = ?, custom_attributes = ?, finished_at = ?"
+    " WHERE run = ? AND key = ?"
+)
+#: Rows that are still to be sent.
+UNSENT = (Status.PLANNED, Status.PARKED)
+#: Rows that a request went out for, and whose end is not known.
+IN_FLIGHT = (Status.SENDING, Status.UNKNOWN)
 
 
 class LedgerRun:
-    """The rows of one run: entered once, claimed before they are sent, settled when they are answered."""
+    """The rows of one run."""
 
-    def __init__(
-        self,
-        db: sqlite3.Connection,
-        number: int,
-        info: RunInfo,
-        last: tuple[int, tuple[str, ...]] | None = None,
-    ) -> None:
+    def __init__(self, database: Database, number: int, info: RunInfo, *, is_new: bool = False) -> None:
         self.info = info
-        self.last = last
-        """Rows, and filled fields, of the run before this one with the same files."""
-        self._db = db
-        self._n = number
-        self.turns = Turns(db, number)
-        self.memory = Memory(db, number, info.platform)
-        self.reasons = partial(reasons, db, number, info.sources)
-        self._settled: list[Outcome] = []
-        self.on_outcome: Callable[[Outcome], None] = lambda _: None
-        """Told each outcome as it is settled."""
+        self.is_new = is_new
+        self.number = number
+        self.snapshots = Snapshots(database, number, info.platform)
+        self.database = database
+        self.left_out = 0
+        """Rows that `--limit` left out; they are not in the ledger."""
+        self._results: list[tuple[int, Result]] = []
+        self._claimed: dict[int, int] = {}  # wave -> the last key that was claimed
 
-    def enter(self, entries: Iterable[Entry]) -> int:
-        """Write down rows and what is planned for them, all or none; returns how many."""
-        before = self._db.total_changes
-        with together(self._db):
-            self._db.executemany(INSERT, map(self._inserted, entries))
-        return self._db.total_changes - before
+    def insert(self, rows: Iterable[Row]) -> None:
+        """Insert rows, all or none."""
+        with self.database.transaction():
+            self.database.execute_many(_INSERT, (self._inserted(row) for row in rows))
 
-    def enter_unchanged(self, stretches: Iterable[tuple[int, int, int, str, list[str]]]) -> None:
-        """Write down stretches of unchanged rows, all or none: first key, source, first row, note, users."""
-        with together(self._db):
-            self._db.executemany(
-                "INSERT INTO row (run, key, source, row, note, user, status)"
+    def _inserted(self, row: Row) -> tuple[object, ...]:
+        status = None if row.duplicate_of is not None else row.status
+        return (
+            self.number, row.key, row.source, row.row, row.id, status, row.changed, row.old, row.new, row.code,
+            row.message, row.note, row.http_status, row.attempts, row.name, row.display_name, row.email,
+            row.custom_attributes, row.finished_at, row.duplicate_of, row.wave, row.depends_on, row.placeholder,
+        )  # fmt: skip
+
+    def insert_unchanged(self, stretches: Iterable[tuple[int, int, int, str, list[str]]]) -> None:
+        """Insert stretches of unchanged rows, all or none.
+
+        A stretch is the first key, the source, the first row number, a note, and the ids of rows that follow each
+        other.
+        """
+        with self.database.transaction():
+            self.database.execute_many(
+                "INSERT INTO row (run, key, source, row, note, id, status)"
                 " SELECT ?1, ?2 + key, ?3, ?4 + key, ?5, value, 'unchanged' FROM json_each(?6)",
-                ((self._n, *places, json.dumps(users)) for *places, users in stretches),
+                ((self.number, *place, json.dumps(ids)) for *place, ids in stretches),
             )
 
-    def _inserted(self, entry: Entry) -> tuple[object, ...]:
-        changed, old, new = sides(entry.change) if entry.change else ("", "", "")
-        answer = entry.outcome
-        return (
-            self._n,
-            entry.key,
-            entry.source,
-            entry.row,
-            entry.user,
-            entry.status,
-            entry.twin_of,
-            changed,
-            old,
-            new,
-            entry.message if not entry.code else "",
-            entry.code,
-            entry.message if entry.code else "",
-            answer.http_status if answer else None,
-            answer.attempts if answer else 0,
-            answer.finished_at if answer else "",
-            *answered(answer.user if answer else None),
+    def rows(self, *, only: int | None = None) -> Iterator[Row]:
+        """Return the rows in input order, with their public status; or the one with the key `only`."""
+        found = self.database.stream(
+            f"SELECT {ROW_COLUMNS} FROM ({READ_ROWS}) WHERE run = ?1 AND (?2 IS NULL OR key = ?2) ORDER BY key",
+            (self.number, only),
         )
+        return map(self._row, found)
 
-    def claim(self, most: int, *, turn: int = 0) -> list[Change]:
-        """Take the next planned rows of a turn, and note, durably, that they go out.
+    def with_status(self, *statuses: Status) -> Iterator[Row]:
+        """Return the rows whose own status is one of these, in input order."""
+        marks = ", ".join("?" * len(statuses))
+        found = self.database.stream(
+            f"SELECT {ROW_COLUMNS} FROM row WHERE run = ? AND status IN ({marks}) ORDER BY key",
+            (self.number, *statuses),
+        )
+        return map(self._row, found)
 
-        A password's new value is `***`: whoever sends knows it from the source.
-        """
-        with together(self._db):
-            self._write_outcomes()
-            found = self._db.execute(
-                "SELECT key, user, old, new FROM row WHERE run = ?1 AND key > (SELECT iif(claimed_turn = ?2,"
-                " claimed_key, -1) FROM run WHERE n = ?1) AND status = 'planned' AND sent = 0 AND twin_of IS NULL"
-                " AND turn = ?2 ORDER BY key LIMIT ?3",
-                (self._n, turn, most),
-            ).fetchall()
+    def by_key(self, keys: Iterable[int]) -> list[Row]:
+        """Return the rows with these keys, with their own status."""
+        found = self.database.all(
+            f"SELECT {ROW_COLUMNS} FROM row WHERE run = ? AND key IN (SELECT value FROM json_each(?)) ORDER BY key",
+            (self.number, json_text(list(keys))),
+        )
+        return list(map(self._row, found))
+
+    def row_numbers(self, keys: Iterable[int]) -> dict[int, int]:
+        """Return the row numbers, as the spreadsheet shows them, of the rows with these keys."""
+        found = self.database.all(
+            "SELECT key, row FROM row WHERE run = ? AND key IN (SELECT value FROM json_each(?))",
+            (self.number, json_text(list(keys))),
+        )
+        return dict(found)
+
+    def _row(self, values: Sequence[Any]) -> Row:
+        key, source, row, user_id, status, *rest = values
+        sources = self.info.sources
+        place = (sources[source]["file"], sources[source]["sheet"]) if source < len(sources) else ("", "")
+        return Row(key, source, row, user_id, Status(status), *rest, *place)
+
+    def claim(self, most: int, *, wave: int = 0) -> list[Row]:
+        """Take the next unsent rows of a wave, and record, durably, that they are being sent."""
+        with self.database.transaction():
+            self._write_results()
+            found = self.database.all(
+                f"SELECT {ROW_COLUMNS} FROM row WHERE run = ? AND key > ? AND status IN (?, ?) AND wave = ?"
+                " ORDER BY key LIMIT ?",
+                (self.number, self._claimed.get(wave, -1), *UNSENT, wave, most),
+            )
             if found:
-                self._claimed(turn, found[-1][0])
-        self._settled.clear()
-        return [change_of(*one) for one in found]
+                self._claimed[wave] = found[-1][0]
+                self.database.execute(
+                    "UPDATE row SET status = ? WHERE run = ? AND key BETWEEN ? AND ? AND status IN (?, ?) AND wave = ?",
+                    (Status.SENDING, self.number, found[0][0], found[-1][0], *UNSENT, wave),
+                )
+        return list(map(self._row, found))
 
-    def _claimed(self, turn: int, key: int) -> None:
-        self._db.execute("UPDATE run SET claimed_turn = ?, claimed_key = ? WHERE n = ?", (turn, key, self._n))
+    def release(self, rows: Iterable[Row]) -> None:
+        """Give back claimed rows for which no request went out."""
+        with self.database.transaction():
+            self._write_results()
+            self.set_status(rows)
 
-    def settle(self, outcome: Outcome) -> None:
-        """Take an outcome in; it is on disk after the next `flush` or `claim`."""
-        self._settled.append(outcome)
-        self.on_outcome(outcome)
+    def set_status(self, rows: Iterable[Row]) -> None:
+        """Write the status of rows, durably."""
+        with self.database.transaction():
+            self.database.execute_many(
+                "UPDATE row SET status = ? WHERE run = ? AND key = ?",
+                ((row.status, self.number, row.key) for row in rows),
+            )
+
+    def record(self, key: int, result: Result) -> None:
+        """Take the result of a row; it is on disk after the next `flush` or `claim`."""
+        self._results.append((key, result))
 
     def flush(self) -> None:
-        """Write what was settled since the last time, in one transaction."""
-        if self._settled:
-            with together(self._db):
-                self._write_outcomes()
-            self._settled.clear()
+        """Write the results taken since the last time, in one transaction."""
+        if self._results:
+            with self.database.transaction():
+                self._write_results()
 
-    def _write_outcomes(self) -> None:
-        self._db.executemany(OUTCOME, map(self._updated, self._settled))
+    def _write_results(self) -> None:
+        results = self._results
+        self.database.execute_many(_RECORD, (self._recorded(key, result) for key, result in results))
+        self._results = []
 
-    def _updated(self, outcome: Outcome) -> tuple[object, ...]:
-        user = outcome.user
+    def _recorded(self, key: int, result: Result) -> tuple[object, ...]:
         return (
-            int(outcome.status in (Status.UPDATED, Status.FAILED, Status.UNKNOWN)),
-            outcome.status,
-            outcome.code,
-            outcome.message,
-            outcome.http_status,
-            outcome.attempts,
-            *answered(user),
-            outcome.finished_at,
-            self._n,
-            outcome.key,
-        )
+            result.status, result.code, result.message, result.http_status, result.attempts,
+            *user_columns(result.user), result.finished_at, self.number, key,
+        )  # fmt: skip
 
-    def dump(self) -> Iterator[dict[str, Json]]:
-        """Give every row with what is planned for it, in input order, for a plan that is saved."""
-        names = ("key", "source", "row", "user", "status", "code", "message", "note", "http_status", "twin_of")
-        found = self._db.execute(f"SELECT {', '.join(names)}, old, new FROM row WHERE run = ? ORDER BY key", (self._n,))
-        for *values, old, new in found:
-            yield {
-                **dict(zip(names, values, strict=True)),
-                "old": json.loads(old or "{}"),
-                "new": json.loads(new or "{}"),
-            }
+    def revise(self, rows: Iterable[Row]) -> None:
+        """Write everything about rows that may change after they were inserted, all or none."""
+        with self.database.transaction():
+            self.database.execute_many(_REVISE, map(self._revised, rows))
 
-    def restore(self, rows: Iterable[Mapping[str, Json]]) -> None:
-        """Enter the rows of a saved plan."""
-        self.enter(map(entry_of, rows))
+    def _revised(self, row: Row) -> tuple[object, ...]:
+        return (
+            row.status, row.changed, row.old, row.new, row.code, row.message, row.note, row.http_status, row.attempts,
+            row.name, row.display_name, row.email, row.custom_attributes, row.finished_at, self.number, row.key,
+        )  # fmt: skip
 
-    def changed_rows(self) -> Iterator[tuple[Entry, dict[str, Json], dict[str, Json]]]:
-        """Give the rows that were updated, each with its old and new values."""
-        found = self._db.execute(
-            "SELECT key, source, row, user, old, new FROM row WHERE run = ? AND status = 'updated'"
-            " AND twin_of IS NULL ORDER BY key",
-            (self._n,),
-        ).fetchall()
-        for key, source, row, user, old, new in found:
-            yield Entry(key, source, row, user, Status.PLANNED), json.loads(old or "{}"), json.loads(new or "{}")
+    def mark_planned(self, at: str) -> None:
+        """Record that the plan is complete: from now on rows may be sent."""
+        self.database.execute("UPDATE run SET planned_at = ? WHERE n = ?", (at, self.number))
 
-    def most_common(self, name: str) -> tuple[str, int] | None:
-        """Give the new value of a field that most planned rows share, and how many do."""
-        found = self._db.execute(
-            "SELECT json_extract(new, '$.' || ?2) AS value, count(*) AS n FROM row WHERE run = ?1"
-            " AND status = 'planned' AND twin_of IS NULL AND value IS NOT NULL"
-            " GROUP BY value ORDER BY n DESC LIMIT 1",
-            (self._n, name),
-        ).fetchone()
-        return (str(found[0]), found[1]) if found else None
-
-    def planned(self, at: str) -> None:
-        """Note that the plan is whole: from now on rows may be sent."""
-        self._db.execute("UPDATE run SET planned_at = ? WHERE n = ?", (at, self._n))
-
-    def forget_rows(self) -> None:
-        """Drop the rows of a plan that never became whole."""
-        self._db.execute("DELETE FROM row WHERE run = ?", (self._n,))
+    def delete_rows(self) -> None:
+        """Delete the rows of a plan that was never completed."""
+        self.database.execute("DELETE FROM row WHERE run = ?", (self.number,))
 
     def keep_compared(self) -> list[int]:
-        """Drop what is not known yet of a plan that never became whole; give the keys of the rest."""
-        with together(self._db):
-            self._db.execute("UPDATE run SET finished_at = NULL, exit_code = NULL WHERE n = ?", (self._n,))
-            self._db.execute(
-                "DELETE FROM row WHERE run = ? AND (twin_of IS NOT NULL OR status = 'rejected'"
-                " OR status = 'not-sent' AND new = '')",
-                (self._n,),
+        """Delete the undecided rows of a plan that was never completed; returns the keys of the others."""
+        with self.database.transaction():
+            self.database.execute(
+                "DELETE FROM row WHERE run = ? AND (duplicate_of IS NOT NULL OR status = 'rejected'"
+                " OR status IN ('planned', 'not-sent') AND new = '')",
+                (self.number,),
             )
-            self._db.execute(
-                "UPDATE row SET status = 'planned', message = '', turn = 0, waits_for = NULL, aside = NULL"
-                " WHERE run = ? AND status = 'not-sent'",
-                (self._n,),
+            self.database.execute(
+                "UPDATE row SET status = 'planned', message = '', wave = 0, depends_on = NULL, placeholder = NULL"
+                " WHERE run = ? AND status IN ('planned', 'not-sent')",
+                (self.number,),
             )
-        return [key for (key,) in self._db.execute("SELECT key FROM row WHERE run = ?", (self._n,))]
+        return [key for (key,) in self.database.all("SELECT key FROM row WHERE run = ?", (self.number,))]
 
     def reopen(self) -> None:
-        """Let a stopped run go on: rows that were not sent are planned again, and so are their twins."""
-        with together(self._db):
-            self._db.execute(f"UPDATE row SET sent = 1 WHERE run = ? AND {IN_FLIGHT}", (self._n,))
-            self._db.execute(
-                "UPDATE run SET finished_at = NULL, exit_code = NULL, claimed_turn = 0, claimed_key = -1 WHERE n = ?",
-                (self._n,),
+        """Let a stopped run go on: rows that were not sent are planned again."""
+        self._claimed.clear()
+        with self.database.transaction():
+            self.database.execute(
+                "UPDATE run SET finished_at = NULL, exit_code = NULL, stopped = NULL, remembered = 0 WHERE n = ?",
+                (self.number,),
             )
-            self._db.execute(
-                "UPDATE row SET status = 'planned', code = '', message = '' WHERE run = ? AND (status = 'not-sent'"
-                " AND sent = 0 OR twin_of IS NOT NULL)",
-                (self._n,),
+            self.database.execute(
+                "UPDATE row SET status = 'planned', code = '', message = '' WHERE run = ? AND status = 'not-sent'",
+                (self.number,),
             )
 
-    def in_flight(self) -> list[Change]:
-        """Give the changes that were being sent, and whose answer never came in."""
-        found = self._db.execute(
-            "SELECT key, user, old, new FROM row WHERE run = ? AND twin_of IS NULL AND"
-            f" (status = 'unknown' OR {IN_FLIGHT}) ORDER BY key",
-            (self._n,),
+    def keep_first(self, limit: int) -> None:
+        """Mark all unsent rows but the first `limit` as left out; `drop_left_out` deletes them."""
+        found = self.database.first(
+            "SELECT key FROM row WHERE run = ? AND status = 'planned' ORDER BY key LIMIT 1 OFFSET ?",
+            (self.number, limit),
         )
-        return [change_of(*one) for one in found]
+        if found:
+            self.database.execute(
+                "UPDATE row SET status = 'left-out' WHERE run = ? AND status = 'planned' AND key >= ?",
+                (self.number, found[0]),
+            )
 
-    def put_back(self, keys: Sequence[int]) -> None:
-        """Plan rows again that turned out not to have been carried out."""
-        self._db.executemany(
-            "UPDATE row SET status = 'planned', sent = 0, code = '', message = '' WHERE run = ? AND key = ?",
-            ((self._n, key) for key in keys),
-        )
+    def drop_left_out(self) -> int:
+        """Delete the rows that `keep_first` left out, and those that repeat them; returns how many."""
+        with self.database.transaction():
+            repeats = self.database.execute(
+                "DELETE FROM row WHERE run = ?1 AND duplicate_of IN"
+                " (SELECT key FROM row WHERE run = ?1 AND status = 'left-out')",
+                (self.number,),
+            )
+            left_out = self.database.execute("DELETE FROM row WHERE run = ? AND status = 'left-out'", (self.number,))
+        self.left_out = repeats + left_out
+        return self.left_out
 
-    def planned_entries(self) -> Iterator[Entry]:
-        """Give the rows that are still to be sent."""
-        found = self._db.execute(
-            "SELECT key, source, row, user, old, new FROM row WHERE run = ? AND status = 'planned' AND sent = 0"
-            " AND twin_of IS NULL ORDER BY key",
-            (self._n,),
-        )
-        for key, source, row, user, old, new in found:
-            yield Entry(key, source, row, user, Status.PLANNED, change_of(key, user, old, new))
-
-    def keep_first(self, most: int) -> int:
-        """Leave out all planned changes but the first `most`, and their twins; returns how many rows went."""
-        found = self._db.execute(
-            "SELECT key FROM row WHERE run = ? AND status = 'planned' AND twin_of IS NULL ORDER BY key"
-            " LIMIT 1 OFFSET ?",
-            (self._n, most),
-        ).fetchone()
-        if found is None:
-            return 0
-        gone = self._db.execute(
-            "DELETE FROM row WHERE run = ?1 AND status = 'planned' AND coalesce(twin_of, key) >= ?2",
-            (self._n, found[0]),
-        )
-        return gone.rowcount
-
-    def release(self, turn: int, key: int) -> None:
-        """Take back claims on the rows of a turn behind `key`: they were never sent."""
+    def finalize(self, *, refused: bool) -> None:
+        """Give every row its last status: rows without an answer are unknown, rows not sent `planned` or `not-sent`."""
         self.flush()
-        self._claimed(turn, key)
-
-    def close_rows(self, *, planned_as: Status) -> None:
-        """Give every row an ending: twins that of their row, rows without an answer `planned_as` or unknown."""
-        self.flush()
-        with together(self._db):
-            self._db.execute(
-                f"UPDATE row SET status = 'unknown', code = 'connection', sent = 1 WHERE run = ? AND {IN_FLIGHT}",
-                (self._n,),
+        with self.database.transaction():
+            self.database.execute(
+                "UPDATE row SET status = 'unknown', code = 'connection', message = 'no answer was recorded;"
+                " `usersync resume` looks it up' WHERE run = ? AND status = 'sending'",
+                (self.number,),
             )
-            self._db.execute(
-                "UPDATE row SET status = ?1, message = iif(aside IS NULL OR ?1 = 'planned', '', 'this user may hold"
-                " ' || aside || ' until `usersync resume` closes the ring of e-mail addresses')"
-                " WHERE run = ?2 AND status = 'planned' AND twin_of IS NULL",
-                (planned_as, self._n),
-            )
-        self.match_twins()
-
-    def match_twins(self) -> None:
-        """Give rows that repeat another the ending of that one, where it has one."""
-        self._db.execute(
-            f"UPDATE row SET ({_SHARED}) = (SELECT {_SHARED} FROM row AS first"
-            " WHERE first.run = row.run AND first.key = row.twin_of)"
-            " WHERE run = ? AND twin_of IS NOT NULL AND status = 'planned'",
-            (self._n,),
-        )
+            if not refused:
+                self.database.execute(
+                    "UPDATE row SET status = 'not-sent', message = 'not sent: the run stopped first'"
+                    " WHERE run = ? AND status = 'planned'",
+                    (self.number,),
+                )
 
     def finish(self, *, finished_at: str, exit_code: int, stopped: str | None) -> None:
-        """Close the head of the run, and remember what it learned."""
-        self.memory.remember()
-        self._db.execute(
-            "UPDATE run SET finished_at = ?, exit_code = ?, stopped = ? WHERE n = ?",
-            (finished_at, exit_code, stopped, self._n),
+        """Close the run, and remember what it learned of its users."""
+        with self.database.transaction():
+            self.snapshots.remember()
+            self.database.execute(
+                "UPDATE run SET finished_at = ?, exit_code = ?, stopped = ? WHERE n = ?",
+                (finished_at, exit_code, stopped, self.number),
+            )
+
+    def counts(self) -> dict[Status, int]:
+        """Count the rows by public status."""
+        found = self.database.all(
+            f"SELECT status, count(*) FROM ({READ_ROWS}) WHERE run = ? GROUP BY status", (self.number,)
+        )
+        return {Status(status): count for status, count in found}
+
+    def examples(self, count: int, *, also: Sequence[int]) -> list[Row]:
+        """Return the first unsent rows, and those with the keys `also`."""
+        first = self.database.all(
+            "SELECT key FROM row WHERE run = ? AND status IN (?, ?) ORDER BY key LIMIT ?",
+            (self.number, *UNSENT, count),
+        )
+        return self.by_key({key for (key,) in first} | set(also))
+
+    def unsent_keys(self) -> list[int]:
+        """Return the keys of the unsent rows."""
+        found = self.database.all("SELECT key FROM row WHERE run = ? AND status IN (?, ?)", (self.number, *UNSENT))
+        return [key for (key,) in found]
+
+    def planned_fields(self) -> list[tuple[str, int, int]]:
+        """Count the unsent rows by changed fields: fields (`;`-separated), rows, the first row's key."""
+        return self.database.all(
+            "SELECT changed, count(*), min(key) FROM row WHERE run = ? AND status IN (?, ?)"
+            " GROUP BY changed ORDER BY min(key)",
+            (self.number, *UNSENT),
         )
 
-    def total(self) -> int:
-        """Count all rows in the ledger itself."""
-        return int(self._db.execute("SELECT count(*) FROM main.row WHERE run = ?", (self._n,)).fetchone()[0])
-
-    def counts(self) -> dict[str, int]:
-        """Count the rows by status."""
-        return dict(
-            self._db.execute("SELECT status, count(*) FROM row WHERE run = ? GROUP BY status", (self._n,)).fetchall()
+    def person_changes(self) -> list[tuple[int, str | None, str | None, str | None, str | None]]:
+        """Return for each unsent row the user's id, old and new name, old and new e-mail; None: not known, or kept."""
+        sides = ", ".join(
+            f"coalesce(json_extract(iif(old = '', '{{}}', old), '$.{f}'), {f}), json_extract(new, '$.{f}')"
+            for f in ("name", "email")
+        )
+        return self.database.all(
+            f"SELECT CAST(id AS INTEGER), {sides} FROM row WHERE run = ? AND status IN (?, ?) AND new <> ''",
+            (self.number, *UNSENT),
         )
 
-    def lines(self, *, only: int | None = None) -> Iterator[Line]:
-        """Give the lines of the report, in input order; or the one of key `only`."""
-        sources = [(source["file"], source["sheet"]) for source in self.info.sources]
-        found = self._db.execute(
-            "SELECT status, source, key, row, user, changed, old, new, http_status, attempts, code,"
-            " message || iif(message = '' OR note = '', '', '; ') || note,"
-            " name, email, custom_attributes, finished_at FROM row WHERE run = ?1 AND (?2 IS NULL OR key = ?2)"
-            " ORDER BY key",
-            (self._n, only),
+    def most_common(self, field: str) -> tuple[str, int] | None:
+        """Return the new value of a field that most unsent rows share, and how many do."""
+        found = self.database.first(
+            "SELECT json_extract(new, '$.' || ?) AS value, count(*) AS n FROM row WHERE run = ?"
+            " AND status IN (?, ?) AND value IS NOT NULL GROUP BY value ORDER BY n DESC, min(key) LIMIT 1",
+            (field, self.number, *UNSENT),
         )
-        for status, source, key, row, user, *rest in found:
-            file, sheet = sources[source]
-            yield Line(key, file, sheet, row, user, Status(status), *rest)
+        return (str(found[0]), found[1]) if found else None
+
+    def first_by_code(self, shown: int) -> list[tuple[int, Row]]:
+        """Return, by code, the first rows that need attention, each with the number of all rows with its code."""
+        needed = [status for status in Status if status.needs_attention]
+        marks = ", ".join("?" * len(needed))
+        found = self.database.all(
+            f"SELECT n, {ROW_COLUMNS} FROM (SELECT *, count(*) OVER kind AS n, row_number() OVER"
+            f" (kind ORDER BY key) AS nth FROM ({READ_ROWS}) WHERE run = ? AND status IN ({marks})"
+            " WINDOW kind AS (PARTITION BY code, iif(code = '', status, '')))"
+            " WHERE nth <= ? ORDER BY code, key",
+            (self.number, *needed, shown),
+        )
+        return [(count, self._row(values)) for count, *values in found]
+
+
+def user_columns(user: User | None) -> tuple[str | None, str | None, str | None, str]:
+    """Return the columns name, display_name, email and custom_attributes of a user."""
+    if user is None:
+        return None, None, None, ""
+    return user.name, user.display_name, user.email, json_text(user.custom_attributes)

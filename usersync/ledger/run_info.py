@@ -1,4 +1,4 @@
-"""The head of a run: who, when, from which files, with which settings."""
+"""Describe one run: who, when, from which files, with which settings."""
 
 from __future__ import annotations
 
@@ -7,42 +7,52 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from usersync.models import (
-    Json,
-    Source,
-)
+from usersync.models import Json, Source
 
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """The head of a run."""
+    """The head of a run; one row of the ledger's table `run`."""
 
     run: str
     kind: str
+    """run, plan, apply, undo or update."""
     platform: str
     started_at: str
     started_by: str
     settings: Mapping[str, Json] = field(default_factory=dict)
     sources: tuple[Mapping[str, str], ...] = ()
+    """`file`, `sheet` and `sha256` of each source."""
     parent: str | None = None
     overrides: tuple[str, ...] = ()
-    choice: Mapping[str, Json] = field(default_factory=dict)
-    filled: tuple[str, ...] = ()
+    options: Mapping[str, Json] = field(default_factory=dict)
+    """`where`, `skip`, `limit`."""
+    filled_fields: tuple[str, ...] = ()
+    """The fields of the input that hold a value in any row."""
+    rows_read: int | None = None
+    """Data rows of the files, those left out by choice too; None where the rows come from no file."""
     planned_at: str | None = None
+    """When the plan was complete; nothing is sent before."""
     finished_at: str | None = None
     exit_code: int | None = None
     stopped: str | None = None
 
+    @property
+    def files(self) -> list[str]:
+        """The files that the rows come from."""
+        return [source["file"] for source in self.sources]
 
-HEAD = (
-    "run, kind, platform, started_at, started_by, settings, sources, parent, overrides, choice, filled, planned_at,"
-    " finished_at, exit_code, stopped"
+
+#: The columns of RunInfo, in the order of its fields.
+RUN_COLUMNS = (
+    "run, kind, platform, started_at, started_by, settings, sources, parent, overrides, options, filled_fields,"
+    " rows_read, planned_at, finished_at, exit_code, stopped"
 )
 
 
-def head_of(found: Sequence[Any]) -> RunInfo:
-    """Read a head from its columns, in the order of HEAD."""
-    run, kind, platform, started_at, started_by, settings, sources, parent, overrides, choice, filled, *end = found
+def parse_run_info(values: Sequence[Any]) -> RunInfo:
+    """Make a RunInfo from the values of RUN_COLUMNS."""
+    run, kind, platform, started_at, started_by, settings, sources, parent, overrides, options, filled, *end = values
     return RunInfo(
         run,
         kind,
@@ -53,17 +63,12 @@ def head_of(found: Sequence[Any]) -> RunInfo:
         tuple(json.loads(sources)),
         parent,
         tuple(json.loads(overrides)),
-        json.loads(choice),
+        json.loads(options),
         tuple(json.loads(filled)),
         *end,
     )
 
 
-def files_of(info: RunInfo) -> list[str]:
-    """Name the files of a run."""
-    return [source["file"] for source in info.sources]
-
-
-def source_heads(sources: Sequence[Source]) -> tuple[Mapping[str, str], ...]:
-    """Give what a run keeps of its sources."""
+def describe_sources(sources: Sequence[Source]) -> tuple[Mapping[str, str], ...]:
+    """Return what a run keeps of its sources."""
     return tuple({"file": s.file, "sheet": s.sheet, "sha256": s.sha256} for s in sources)

@@ -1,156 +1,139 @@
-"""The tables of the ledger, and how our nouns become their rows and back."""
+"""Define the tables of the ledger and the upgrades of older ones."""
 
 from __future__ import annotations
 
-import json
-import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from usersync.models import SECRET_FIELDS
 
-from usersync.errors import StoppedError
-from usersync.models import (
-    MASK,
-    SECRET_FIELDS,
-    UNKNOWN,
-    Change,
-    Entry,
-    FieldChange,
-    Json,
-    Outcome,
-    Status,
-    User,
-)
-
-SCHEMA_VERSION = 2
-SCHEMA = """
+SCHEMA_VERSION = 3
+_ROW_TABLE = """row (
+  run INTEGER NOT NULL REFERENCES run(n) ON DELETE CASCADE,
+  key INTEGER NOT NULL,          -- position in the input
+  source INTEGER NOT NULL,       -- position in run.sources
+  row INTEGER NOT NULL,          -- as the spreadsheet numbers it
+  id TEXT NOT NULL,              -- of the user
+  status TEXT,                   -- models.Status; NULL: the row ends as `duplicate_of` does
+  duplicate_of INTEGER,          -- key of the row that this one repeats
+  wave INTEGER NOT NULL DEFAULT 0,        -- rows of wave 1 are sent after those of wave 0, and so on
+  depends_on INTEGER,            -- key of the row that must give up its e-mail address first
+  placeholder TEXT,              -- the address that the user gets for a moment, so that an e-mail swap can begin
+  changed TEXT NOT NULL DEFAULT '',       -- field names, ;-separated
+  old TEXT NOT NULL DEFAULT '',  -- JSON of these fields
+  new TEXT NOT NULL DEFAULT '',  -- JSON of these fields; a password is ***
+  note TEXT NOT NULL DEFAULT '',
+  code TEXT NOT NULL DEFAULT '',
+  message TEXT NOT NULL DEFAULT '',
+  http_status INTEGER,
+  attempts INTEGER NOT NULL DEFAULT 0,
+  name TEXT,                     -- as the platform last answered; so are the next three
+  display_name TEXT,
+  email TEXT,
+  custom_attributes TEXT NOT NULL DEFAULT '',
+  finished_at TEXT NOT NULL DEFAULT '',
+  PRIMARY KEY (run, key)
+) WITHOUT ROWID"""
+_SNAPSHOT_TABLES = """CREATE TABLE snapshot (            -- what the platform last confirmed of its users
+  platform TEXT NOT NULL,
+  user INTEGER NOT NULL,
+  name TEXT,
+  display_name TEXT,
+  email TEXT,
+  custom_attributes TEXT NOT NULL,
+  seen_at TEXT NOT NULL,
+  PRIMARY KEY (platform, user)
+) WITHOUT ROWID;
+CREATE TABLE written (             -- the value that usersync last wrote, by field
+  platform TEXT NOT NULL,
+  user INTEGER NOT NULL,
+  field TEXT NOT NULL,
+  value TEXT NOT NULL,           -- JSON
+  run INTEGER NOT NULL,
+  sent_at TEXT NOT NULL,
+  PRIMARY KEY (platform, user, field)
+) WITHOUT ROWID"""
+SCHEMA = f"""
 CREATE TABLE run (
   n INTEGER PRIMARY KEY,
   run TEXT NOT NULL UNIQUE,
-  kind TEXT NOT NULL,            -- run, apply, undo, update
-  parent TEXT,                   -- the run that this one goes on with, or undoes
+  kind TEXT NOT NULL,            -- run, plan, apply, undo, update
+  parent TEXT,                   -- the plan that this run applies, or the run that it undoes
   started_at TEXT NOT NULL,
   finished_at TEXT,
   started_by TEXT NOT NULL,      -- user@host
   platform TEXT NOT NULL,
   settings TEXT NOT NULL,        -- JSON, without secrets
   sources TEXT NOT NULL,         -- JSON: file, sheet, sha256 of each source
-  choice TEXT NOT NULL,          -- JSON: where, skip, limit
+  options TEXT NOT NULL,         -- JSON: where, skip, limit
   overrides TEXT NOT NULL DEFAULT '[]',
-  filled TEXT NOT NULL DEFAULT '[]',      -- JSON: the fields of the input that held any value
-  planned_at TEXT,               -- when the plan was whole; before that nothing was sent
-  claimed_turn INTEGER NOT NULL DEFAULT 0,  -- rows up to this turn and key may have been sent
-  claimed_key INTEGER NOT NULL DEFAULT -1,
+  filled_fields TEXT NOT NULL DEFAULT '[]',  -- JSON: the fields of the input that held any value
+  planned_at TEXT,               -- when the plan was complete; nothing is sent before
   exit_code INTEGER,
-  stopped TEXT
+  stopped TEXT,                  -- why it ended early
+  rows_read INTEGER,             -- data rows of the files; NULL: the rows come from no file
+  remembered INTEGER NOT NULL DEFAULT 0    -- 1: its results are in `snapshot` and `written`
 );
-CREATE TABLE row (
-  run INTEGER NOT NULL REFERENCES run(n) ON DELETE CASCADE,
-  key INTEGER NOT NULL,          -- position in the input
-  source INTEGER NOT NULL,       -- position in run.sources
-  row INTEGER NOT NULL,
-  user TEXT NOT NULL,
-  status TEXT NOT NULL,
-  sent INTEGER NOT NULL DEFAULT 0,  -- 1 once a request for it has gone out
-  twin_of INTEGER,
-  turn INTEGER NOT NULL DEFAULT 0,  -- rows of turn 1 wait for those of turn 0, and so on
-  waits_for INTEGER,             -- key of the row that must give up its e-mail first
-  aside TEXT,                    -- the address that the user gets for a moment, to open a ring of e-mails
-  changed TEXT NOT NULL DEFAULT '',       -- field names, ;-separated
-  old TEXT NOT NULL DEFAULT '', new TEXT NOT NULL DEFAULT '',  -- JSON of these fields; a password is ***
-  note TEXT NOT NULL DEFAULT '',
-  code TEXT NOT NULL DEFAULT '', message TEXT NOT NULL DEFAULT '',
-  http_status INTEGER, attempts INTEGER NOT NULL DEFAULT 0,
-  name TEXT, display_name TEXT, email TEXT, custom_attributes TEXT NOT NULL DEFAULT '',  -- as the platform answered
-  finished_at TEXT NOT NULL DEFAULT '',
-  PRIMARY KEY (run, key)
-) WITHOUT ROWID;
-CREATE TABLE known (             -- what the platform last confirmed to us
-  platform TEXT NOT NULL,
-  user INTEGER NOT NULL,
-  name TEXT, display_name TEXT, email TEXT, custom_attributes TEXT NOT NULL,
-  written TEXT NOT NULL,         -- JSON: field -> the value that we wrote last; a password is ***
-  PRIMARY KEY (platform, user)
-) WITHOUT ROWID;
+CREATE TABLE {_ROW_TABLE};
+{_SNAPSHOT_TABLES};
 """
+#: A table of rows that is gone with its connection; it hides the ledger's own.
+TEMPORARY_ROWS = f"CREATE TEMP TABLE {_ROW_TABLE.replace(' REFERENCES run(n) ON DELETE CASCADE', '')}"
+
+#: The value of a json_each named `item`, as JSON text.
+JSON_VALUE = (
+    "CASE item.type WHEN 'object' THEN item.value WHEN 'array' THEN item.value WHEN 'null' THEN 'null'"
+    " WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE json_quote(item.value) END"
+)
+_IN_FLIGHT_BEFORE_3 = (
+    "old.status = 'planned' AND (old.sent = 1 OR (old.turn, old.key) <= (SELECT claimed_turn, claimed_key"
+    " FROM run WHERE n = old.run) OR old.aside IS NOT NULL AND (SELECT planned_at FROM run WHERE n = old.run) <> '')"
+    " OR old.status = 'not-sent' AND old.aside IS NOT NULL"
+)
+_TO_VERSION_3 = f"""
+ALTER TABLE row RENAME TO old;
+CREATE TABLE {_ROW_TABLE};
+INSERT INTO row SELECT run, key, source, row, user,
+  CASE WHEN twin_of IS NOT NULL THEN NULL WHEN {_IN_FLIGHT_BEFORE_3} THEN 'sending' ELSE status END,
+  twin_of, turn, waits_for, aside, changed, old, new, note, code, message, http_status, attempts,
+  name, display_name, email, custom_attributes, finished_at FROM old;
+DROP TABLE old;
+ALTER TABLE run RENAME COLUMN choice TO options;
+ALTER TABLE run RENAME COLUMN filled TO filled_fields;
+ALTER TABLE run DROP COLUMN claimed_turn;
+ALTER TABLE run DROP COLUMN claimed_key;
+ALTER TABLE run ADD COLUMN rows_read INTEGER;
+ALTER TABLE run ADD COLUMN remembered INTEGER NOT NULL DEFAULT 0;
+UPDATE run SET remembered = 1 WHERE finished_at IS NOT NULL;
+UPDATE run SET rows_read = (SELECT count(*) FROM row WHERE row.run = run.n)
+  WHERE kind IN ('run', 'apply') AND json_extract(options, '$.limit') IS NULL;
+{_SNAPSHOT_TABLES};
+INSERT INTO snapshot SELECT platform, user, name, display_name, email, custom_attributes, '' FROM known;
+INSERT INTO written SELECT platform, user, item.key, {JSON_VALUE}, 0, '' FROM known, json_each(written) AS item
+  WHERE item.key NOT IN ({", ".join(repr(name) for name in sorted(SECRET_FIELDS))});
+DROP TABLE known
+"""
+#: Version of a ledger -> the statements that bring it to the next version.
 UPGRADES = {
     1: (
         "ALTER TABLE run ADD COLUMN claimed_turn INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE run ADD COLUMN claimed_key INTEGER NOT NULL DEFAULT -1",
         "ALTER TABLE row ADD COLUMN aside TEXT",
     ),
+    2: tuple(_TO_VERSION_3.strip().split(";\n")),
 }
-"""Version of a ledger -> what brings it to the next one."""
-IN_FLIGHT = (
-    "status = 'planned' AND twin_of IS NULL AND (sent = 1 OR (turn, key) <= (SELECT claimed_turn, claimed_key"
-    " FROM run WHERE n = row.run))"
-)
-"""Rows that may have been sent, and of which no answer came in."""
-ROWS_ASIDE = "CREATE TEMP TABLE " + SCHEMA[SCHEMA.index("row (") : SCHEMA.index("CREATE TABLE known")].replace(
-    " REFERENCES run(n) ON DELETE CASCADE", ""
-)
-"""A table of rows that goes with its connection; it stands before the ledger's own."""
-INSERT = (
-    "INSERT INTO row (run, key, source, row, user, status, twin_of, changed, old, new, note, code, message,"
-    " http_status, attempts, finished_at, name, display_name, email, custom_attributes)"
-    f" VALUES ({', '.join('?' * 20)})"
-)
-OUTCOME = (
-    "UPDATE row SET sent = ?, status = ?, code = ?, message = ?, http_status = ?, attempts = ?, name = ?,"
-    " display_name = ?, email = ?, custom_attributes = ?, finished_at = ? WHERE run = ? AND key = ?"
-)
 
-
-@contextmanager
-def together(db: sqlite3.Connection) -> Iterator[None]:
-    """Do all of it or nothing; StoppedError where the disk is full or the ledger cannot be written."""
-    try:
-        db.execute("BEGIN IMMEDIATE")  # a read that becomes a write would not wait for another run
-        yield
-        db.execute("COMMIT")
-    except BaseException as error:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        if isinstance(error, sqlite3.OperationalError):
-            raise StoppedError(
-                f"the ledger cannot be written: {error}; make room, then run `usersync resume`"
-            ) from None
-        raise
-
-
-text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
-def entry_of(row: Mapping[str, Json]) -> Entry:
-    """Make an entry from a row of a saved plan."""
-    new = {name: MASK if name in SECRET_FIELDS else value for name, value in row["new"].items()}
-    fields = tuple(FieldChange(name, row["old"].get(name, UNKNOWN), value) for name, value in new.items())
-    change = Change(row["key"], int(row["user"]), fields) if fields else None
-    text = row["message"] or row["note"]
-    outcome = Outcome(row["key"], Status(row["status"]), http_status=row["http_status"])
-    places = (row["key"], row["source"], row["row"], row["user"], Status(row["status"]))
-    return Entry(*places, change, row["code"], text, outcome, row["twin_of"])
-
-
-def answered(user: User | None) -> tuple[str | None, str | None, str | None, str]:
-    """Give the columns of what the platform answered."""
-    if user is None:
-        return None, None, None, ""
-    return user.name, user.display_name, user.email, text(user.custom_attributes)
-
-
-def sides(change: Change) -> tuple[str, str, str]:
-    """Give the changed fields, their old and their new values, as text."""
-    old = {f.field: f.old for f in change.fields if f.old is not UNKNOWN}
-    new = {f.field: MASK if f.field in SECRET_FIELDS else f.new for f in change.fields}
-    return ";".join(new), text(old), text(new)
-
-
-def change_of(key: int, user: str, old: str, new: str) -> Change:
-    """Make a change from its columns; secrets are masked."""
-    before: Json = json.loads(old) if old != "{}" else {}
-    after: Json = json.loads(new)
-    return Change(
-        key,
-        int(user),
-        tuple(FieldChange(name, before.get(name, UNKNOWN), value) for name, value in after.items()),
-    )
+#: The one way to read rows: a duplicate ends as its first row does, and states in between have a public status.
+READ_ROWS = """
+SELECT row.run, row.key, row.source, row.row, row.id,
+  CASE coalesce(row.status, first.status) WHEN 'sending' THEN 'unknown' WHEN 'reverting' THEN 'unknown'
+    WHEN 'parked' THEN 'not-sent' ELSE coalesce(row.status, first.status, 'not-sent') END AS status,
+  coalesce(first.changed, row.changed) AS changed, coalesce(first.old, row.old) AS old,
+  coalesce(first.new, row.new) AS new, coalesce(first.code, row.code) AS code,
+  coalesce(first.message, row.message) AS message, row.note,
+  iif(row.duplicate_of IS NULL, row.http_status, first.http_status) AS http_status, row.attempts,
+  iif(row.duplicate_of IS NULL, row.name, first.name) AS name,
+  iif(row.duplicate_of IS NULL, row.display_name, first.display_name) AS display_name,
+  iif(row.duplicate_of IS NULL, row.email, first.email) AS email,
+  coalesce(first.custom_attributes, row.custom_attributes) AS custom_attributes,
+  coalesce(first.finished_at, row.finished_at) AS finished_at,
+  row.duplicate_of, row.wave, row.depends_on, row.placeholder
+FROM row LEFT JOIN row AS first ON first.run = row.run AND first.key = row.duplicate_of
+"""

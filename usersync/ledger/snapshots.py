@@ -1,41 +1,46 @@
-"""What the platform last confirmed to us of its users, kept from run to run."""
+"""Remember what the platform last confirmed of its users, and what usersync last wrote."""
 
 from __future__ import annotations
 
 import json
-import sqlite3
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from usersync.ledger.schema import IN_FLIGHT, text
-from usersync.models import Json
+from usersync.ledger.database import Database
+from usersync.ledger.schema import JSON_VALUE
+from usersync.models import SECRET_FIELDS, Json, json_text
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+#: The range of ids is read instead of the ids one by one where it holds at most so many times as many.
+_DENSE = 1.5
 
-class Memory:
-    """What is known of one platform's users, and what one run adds to it."""
 
-    def __init__(self, db: sqlite3.Connection, number: int, platform: str) -> None:
-        self._db, self._n, self._platform = db, number, platform
+class Snapshots:
+    """What is known of the users of one platform, and what one run adds to it."""
 
-    def known(self, users: Sequence[int]) -> DataFrame:
-        """Give what the platform last confirmed to us of these users.
+    def __init__(self, database: Database, number: int, platform: str) -> None:
+        self._database, self._number, self._platform = database, number, platform
 
-        Index: the position in `users`, of those that are known; columns as the diff compares them.
+    def last_known(self, users: Sequence[int]) -> DataFrame:
+        """Return what the platform last confirmed of these users.
+
+        Index: the position in `users`, of those that are known. Columns: `name`, `display_name`, `email` (text or
+        None), `custom_attributes` (dicts).
         """
-        import pandas as pd
+        import pandas as pd  # takes longer to import than most commands take
 
         names = ("user", "name", "display_name", "email", "custom_attributes")
         asked = pd.Index(users)
         values: list[object]
-        if len(users) and asked.max() - asked.min() < 1.5 * len(users):  # nearly all: one after the other
-            where, values = "FROM known WHERE user BETWEEN ? AND ?", [int(asked.min()), int(asked.max())]
+        if len(users) and asked.max() - asked.min() < _DENSE * len(users):
+            where, values = "FROM snapshot WHERE user BETWEEN ? AND ?", [int(asked.min()), int(asked.max())]
         else:  # CROSS: SQLite may turn another join round, and search the list for each user of the platform
-            where, values = "FROM json_each(?) CROSS JOIN known ON user = value WHERE true", [text(users)]
+            where, values = "FROM json_each(?) CROSS JOIN snapshot ON user = value WHERE true", [json_text(users)]
         columns = ", ".join(f"json_group_array({name})" for name in names)  # each at once: no tuple for each user
-        found = self._db.execute(f"SELECT {columns} {where} AND platform = ?", (*values, self._platform)).fetchone()
+        found = self._database.first(f"SELECT {columns} {where} AND platform = ?", (*values, self._platform))
         known = pd.DataFrame({n: pd.Series(json.loads(c), dtype=object) for n, c in zip(names, found, strict=True)})
         known.index = asked.get_indexer(pd.Index(known.pop("user"), dtype="int64"))
         texts = list(set(known["custom_attributes"]))  # many users hold the same
@@ -43,33 +48,60 @@ class Memory:
         known["custom_attributes"] = known["custom_attributes"].map(parsed.__getitem__)
         return known[known.index >= 0].sort_index()
 
-    def written(self, users: Sequence[int]) -> dict[int, dict[str, Json]]:
-        """Give the values that we wrote last, of those users for whom we did: id -> field -> value."""
-        found = self._db.execute(
-            "SELECT user, written FROM json_each(?) AS asked CROSS JOIN known"
-            " ON platform = ? AND user = asked.value WHERE written <> '{}'",
-            (text(users), self._platform),
+    def last_written(self, users: Sequence[int], *, by_newer_runs: bool = False) -> dict[int, dict[str, Json]]:
+        """Return the values that usersync last wrote to these users: id -> field -> value.
+
+        `by_newer_runs`: only those that a run wrote which began after this one.
+        """
+        found = self._database.all(
+            "SELECT user, field, written.value FROM json_each(?) AS asked CROSS JOIN written"
+            " ON platform = ? AND user = asked.value WHERE run > ?",
+            (json_text(users), self._platform, self._number if by_newer_runs else -1),
         )
-        return {user: json.loads(ours) for user, ours in found}
+        written: dict[int, dict[str, Json]] = defaultdict(dict)
+        for user, field, value in found:
+            written[user][field] = json.loads(value)
+        return dict(written)
 
     def remember(self) -> None:
-        """Keep what this run learned of its users, for the next one to compare with.
+        """Keep what this run learned of its users, for the next one; what was confirmed later stays.
 
         Users of whom it is in doubt what they hold now are forgotten, and read again.
         """
-        self._db.execute(
-            "DELETE FROM known WHERE platform = ?2 AND user IN (SELECT CAST(user AS INTEGER) FROM row"
-            " WHERE run = ?1 AND (sent = 1 AND twin_of IS NULL AND status IN ('unknown', 'failed')"
-            f" OR aside IS NOT NULL AND status <> 'updated' OR {IN_FLIGHT}))",
-            (self._n, self._platform),
+        with self._database.transaction():
+            self._forget_doubtful_users()
+            self._keep_confirmed_users()
+            self._keep_written_values()
+            self._database.execute("UPDATE run SET remembered = 1 WHERE n = ?", (self._number,))
+
+    def _forget_doubtful_users(self) -> None:
+        doubtful = (
+            "SELECT CAST(row.id AS INTEGER) FROM row LEFT JOIN snapshot ON snapshot.platform = ?2"
+            " AND snapshot.user = CAST(row.id AS INTEGER) WHERE row.run = ?1 AND row.new <> ''"
+            " AND row.status IN ('unknown', 'failed', 'sending', 'parked', 'reverting')"
+            " AND (row.finished_at = '' OR row.finished_at >= coalesce(snapshot.seen_at, ''))"
         )
-        self._db.execute(
-            "INSERT INTO known SELECT ?2, CAST(user AS INTEGER), name, display_name, email, custom_attributes,"
-            " iif(status = 'updated' AND new <> '', new, '{}') FROM row WHERE run = ?1 AND custom_attributes <> ''"
-            " AND status IN ('updated', 'unchanged') AND twin_of IS NULL"
-            " ON CONFLICT (platform, user) DO UPDATE SET name = excluded.name,"
-            " display_name = excluded.display_name, email = excluded.email,"
-            " custom_attributes = excluded.custom_attributes,"
-            " written = json_patch(known.written, excluded.written)",
-            (self._n, self._platform),
+        place = (self._number, self._platform)
+        self._database.execute(f"DELETE FROM snapshot WHERE platform = ?2 AND user IN ({doubtful})", place)
+        self._database.execute(f"DELETE FROM written WHERE platform = ?2 AND run = ?1 AND user IN ({doubtful})", place)
+
+    def _keep_confirmed_users(self) -> None:
+        self._database.execute(
+            "INSERT INTO snapshot SELECT ?2, CAST(id AS INTEGER), name, display_name, email, custom_attributes,"
+            " finished_at FROM row WHERE run = ?1 AND custom_attributes <> '' AND status IN ('updated', 'unchanged')"
+            " ON CONFLICT (platform, user) DO UPDATE SET name = excluded.name, display_name = excluded.display_name,"
+            " email = excluded.email, custom_attributes = excluded.custom_attributes, seen_at = excluded.seen_at"
+            " WHERE excluded.seen_at >= snapshot.seen_at",
+            (self._number, self._platform),
+        )
+
+    def _keep_written_values(self) -> None:
+        secret = ", ".join(f"'{name}'" for name in sorted(SECRET_FIELDS))
+        self._database.execute(
+            f"INSERT INTO written SELECT ?2, CAST(row.id AS INTEGER), item.key, {JSON_VALUE}, ?1, row.finished_at"
+            " FROM row, json_each(row.new) AS item WHERE row.run = ?1 AND row.status = 'updated' AND row.new <> ''"
+            f" AND item.key NOT IN ({secret})"
+            " ON CONFLICT (platform, user, field) DO UPDATE SET value = excluded.value, run = excluded.run,"
+            " sent_at = excluded.sent_at WHERE excluded.sent_at >= written.sent_at",
+            (self._number, self._platform),
         )

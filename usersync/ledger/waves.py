@@ -1,93 +1,106 @@
-"""Owner of a run's rows waits for whom: turns, predecessors, and rings of e-mail addresses."""
+"""Keep the order in which e-mail addresses move: waves, dependencies and swaps."""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
-from usersync.ledger.schema import change_of, together
-from usersync.models import RingRow, Status
+from usersync.ledger.run import UNSENT, LedgerRun
+from usersync.models import Code, Row, Status
+
+Swap = list[Row]
+"""The rows of one e-mail swap: the one that moves to the placeholder, then the others in the order of their waves."""
 
 
-class Turns:
+class Waves:
     """The order in which the rows of one run are sent."""
 
-    def __init__(self, db: sqlite3.Connection, number: int) -> None:
-        self._db, self._n = db, number
+    def __init__(self, run: LedgerRun) -> None:
+        self._run, self._number = run, run.number
+        self._database = run.database
 
-    def moves(self) -> list[tuple[int, str | None, str]]:
-        """Give the planned changes of e-mail: key, old (None: unknown), new."""
-        return self._db.execute(
-            "SELECT key, json_extract(old, '$.email'), json_extract(new, '$.email') AS fresh FROM row WHERE run = ?"
-            " AND status = 'planned' AND twin_of IS NULL AND fresh IS NOT NULL ORDER BY key",
-            (self._n,),
-        ).fetchall()
+    def holders(self) -> Iterator[tuple[int, str, str | None, str | None]]:
+        """Return the rows of users whose address is known, or is to change.
 
-    def set(self, turns: Mapping[int, int], after: Mapping[int, int], aside: Mapping[int, str] | None = None) -> None:
-        """Let rows wait: key -> turn, and key -> key of the row that must be updated first.
-
-        `aside` (key -> placeholder address) opens rings: that row's user steps aside before the first turn.
+        Each is key, status, the address that the user holds (None: unknown), and the address of an unsent change.
         """
-        with together(self._db):
-            self._db.executemany(
-                "UPDATE row SET aside = ? WHERE run = ? AND key = ?",
-                ((address, self._n, key) for key, address in (aside or {}).items()),
+        return self._database.stream(
+            "SELECT key, status, coalesce(email, json_extract(iif(old = '', '{}', old), '$.email')) AS held,"
+            " iif(status IN (?, ?, ?) AND new <> '', json_extract(new, '$.email'), NULL) AS wanted"
+            " FROM row WHERE run = ? AND duplicate_of IS NULL AND (held IS NOT NULL OR wanted IS NOT NULL)"
+            " ORDER BY key",
+            (*UNSENT, Status.LEFT_OUT, self._number),
+        )
+
+    def set(self, waves: Mapping[int, int], depends_on: Mapping[int, int], placeholders: Mapping[int, str]) -> None:
+        """Let rows wait: key -> wave, key -> key of the row to be sent before, key -> placeholder address."""
+        with self._database.transaction():
+            self._database.execute(
+                "UPDATE row SET wave = 0, depends_on = NULL, placeholder = NULL WHERE run = ? AND wave > 0",
+                (self._number,),
             )
-            self._db.executemany(
-                "UPDATE row SET turn = ?, waits_for = ? WHERE run = ? AND key = ?",
-                ((turn, after[key], self._n, key) for key, turn in turns.items()),
+            self._database.execute_many(
+                "UPDATE row SET placeholder = ? WHERE run = ? AND key = ?",
+                ((address, self._number, key) for key, address in placeholders.items()),
+            )
+            self._database.execute_many(
+                "UPDATE row SET wave = ?, depends_on = ? WHERE run = ? AND key = ?",
+                ((wave, depends_on[key], self._number, key) for key, wave in waves.items()),
             )
 
-    def refuse(self, reasons: Mapping[int, str], code: str) -> None:
-        """Take planned rows out of the plan: key -> why."""
-        with together(self._db):
-            self._db.executemany(
-                "UPDATE row SET status = 'rejected', code = ?, message = ? WHERE run = ? AND key = ?",
-                ((code, why, self._n, key) for key, why in reasons.items()),
+    def reject(self, reasons: Mapping[int, str], code: Code) -> None:
+        """Reject unsent rows: key -> message."""
+        with self._database.transaction():
+            self._database.execute_many(
+                "UPDATE row SET status = 'rejected', code = ?, message = ? WHERE run = ? AND key = ?"
+                " AND status = 'planned'",
+                ((code, reason, self._number, key) for key, reason in reasons.items()),
             )
 
     def last(self) -> int:
-        """Give the highest turn of a row that is still to be sent."""
-        found = self._db.execute(
-            "SELECT max(turn) FROM row WHERE run = ? AND status = 'planned' AND sent = 0", (self._n,)
-        ).fetchone()
-        return found[0] or 0
-
-    def rings(self) -> Iterator[tuple[RingRow, ...]]:
-        """Give each ring of e-mail addresses: who steps aside, then the others in the order of their turns."""
-        starts = self._db.execute(
-            "SELECT key, turn FROM row WHERE run = ? AND aside IS NOT NULL", (self._n,)
-        ).fetchall()
-        for start, turn in starts:
-            found = self._db.execute(
-                "WITH RECURSIVE ring(at) AS (SELECT ?2 UNION SELECT waits_for FROM row, ring WHERE run = ?1"
-                " AND key = at AND waits_for IS NOT NULL)"
-                " SELECT key, row, user, status, aside, old, new FROM row, ring WHERE run = ?1 AND key = at"
-                " ORDER BY aside IS NULL, turn",
-                (self._n, start),
-            ).fetchall()
-            if len(found) == turn:  # else a part of it was left out, and nobody moves
-                yield tuple(
-                    RingRow(row, Status(status), aside, change_of(key, user, old, new))
-                    for key, row, user, status, aside, old, new in found
-                )
-
-    def asides(self) -> dict[int, str]:
-        """Give the placeholder addresses: key -> address."""
-        found = self._db.execute("SELECT key, aside FROM row WHERE run = ? AND aside IS NOT NULL", (self._n,))
-        return dict(found.fetchall())
-
-    def block(self, turn: int) -> None:
-        """Take the rows of a turn out whose predecessor was not updated, or did not step aside."""
-        self._db.execute(
-            "UPDATE row SET status = 'rejected', code = 'blocked-by', message = coalesce((SELECT"
-            " 'not sent: row ' || first.row || ' must give up this e-mail address first, and is ' || first.status"
-            " FROM row AS first WHERE first.run = row.run AND first.key = row.waits_for),"
-            " 'not sent: the row that must give up this e-mail address first was left out')"
-            " WHERE run = ? AND turn = ? AND status = 'planned' AND waits_for IS NOT NULL"
-            " AND coalesce((SELECT status FROM row AS first WHERE first.run = row.run"
-            " AND first.key = row.waits_for), '') NOT IN ('updated',"
-            " iif(turn = 1 AND waits_for IN (SELECT key FROM row AS one WHERE one.run = row.run"
-            " AND aside IS NOT NULL), 'planned', 'updated'))",
-            (self._n, turn),
+        """Return the highest wave of an unsent row."""
+        found = self._database.first(
+            "SELECT max(wave) FROM row WHERE run = ? AND status IN (?, ?)", (self._number, *UNSENT)
         )
+        return int(found[0] or 0)
+
+    def block(self, wave: int) -> None:
+        """Reject the rows of a wave that wait for an address which was not given up.
+
+        A user who holds a placeholder has to be reverted instead.
+        """
+        self._database.execute(
+            "UPDATE row SET status = iif(status = 'parked', 'reverting', 'rejected'), code = 'blocked-by',"
+            " message = iif(status = 'parked', 'reverted, because ', 'not sent: ') || coalesce((SELECT 'row '"
+            " || first.row || ' has to give up this e-mail address first, and is ' || first.status FROM row AS first"
+            " WHERE first.run = row.run AND first.key = row.depends_on),"
+            " 'the row that has to give up this e-mail address first was left out')"
+            " WHERE run = ? AND wave = ? AND status IN (?, ?) AND depends_on IS NOT NULL"
+            " AND coalesce((SELECT status FROM row AS first WHERE first.run = row.run"
+            " AND first.key = row.depends_on), '') NOT IN ('updated', 'unchanged', 'parked')",
+            (self._number, wave, *UNSENT),
+        )
+
+    def swaps(self) -> list[Swap]:
+        """Return the e-mail swaps of the run."""
+        starts = self._database.all(
+            "SELECT key FROM row WHERE run = ? AND placeholder IS NOT NULL ORDER BY key", (self._number,)
+        )
+        return [self._swap(start) for (start,) in starts]
+
+    def _swap(self, start: int) -> Swap:
+        members = self._database.all(
+            "WITH RECURSIVE member(at) AS (SELECT ?2 UNION SELECT depends_on FROM row, member WHERE run = ?1"
+            " AND key = at AND depends_on IS NOT NULL) SELECT at FROM member",
+            (self._number, start),
+        )
+        keys = {key for (key,) in members}
+        return sorted(self._run.by_key(keys), key=lambda row: (row.placeholder is None, row.wave))
+
+
+def is_open(swap: Iterable[Row]) -> bool:
+    """Tell whether a user of a swap holds a placeholder, or may hold one, or is being reverted."""
+    moving = (Status.SENDING, Status.UNKNOWN)
+    return any(
+        row.status in (Status.PARKED, Status.REVERTING) or (row.placeholder is not None and row.status in moving)
+        for row in swap
+    )

@@ -1,6 +1,7 @@
-"""A text in, its dialect and its header row out: settled by what the header and the rows under it bear out.
+"""Detect the dialect and the header row of a text file.
 
-The header is the first row that names an id column. Lines above it are stepped over and may look like anything.
+The header is the first row that names an id column; lines above it may look like anything. Of the dialects that find
+one, the rows below it decide.
 """
 
 from __future__ import annotations
@@ -11,58 +12,63 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from usersync.errors import SourceError
-from usersync.loader.csv_grammar import Dialect, Grammar
-from usersync.loader.csv_records import Reader, line_content, line_stop, read_on
+from usersync.loader.csv_hints import TOP, explain_missing_header, no_header
+from usersync.loader.csv_parser import DELIMITERS, Dialect, RecordParser
+from usersync.loader.csv_records import RecordReader, line_content, line_stop, read_on
 
 if TYPE_CHECKING:
-    from usersync.loader.raw_sheet import FindsId
+    from usersync.loader.headings import Headings
     from usersync.settings import SourceSettings
 
-DELIMITERS = {",": ",", ";": ";", "\t": "tab", "|": "|"}
 _SWAP = bytes.maketrans(b"\r\n", b"\n\r")
+#: The line end of a file that was written twice in text mode on Windows.
 _DOUBLED = b"\r\r\n"
-"""Every line end of a file that was written twice as text on Windows."""
-_TOP = 100
-"""Records among which the header is looked for."""
+#: Columns of the widest spreadsheet.
+_MAX_COLUMNS = 16_384
+#: Bytes below the header on which dialects are compared.
 _SAMPLE = 1 << 20
+#: Bytes around a first unusual quote or escape further down that are compared as well.
 _WINDOW = 1 << 18
-"""Bytes that are read to see whether a dialect fits: below the header, and around a first doubt further down."""
+_PATH = re.compile(rb"\b[A-Za-z]:\\[A-Za-z]")
 _DECLARED = re.compile(rb"\"?sep=(.)\"?\r?\n", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
-    """A header found under a dialect, and how well the rows under it fit."""
+class DialectMatch:
+    """A header found under a dialect, and how well the rows below it fit."""
 
     dialect: Dialect
     data: bytes
     header: tuple[str, ...]
     row: int
-    """The header's number."""
+    """Row number of the header."""
     stop: int
     """Where the first data row starts in `data`."""
     key: int
     """Position of the id column."""
-    good: int = 0
-    bad: int = 0
+    well_formed: int = 0
+    """Rows of the sample that can be read; `malformed`: that cannot."""
+    malformed: int = 0
     why: tuple[str, ...] = ()
 
     def fits(self) -> bool:
-        """Whether most rows bear the dialect out."""
-        return self.good >= self.bad
+        """Whether most rows can be read."""
+        return self.well_formed >= self.malformed
 
-    def reader(self) -> Reader:
-        """Give the reader of the rows."""
-        return Reader(self.data, Grammar(self.dialect), width=len(self.header), key=self.key)
+    def reader(self) -> RecordReader:
+        """Return a reader of the data rows."""
+        ends_in_crlf = not self.dialect.swapped and self.data[self.stop - 2 : self.stop] == b"\r\n"
+        parser = RecordParser(self.dialect)
+        return RecordReader(self.data, parser, width=len(self.header), key=self.key, ends_in_crlf=ends_in_crlf)
 
 
-def find_layout(data: bytes, start: int, *, file: str, finds_id: FindsId, options: SourceSettings) -> Layout:
+def detect_dialect(data: bytes, start: int, *, file: str, headings: Headings, options: SourceSettings) -> DialectMatch:
     """Find dialect and header of the text that starts at `start`.
 
-    Raises SourceError where no row names an id column, or two delimiters fit alike.
+    Raises SourceError where no row names an id column, or several delimiters fit.
     """
     _check_delimiter(file, options)
-    finder = _Finder(start, finds_id, options)
+    finder = _Finder(file, start, headings, options)
     doubled = data.count(_DOUBLED) if data.find(b"\r\r", start) >= 0 else 0
     if doubled and doubled == data.count(b"\n"):
         data = data.replace(_DOUBLED, b"\r\n")
@@ -70,20 +76,19 @@ def find_layout(data: bytes, start: int, *, file: str, finds_id: FindsId, option
     if not found and re.search(rb"\r(?!\n)", data):
         found = finder.find(data.translate(_SWAP), swapped=True)
     if not found:
-        raise SourceError(file, finder.nearly or _no_header(options))
-    fitting = [layout for layout in found if layout.fits()] or found
-    most = max(len(layout.header) for layout in fitting)
+        hint = finder.damaged_header or explain_missing_header(data, start, headings)
+        raise SourceError(file, hint or finder.missing_id or no_header(options))
+    fitting = [match for match in found if match.fits()] or found
+    most = max(len(match.header) for match in fitting)
     if len(fitting) > 1 and most > 1:
         names = " and ".join(f"{_name(x.dialect.delimiter)} ({len(x.header)} columns)" for x in fitting)
-        raise SourceError(
-            file, f"the delimiter is in doubt: {names} both find an id column; settle it with source.delimiter"
-        )
+        raise SourceError(file, f"the delimiter is in doubt: {names} both find an id column; set source.delimiter")
     return fitting[0]
 
 
-def describe(layout: Layout) -> dict[str, str]:
-    """Give the dialect in words."""
-    dialect, sample = layout.dialect, layout.data[: layout.stop + _SAMPLE]
+def describe(match: DialectMatch) -> dict[str, str]:
+    """Return the dialect in words."""
+    dialect, sample = match.dialect, match.data[: match.stop + _SAMPLE]
     if dialect.swapped:
         ends = "CR"
     else:
@@ -99,23 +104,25 @@ def describe(layout: Layout) -> dict[str, str]:
 
 
 class _Finder:
-    def __init__(self, start: int, finds_id: FindsId, options: SourceSettings) -> None:
-        self._start, self._finds_id, self._options = start, finds_id, options
-        self.nearly = ""
-        """What keeps a row from being the header, where one looks like it."""
+    def __init__(self, file: str, start: int, headings: Headings, options: SourceSettings) -> None:
+        self._file, self._start, self._headings, self._options = file, start, headings, options
+        self.damaged_header = ""
+        """What is wrong with a row that looks like the header; `missing_id`: what to do if it has no id column."""
+        self.missing_id = ""
+        self._fields = 0
 
-    def find(self, data: bytes, *, swapped: bool) -> list[Layout]:
-        """Find a layout for every delimiter under which some row names an id column."""
+    def find(self, data: bytes, *, swapped: bool) -> list[DialectMatch]:
+        """Return a match for every delimiter under which some row names an id column."""
         given = self._options.quote
         quotes = ['"', "'"] if given is None else [None if given == "none" else given]
         for delimiters in self._delimiters(data):
             for quote in quotes:
                 dialects = (Dialect(d, quote, swapped=swapped) for d in delimiters)
-                found = [layout for dialect in dialects if (layout := self._anchor(data, dialect))]
+                found = [match for dialect in dialects if (match := self._find_header(data, dialect))]
                 if quote == "'" and given is None:
-                    found = [layout for layout in found if b"'" in data[: layout.stop].rstrip().rpartition(b"\n")[2]]
+                    found = [match for match in found if b"'" in data[: match.stop].rstrip().rpartition(b"\n")[2]]
                 if found:
-                    return [self._escaped(self._quoted(self._weigh(layout))) for layout in found]
+                    return [self._try_backslash(self._try_apostrophe(self._count_rows(match))) for match in found]
         return []
 
     def _delimiters(self, data: bytes) -> Iterator[Sequence[str]]:
@@ -127,90 +134,125 @@ class _Finder:
             yield declared[1].decode("ascii")
         yield tuple(DELIMITERS)
 
-    def _anchor(self, data: bytes, dialect: Dialect) -> Layout | None:
-        """Find the header: the first row that names an id column, or the one that settings name."""
-        grammar, wanted = Grammar(dialect), self._options.header_row
+    def _find_header(self, data: bytes, dialect: Dialect) -> DialectMatch | None:
+        """Find the first row that names an id column, or check the row that settings name."""
+        parser, wanted = RecordParser(dialect), self._options.header_row
         position, row = self._start, 0
-        while position < len(data) and row < max(_TOP, wanted or 0):
+        while position < len(data) and row < max(TOP, wanted or 0):
             row += 1
             stop = line_stop(data, position)
-            reading = grammar.read(data, position, line_content(data, position, stop, grammar))
-            if reading.unclosed and (longer := read_on(data, position, stop, grammar=grammar)):
-                reading, stop = longer, line_stop(data, longer.end)
-            if reading.cells and (wanted or row) == row and self._finds_id(reading.cells):
-                key = next((i for i, c in enumerate(reading.cells) if self._finds_id((c,))), 0)
-                return Layout(dialect, data, reading.cells, row, stop, key)
-            if reading.flaw and not self.nearly and self._looks_it(data[position:stop], dialect):
-                self.nearly = f"row {row} looks like the header, but {reading.flaw}"
+            self._check_columns(row, data.count(parser.delimiter, position, stop))
+            parsed = parser.parse(data, position, line_content(data, position, stop, parser))
+            if parsed.unclosed and (longer := read_on(data, position, stop, parser=parser)):
+                parsed, stop = longer, line_stop(data, longer.end)
+            if parsed.cells and (wanted or row) == row:
+                key = self._headings.id_column(parsed.cells)
+                if key is not None:
+                    return DialectMatch(dialect, data, parsed.cells, row, stop, key)
+                self._remember_candidate(row, parsed.cells)
+            if parsed.error and not self.damaged_header and self._looks_like_header(data[position:stop], dialect):
+                self.damaged_header = f"row {row} looks like the header, but {parsed.error}"
             position = stop
         return None
 
-    def _looks_it(self, line: bytes, dialect: Dialect) -> bool:
+    def _check_columns(self, row: int, delimiters: int) -> None:
+        if delimiters >= _MAX_COLUMNS:
+            raise SourceError(self._file, f"row {row} has {delimiters + 1:,} cells; no table of users is that wide")
+
+    def _looks_like_header(self, line: bytes, dialect: Dialect) -> bool:
         parts = line.decode("utf-8").strip().split(dialect.delimiter)
-        return len(parts) > 1 and self._finds_id([part.strip("\"' ") for part in parts])
+        return len(parts) > 1 and self._headings.id_column([part.strip("\"' ") for part in parts]) is not None
 
-    def _weigh(self, layout: Layout, doubt: int = -1) -> Layout:
-        good, bad = _count(layout, layout.stop, _SAMPLE)
-        if doubt >= layout.stop + _SAMPLE:
-            more = _count(layout, layout.data.rfind(b"\n", 0, doubt) + 1, _WINDOW)
-            good, bad = good + more[0], bad + more[1]
-        return replace(layout, good=good, bad=bad)
+    def _remember_candidate(self, row: int, cells: Sequence[str]) -> None:
+        fields = self._headings.count_fields(cells)
+        if fields > self._fields:
+            self._fields = fields
+            self.missing_id = self._headings.explain_missing_id(row, cells)
 
-    def _quoted(self, layout: Layout) -> Layout:
-        """Take the apostrophe for a quote only on evidence."""
-        dialect = layout.dialect
+    def _count_rows(self, match: DialectMatch, unusual: int = -1) -> DialectMatch:
+        """Count well-formed and malformed rows below the header, and around the offset `unusual` further down."""
+        well_formed, malformed = _count(match, match.stop, _SAMPLE)
+        if unusual >= match.stop + _SAMPLE:
+            more = _count(match, match.data.rfind(b"\n", 0, unusual) + 1, _WINDOW)
+            well_formed, malformed = well_formed + more[0], malformed + more[1]
+        return replace(match, well_formed=well_formed, malformed=malformed)
+
+    def _try_apostrophe(self, match: DialectMatch) -> DialectMatch:
+        """Take the apostrophe for the quote only if more rows fit."""
+        dialect = match.dialect
         if dialect.quote == "'" and self._options.quote is None:
-            return replace(layout, why=("the header is wrapped in '",))
-        if self._options.quote or layout.data.find(b"'", layout.stop) < 0:
-            return layout
+            return replace(match, why=("the header is wrapped in '",))
+        if self._options.quote or match.data.find(b"'", match.stop) < 0:
+            return match
         edges = (dialect.delimiter.encode("ascii"), b"\n")
-        places = [place for edge in edges if (place := layout.data.find(edge + b"'", layout.stop - 1)) >= 0]
-        other = self._anchor(layout.data, replace(dialect, quote="'")) if places else None
-        sample = layout.data[layout.stop - 1 : layout.stop + _SAMPLE]
-        if other is None or len(other.header) != len(layout.header) or any(e + b'"' in sample for e in edges):
-            return layout
-        mine, other = self._weigh(layout, min(places)), self._weigh(other, min(places))
-        if other.bad < mine.bad:
-            return replace(other, why=(f"with ' as quote {other.bad} rows do not fit, else {mine.bad}",))
-        if other.bad == mine.bad and _wrapped(layout):
+        places = [place for edge in edges if (place := match.data.find(edge + b"'", match.stop - 1)) >= 0]
+        other = self._find_header(match.data, replace(dialect, quote="'")) if places else None
+        sample = match.data[match.stop - 1 : match.stop + _SAMPLE]
+        if other is None or len(other.header) != len(match.header) or any(e + b'"' in sample for e in edges):
+            return match
+        plain, other = self._count_rows(match, min(places)), self._count_rows(other, min(places))
+        if other.malformed < plain.malformed:
+            why = f"with ' as quote {other.malformed} rows do not fit, otherwise {plain.malformed}"
+            return replace(other, why=(why,))
+        if other.malformed == plain.malformed and _has_wrapped_column(match):
             return replace(other, why=("a whole column is wrapped in '",))
-        return layout
+        return match
 
-    def _escaped(self, layout: Layout) -> Layout:
-        """Take the backslash for an escape only where that makes more rows fit."""
-        if layout.data.find(b"\\", layout.stop) < 0:
-            return layout
-        quote, delimiter = (layout.dialect.quote or "").encode(), layout.dialect.delimiter.encode()
-        places = [layout.data.find(b"\\" + c, layout.stop) for c in (quote, delimiter) if c]
+    def _try_backslash(self, match: DialectMatch) -> DialectMatch:
+        """Take the backslash for an escape only if more rows fit."""
+        if match.data.find(b"\\", match.stop) < 0:
+            return match
+        quote, delimiter = (match.dialect.quote or "").encode(), match.dialect.delimiter.encode()
+        places = [match.data.find(b"\\" + c, match.stop) for c in {quote, delimiter, b"'"} if c]
         places = [place for place in places if place >= 0]
         if not places:
-            return layout
-        other = self._anchor(layout.data, replace(layout.dialect, backslash=True))
+            return match
+        letters = _has_letter_escapes(match)
+        other = self._find_header(match.data, replace(match.dialect, backslash=True, letter_escapes=letters))
         if other is None:
-            return layout
-        mine, other = self._weigh(layout, min(places)), self._weigh(other, min(places))
-        if other.bad < mine.bad:
-            why = f"with \\ as escape {other.bad} rows do not fit, else {mine.bad}"
-            return replace(other, why=(*layout.why, why))
-        return layout
+            return match
+        plain, other = self._count_rows(match, min(places)), self._count_rows(other, min(places))
+        if other.malformed < plain.malformed:
+            why = f"with \\ as escape {other.malformed} rows do not fit, otherwise {plain.malformed}"
+            return replace(other, why=(*match.why, why))
+        sample = match.data[match.stop : match.stop + _SAMPLE]
+        if other.malformed == plain.malformed and b"\\'" in sample and _escapes_only(sample, quote + delimiter):
+            return replace(other, why=(*match.why, "every \\ stands before a character that it escapes"))
+        return match
 
 
-def _count(layout: Layout, start: int, size: int) -> tuple[int, int]:
-    """Count rows that fit and rows that do not."""
-    block = layout.reader().block(start, size) if start < len(layout.data) else None
+def _has_letter_escapes(match: DialectMatch) -> bool:
+    r"""Whether \n may stand for a line break: if no cell has a real one, and nothing looks like a path (C:\new)."""
+    sample = match.data[match.stop : match.stop + _SAMPLE]
+    if _PATH.search(sample):
+        return False
+    dialect = replace(match.dialect, backslash=True)
+    block = replace(match, dialect=dialect).reader().block(match.stop, _SAMPLE) if sample else None
+    records = [record for _, record in block.special if record.cells] if block else []
+    return not any("\n" in cell for record in records for cell in record.cells or ())
+
+
+def _escapes_only(sample: bytes, special: bytes) -> bool:
+    """Whether every backslash stands before a quote, an apostrophe, a delimiter or another backslash."""
+    return not re.search(rb"\\[^'\"\\" + re.escape(special) + b"]", sample.replace(rb"\\", b""))
+
+
+def _count(match: DialectMatch, start: int, size: int) -> tuple[int, int]:
+    """Count well-formed and malformed rows."""
+    block = match.reader().block(start, size) if start < len(match.data) else None
     if block is None:
         return 0, 0
-    read = [record for _, record in block.others]
-    bad = sum(bool(record.flaw) for record in read)
-    return int(block.sound.sum()) + sum(record.cells is not None for record in read), bad
+    read = [record for _, record in block.special]
+    malformed = sum(bool(record.error) for record in read)
+    return int(block.clean.sum()) + sum(record.cells is not None for record in read), malformed
 
 
-def _wrapped(layout: Layout) -> bool:
-    """Whether all cells of some column stand in apostrophes, or one does that holds a doubled one."""
-    reader, position = layout.reader(), layout.stop
+def _has_wrapped_column(match: DialectMatch) -> bool:
+    """Whether all cells of a column are wrapped in apostrophes, or one of them holds a doubled one."""
+    reader, position = match.reader(), match.stop
     rows: list[tuple[str, ...]] = []
-    while position < len(layout.data) and len(rows) < 1000:
-        for record in reader.records(position):
+    while position < len(match.data) and len(rows) < 1000:
+        for record in reader.read_records(position):
             position = record.stop
             rows += [record.cells] if record.cells else []
     for column in zip(*rows, strict=True):
@@ -229,15 +271,3 @@ def _check_delimiter(file: str, options: SourceSettings) -> None:
 
 def _name(delimiter: str) -> str:
     return DELIMITERS.get(delimiter, delimiter)
-
-
-def _no_header(options: SourceSettings) -> str:
-    if options.header_row:
-        return (
-            f"row {options.header_row} names no id column; set source.header_row to the row of the headings, "
-            "or map one of them under columns: {Your heading: id}"
-        )
-    return (
-        f"none of the first {_TOP} rows names an id column; head the column with id, "
-        "or map its heading under columns: {Your heading: id}"
-    )

@@ -1,4 +1,7 @@
-"""A text file in, its rows as text out: clean lines in C, block by block, and the others one by one."""
+"""Read the rows of a text file.
+
+Clean lines are parsed by pandas, block by block, all others one by one.
+"""
 
 from __future__ import annotations
 
@@ -12,113 +15,174 @@ import numpy as np
 import pandas as pd
 
 from usersync.errors import SourceError
-from usersync.loader.csv_dialect import Layout, describe, find_layout
-from usersync.loader.encoding import to_utf8
-from usersync.loader.raw_sheet import Fault, RawSheet
+from usersync.loader.csv_dialect import DialectMatch, describe, detect_dialect
+from usersync.loader.csv_width import excel_fills, fit_width
+from usersync.loader.encoding import DecodedText, to_utf8
+from usersync.loader.raw_sheet import CellError, RawSheet
 from usersync.models import Code
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from usersync.loader.csv_records import Block, Record
-    from usersync.loader.raw_sheet import FindsId
+    from usersync.loader.headings import Headings
     from usersync.settings import SourceSettings
 
 _BLOCK = 1 << 21
-_LOST = "\ufffd"
-_SHOWN = 80
+#: Bytes of the longest line that is read.
+_LONGEST_LINE = 16 << 20
+#: Ctrl-Z ended text files under DOS; NULs fill a block that was never written.
+_END_MARKS = b"\x1a\0"
+_REPLACEMENT = "\ufffd"
+#: Characters of a cell, and of a row, that an error quotes.
+_CELL_SHOWN = 80
 _ROW_SHOWN = 300
+#: Rows that a note lists before it says how many more there are.
+_LISTED = 5
 
 
-def read_text(data: bytes, *, file: str, finds_id: FindsId, options: SourceSettings) -> RawSheet:
-    """Read a delimited text file; rows that are written wrongly are in `faults`.
+def read_text(data: bytes, *, file: str, headings: Headings, options: SourceSettings) -> RawSheet:
+    """Read a delimited text file; malformed rows are in `errors`.
 
     Raises SourceError where the file as a whole cannot be read: it is empty, its encoding or delimiter is in
-    doubt, or no row names an id column.
+    doubt, or no row has an id column.
     """
+    _check_line_length(data, file)
     text = to_utf8(data, file=file, encoding=options.encoding)
-    if not text.data[text.start :][:4096].strip() and not text.data[text.start :].strip():
+    content, notes = _without_end_marks(text)
+    if not content[text.start :][:4096].strip() and not content[text.start :].strip():
         raise SourceError(file, "the file is empty")
-    layout = find_layout(text.data, text.start, file=file, finds_id=finds_id, options=options)
-    body = _Body(layout)
+    match = detect_dialect(content, text.start, file=file, headings=headings, options=options)
+    match, width_notes = fit_width(match, file)
+    body = _BodyReader(match)
     cells, rows = body.read()
-    notes = text.notes
-    if layout.row > 1:
-        notes += (f"the header is row {layout.row}; what stands above it is not read",)
-    why = "; ".join((text.why, *layout.why))
+    if match.row > 1:
+        notes += (f"the header is row {match.row}; the rows above it are not read",)
+    why = "; ".join((text.why, *match.why))
     return RawSheet(
-        header=layout.header,
-        header_row=layout.row,
+        header=match.header,
+        header_row=match.row,
         cells=cells,
         rows=rows,
-        faults=tuple(body.faults),
-        notes=notes,
-        dialect={"encoding": text.encoding, **describe(layout), "why": why},
+        errors=tuple(body.errors),
+        notes=(*notes, *width_notes, *body.notes()),
+        dialect={"encoding": text.encoding, **describe(match), "why": why},
     )
 
 
-class _Body:
-    """The rows under a header."""
+def _check_line_length(data: bytes, file: str) -> None:
+    """Raise SourceError for a line that is far longer than any row, before it takes memory and time."""
+    position = 0
+    while len(data) - position > _LONGEST_LINE:
+        end = position + _LONGEST_LINE
+        line_end = max(data.rfind(b"\n", position, end), data.rfind(b"\r", position, end))
+        if line_end < 0:
+            raise SourceError(file, f"has a line of more than {_LONGEST_LINE >> 20} MB; it is not a table, or damaged")
+        position = line_end + 1
 
-    def __init__(self, layout: Layout) -> None:
-        self._layout, self._reader = layout, layout.reader()
-        self._width = len(layout.header)
-        self.faults: list[Fault] = []
+
+def _without_end_marks(text: DecodedText) -> tuple[bytes, tuple[str, ...]]:
+    """Drop Ctrl-Z and NUL characters at the end of a file, which old programs and broken downloads leave there."""
+    content = text.data.rstrip(_END_MARKS + b" \t\r\n")
+    if not any(mark in text.data[len(content) :] for mark in (b"\0", b"\x1a")):
+        return text.data, text.notes
+    return content + b"\n", (*text.notes, "left out the control characters at the end of the file")
+
+
+class _BodyReader:
+    """Reads the rows below a header."""
+
+    def __init__(self, match: DialectMatch) -> None:
+        self._match, self._reader = match, match.reader()
+        self._width = len(match.header)
+        self.errors: list[CellError] = []
+        self._remarks: list[int] = []
+        self._last_is_bad = False
+        self._short: dict[int, tuple[str, ...]] = {}
+        self._filled_rows = 0
 
     def read(self) -> tuple[pd.DataFrame, NDArray[np.int64]]:
-        """Read all rows: their cells, and their numbers."""
+        """Return the cells of all rows, and their row numbers."""
         frames, numbers = [], []
-        at, row = 0, self._layout.row + 1
+        at, row = 0, self._match.row + 1
         for block in self._blocks():
-            kept = block.sound.copy()
-            kept[[i for i, record in block.others if record.cells is not None or record.flaw]] = True
+            kept = block.clean.copy()
+            kept[[i for i, record in block.special if record.cells is not None or record.error]] = True
             places = np.flatnonzero(kept)
             frames.append(self._cells(block, places, at))
+            self._last_is_bad = bool(block.special) and bool(block.special[-1][1].error) and not block.clean[-1]
             numbers.append(places + row)
+            self._remarks.extend(row + i for i, record in block.special if record.is_remark)
             at += len(places)
             row += len(block.starts)
         if not frames:
             return pd.DataFrame(columns=range(self._width), dtype=object), np.empty(0, np.int64)
-        return pd.concat(frames, ignore_index=True), np.concatenate(numbers).astype(np.int64)
+        rows = np.concatenate(numbers).astype(np.int64)
+        return self._filled(pd.concat(frames, ignore_index=True), rows), rows
+
+    def _filled(self, cells: pd.DataFrame, rows: NDArray[np.int64]) -> pd.DataFrame:
+        """Add the blank cells that Excel leaves off at the ends of rows."""
+        short = {at: len(found) for at, found in self._short.items()}
+        if not short or not excel_fills(rows.tolist(), short, header_row=self._match.row):
+            return cells
+        table = cells.to_numpy(object, copy=True)
+        for at, found in self._short.items():
+            table[at, : len(found)] = found
+        self.errors = [e for e in self.errors if e.at not in short or e.code != Code.ROW_RAGGED]
+        self._filled_rows = len(short)
+        return pd.DataFrame(table, dtype=object)
+
+    def notes(self) -> Iterator[str]:
+        """Return what the author should know about the lines read."""
+        if self._remarks:
+            more = f" and {len(self._remarks) - _LISTED} more" if len(self._remarks) > _LISTED else ""
+            listed = ", ".join(map(str, self._remarks[:_LISTED]))
+            yield f"left out lines that are comments, rulers or row counts: row {listed}{more}"
+        if self._filled_rows:
+            yield f"added the blank cells that Excel left off at the ends of {self._filled_rows} rows"
+        if self._match.data[-1:] not in b"\r\n" and self._last_is_bad:
+            yield "the last line is incomplete and has no line end: the file may have been cut off"
 
     def _blocks(self) -> Iterator[Block]:
-        start = self._layout.stop
-        while start < len(self._layout.data):
+        start = self._match.stop
+        while start < len(self._match.data):
             block = self._reader.block(start, _BLOCK)
             start = block.stop
             yield block
 
     def _cells(self, block: Block, places: NDArray[np.int64], at: int) -> pd.DataFrame:
-        """Put the cells of one block together; its first row is at `at` in the whole."""
-        sound = self._sound(block)
-        others = [(i, r) for i, r in block.others if r.cells is not None or r.flaw]
-        if not others:
-            return sound
+        """Combine the cells of one block, whose first row has position `at` in the sheet."""
+        clean = self._clean_rows(block)
+        special = [(i, r) for i, r in block.special if r.cells is not None or r.error]
+        if not special:
+            return clean
         table = np.full((len(places), self._width), "", object)
-        table[block.sound[places]] = sound.to_numpy(object)
-        for position, (_, record) in zip(np.searchsorted(places, [i for i, _ in others]).tolist(), others, strict=True):
-            table[position] = self._judge(record, at + position)
+        table[block.clean[places]] = clean.to_numpy(object)
+        for position, (_, record) in zip(
+            np.searchsorted(places, [i for i, _ in special]).tolist(), special, strict=True
+        ):
+            table[position] = self._check(record, at + position)
         return pd.DataFrame(table, dtype=object)
 
-    def _sound(self, block: Block) -> pd.DataFrame:
-        """Read the sound lines of a block in C; they must come out as many as went in."""
-        data = self._layout.data
-        count = int(block.sound.sum())
+    def _clean_rows(self, block: Block) -> pd.DataFrame:
+        """Parse the clean lines of a block in C; one by one, should their number come out wrong."""
+        data = self._match.data
+        count = int(block.clean.sum())
         if not count:
             return pd.DataFrame(columns=range(self._width), dtype=object)
         start, stop = int(block.starts[0]), int(block.stops[-1])
         view: Any = memoryview(data)[start:stop]
-        if count < len(block.sound):
-            lines = np.repeat(block.sound, block.stops - block.starts)
+        if count < len(block.clean):
+            lines = np.repeat(block.clean, block.stops - block.starts)
             view = np.frombuffer(data, np.uint8, stop - start, start)[lines]
         frame = self._parse(view)
         if frame.shape == (count, self._width):
             return frame
-        places = block.starts[block.sound].tolist()
-        return pd.DataFrame([self._reader.records(place)[0].cells for place in places], dtype=object)
+        places = block.starts[block.clean].tolist()
+        return pd.DataFrame([self._reader.read_records(place)[0].cells for place in places], dtype=object)
 
     def _parse(self, view: Any) -> pd.DataFrame:
-        dialect = self._layout.dialect
+        dialect = self._match.dialect
         return pd.read_csv(
             io.BytesIO(view),
             sep=dialect.delimiter,
@@ -135,26 +199,28 @@ class _Body:
             engine="c",
         )
 
-    def _judge(self, record: Record, at: int) -> Sequence[str]:
-        """Give the cells of a row that was read alone, and note what is wrong with it."""
+    def _check(self, record: Record, at: int) -> Sequence[str]:
+        """Return the cells of a row that was read on its own, and record its errors."""
         if record.cells is None:
-            raw = self._layout.data[record.start : record.stop]
+            if record.short:
+                self._short[at] = record.short
+            raw = self._match.data[record.start : record.stop]
             written = raw.decode("utf-8").strip()[:_ROW_SHOWN]
-            self.faults.append(Fault(at, Code.ROW_RAGGED, sys.intern(record.flaw), value=written))
-            if (seen := _unreadable(raw.decode("utf-8"))) is not None:
-                self.faults.append(Fault(at, Code.ENCODING, f"{seen} stands in this row"))
+            self.errors.append(CellError(at, Code.ROW_RAGGED, sys.intern(record.error), value=written))
+            if (found := _unreadable(raw.decode("utf-8"))) is not None:
+                self.errors.append(CellError(at, Code.ENCODING, f"the row holds {found}"))
             return [""] * self._width
         for column, cell in enumerate(record.cells):
-            if (seen := _unreadable(cell)) is not None:
-                message = f"{seen} stands in the cell; write the cell again, or settle source.encoding"
-                shown = cell.replace("\0", _LOST)[:_SHOWN]
-                self.faults.append(Fault(at, Code.ENCODING, message, column, shown))
-        return [cell.replace("\0", _LOST) for cell in record.cells]
+            if (found := _unreadable(cell)) is not None:
+                message = f"the cell holds {found}; type the text again, or set source.encoding"
+                shown = cell.replace("\0", _REPLACEMENT)[:_CELL_SHOWN]
+                self.errors.append(CellError(at, Code.ENCODING, message, column, shown))
+        return [cell.replace("\0", _REPLACEMENT) for cell in record.cells]
 
 
 def _unreadable(text: str) -> str | None:
     if "\0" in text:
         return "a NUL character"
-    if _LOST in text:
-        return f"a character that cannot be read ({_LOST})"
+    if _REPLACEMENT in text:
+        return f"a character that cannot be decoded ({_REPLACEMENT})"
     return None

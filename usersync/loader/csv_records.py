@@ -1,8 +1,8 @@
-"""A block of lines in, its records out: the doubtful ones read one by one, and cut loose where they are broken.
+"""Read the records of a block of lines, and recover after damaged ones.
 
-A line that is well-formed on its own and has the right number of cells is a row. Another one is tried as the first
-line of a longer record, which must be well-formed as a whole; else it is a bad row, alone, and reading goes on at
-the next line. So no damage reaches further than the record it is in.
+A line that is well-formed and has the right number of cells is a row. Any other line is tried as the first line of
+a longer record, which must be well-formed as a whole; if it is not, the line alone is a bad row, and reading goes on
+at the next line. So damage never reaches beyond the record it is in.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from usersync.loader.csv_grammar import Grammar, Reading
+from usersync.loader.csv_parser import ParsedRecord, RecordParser
 from usersync.loader.csv_scan import scan
 
 if TYPE_CHECKING:
@@ -22,22 +22,32 @@ if TYPE_CHECKING:
 
     from usersync.loader.csv_scan import Flags, Lines
 
-_REACH = 1 << 18
-"""Bytes that a record may run on for behind its first line; no cell of a spreadsheet is that long."""
-_TORN = 1000
-"""Lines that a cell may have that has lost its first quote."""
+#: Bytes that a record may have after its first line; no cell of a spreadsheet is longer.
+_MAX_RECORD = 1 << 18
+#: Lines of a cell that has lost its first quote.
+_MAX_TORN_LINES = 1000
+#: Lines that programs write into tables: comments, rulers, row counts.
+_REMARK = re.compile(
+    rb"#.*|[-=+| ]*(?:--|==)[-=+| ]*|\(?\d[\d.,]* (?:rows?|records?|lines?|Zeilen?)"
+    rb"(?: selected| affected| returned| in set[^,;\t|]*)?\)?[.]?",
+    re.IGNORECASE,
+)
 _WHOLE = re.compile(r"\s*'?[+-]?\d+(?:[.,]0+)?\s*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record that was read one by one: cells, or a flaw, or neither (all cells are blank)."""
+    """A record that was read on its own: cells, or an error, or neither (all cells are blank)."""
 
     start: int
     stop: int
     """Where the next line starts."""
     cells: tuple[str, ...] | None = None
-    flaw: str = ""
+    error: str = ""
+    is_remark: bool = False
+    """A comment, a ruler or a row count, which is not data."""
+    short: tuple[str, ...] = ()
+    """The cells of a record that lacks some at its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,163 +57,191 @@ class Block:
     starts: NDArray[np.int64]
     """Offsets of all records, blank ones too."""
     stops: NDArray[np.int64]
-    sound: NDArray[np.bool_]
-    """Surely a line with the right number of cells, some of them not blank."""
-    others: tuple[tuple[int, Record], ...]
-    """Position in `starts` -> what was read there."""
+    clean: NDArray[np.bool_]
+    """Whether the record is a line with the right number of cells, some of them not blank."""
+    special: tuple[tuple[int, Record], ...]
+    """The other records, by their positions in `starts`."""
     stop: int
     """Where the next block starts."""
 
 
-class Reader:
-    """Reads records of `width` cells; the one numbered `key` holds the id."""
+class RecordReader:
+    """Reads records of `width` cells; cell `key` holds the id."""
 
-    def __init__(self, data: bytes, grammar: Grammar, *, width: int, key: int = 0) -> None:
-        self._data, self._grammar = data, grammar
-        self.width, self._key = width, key
+    def __init__(
+        self, data: bytes, parser: RecordParser, *, width: int, key: int = 0, ends_in_crlf: bool = False
+    ) -> None:
+        self._data, self._parser = data, parser
+        self.width, self._key, self._ends_in_crlf = width, key, ends_in_crlf
 
     def block(self, start: int, size: int) -> Block:
-        """Read all records that start in about `size` bytes from `start`, where a line starts."""
+        """Read all records that start within about `size` bytes from `start`, the start of a line."""
         stop = line_stop(self._data, min(start + size, len(self._data)) - 1)
-        for _ in range(_TORN if self.width > 1 else 0):  # such a line may belong to the row above it
+        for _ in range(_MAX_TORN_LINES if self.width > 1 else 0):  # a single cell may belong to the row above it
             following = line_stop(self._data, stop)
-            if not self._bare(stop, following):
+            if not self._is_single_cell(stop, following) and not self._ends_in_lone_lf(stop):
                 break
             stop = following
-        lines = scan(self._data, start, stop, dialect=self._grammar.dialect, width=self.width)
+        lines = scan(self._data, start, stop, dialect=self._parser.dialect, width=self.width)
         inner = np.zeros(len(lines.starts), bool)
-        others: dict[int, Record] = {}
+        special: dict[int, Record] = {}
         free = start
         for line in np.flatnonzero(lines.suspect).tolist():
             at = int(lines.starts[line])
             if at < free:
                 continue
-            records = self.records(at)
+            records = self.read_records(at)
             free = records[-1].stop
             covered = int(np.searchsorted(lines.starts, free))
             if len(records) == 1:
                 inner[line + 1 : covered] = True
                 lines.stops[line] = free
-            others |= {line + i: record for i, record in enumerate(records)}
+            special |= {line + i: record for i, record in enumerate(records)}
             lines.suspect[line:covered] = True
-            if records[0].flaw and self._tail(at, free):
-                self._tear(lines, line, others)
-        return _compact(lines, inner, sorted(others.items()), max(stop, free))
+            if records[0].error and line and self._ends_in_lone_lf(at):
+                self._reject_cut_row(lines, line - 1, special)
+            if records[0].error and self._is_torn_tail(at, free):
+                self._reject_torn_row(lines, line, special)
+        return _compact(lines, inner, sorted(special.items()), max(stop, free))
 
-    def _tail(self, start: int, stop: int) -> bool:
-        """Whether a bad line looks like the end of a quoted cell that has lost its first quote."""
-        quote = self._grammar.quote
+    def _ends_in_lone_lf(self, stop: int) -> bool:
+        """Whether a line that ends before `stop` does so with LF, where the header ends with CRLF."""
+        return self._ends_in_crlf and stop > 1 and self._data[stop - 2 : stop] != b"\r\n"
+
+    @staticmethod
+    def _reject_cut_row(lines: Lines, line: int, special: dict[int, Record]) -> None:
+        """Reject a row that ends with a lone LF before a bad line: the line may be the rest of its last cell."""
+        row = special.get(line)
+        if (row and row.cells is None) or (row is None and lines.suspect[line]):
+            return
+        error = (
+            "the row ends with LF where others end with CRLF, and the next line is not a row; put its cells in quotes"
+        )
+        special[line] = Record(int(lines.starts[line]), int(lines.stops[line]), None, error)
+        lines.suspect[line] = True
+
+    def _is_torn_tail(self, start: int, stop: int) -> bool:
+        """Whether a bad line looks like the end of a quoted cell that lost its first quote."""
+        quote = self._parser.quote
         if not quote or self.width == 1:
             return False
-        return self._data[start:stop].strip().endswith(quote) and self._bare(start, stop)
+        return self._data[start:stop].strip().endswith(quote) and self._is_single_cell(start, stop)
 
-    def _tear(self, lines: Lines, line: int, others: dict[int, Record]) -> None:
-        """Take back the row whose last cell such a tail belongs to: that cell is cut short."""
+    def _reject_torn_row(self, lines: Lines, line: int, special: dict[int, Record]) -> None:
+        """Reject the row that such a tail belongs to: its last cell was cut short."""
         line -= 1
-        while line in others and others[line].flaw and self._bare(others[line].start, others[line].stop):
-            if self._tail(others[line].start, others[line].stop):
+        while line in special and special[line].error and self._is_single_cell(special[line].start, special[line].stop):
+            if self._is_torn_tail(special[line].start, special[line].stop):
                 return
             line -= 1
-        row = others.get(line)
+        row = special.get(line)
         if line < 0 or (row and row.cells is None) or (row is None and lines.suspect[line]):
             return
         start, stop = int(lines.starts[line]), int(lines.stops[line])
-        if not self._data[start:stop].strip().endswith(self._grammar.quote):
-            flaw = (
+        if not self._data[start:stop].strip().endswith(self._parser.quote):
+            error = (
                 "the last cell seems to go on in the next line, which ends in a stray "
-                f"{self._grammar.dialect.quote}; put the cell in quotes"
+                f"{self._parser.dialect.quote}; put the cell in quotes"
             )
-            others[line] = Record(start, stop, None, flaw)
+            special[line] = Record(start, stop, None, error)
             lines.suspect[line] = True
 
-    def _bare(self, start: int, stop: int) -> bool:
-        return self._grammar.bare.fullmatch(self._data[start:stop].strip()) is not None
+    def _is_single_cell(self, start: int, stop: int) -> bool:
+        return self._parser.bare.fullmatch(self._data[start:stop].strip()) is not None
 
-    def records(self, start: int) -> list[Record]:
-        """Read what starts at `start`: one record, or the lines of one that can be read in two ways."""
-        data, grammar = self._data, self._grammar
+    def read_records(self, start: int) -> list[Record]:
+        """Read the record at `start`; if it can be read in two ways, each of its lines as a bad record."""
+        data, parser = self._data, self._parser
         stop = line_stop(data, start)
-        reading = grammar.read(data, start, line_content(data, start, stop, grammar))
-        if reading.cells is not None:
-            if not any(map(str.strip, reading.cells)):
+        parsed = parser.parse(data, start, line_content(data, start, stop, parser))
+        if parsed.cells is not None:
+            if not any(map(str.strip, parsed.cells)):
                 return [Record(start, stop)]
-            if len(reading.cells) == self.width:
-                return [Record(start, stop, reading.cells)]
-            return [Record(start, stop, None, self._miscount(reading.cells))]
-        longer = read_on(data, start, stop, grammar=grammar) if reading.unclosed else None
+            if len(parsed.cells) == self.width:
+                return [Record(start, stop, parsed.cells)]
+            if is_remark(data[start:stop]):
+                return [Record(start, stop, is_remark=True)]
+            short = parsed.cells if len(parsed.cells) < self.width else ()
+            return [Record(start, stop, None, self._miscount(parsed.cells), short=short)]
+        longer = read_on(data, start, stop, parser=parser) if parsed.unclosed else None
         if longer and longer.cells and len(longer.cells) == self.width:
-            return self._told_apart(start, stop, longer=longer, before=reading.before)
-        return [Record(start, stop, None, reading.flaw)]
+            return self._resolve_ambiguous(start, stop, longer=longer, cells_before=parsed.cells_before)
+        return [Record(start, stop, None, parsed.error)]
 
-    def _told_apart(self, start: int, stop: int, *, longer: Reading, before: int) -> list[Record]:
-        """Take the longer record, unless rows may have been swallowed between two stray quotes."""
+    def _resolve_ambiguous(self, start: int, stop: int, *, longer: ParsedRecord, cells_before: int) -> list[Record]:
+        """Accept a record of several lines, unless it may be rows between two stray quotes."""
         cells, end = longer.cells or (), line_stop(self._data, longer.end)
         lines = [(start, stop)]
         while lines[-1][1] < end:
             begin = lines[-1][1]
             lines.append((begin, line_stop(self._data, begin)))
-        inside = lines[1:] if before else lines[1:-1]  # the last line may hold all cells but the first
-        if self.width > 1 and any(self._row_like(*line) for line in inside):
-            flaw = (
-                f"{len(lines)} lines from here could be one row with line breaks in it, or rows with a stray "
-                f"{self._grammar.dialect.quote}; take the stray one away, or the line breaks"
+        inside = lines[1:] if cells_before else lines[1:-1]  # the last line may hold all cells but the first
+        if self.width > 1 and any(self._could_be_row(*line) for line in inside):
+            error = (
+                f"the {len(lines)} lines from here could be one row with line breaks, or several rows with a stray "
+                f"{self._parser.dialect.quote}; remove the stray {self._parser.dialect.quote}, or the line breaks"
             )
-            return [Record(*line, None, flaw) for line in lines]
+            return [Record(*line, None, error) for line in lines]
         return [Record(start, end, cells) if any(map(str.strip, cells)) else Record(start, end)]
 
-    def _row_like(self, start: int, stop: int) -> bool:
-        """Whether a line inside a longer record would pass for a row."""
-        reading = self._grammar.read(self._data, start, line_content(self._data, start, stop, self._grammar))
-        if reading.cells and len(reading.cells) == self.width and _WHOLE.fullmatch(reading.cells[self._key]):
+    def _could_be_row(self, start: int, stop: int) -> bool:
+        """Whether a line inside a longer record could be a row of its own."""
+        parsed = self._parser.parse(self._data, start, line_content(self._data, start, stop, self._parser))
+        if parsed.cells and len(parsed.cells) == self.width and _WHOLE.fullmatch(parsed.cells[self._key]):
             return True
         parts = self._split(start, stop)
-        return bool(parts and _WHOLE.fullmatch(parts[self._key].strip().strip(self._grammar.dialect.quote)))
+        return bool(parts and _WHOLE.fullmatch(parts[self._key].strip().strip(self._parser.dialect.quote)))
 
     def _split(self, start: int, stop: int) -> list[str] | None:
         text = self._data[start:stop].decode("utf-8")
-        parts = text.split(self._grammar.dialect.delimiter)
+        parts = text.split(self._parser.dialect.delimiter)
         return parts if len(parts) == self.width else None
 
     def _miscount(self, found: Sequence[str]) -> str:
         cells = "1 cell" if len(found) == 1 else f"{len(found)} cells"
-        delimiter = {"\t": "tab"}.get(self._grammar.dialect.delimiter, self._grammar.dialect.delimiter)
-        remedy = f"add the cells that are missing, or their {delimiter}"
+        delimiter = {"\t": "tab"}.get(self._parser.dialect.delimiter, self._parser.dialect.delimiter)
+        remedy = f"add the missing cells, or their {delimiter}"
         if len(found) > self.width:
             remedy = f"put the cell that holds a {delimiter} in quotes"
             if not any(found[self.width :]):
-                remedy += f", or take the {delimiter} at the end away if no cell does"
+                remedy += f", or remove the {delimiter} at the end if none does"
         return f"{cells} where the header has {self.width}; {remedy}"
 
 
-def _compact(lines: Lines, inner: Flags, others: list[tuple[int, Record]], stop: int) -> Block:
-    """Leave out the inner lines of longer records, and take in the lines that lie behind the block."""
+def _compact(lines: Lines, inner: Flags, special: list[tuple[int, Record]], stop: int) -> Block:
+    """Drop the inner lines of longer records, and add the records that start after the block's last line."""
     outer = ~inner
-    starts, stops, sound = lines.starts[outer], lines.stops[outer], ~lines.suspect[outer]
-    behind = [record for line, record in others if line >= len(inner)]
-    if behind:
-        starts = np.append(starts, [record.start for record in behind])
-        stops = np.append(stops, [record.stop for record in behind])
-        sound = np.append(sound, np.zeros(len(behind), bool))
-    position = np.append(np.cumsum(outer) - 1, int(outer.sum()) + np.arange(len(behind)))
-    return Block(starts, stops, sound, tuple((int(position[line]), record) for line, record in others), stop)
+    starts, stops, clean = lines.starts[outer], lines.stops[outer], ~lines.suspect[outer]
+    after = [record for line, record in special if line >= len(inner)]
+    if after:
+        starts = np.append(starts, [record.start for record in after])
+        stops = np.append(stops, [record.stop for record in after])
+        clean = np.append(clean, np.zeros(len(after), bool))
+    position = np.append(np.cumsum(outer) - 1, int(outer.sum()) + np.arange(len(after)))
+    return Block(starts, stops, clean, tuple((int(position[line]), record) for line, record in special), stop)
+
+
+def is_remark(line: bytes) -> bool:
+    """Whether a line that is not a row is a comment, a ruler or a row count."""
+    return _REMARK.fullmatch(line.strip()) is not None
 
 
 def line_stop(data: bytes, start: int) -> int:
-    """Offset of the line behind the one that `start` is in."""
+    """Return the offset of the line after the one that holds `start`."""
     return data.find(b"\n", start) + 1 or len(data)
 
 
-def line_content(data: bytes, start: int, stop: int, grammar: Grammar) -> int:
-    """Where the line data[start:stop] ends, without its line end."""
+def line_content(data: bytes, start: int, stop: int, parser: RecordParser) -> int:
+    """Return where the line data[start:stop] ends, without its line end."""
     if stop > start and data[stop - 1] == 10:
         stop -= 1
-        if stop > start and data[stop - 1] == 13 and not grammar.dialect.swapped:
+        if stop > start and data[stop - 1] == 13 and not parser.dialect.swapped:
             stop -= 1
     return stop
 
 
-def read_on(data: bytes, start: int, stop: int, *, grammar: Grammar) -> Reading | None:
-    """Read the record that starts in a line and closes its quotes in a later one; None if there is none."""
-    reach = line_stop(data, min(stop + _REACH, len(data)))
-    reading = grammar.read(data, start, reach)
-    return reading if reading.cells is not None else None
+def read_on(data: bytes, start: int, stop: int, *, parser: RecordParser) -> ParsedRecord | None:
+    """Parse a record that starts in one line and closes its quotes in a later one; None if there is none."""
+    reach = line_stop(data, min(stop + _MAX_RECORD, len(data)))
+    parsed = parser.parse(data, start, reach)
+    return parsed if parsed.cells is not None else None

@@ -1,4 +1,4 @@
-"""A block of UTF-8 and its dialect in, its lines out, and which of them need a closer look: no loop over rows."""
+"""Find the lines of a block of text that need parsing one by one; vectorized."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from usersync.loader.csv_grammar import Dialect
+    from usersync.loader.csv_parser import Dialect
 
     Bytes = NDArray[np.uint8]
     Places = NDArray[np.int64]
     Flags = NDArray[np.bool_]
 
 _LF, _CR, _BACKSLASH = 10, 13, 92
-_MARKS = (b"\0", b"\xef\xbf\xbd", b"\xef\xbb\xbf")
-"""In UTF-8: a NUL, a lost character, and what pandas would take for a byte-order mark."""
+#: In UTF-8: a NUL, a lost character, and what pandas would take for a byte-order mark.
+_UNUSUAL = (b"\0", b"\xef\xbf\xbd", b"\xef\xbb\xbf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +29,11 @@ class Lines:
     stops: Places
     """Where the next line starts."""
     suspect: Flags
-    """Not surely a record of its own, with the right number of cells, that holds some text."""
+    """Whether the line may be something else than one record with the right number of cells and some text."""
 
 
 def scan(data: bytes, start: int, stop: int, *, dialect: Dialect, width: int) -> Lines:
-    """Look at data[start:stop], which starts and ends with a line, for records of `width` cells."""
+    """Scan data[start:stop], which consists of whole lines, for records of `width` cells."""
     block = np.frombuffer(data, np.uint8, stop - start, start)
     delimiter, quote = ord(dialect.delimiter), ord(dialect.quote) if dialect.quote else -1
     quoted = quote >= 0 and data.find(bytes((quote,)), start, stop) >= 0
@@ -50,21 +50,23 @@ def scan(data: bytes, start: int, stop: int, *, dialect: Dialect, width: int) ->
     starts = np.empty_like(ends)
     starts[0], starts[1:] = 0, ends[:-1] + 1
     if quoted:
-        suspect = _misquoted(block, places, kinds == quote, kinds == delimiter, last, width=width)
+        suspect = _find_misquoted(block, places, kinds == quote, kinds == delimiter, last, width=width)
     else:
         suspect = np.diff(last, prepend=-1) != width
-    suspect |= _blankish(block, starts, ends, delimiter=delimiter, quote=quote)
-    for odd in _oddities(data, start, stop, block=block, dialect=dialect):
+    suspect |= _maybe_blank(block, starts, ends, delimiter=delimiter, quote=quote)
+    for odd in _find_unusual(data, start, stop, block=block, dialect=dialect):
         suspect[np.searchsorted(ends, odd)] = True
     stops = ends + (start + 1)
     stops[-1] = stop
     return Lines(starts + start, stops, suspect)
 
 
-def _misquoted(block: Bytes, places: Places, quotes: Flags, delimiters: Flags, last: Places, *, width: int) -> Flags:
-    """Lines that are not well-formed on their own, or have another number of cells than `width`.
+def _find_misquoted(
+    block: Bytes, places: Places, quotes: Flags, delimiters: Flags, last: Places, *, width: int
+) -> Flags:
+    """Find lines that are not well-formed on their own, or have another number of cells than `width`.
 
-    In a well-formed line, every second quote opens (behind a delimiter, a line end or, being the second of a
+    In a well-formed line, every second quote opens (after a delimiter, a line end or, being the second of a
     doubled one, a quote), and every other one closes (before the same).
     """
     parity = np.cumsum(quotes, dtype=np.uint8)
@@ -90,8 +92,8 @@ def _misquoted(block: Bytes, places: Places, quotes: Flags, delimiters: Flags, l
     return suspect
 
 
-def _blankish(block: Bytes, starts: Places, ends: Places, *, delimiter: int, quote: int) -> Flags:
-    """Lines that begin and end as a line of blank cells does."""
+def _maybe_blank(block: Bytes, starts: Places, ends: Places, *, delimiter: int, quote: int) -> Flags:
+    """Find lines that begin and end as a line of blank cells does."""
     blank = np.zeros(256, bool)
     blank[[_LF, _CR, 9, 11, 12, 28, 29, 30, 31, 32, 0xC2, 0x85, 0xA0, delimiter]] = True
     if quote >= 0:
@@ -105,7 +107,7 @@ def _blankish(block: Bytes, starts: Places, ends: Places, *, delimiter: int, quo
     return found
 
 
-def _oddities(data: bytes, start: int, stop: int, *, block: Bytes, dialect: Dialect) -> list[Any]:
+def _find_unusual(data: bytes, start: int, stop: int, *, block: Bytes, dialect: Dialect) -> list[Any]:
     found = []
     if data.find(b"\r", start, stop) >= 0:
         returns = np.flatnonzero(block == _CR)
@@ -115,7 +117,7 @@ def _oddities(data: bytes, start: int, stop: int, *, block: Bytes, dialect: Dial
         found.append(returns)
     if dialect.backslash:
         found.append(np.flatnonzero(block == _BACKSLASH))
-    for mark in _MARKS:
+    for mark in _UNUSUAL:
         if data.find(mark[:1], start, stop) >= 0:  # one byte is found ten times faster than three
             hit = block[: len(block) - len(mark) + 1] == mark[0]
             for i, byte in enumerate(mark[1:], 1):

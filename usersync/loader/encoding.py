@@ -1,7 +1,7 @@
-"""The bytes of a file in, the same text as UTF-8 out, and how it was found; refused where a guess is not safe.
+"""Convert a file's bytes to UTF-8; refuse a file whose encoding is in doubt.
 
-Characters that cannot be read become U+FFFD, the mark of a lost character: it makes the row that holds it a named
-fault, as it does where an earlier program has left it.
+Bytes that cannot be decoded become U+FFFD, the replacement character. The row that holds one is rejected, also where
+an earlier program has left it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, replace
 
 from usersync.errors import SourceError
-from usersync.loader.csv_guess import Guess, guess
+from usersync.loader.encoding_guess import EncodingGuess, guess_encoding
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -20,34 +20,32 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+#: The codec that writes an encoding with its byte-order mark.
 _WITH_MARK = {"utf-8": "utf-8-sig", "utf-16-le": "utf-16", "utf-32-le": "utf-32"}
 _BLOCK = 1 << 22
-_SETTLE = "settle it with source.encoding"
-_SEQUENCE = re.compile(
-    rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}|[\x80-\xff]", re.DOTALL
-)
-_FEW = 50
-"""One line in so many may be damaged in a file that is plain ASCII otherwise."""
+_REMEDY = "set source.encoding"
+#: In a file that is plain ASCII otherwise, one line in so many may be damaged.
+_DAMAGED_SHARE = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
-    """A file's text."""
+class DecodedText:
+    """A file's text, and how its encoding was found."""
 
     data: bytes
     """UTF-8, valid throughout."""
     start: int
-    """Where the text begins in `data`: behind a byte-order mark."""
+    """Where the text begins in `data`: after a byte-order mark."""
     encoding: str
-    """A name under which Python writes the text in the same way, with the mark if there was one."""
+    """The codec under which Python writes the text in the same way, with the mark if there was one."""
     why: str
     notes: tuple[str, ...] = ()
 
 
-def to_utf8(data: bytes, *, file: str, encoding: str | None = None) -> Text:
-    """Give the text of a file; `encoding` settles what it is written in.
+def to_utf8(data: bytes, *, file: str, encoding: str | None = None) -> DecodedText:
+    """Decode a file, under `encoding` where it is given.
 
-    Raises SourceError naming the candidates where the bytes have no one safe reading.
+    Raises SourceError listing the candidates where several encodings are plausible, or none is.
     """
     bom = _bom(data)
     if bom and (encoding is None or _same(encoding, bom[1]) or _decodes(data[len(bom[0]) :], bom[1])):
@@ -62,16 +60,16 @@ def to_utf8(data: bytes, *, file: str, encoding: str | None = None) -> Text:
     if wide:
         return _as_utf8(data, 0, wide, file=file, why="NUL bytes in every other place")
     if data.isascii() and not (b"\x1b$" in data and _decodes(data, "iso2022_jp")):
-        return Text(data, 0, "utf-8", "plain ASCII")
+        return DecodedText(data, 0, "utf-8", "plain ASCII")
     if data.isascii():
-        raise SourceError(file, f"the encoding is in doubt: it may be utf-8 or iso2022_jp; {_SETTLE}")
+        raise SourceError(file, f"the encoding is in doubt: it may be utf-8 or iso2022_jp; {_REMEDY}")
     if is_utf8(data):
-        return Text(data, 0, "utf-8", "valid UTF-8")
+        return DecodedText(data, 0, "utf-8", "valid UTF-8")
     return _guessed(data, file)
 
 
 def is_utf8(data: bytes) -> bool:
-    """Whether all of it is valid, looked at block by block."""
+    """Whether all of it is valid UTF-8; checked block by block, so that no second copy is made."""
     view, at = memoryview(data), 0
     try:
         while at < len(data):
@@ -104,7 +102,7 @@ def _same(one: str, other: str) -> bool:
 
 
 def _marked(encoding: str, data: bytes) -> str:
-    """Find the byte order, where the name leaves it open and no mark tells it."""
+    """Find the byte order where neither the name nor a mark gives it."""
     name = codecs.lookup(encoding).name
     if name in ("utf-16", "utf-32"):
         wide = _wide(data)
@@ -131,49 +129,46 @@ def _wide(data: bytes) -> str | None:
     return None
 
 
-def _as_utf8(data: bytes, start: int, encoding: str, *, file: str, why: str) -> Text:
+def _as_utf8(data: bytes, start: int, encoding: str, *, file: str, why: str) -> DecodedText:
     if encoding == "utf-8" and is_utf8(data):
-        return Text(data, start, encoding, why)
+        return DecodedText(data, start, encoding, why)
     try:
         text = data[start:].decode(encoding, "replace").encode("utf-8", "replace")
     except (UnicodeError, ValueError) as error:
         raise SourceError(file, f"cannot be read as {encoding}: {error}; name another source.encoding") from None
-    return Text(text, 0, encoding, why)
+    return DecodedText(text, 0, encoding, why)
 
 
-def _guessed(data: bytes, file: str) -> Text:
-    valid, broken = 0, 0
-    for found in _SEQUENCE.finditer(data):
-        if len(found[0]) > 1:
-            valid += 1
-        else:
-            broken += 1
+def _guessed(data: bytes, file: str) -> DecodedText:
+    text = data.decode("utf-8", "replace")
+    broken = text.count("\ufffd")
+    valid = len(text) - len(text.encode("ascii", "ignore")) - broken
     if valid >= 2 * broken:
-        note = f"read as utf-8, but {broken} broken byte sequences are not: the rows that hold them are rejected"
-        return _lossy(data, f"{valid} valid UTF-8 sequences, {broken} broken ones", note, file)
-    best = guess(data)
+        note = f"read as utf-8; the rows that hold invalid bytes are rejected ({broken} found)"
+        return _lossy(data, f"valid UTF-8 but for {broken} of {valid + broken} letters", note, file)
+    best = guess_encoding(data)
     if best.safe:
-        note = f"the encoding is a guess: {best.encoding}, {best.why}; {_SETTLE}"
-        text = _as_utf8(data, 0, best.encoding, file=file, why=best.why)
-        return replace(text, notes=(note,))
+        note = f"the encoding is a guess: {best.encoding}, {best.why}; {_REMEDY} if it is wrong"
+        guessed = _as_utf8(data, 0, best.encoding, file=file, why=best.why)
+        return replace(guessed, notes=(note,))
     if not valid and _few(data):
-        note = f"read as utf-8, but the rows that hold other bytes are rejected; {_readings(best)}; {_SETTLE}"
+        note = f"read as utf-8, but the rows that hold other bytes are rejected; {_readings(best)}; {_REMEDY}"
         return _lossy(data, f"ASCII but for {broken} bytes", note, file)
-    raise SourceError(file, f"the encoding is in doubt: {_readings(best)}; {_SETTLE}, or save the file as UTF-8")
+    raise SourceError(file, f"the encoding is in doubt: {_readings(best)}; {_REMEDY}, or save the file as UTF-8")
 
 
-def _lossy(data: bytes, why: str, note: str, file: str) -> Text:
+def _lossy(data: bytes, why: str, note: str, file: str) -> DecodedText:
     return replace(_as_utf8(data, 0, "utf-8", file=file, why=why), notes=(note,))
 
 
 def _few(data: bytes) -> bool:
-    """Whether so few lines hold bytes beyond ASCII that they are damage, and not the file's way of writing."""
+    """Whether so few lines hold bytes beyond ASCII that those are damage, not another encoding."""
     lines = re.split(rb"[\r\n]+", data.strip())
     odd = [i for i, line in enumerate(lines) if not line.isascii()]
-    return len(lines) > 2 and 0 not in odd and len(odd) <= max(1, len(lines) // _FEW)
+    return len(lines) > 2 and 0 not in odd and len(odd) <= max(1, len(lines) // _DAMAGED_SHARE)
 
 
-def _readings(best: Guess) -> str:
+def _readings(best: EncodingGuess) -> str:
     if not best.candidates:
-        return "the bytes fit none of the encodings that usersync knows"
+        return "the bytes fit none of the known encodings"
     return "it may be " + " or ".join(best.candidates)

@@ -1,89 +1,241 @@
-"""Headings in, the fields they mean out; one that is nearly a field's name is a mistake, not a guess."""
+"""Map the headings of a file to fields.
+
+Case, blanks, `_`, `-`, `*`, `:` and line breaks in a heading do not matter, and common synonyms are known. A heading
+that is only nearly a field's name is an error, never a guess; what `columns:` says beats what a heading says.
+"""
 
 from __future__ import annotations
 
 import difflib
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
 
-from usersync.errors import SourceError
+from usersync.errors import SourceError, UsageError
 from usersync.models import ATTRIBUTE, FIELDS, Column
 from usersync.values import visible
 
-IGNORE = "ignore"
-"""As a value under `columns:`, says that a heading means nothing."""
-OUR_COLUMNS = ("usersync: row", "usersync: why")
-"""Headings of the reject file, which come back with it."""
+#: As a value under `columns:`, says that a heading has no field.
+IGNORE: Final = "ignore"
+#: Headings of the rejects file, which come back with it.
+OUR_COLUMNS: Final = ("usersync: row", "usersync: why")
+#: Headings that are taken without a mapping, in the form that `_squash` gives them.
+SYNONYMS: Final = {
+    "id": (
+        *("id", "userid", "agentid", "chatwootid", "chatwootuserid", "platformid", "platformuserid"),
+        *("benutzerid", "nutzerid", "agentenid", "plattformid"),
+    ),
+    "name": ("name", "fullname", "vollständigername"),
+    "display_name": ("displayname", "anzeigename"),
+    "email": (
+        *("email", "mail", "emailaddress", "mailaddress", "useremail", "emailadresse", "mailadresse"),
+        *("correo", "correoelectrónico", "adresseemail", "courriel"),
+    ),
+    "password": ("password", "passwort", "kennwort"),
+    "custom_attributes": ("customattributes",),
+}
+_FIELD_OF: Final = {word: field for field, words in SYNONYMS.items() for word in words}
+#: Endings of headings that may number users, in the form that `_squash` gives them.
+_NUMBERING: Final = ("id", "no", "nr", "number", "nummer", "#", "key")
+#: No heading is longer; such a cell is not compared.
+_LONGEST: Final = 200
+_IN_BRACES: Final = re.compile(r"\{([^{}]*)\}")
+#: Headings that can stand in YAML without quotes.
+_PLAIN_YAML: Final = re.compile(r"[^\W\d_][\w ./()-]*(?<! )")
 
-_NAMES = ("id", *FIELDS)
 
-
-def plain(heading: str) -> str:
-    """Fold what the eye does not see: case, width, blanks around, invisible characters."""
+def normalize(heading: str) -> str:
+    """Fold case, width, blanks and invisible characters."""
     return " ".join(visible(heading).split()).casefold()
 
 
-class Headings:
-    """The meaning of headings under the settings' `columns:` (heading -> field)."""
+def _squash(heading: str) -> str:
+    """Fold what makes no difference between two headings."""
+    return re.sub(r"[\s_\-*:\u2010-\u2015]+", "", normalize(heading))
 
-    def __init__(self, mapping: Mapping[str, str] | None = None) -> None:
-        self._mapping = {plain(heading): name for heading, name in (mapping or {}).items()}
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A field that is composed of several columns: `name: "{First name} {Last name}"`."""
+
+    field: str
+    text: str
+    columns: tuple[int, ...]
+    """Positions of the columns, in the order of the braces."""
+
+    def fill(self, cells: Iterable[str]) -> str:
+        """Put the cells of one row into the template; blank if all of them are."""
+        values = [cell.strip() for cell in cells]
+        if not any(values):
+            return ""
+        remaining = iter(values)
+        return " ".join(_IN_BRACES.sub(lambda _: next(remaining), self.text).split())
+
+
+class Headings:
+    """The fields of headings, under the `columns:` of the settings.
+
+    `columns` maps headings to fields, or fields to templates such as `{First name} {Last name}`. Raises UsageError
+    for a template without a field.
+    """
+
+    def __init__(self, columns: Mapping[str, str] | None = None) -> None:
+        self._mapping: dict[str, str] = {}
+        self._templates: dict[str, str] = {}
+        for heading, meaning in (columns or {}).items():
+            if "{" not in meaning:
+                self._mapping[_squash(heading)] = meaning
+                continue
+            field = self.field(heading)
+            if field is None or field == "id" or not _IN_BRACES.search(meaning):
+                raise UsageError(f'columns: {heading}: write a template as FIELD: "{{Heading}} {{Heading}}"')
+            self._templates[field] = meaning
 
     def field(self, heading: str) -> str | None:
-        """Return the field that `heading` means, or None."""
-        text = plain(heading)
-        if text in self._mapping:
-            return None if self._mapping[text] == IGNORE else self._mapping[text]
-        if text in _NAMES:
-            return text
-        if text.startswith(ATTRIBUTE) and len(text) > len(ATTRIBUTE):
-            written = " ".join(visible(heading).split())
-            return ATTRIBUTE + written[len(ATTRIBUTE) :].strip()
+        """Return the field of a heading, whatever stands beside it; None if it has none."""
+        key = _squash(heading)
+        if key in self._mapping:
+            return None if self._mapping[key] == IGNORE else self._mapping[key]
+        if key in _FIELD_OF:
+            return _FIELD_OF[key]
+        stem, dot, _ = key.partition(".")
+        if dot and stem == "customattributes":
+            written = " ".join(visible(heading).split()).partition(".")[2].strip()
+            return ATTRIBUTE + written if written else None
         return None
 
-    def finds_id(self, cells: Sequence[str]) -> bool:
-        """Whether one of these cells is the heading of the id column."""
-        return any(self.field(cell) == "id" for cell in cells if cell and len(cell) < 200)
+    def fields(self, header: Sequence[str]) -> list[str | None]:
+        """Return the field of each heading; a mapped heading takes its field from headings that are not mapped."""
+        found = [self.field(heading) if heading and len(heading) < _LONGEST else None for heading in header]
+        mapped = {field for field, heading in zip(found, header, strict=True) if field and self._is_mapped(heading)}
+        return [
+            field if field not in mapped or self._is_mapped(heading) else None
+            for field, heading in zip(found, header, strict=True)
+        ]
+
+    def _is_mapped(self, heading: str) -> bool:
+        return _squash(heading) in self._mapping
+
+    def id_column(self, cells: Sequence[str]) -> int | None:
+        """Return the position of the first id heading; None if these cells are not a header row."""
+        fields = self.fields(cells)
+        return fields.index("id") if "id" in fields else None
+
+    def looks_like_header(self, cells: Sequence[str]) -> bool:
+        """Whether at least half of the cells that are not blank are headings of fields, the id among them."""
+        fields = self.fields(cells)
+        filled = sum(bool(cell.strip()) for cell in cells)
+        return "id" in fields and 2 * sum(field is not None for field in fields) >= filled
+
+    def splits_into_header(self, text: str, delimiter: str) -> bool:
+        """Whether a text is a header row with an id, and another field, if `delimiter` separates cells."""
+        parts = [part.strip("\"' ") for part in text.split(delimiter)]
+        return self.count_fields(parts) > 1 and self.id_column(parts) is not None
 
     def columns(self, header: Sequence[str], file: str) -> tuple[Column, ...]:
-        """Give every heading its field.
+        """Return the field of every heading.
 
-        Raises SourceError naming all headings that are nearly a field's name, and all that share a field.
+        Raises SourceError listing all headings that are nearly a field's name, and all that share a field.
         """
-        found = tuple(Column(heading, self.field(heading)) for heading in header)
-        problems = [p for column in found if column.field is None and (p := self._near(column.heading))]
-        for name in dict.fromkeys(c.field for c in found if c.field):
-            same = [repr(c.heading.strip()) for c in found if c.field == name]
-            if len(same) > 1:
-                problems.append(f"the columns {' and '.join(same)} both mean {name}; keep one of them")
+        found = tuple(Column(*pair) for pair in zip(header, self.fields(header), strict=True))
+        problems = [*self._shared(found), *self._nearly(header)]
         if problems:
             raise SourceError(file, "\n  ".join(problems))
         return found
 
-    def _near(self, heading: str) -> str | None:
-        text = plain(heading)
-        if not text or text in self._mapping or text in OUR_COLUMNS:
-            return None
-        meant = _nearest(text)
-        stem, dot, key = text.partition(".")
-        if dot and _nearest(stem) == "custom_attributes":
-            meant = f"{ATTRIBUTE}{key.strip()}"
-        if meant is None:
-            return None
-        return (
-            f"the column {heading.strip()!r} is nearly {meant}; write {meant}, "
-            f"or map it with columns: {{{heading.strip()}: {meant}}}, or to {IGNORE}"
+    def templates(self, header: Sequence[str], file: str) -> tuple[Template, ...]:
+        """Return the fields that are composed of columns. Raises SourceError where one of those is missing."""
+        positions = {_squash(heading): i for i, heading in reversed(list(enumerate(header)))}
+        found = []
+        for field, text in self._templates.items():
+            parts = _IN_BRACES.findall(text)
+            missing = [part for part in parts if _squash(part) not in positions]
+            if missing:
+                raise SourceError(file, f"columns: {field}: {text!r} needs a column {missing[0]!r}; {_seen(header)}")
+            if field in self.fields(header):
+                raise SourceError(file, f"columns: {field}: {text!r}, but a column of the file means {field} as well")
+            found.append(Template(field, text, tuple(positions[_squash(part)] for part in parts)))
+        return tuple(found)
+
+    def _shared(self, columns: Sequence[Column]) -> Iterable[str]:
+        headings: dict[str, list[str]] = {}
+        for column in columns:
+            if column.field:
+                headings.setdefault(column.field, []).append(column.heading.strip())
+        for field, same in headings.items():
+            if len(same) < 2:
+                continue
+            names = " and ".join(map(repr, same))
+            if len({_squash(heading) for heading in same}) < len(same) or self._is_mapped(same[0]):
+                yield f"the columns {names} both mean {field}; rename or delete one of them"
+                continue
+            choices = "\n".join(f"    {_mapping_line(heading, field)}" for heading in same)
+            what = "the platform's user id" if field == "id" else field
+            yield f"the columns {names} could both be {what}; add one of these lines under columns:\n{choices}"
+
+    def _nearly(self, header: Sequence[str]) -> Iterable[str]:
+        near = {heading.strip(): meant for heading in header if (meant := self._nearest(heading))}
+        if not near:
+            return
+        names = ", ".join(f"{heading!r} ({meant})" for heading, meant in near.items())
+        lines = "\n".join(f"    {_mapping_line(heading, meant)}" for heading, meant in near.items())
+        what, it = (
+            ("this heading is nearly a field", "it") if len(near) == 1 else ("these headings are nearly fields", "them")
         )
+        yield f"{what}: {names}; correct {it}, or add under columns: ({IGNORE} if no field is meant)\n{lines}"
+
+    def _nearest(self, heading: str) -> str | None:
+        """Return the field that a heading without one is nearly."""
+        if not heading.strip() or len(heading) >= _LONGEST or self._is_mapped(heading) or self.field(heading):
+            return None
+        if normalize(heading) in OUR_COLUMNS:
+            return None
+        stem, dot, key = visible(heading).partition(".")
+        if dot and _nearest_field(stem) == "custom_attributes":
+            return ATTRIBUTE + key.strip()
+        return _nearest_field(heading)
+
+    def explain_missing_id(self, row: int, header: Sequence[str]) -> str:
+        """Say what to do about a row that looks like the header but has no id column."""
+        candidates = [heading.strip() for heading in header if _squash(heading).endswith(_NUMBERING)]
+        remedy = "add a column id with the platform's user ids"
+        if candidates:
+            lines = "\n".join(f"    {_mapping_line(heading, 'id')}" for heading in candidates[:3])
+            remedy += f"; if one of the columns has them, add under columns:\n{lines}"
+        what = "e-mail addresses, but no ids" if "email" in self.fields(header) else "no id column"
+        return f"row {row} looks like the header and has {what} ({_seen(header)}); {remedy}"
+
+    def count_fields(self, cells: Sequence[str]) -> int:
+        """Count the cells that are headings of fields, which is how much a row looks like the header."""
+        return sum(field is not None for field in self.fields(cells))
 
 
-def _nearest(text: str) -> str | None:
-    letters = _squash(text)
-    for name in _NAMES:
-        if letters == _squash(name):
-            return name
-    near = difflib.get_close_matches(letters, [_squash(name) for name in FIELDS], 1, 0.8)
-    return next((name for name in FIELDS if near and _squash(name) == near[0]), None)
+def _seen(header: Sequence[str]) -> str:
+    names = [repr(heading.strip()) for heading in header if heading.strip()]
+    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+    return f"headings: {', '.join(names[:20])}{more}"
 
 
-def _squash(text: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", text)
+def _mapping_line(heading: str, field: str) -> str:
+    """Write a line for the `columns:` of the settings."""
+    plain = _PLAIN_YAML.fullmatch(heading) and heading.lower() not in (
+        "yes",
+        "no",
+        "on",
+        "off",
+        "true",
+        "false",
+        "null",
+    )
+    return f"{heading if plain else json.dumps(heading, ensure_ascii=False)}: {field}"
+
+
+def _nearest_field(heading: str) -> str | None:
+    letters = re.sub(r"[^a-z0-9]", "", normalize(heading))
+    if letters in _FIELD_OF:
+        return _FIELD_OF[letters]
+    names = [name.replace("_", "") for name in FIELDS]
+    near = difflib.get_close_matches(letters, names, 1, 0.8)
+    return FIELDS[names.index(near[0])] if near else None

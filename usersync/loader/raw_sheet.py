@@ -1,9 +1,9 @@
-"""What every reader returns: the data rows of one sheet as text, and the faults in its writing."""
+"""Define what every reader returns: rows of text, and their errors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from usersync.models import Code
@@ -13,13 +13,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pandas import DataFrame
 
-FindsId = Callable[[Sequence[str]], bool]
-"""Whether these cells are a header row, that is: whether one of them names the id column."""
-
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """Something wrong with one data row or one cell of it, as it is written in the file."""
+class CellError:
+    """Something wrong with one data row, or with one cell of it, as it is written in the file."""
 
     at: int
     """Position of the row in `RawSheet.cells`."""
@@ -33,7 +30,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class RawSheet:
-    """One sheet: header, data rows, faults."""
+    """One sheet: header, data rows, errors."""
 
     header: tuple[str, ...]
     """The headings as written."""
@@ -44,9 +41,23 @@ class RawSheet:
     rows: NDArray[int64]
     """The row number of each data row, as the spreadsheet numbers it."""
     sheet: str = ""
-    faults: tuple[Fault, ...] = ()
-    """In order of `at`. A fault in a column that means nothing does not reject its row."""
+    errors: tuple[CellError, ...] = ()
+    """In order of `at`. An error in a column without a field does not reject its row."""
     notes: tuple[str, ...] = ()
     """What the author should know about the file, in sentences."""
     skipped: int = 0
+    """Rows that are left out, each kind with a note."""
     dialect: Mapping[str, str] = field(default_factory=dict)
+
+    def without(self, positions: Collection[int]) -> RawSheet:
+        """Return the sheet without some rows; the caller adds a note that says why."""
+        left_out = set(positions)
+        kept = [at for at in range(len(self.rows)) if at not in left_out]
+        new_positions = {old: new for new, old in enumerate(kept)}
+        return replace(
+            self,
+            cells=self.cells.iloc[kept].reset_index(drop=True),
+            rows=self.rows[kept],
+            errors=tuple(replace(e, at=new_positions[e.at]) for e in self.errors if e.at in new_positions),
+            skipped=self.skipped + len(self.rows) - len(kept),
+        )

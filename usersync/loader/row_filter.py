@@ -1,4 +1,7 @@
-"""A table and a person's choice in, the chosen rows out; what is left out is counted, and has no key."""
+"""Keep only the rows that `--where` and `--skip` select.
+
+Rows that are left out are counted, and have no key.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from usersync.errors import UsageError
-from usersync.loader.headings import plain
+from usersync.loader.headings import normalize
 from usersync.models import Source, Table
 
 if TYPE_CHECKING:
@@ -19,8 +22,8 @@ if TYPE_CHECKING:
 def select(table: Table, *, where: Sequence[str] = (), skip: int = 0) -> Table:
     """Keep the rows for which every `COLUMN=VALUE` holds, but for the first `skip` of them.
 
-    COLUMN is a heading or a field, VALUE the whole cell without blanks around. Raises UsageError for a
-    condition that is none, or a column that no file has.
+    COLUMN is a heading or a field, VALUE the whole cell without surrounding blanks. Raises UsageError for a
+    malformed condition, or a column that no file has.
     """
     keep = np.ones(len(table.cells), dtype=bool)
     for condition in where:
@@ -47,17 +50,17 @@ def _holds(table: Table, column: str, value: str) -> NDArray[np.bool_]:
 
 
 def _position(source: Source, column: str) -> int | None:
-    name = plain(column)
-    fits = [i for i, c in enumerate(source.columns) if name in (plain(c.heading), plain(c.field or ""))]
+    name = normalize(column)
+    fits = [i for i, c in enumerate(source.columns) if name in (normalize(c.heading), normalize(c.field or ""))]
     return fits[0] if fits and name else None
 
 
 def _only(table: Table, chosen: NDArray[np.intp]) -> Table:
-    fresh = {int(old): new for new, old in enumerate(chosen)}
+    new_keys = {int(old): new for new, old in enumerate(chosen)}
     return replace(
         table,
         cells=table.cells.iloc[chosen].reset_index(drop=True),
         places=table.places.iloc[chosen].reset_index(drop=True),
-        problems=tuple(replace(p, key=fresh[p.key]) for p in table.problems if p.key in fresh),
+        problems=tuple(replace(p, key=new_keys[p.key]) for p in table.problems if p.key in new_keys),
         left_out=len(table.cells) - len(chosen),
     )

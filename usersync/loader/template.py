@@ -1,4 +1,4 @@
-"""Settings in, an empty workbook out for the people who fill it in, with headings, drop-downs and advice."""
+"""Write an empty workbook for the people who fill it in, with headings, drop-downs and advice."""
 
 from __future__ import annotations
 
@@ -9,25 +9,34 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
+from xlsxwriter import Workbook
+from xlsxwriter.exceptions import XlsxWriterException
+from xlsxwriter.utility import xl_col_to_name
+from xlsxwriter.worksheet import Worksheet
+
 from usersync.errors import UsageError
+from usersync.loader import EXAMPLE
 from usersync.models import ATTRIBUTE, FIELDS
 from usersync.settings import FieldSettings
 
-EXAMPLE: Final = "EXAMPLE"
-"""The id of the example row, which the loader leaves out."""
-_LAST_ROW: Final = 1_048_576
-_WHOLE: Final = "999999999999999"
-"""The largest number of which a spreadsheet keeps every digit."""
+#: The last row of a sheet, from 0.
+_LAST_ROW: Final = 1_048_575
+#: The largest number of which a spreadsheet keeps every digit.
+_LARGEST: Final = 999_999_999_999_999
+#: Width of the sheet that explains, in characters.
+_ADVICE_WIDTH: Final = 110
+#: Characters that Excel takes for a list within a rule; a longer one stands on a sheet of its own.
 _LIST_LENGTH: Final = 255
-"""Characters that Excel takes for a list within a rule; a longer one stands on a sheet of its own."""
+#: Field -> what to write, in the note on its heading.
 _ADVICE: Final = {
     "id": "The user's number, as the platform shows it. The column is text, so that long numbers keep all digits.",
     "name": "The full name.",
     "display_name": "The name that others see.",
     "email": "The e-mail address. It belongs to one user.",
     "password": "A new password: 6 to 128 characters, with an upper-case and a lower-case letter, a digit and "
-    "a special character such as ! or #. It cannot be put back.",
+    "a special character such as ! or #. It cannot be undone.",
 }
+#: Type of an attribute -> what to write.
 _TYPE_ADVICE: Final = {
     "text": "Any text.",
     "integer": "A whole number, such as 12.",
@@ -37,26 +46,35 @@ _TYPE_ADVICE: Final = {
     "json": 'JSON, such as ["a", "b"] or {"a": 1}.',
     "list": "Several values, with {separator} between them.",
 }
+#: Setting `blank` of a field -> what a blank cell does.
+_BLANK_ADVICE: Final = {
+    "keep": "Blank: stays as it is.",
+    "clear": "Blank: is cleared.",
+    "reject": "Must not be blank.",
+}
+#: Field or type -> the cell of the example row.
 _EXAMPLES: Final = {
     "id": EXAMPLE, "name": "Ann Jones", "display_name": "Ann", "email": "ann@example.org", "text": "some text",
     "integer": 12, "number": 1.5, "boolean": "true", "date": date(2026, 11, 24), "json": '["a"]',
 }  # fmt: skip
+#: Type -> the rule for its cells, as XlsxWriter takes it.
 _RULES: Final[Mapping[str, Mapping[str, Any]]] = {
-    "integer": {"type": "whole", "operator": "between", "formula1": f"-{_WHOLE}", "formula2": _WHOLE},
-    "number": {"type": "decimal", "operator": "between", "formula1": f"-{_WHOLE}", "formula2": _WHOLE},
-    "date": {"type": "date", "operator": "greaterThan", "formula1": "0"},
+    "integer": {"validate": "integer", "criteria": "between", "minimum": -_LARGEST, "maximum": _LARGEST},
+    "number": {"validate": "decimal", "criteria": "between", "minimum": -_LARGEST, "maximum": _LARGEST},
+    "date": {"validate": "date", "criteria": ">", "value": date(1900, 1, 1)},
 }
+#: Type -> number format of its cells; all others are text.
 _FORMATS: Final = {"integer": "General", "number": "General", "date": "yyyy-mm-dd"}
 _HOW_TO: Final = (
     "How to fill in the first sheet",
     "One row is one user. Write the number of the user, and only what is to change.",
     "A blank cell leaves its value as it is, unless the note on its heading says otherwise.",
-    "Columns that you do not need may stay blank, be hidden or be deleted. The headings must stay as they are.",
+    "Columns that you do not need may stay blank or be deleted. The headings must stay as they are.",
     f"The grey row, {EXAMPLE}, shows what cells look like. It is left out; you may delete it.",
-    "Do not merge cells, and do not hide rows that are to be sent.",
+    "Do not merge cells, and do not hide rows or columns that are to be sent.",
     "Two rows for one user must say the same.",
-    "See what is wrong in it, without sending anything: usersync inspect FILE",
-    "See what would change: usersync plan FILE",
+    "List its mistakes, without sending anything: usersync inspect FILE",
+    "Show what would change: usersync plan FILE",
     "Change it: usersync run FILE",
     "Rows that were not sent come back in a file named rejects, with the reason: correct them there, and run it.",
     "The columns:",
@@ -71,12 +89,12 @@ class _Column:
 
     @property
     def choices(self) -> Sequence[str]:
-        """What may be chosen from a list; nothing where any text may be written."""
+        """The texts to choose from; empty where any text may be written."""
         return tuple(self.rules.replace) or (("true", "false") if self.rules.type == "boolean" else ())
 
     @property
     def kind(self) -> str:
-        """The type, if cells are typed in as such; a `replace` map takes any text."""
+        """The type of the cells; a `replace` map takes any text."""
         return "text" if self.rules.replace else self.rules.type
 
     @property
@@ -104,9 +122,7 @@ class _Column:
         if self.rules.default is not None:
             yield f"Blank: {self.rules.default}."
         else:
-            yield {"keep": "Blank: stays as it is.", "clear": "Blank: is cleared.", "reject": "Never blank."}[
-                self.rules.blank
-            ]
+            yield _BLANK_ADVICE[self.rules.blank]
         if self.rules.clear and self.field.startswith(ATTRIBUTE):
             yield f"{self.rules.clear} clears it."
         if self.rules.only_if_blank:
@@ -119,16 +135,18 @@ def write_template(
     """Write an .xlsx with a sheet to fill in and one that explains it.
 
     `columns` maps the author's headings to fields, `fields` says what their cells mean, `sheet` is the name that
-    `source.sheet` asks for. Raises UsageError where `path` exists, or cannot be written.
+    `source.sheet` asks for. Raises UsageError where `path` exists or cannot be written, or the name cannot be used.
     """
     if path.suffix.lower() != ".xlsx":
-        raise UsageError(f"{path}: a template is an .xlsx; name it so")
-    data = _workbook(_columns(columns, fields), sheet or "Changes")
+        raise UsageError(f"{path}: a template is an .xlsx file; name it so")
     try:
+        data = _workbook(_columns(columns, fields), sheet or "Changes")
         with path.open("xb") as file:
             file.write(data)
     except FileExistsError:
-        raise UsageError(f"{path}: there is such a file already; name another, or delete it") from None
+        raise UsageError(f"{path}: the file exists already; name another, or delete it") from None
+    except XlsxWriterException as error:
+        raise UsageError(f"source.sheet: {sheet!r} cannot be the name of this sheet: {error}") from None
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
 
@@ -141,73 +159,63 @@ def _columns(columns: Mapping[str, str], fields: Mapping[str, FieldSettings]) ->
     return [_Column(heading.get(name, name), name, fields.get(name, FieldSettings())) for name in names]
 
 
-def _workbook(columns: Sequence[_Column], name: str) -> bytes:
-    from openpyxl import Workbook
-    from openpyxl.styles import Alignment, Font
-
-    book = Workbook()
-    sheet: Any = book.active
-    sheet.title = name
-    sheet.freeze_panes = "A2"
-    how_to: Any = book.create_sheet("How to")
-    for number, column in enumerate(columns, 1):
-        _fill(book, sheet, number, column)
-    how_to.column_dimensions["A"].width = 110
-    for line in (*_HOW_TO, *(f"{column.heading}: {column.advice}" for column in columns)):
-        how_to.append([line])
-        how_to.cell(how_to.max_row, 1).data_type = "s"
-        how_to.cell(how_to.max_row, 1).alignment = Alignment(wrap_text=True)
-    how_to["A1"].font = Font("Calibri", 14, bold=True)
+def _workbook(columns: Sequence[_Column], sheet_name: str) -> bytes:
     file = io.BytesIO()
-    book.save(file)
+    with Workbook(file, {"in_memory": True}) as book:
+        sheet = book.add_worksheet(sheet_name)
+        how_to = book.add_worksheet("How to")
+        sheet.freeze_panes(1, 0)
+        for x, column in enumerate(columns):
+            _write_column(book, sheet, x, column)
+        _write_advice(book, how_to, columns)
     return file.getvalue()
 
 
-def _fill(book: Any, sheet: Any, number: int, column: _Column) -> None:
-    from openpyxl.comments import Comment
-    from openpyxl.styles import Font, PatternFill
-    from openpyxl.utils import get_column_letter
-
-    letter = get_column_letter(number)
+def _write_column(book: Workbook, sheet: Worksheet, x: int, column: _Column) -> None:
     shown = _FORMATS.get(column.kind, "@")
-    sheet.column_dimensions[letter].width = max(18, len(column.heading) + 4)
-    sheet.column_dimensions[letter].number_format = shown
-    head, example = sheet.cell(1, number, column.heading), sheet.cell(2, number, column.example)
-    head.data_type, head.number_format = "s", "@"
-    head.font, head.fill = Font("Calibri", 11, bold=True), PatternFill("solid", fgColor="DDE6F0")
-    head.comment = Comment(column.advice, "usersync", width=320, height=110)
-    example.number_format = shown
-    example.font = Font("Calibri", 11, italic=True, color="808080")
-    example.fill = PatternFill("solid", fgColor="F2F2F2")
+    heading = book.add_format({"bold": True, "bg_color": "DDE6F0", "num_format": "@"})
+    example = book.add_format({"italic": True, "font_color": "808080", "bg_color": "F2F2F2", "num_format": shown})
+    sheet.set_column(x, x, max(18, len(column.heading) + 4), book.add_format({"num_format": shown}))
+    sheet.write_string(0, x, column.heading, heading)
+    sheet.write_comment(0, x, column.advice, {"author": "usersync", "width": 320, "height": 110})
+    if isinstance(column.example, str):
+        sheet.write_string(1, x, column.example, example)
+    else:
+        sheet.write(1, x, column.example, example)
     rule = _rule(book, column)
     if rule:
-        sheet.add_data_validation(rule)
-        rule.add(f"{letter}2:{letter}{_LAST_ROW}")
+        sheet.data_validation(1, x, _LAST_ROW, x, rule)
 
 
-def _rule(book: Any, column: _Column) -> Any:
-    """Give what Excel asks of a column's cells: a question and not a refusal, since `#CLEAR` may be right."""
-    from openpyxl.worksheet.datavalidation import DataValidation
-
+def _rule(book: Workbook, column: _Column) -> dict[str, Any]:
+    """Return what Excel asks of a column's cells: a question and not a refusal, since `#CLEAR` may be right."""
     if column.choices:
-        rule = DataValidation("list", formula1=_list(book, column.choices))
+        rule: dict[str, Any] = {"validate": "list", "source": _list_source(book, column.choices)}
     elif column.kind in _RULES:
-        rule = DataValidation(**_RULES[column.kind])
+        rule = dict(_RULES[column.kind])
     else:
-        return None
-    rule.allow_blank, rule.errorStyle, rule.showErrorMessage = True, "warning", True
-    rule.errorTitle, rule.error = column.heading[:32], column.advice[:255]
-    return rule
+        return {}
+    return rule | {"error_type": "warning", "error_title": column.heading[:32], "error_message": column.advice[:255]}
 
 
-def _list(book: Any, choices: Sequence[str]) -> str:
-    joined = ",".join(choices)
-    if len(joined) <= _LIST_LENGTH and '"' not in joined and joined.count(",") == len(choices) - 1:
-        return f'"{joined}"'
-    sheet = book["Lists"] if "Lists" in book.sheetnames else book.create_sheet("Lists")
-    sheet.sheet_state = "hidden"
-    number = sheet.max_column + 1
-    for row, choice in enumerate(choices, 1):
-        sheet.cell(row, number, choice).data_type = "s"
-    name = sheet.cell(1, number).column_letter
-    return f"Lists!${name}$1:${name}${len(choices)}"
+def _list_source(book: Workbook, choices: Sequence[str]) -> list[str] | str:
+    """Return the choices, or where they stand on a hidden sheet: a rule has no room for long texts or commas."""
+    if len(",".join(choices)) <= _LIST_LENGTH and not any("," in choice or '"' in choice for choice in choices):
+        return list(choices)
+    sheet = book.get_worksheet_by_name("Lists") or book.add_worksheet("Lists")
+    sheet.hide()
+    x = 0 if sheet.dim_colmax is None else sheet.dim_colmax + 1
+    for y, choice in enumerate(choices):
+        sheet.write_string(y, x, choice)
+    letter = xl_col_to_name(x)
+    return f"=Lists!${letter}$1:${letter}${len(choices)}"
+
+
+def _write_advice(book: Workbook, sheet: Worksheet, columns: Sequence[_Column]) -> None:
+    title = book.add_format({"bold": True, "font_size": 14})
+    wrapped = book.add_format({"text_wrap": True, "valign": "top"})
+    sheet.set_column(0, 0, _ADVICE_WIDTH)
+    sheet.write_string(0, 0, _HOW_TO[0], title)
+    for y, line in enumerate((*_HOW_TO[1:], *(f"{column.heading}: {column.advice}" for column in columns)), 1):
+        sheet.set_row(y, 15.0 * -(-len(line) // _ADVICE_WIDTH))  # not every program makes room for wrapped text
+        sheet.write_string(y, 0, line, wrapped)

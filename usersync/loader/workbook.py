@@ -1,129 +1,74 @@
-"""A workbook (.xlsx .xlsm .xls .xlsb .ods) in, the `RawSheet` of the one sheet with an id column out."""
+"""Read the sheet with the id column of a workbook, as a `RawSheet`."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
-from usersync.errors import SourceError
-from usersync.loader.raw_sheet import Fault, FindsId, RawSheet
-from usersync.loader.workbook_marks import letters
+from usersync.loader.headings import Headings
+from usersync.loader.raw_sheet import CellError, RawSheet
+from usersync.loader.workbook_cell_info import column_letters
+from usersync.loader.workbook_selection import select_sheet
 from usersync.loader.workbook_sheets import Sheet, Workbook
-from usersync.loader.workbook_values import column_texts, fault, settle_marks
+from usersync.loader.workbook_values import cell_error, column_texts, resolve_overrides
 from usersync.models import Code
 from usersync.settings import SourceSettings
 
-_SEARCHED: Final = 100
-"""Rows of a sheet in which its header is looked for."""
-_NAMED: Final = 5
-"""Rows that a note names before it says how many more there are."""
+#: Rows that a note lists before it says how many more there are.
+_LISTED: Final = 5
 
 
-def read_workbook(data: bytes, *, file: str, finds_id: FindsId, options: SourceSettings) -> RawSheet:
-    """Read the sheet that has an id column (or the one that `options` name).
+def read_workbook(data: bytes, *, file: str, headings: Headings, options: SourceSettings) -> RawSheet:
+    """Read the sheet that has an id column, or the one that `options` name.
 
-    Raises SourceError where the file as a whole cannot be read: the sentence says why, and what to do.
+    Raises SourceError where the file as a whole cannot be read.
     """
     book = Workbook(data, file)
-    reader, header_row = _choose(book, file, finds_id, options)
-    sheet = reader(None).widened()
-    return _Rows(sheet, header_row, finds_id, options).grid()
+    selection = select_sheet(book, file, headings, options)
+    sheet = selection.reader(None).widened()
+    rows = _SheetRows(sheet, selection.header_row, headings, options)
+    return rows.raw_sheet((*book.notes, *selection.notes))
 
 
-def _choose(
-    book: Workbook, file: str, finds_id: FindsId, options: SourceSettings
-) -> tuple[Callable[[int | None], Sheet], int]:
-    names = [name for name, _ in book.sheets]
-    if options.sheet is not None:
-        name = _named_sheet(names, options.sheet, file)
-        reader = book.open_sheet(name)
-        return reader, _header_row(reader, finds_id, options) or _no_header(file, f"sheet {name!r}", options)
-    found = []
-    for name, shown in book.sheets:
-        if shown:
-            reader = book.open_sheet(name)
-            if row := _header_row(reader, finds_id, options):
-                found.append((name, reader, row))
-    if len(found) > 1:
-        which = " and ".join(repr(name) for name, _, _ in found)
-        raise SourceError(file, f"sheets {which} both have an id column; name one with --sheet (source.sheet)")
-    if not found:
-        unseen = [repr(name) for name, shown in book.sheets if not shown]
-        more = f" (hidden sheets were not searched: {', '.join(unseen)}; --sheet names one)" if unseen else ""
-        what = f"sheet {names[0]!r}" if len(names) == 1 else f"each of its {len(names)} sheets"
-        _no_header(file, what, options, more)
-    return found[0][1], found[0][2]
+class _SheetRows:
+    """Builds the `RawSheet` of the rows below the header of one sheet."""
 
-
-def _named_sheet(names: Sequence[str], wanted: str, file: str) -> str:
-    same = [n for n in names if n == wanted] or [n for n in names if n.strip().casefold() == wanted.strip().casefold()]
-    if same:
-        return same[0]
-    near = difflib.get_close_matches(wanted, names, len(names) or 1, 0.0)
-    near += [name for name in names if name not in near]
-    raise SourceError(file, f"has no sheet {wanted!r}; its sheets: {', '.join(map(repr, near)) or 'none'}")
-
-
-def _header_row(reader: Callable[[int | None], Sheet], finds_id: FindsId, options: SourceSettings) -> int:
-    """Find the header's row, from 1; 0 where there is none."""
-    head = reader(max(_SEARCHED, options.header_row or 0))
-    for at, row in enumerate(head.rows):
-        number = head.top + at + 1
-        if options.header_row not in (None, number):
-            continue
-        if number > _SEARCHED and options.header_row is None:
-            break
-        if finds_id([value if isinstance(value, str) else "" for value in row]):
-            return number
-    return 0
-
-
-def _no_header(file: str, what: str, options: SourceSettings, more: str = "") -> int:
-    if options.header_row:
-        text = f"row {options.header_row} of {what} names no id column; correct source.header_row"
-    else:
-        text = f"{what} has no header row with an id column in its first {_SEARCHED} rows; name one column id"
-    raise SourceError(file, text + more)
-
-
-class _Rows:
-    """The data rows below the header of one sheet, and what is wrong with them."""
-
-    def __init__(self, sheet: Sheet, header_row: int, finds_id: FindsId, options: SourceSettings) -> None:
+    def __init__(self, sheet: Sheet, header_row: int, headings: Headings, options: SourceSettings) -> None:
         self._sheet = sheet
         self._header_row = header_row
         self._options = options
         heads = sheet.rows[header_row - 1 - sheet.top]
         self._header = column_texts(heads, {}, is_id=False)[0]
-        self._ids = {i for i, heading in enumerate(self._header) if heading and finds_id((heading,))}
-        self._settled = self._settle()
+        self._fields = headings.fields(self._header)
+        self._id_column = headings.id_column(self._header) or 0
+        self._overrides = self._resolve_overrides()
         self._notes: list[str] = []
-        self._faults: list[Fault] = []
+        self._errors: list[CellError] = []
         self._skipped = 0
 
-    def _settle(self) -> dict[int, dict[int, str]]:
-        """Texts by column and row, both counted from the used part's corner."""
+    def _resolve_overrides(self) -> dict[int, dict[int, str]]:
+        """Return texts by column and row, both counted from the corner of the used area."""
         left, top = self._sheet.left, self._sheet.top
-        settled = settle_marks(self._sheet.marks, {i + left for i in self._ids}, self._sheet.value)
+        overrides = resolve_overrides(self._sheet.info, self._id_column + left, self._sheet.value)
         return {
             column - left: {row - top: text for row, text in rows.items()}
-            for column, rows in settled.items()
+            for column, rows in overrides.items()
             if 0 <= column - left < len(self._header)
         }
 
-    def grid(self) -> RawSheet:
-        """Put it all together."""
+    def raw_sheet(self, notes: Sequence[str]) -> RawSheet:
+        """Return the rows with their errors and notes, `notes` about the workbook first."""
         kept = self._kept()
         data = self._sheet.rows if len(kept) == len(self._sheet.rows) else [self._sheet.rows[i] for i in kept]
         where = {row: at for at, row in enumerate(kept)}
         columns = self._columns(data, where)
+        self._apply_hidden_columns(columns)
         numbers = np.asarray(kept, dtype=np.int64) + (self._sheet.top + 1)
         self._reject_merged(numbers)
-        order = sorted(self._faults, key=lambda f: f.at)
+        order = sorted(self._errors, key=lambda f: f.at)
         cells = pd.DataFrame(dict(enumerate(columns)), index=range(len(kept)), dtype=object)
         return RawSheet(
             header=tuple(self._header[: len(columns)]),
@@ -131,76 +76,100 @@ class _Rows:
             cells=cells,
             rows=numbers,
             sheet=self._sheet.name,
-            faults=tuple(order),
-            notes=tuple(self._notes),
+            errors=tuple(order),
+            notes=(*notes, *self._notes),
             skipped=self._skipped,
         )
 
     def _kept(self) -> list[int]:
-        """Positions of the rows that are data: below the header, not blank, not skipped."""
+        """Return the positions of the data rows: below the header, not blank, not skipped."""
         first = self._header_row - self._sheet.top
-        marked = {row for rows in self._settled.values() for row in rows}
+        marked = {row for rows in self._overrides.values() for row in rows}
         rows = self._sheet.rows
-        probe = min(self._ids, default=0)
+        probe = self._id_column
         kept = [i for i in range(first, len(rows)) if i in marked or not _is_blank(rows[i], rows[i][probe])]
-        hidden = {row - self._sheet.top for row in self._sheet.marks.hidden}.intersection(kept)
+        totals = {row - self._sheet.top for row in self._sheet.info.total_rows}.intersection(kept)
+        if totals:
+            listed = ", ".join(str(row + self._sheet.top + 1) for row in sorted(totals))
+            self._notes.append(f"left out the total row of a table: row {listed}")
+            self._skipped += len(totals)
+            kept = [i for i in kept if i not in totals]
+        hidden = {row - self._sheet.top for row in self._sheet.info.hidden}.intersection(kept)
         if hidden and self._options.hidden_rows == "skip":
-            self._skipped = len(hidden)
+            self._skipped += len(hidden)
             kept = [i for i in kept if i not in hidden]
         if hidden:
-            self._tell_hidden(sorted(hidden), kept)
+            self._report_hidden(sorted(hidden), kept)
         return kept
 
-    def _tell_hidden(self, hidden: list[int], kept: list[int]) -> None:
-        how = "by a filter" if self._sheet.marks.filtered else "by hand"
+    def _report_hidden(self, hidden: list[int], kept: list[int]) -> None:
+        how = "by a filter" if self._sheet.info.filtered else "by hand"
         numbers = [i + self._sheet.top + 1 for i in hidden]
-        named = ", ".join(map(str, numbers[:_NAMED])) + (
-            f" and {len(numbers) - _NAMED} more" if len(numbers) > _NAMED else ""
-        )
+        listed = ", ".join(map(str, numbers[:_LISTED]))
+        if len(numbers) > _LISTED:
+            listed += f" and {len(numbers) - _LISTED} more"
         done = {"reject": "rejected", "include": "read like all others", "skip": "left out"}
         noun = "row is" if len(numbers) == 1 else "rows are"
         self._notes.append(
-            f"{len(numbers)} {noun} hidden {how} and {done[self._options.hidden_rows]}: {named} "
-            "(source.hidden_rows settles it)"
+            f"{len(numbers)} {noun} hidden {how} and {done[self._options.hidden_rows]}: {listed} "
+            "(source.hidden_rows decides)"
         )
         if self._options.hidden_rows == "reject":
             at = {row: position for position, row in enumerate(kept)}
             for row, number in zip(hidden, numbers, strict=True):
                 message = f"row {number} is hidden {how}; unhide it, or set source.hidden_rows to include or skip"
-                self._faults.append(Fault(at[row], Code.ROW_HIDDEN, message))
+                self._errors.append(CellError(at[row], Code.ROW_HIDDEN, message))
 
     def _columns(self, data: list[list[object]], where: dict[int, int]) -> list[list[str]]:
         columns: list[list[str]] = []
         for i in range(len(self._header)):
             column = [row[i] for row in data]
-            settled = {where[row]: text for row, text in self._settled.get(i, {}).items() if row in where}
-            texts, wrong = column_texts(column, settled, is_id=i in self._ids)
-            self._faults.extend(fault(at, i, cell) for at, cell in wrong)
+            overrides = {where[row]: text for row, text in self._overrides.get(i, {}).items() if row in where}
+            texts, wrong = column_texts(column, overrides, is_id=i == self._id_column)
+            self._errors.extend(cell_error(at, i, text) for at, text in wrong)
             columns.append(texts)
         used = len(columns)
         while used and not self._header[used - 1] and not any(columns[used - 1]):
             used -= 1
-        nameless = [letters(i + self._sheet.left) for i in range(used) if not self._header[i] and any(columns[i])]
-        if nameless:
-            noun = "column" if len(nameless) == 1 else "columns"
-            self._notes.append(f"{noun} {', '.join(nameless)} ignored: there are values, but no heading")
+        unnamed = [i for i in range(used) if not self._header[i] and any(columns[i])]
+        if unnamed:
+            noun = "column" if len(unnamed) == 1 else "columns"
+            listed = ", ".join(column_letters(i + self._sheet.left) for i in unnamed)
+            self._notes.append(f"{noun} {listed} ignored: there are values, but no heading")
         return columns[:used]
+
+    def _apply_hidden_columns(self, columns: list[list[str]]) -> None:
+        """Reject rows with values in hidden columns, or take the columns' headings away, as the settings say."""
+        choice = self._options.hidden_columns
+        for number in sorted(self._sheet.info.hidden_columns):
+            i = number - self._sheet.left
+            if not 0 <= i < len(columns) or not self._fields[i] or i == self._id_column or not any(columns[i]):
+                continue
+            name = f"column {column_letters(number)} ({self._header[i].strip()!r})"
+            done = {"reject": "its rows are rejected", "include": "read like all others", "skip": "left out"}
+            self._notes.append(f"{name} is hidden: {done[choice]} (source.hidden_columns decides)")
+            if choice == "skip":
+                self._header[i] = f"(hidden column {column_letters(number)})"
+            if choice == "reject":
+                message = "the column is hidden; unhide it, or set source.hidden_columns to include or skip"
+                filled = [at for at, text in enumerate(columns[i]) if text]
+                self._errors.extend(CellError(at, Code.ROW_HIDDEN, message, i) for at in filled)
 
     def _reject_merged(self, numbers: np.typing.NDArray[np.int64]) -> None:
         left = self._sheet.left
-        for (row, column), (last_row, last_column) in self._sheet.marks.merged:
-            area = f"{letters(column)}{row + 1}:{letters(last_column)}{last_row + 1}"
+        for (row, column), (last_row, last_column) in self._sheet.info.merged:
+            area = f"{column_letters(column)}{row + 1}:{column_letters(last_column)}{last_row + 1}"
             if row < self._header_row <= last_row + 1 and column < last_column:
                 self._notes.append(f"the headings {area} are merged: only the first of them has a name")
             if not any(self._header[max(column - left, 0) : last_column - left + 1]):
                 continue
             low, high = np.searchsorted(numbers, [row + 1, last_row + 2])
             message = f"{area} are merged; unmerge them and fill every row"
-            self._faults.extend(Fault(at, Code.ROW_RAGGED, message) for at in range(int(low), int(high)))
+            self._errors.extend(CellError(at, Code.ROW_RAGGED, message) for at in range(int(low), int(high)))
 
 
 def _is_blank(row: list[object], probe: object) -> bool:
-    """Whether nothing can be seen in a row; `probe` is a cell that is seldom blank."""
+    """Whether all cells of a row are blank; `probe` is one that seldom is, which saves looking at the others."""
     if not isinstance(probe, str) or (probe and not probe.isspace()):
         return False
     return all(isinstance(value, str) and (not value or value.isspace()) for value in row)

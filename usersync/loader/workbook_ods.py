@@ -1,6 +1,6 @@
-"""The content of an .ods file in, its sheets out: values with their marks, in one pass.
+"""Read the sheets of an .ods file, values and cell info in one pass.
 
-Not read by calamine: it tells neither errors from blanks nor what a number looks like, and both stand here.
+calamine is not used: it gives neither error cells nor the digits that a number shows.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any, Final
 from xml.parsers import expat
 
 from usersync.errors import SourceError
-from usersync.loader.workbook_marks import Marks, Place
+from usersync.loader.workbook_cell_info import CellInfo, Place
 from usersync.loader.workbook_package import Package
 
+#: Cells that repeated rows and columns may come to.
 _CELLS: Final = 20_000_000
-"""Cells that repeated rows and columns may come to."""
 _ROWS, _COLUMNS = 1_048_576, 16_384
 _DIGITS: Final = re.compile(r"-?(\d+(?:\.\d+)?%?)", re.ASCII)
 _ERROR: Final = re.compile(r"#[A-Z/0]+[A-Z0-9/_]*[!?]?|Err:\d+", re.ASCII)
@@ -26,16 +26,17 @@ _UNSEEN: Final = frozenset({"annotation", "ruby-text", "note", "shapes", "tracke
 
 @dataclass(slots=True)
 class Table:
-    """One sheet: its rows that hold anything, by number from 0."""
+    """One sheet: its rows that are not blank, by number from 0."""
 
     name: str
     rows: dict[int, list[Any]] = field(default_factory=dict)
-    marks: Marks = field(default_factory=Marks)
+    info: CellInfo = field(default_factory=CellInfo)
     shown: bool = True
     next_row: int = 0
+    next_column: int = 0
 
     def values(self, limit: int | None) -> tuple[list[list[Any]], int, int]:
-        """The used part, its rows of one length, and how many rows and columns stand before it."""
+        """Return the used area with rows of one length, and how many rows and columns precede it."""
         if not self.rows:
             return [], 0, 0
         top, width = min(self.rows), max(map(len, self.rows.values()))
@@ -48,7 +49,7 @@ class Table:
 
 
 def read_tables(package: Package, file: str) -> list[Table]:
-    """Read every sheet. Raises SourceError where the file is encrypted, damaged or unfit for memory."""
+    """Read every sheet. Raises SourceError where the file is encrypted, damaged or too large for memory."""
     if "meta-inf/manifest.xml" in package.names and b"encryption-data" in package.read("META-INF/manifest.xml"):
         raise SourceError(file, "is protected by a password; save it without one and try again")
     reader = _Reader(file)
@@ -96,6 +97,8 @@ class _Reader:
         elif name in ("s", "tab", "line-break") and self._paragraphs:
             count = min(_count(_attributes(given).get("c", "1")), 32_767)
             self._paragraphs[-1].append({"s": " " * count, "tab": "\t", "line-break": "\n"}[name])
+        elif name == "table-column" and self._table:
+            self._add_column(self._table, _attributes(given))
         elif name == "style":
             self._style = _attributes(given).get("name", "")
         elif name == "table-properties" and _attributes(given).get("display") == "false":
@@ -106,7 +109,14 @@ class _Reader:
             self.tables.append(self._table)
         elif name == "database-range" and "display-filter-buttons" in str(given):
             for table in self.tables:
-                table.marks.filtered = True
+                table.info.filtered = True
+
+    @staticmethod
+    def _add_column(table: Table, a: dict[str, str]) -> None:
+        first, repeated = table.next_column, _count(a.get("number-columns-repeated", "1"))
+        table.next_column += repeated
+        if a.get("visibility") in ("collapse", "filter"):
+            table.info.hidden_columns.update(range(first, min(table.next_column, _COLUMNS)))
 
     def text(self, text: str) -> None:
         if self._paragraphs and not self._unseen and "p" in self._stack[-8:]:
@@ -134,7 +144,7 @@ class _Reader:
         for column, (a, _) in kinds.items():
             down, right = _count(a.get("number-rows-spanned", "1")), _count(a.get("number-columns-spanned", "1"))
             if down > 1 or right > 1:
-                table.marks.merged.append(((first, column), (first + down - 1, column + right - 1)))
+                table.info.merged.append(((first, column), (first + down - 1, column + right - 1)))
         if not values and not any(kind for _, kind in kinds.values()):
             return
         self._held += repeated * max(len(values), 1)
@@ -147,13 +157,13 @@ class _Reader:
         for row in range(first, first + repeated):
             table.rows[row] = values
             if self._row.get("visibility") in ("collapse", "filter"):
-                table.marks.hidden.add(row)
-                table.marks.filtered |= self._row["visibility"] == "filter"
+                table.info.hidden.add(row)
+                table.info.filtered |= self._row["visibility"] == "filter"
             for column, (_, kind) in kinds.items():
-                _mark(table.marks, (row, column), kind)
+                _record_info(table.info, (row, column), kind)
 
     def _read_cells(self) -> tuple[list[Any], dict[int, tuple[dict[str, str], str]]]:
-        """The values up to the last that is not blank; by column, cells that have marks or spans."""
+        """Return the values up to the last that is not blank, and by column the cells with info or spans."""
         values: list[Any] = []
         kinds: dict[int, tuple[dict[str, str], str]] = {}
         column = 0
@@ -171,7 +181,7 @@ class _Reader:
 
 
 def _attributes(given: dict[str, str]) -> dict[str, str]:
-    """Attributes by their local names; LibreOffice's own value-type as `calcext`."""
+    """Return attributes by their local names; LibreOffice's own value-type as `calcext`."""
     return {("calcext" if "calcext" in k and k.endswith("type") else k.rpartition(" ")[2]): v for k, v in given.items()}
 
 
@@ -180,7 +190,7 @@ def _count(text: str) -> int:
 
 
 def _value(a: dict[str, str], shown: str) -> tuple[Any, str]:
-    """The value of a cell, and a mark: `!` and an error, `f` and a number format, `?` for a lost result."""
+    """Return the value of a cell and its info: `!` and an error, `f` and a number format, `?` for a lost result."""
     kind = a.get("value-type", "")
     if a.get("calcext") == "error":
         return "", "!" + (shown or "#ERROR!")
@@ -234,10 +244,10 @@ def _time(text: str, shown: str) -> time | timedelta | str:
     return (datetime(2000, 1, 1) + span).time()
 
 
-def _mark(marks: Marks, place: Place, kind: str) -> None:
+def _record_info(info: CellInfo, place: Place, kind: str) -> None:
     if kind.startswith("!"):
-        marks.errors[place] = kind[1:]
+        info.errors[place] = kind[1:]
     elif kind.startswith("f"):
-        marks.formats[place] = kind[1:]
+        info.formats[place] = kind[1:]
     elif kind == "?":
-        marks.unsaved.add(place)
+        info.unsaved.add(place)

@@ -1,4 +1,7 @@
-"""The bytes of a workbook in, its members out: what is no workbook, or would blow up, is refused unread."""
+"""Open the zip package of a workbook, and refuse anything else.
+
+Members are read within limits, so that a zip bomb or an XML entity bomb is refused unread.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,10 @@ from usersync.errors import SourceError
 
 _OLE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _ZIP: Final = b"PK\x03\x04"
+#: Bytes that all members together may unpack to; a million rows of thirty columns stay below.
 _TOTAL: Final = 2 << 30
-"""Bytes that all members together may unpack to; a million rows of thirty columns stay below."""
+#: A member this large with a higher compression ratio is not a sheet: a million rows of one value reach about 60.
 _LARGE, _RATIO = 64 << 20, 300
-"""A member this large that packs better than this is no sheet: a million rows of one value reach about 60."""
 _PIECE: Final = 1 << 20
 _DAMAGED: Final = (
     zipfile.BadZipFile,
@@ -30,13 +33,13 @@ _DAMAGED: Final = (
 _DTD: Final = re.compile(rb"<!\s*(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 _ENCODING: Final = re.compile(rb"\s*<\?xml[^>]*encoding\s*=\s*[\"']([^\"']*)")
 _BOOK: Final = re.compile("book\0".encode("utf-16-le")[:-1], re.IGNORECASE)
+#: Members whose text is read, here or by calamine.
 _READ: Final = re.compile(r"content\.xml|.*(?:workbook|styles|sharedstrings|worksheets/[^/]*)\.xml")
-"""Members whose text we or calamine read."""
 _AGAIN: Final = "open it in the spreadsheet program and save it again as .xlsx"
 
 
 def kind_of(data: bytes, file: str) -> str:
-    """Tell `xlsx` (or .xlsm), `xlsb`, `ods` and `xls` apart by content; SourceError for all else."""
+    """Return `xlsx` (or .xlsm), `xlsb`, `ods` or `xls`, by content; SourceError for anything else."""
     if data.startswith(_ZIP):
         return _zip_kind(data, file)
     if data.startswith(_OLE):
@@ -47,10 +50,10 @@ def kind_of(data: bytes, file: str) -> str:
         return "xls"
     if data[:4] in (b"\x09\x08\x10\x00", b"\x09\x08\x08\x00", b"\x09\x04\x06\x00", b"\x09\x02\x06\x00"):
         raise SourceError(file, f"was written by an Excel older than 1997; {_AGAIN}")
-    raise SourceError(file, _no_workbook(data))
+    raise SourceError(file, _other_format(data))
 
 
-def _no_workbook(data: bytes) -> str:
+def _other_format(data: bytes) -> str:
     start = data[:2000].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith((b"<html", b"<!doctype html", b"<table", b"<meta", b"<head", b"<div")):
         return f"is a web page (HTML) under a workbook's name; {_AGAIN}"
@@ -81,7 +84,7 @@ def _zip_kind(data: bytes, file: str) -> str:
 
 
 class Package:
-    """The members of a zip workbook, each read under a bound and free of document type definitions."""
+    """The members of a zipped workbook, each read within limits and without document type definitions."""
 
     def __init__(self, data: bytes, file: str) -> None:
         self._file = file
@@ -145,7 +148,7 @@ class Package:
             )
 
     def replaced(self, members: dict[str, bytes]) -> bytes:
-        """Pack all members anew, some of them with other content."""
+        """Return the package with some members replaced."""
         out = io.BytesIO()
         with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as target:
             for name, info in self.names.items():

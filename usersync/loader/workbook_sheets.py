@@ -1,51 +1,52 @@
-"""A workbook's bytes in, its sheets out: values as calamine reads them, marks as we do.
+"""Open a workbook of any format and read its sheets: values and cell info.
 
-Whatever calamine raises, a Rust panic included, becomes a SourceError.
+.xlsx and .xlsb are read by calamine, .xls by xlrd, .ods here. calamine prints a message when it panics, so whatever
+would make it panic is refused before. Whatever a library raises becomes a SourceError.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
 
 from usersync.errors import SourceError
-from usersync.loader import workbook_ods, workbook_xls, workbook_xlsb, workbook_xlsx
-from usersync.loader.workbook_marks import Marks
+from usersync.loader import workbook_ods, workbook_parts, workbook_xls, workbook_xlsb, workbook_xlsx
+from usersync.loader.workbook_cell_info import CellInfo
 from usersync.loader.workbook_package import Package, kind_of
 
 _ERROR: Final = re.compile(rb"""(<c\b[^>]*\bt="e"[^>]*>(?:<f\b.*?</f>|<f\b[^>]*/>)?<v>)([^<]*)(</v>)""", re.DOTALL)
+_DIMENSION: Final = re.compile(rb"<(?:\w+:)?dimension\b[^>]*>")
+_VALID_AREA: Final = re.compile(rb"""ref\s*=\s*["'][A-Z]{1,3}\d{1,7}(?::[A-Z]{1,3}\d{1,7})?["']""")
 _COMMENT: Final = re.compile(rb"<!--.*?-->", re.DOTALL)
 _CDATA: Final = re.compile(rb"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
 
 
 @dataclass(slots=True)
 class Sheet:
-    """The used part of one sheet."""
+    """The used area of one sheet."""
 
     name: str
     rows: list[list[Any]]
-    """Values as Python knows them, "" for a blank cell; all rows of one length."""
+    """Values as Python objects, "" for a blank cell; all rows of one length."""
     top: int = 0
-    """How many rows stand above, left: how many columns before, the used part."""
+    """How many rows precede the used area; `left`: how many columns."""
     left: int = 0
-    marks: Marks = field(default_factory=Marks)
+    info: CellInfo = field(default_factory=CellInfo)
 
     def value(self, row: int, column: int) -> Any:
-        """The value of a cell, counted from the sheet's corner; "" outside the used part."""
+        """Return the value of a cell, counted from the sheet's corner; "" outside the used area."""
         y, x = row - self.top, column - self.left
         return self.rows[y][x] if 0 <= y < len(self.rows) and 0 <= x < len(self.rows[0]) else ""
 
     def widened(self) -> Sheet:
-        """The same sheet, its used part grown over all cells that have marks."""
-        places = [*self.marks.errors, *self.marks.unsaved, *self.marks.texts]
+        """Extend the used area to all cells that have errors, lost results or texts of their own."""
+        places = [*self.info.errors, *self.info.unsaved, *self.info.texts]
         if not places:
             return self
         width = len(self.rows[0]) if self.rows else 0
@@ -64,27 +65,77 @@ class Sheet:
         return self
 
 
+#: Reads a sheet: its first rows when called with a number, all of it and its cell info with None.
+SheetReader = Callable[[int | None], Sheet]
+
+
 class Workbook:
-    """An opened workbook of any kind; `sheets` lists (name, whether it is shown)."""
+    """An open workbook; `sheets` lists (name, whether it is shown)."""
+
+    sheets: list[tuple[str, bool]]
+    notes: tuple[str, ...] = ()
 
     def __init__(self, data: bytes, file: str) -> None:
         self._file = file
-        self.kind = kind_of(data, file)
-        self._package = Package(data, file) if self.kind != "xls" else None
-        if self._package:
-            self._package.check()
-        self._tables = workbook_ods.read_tables(self._package, file) if self.kind == "ods" and self._package else []
-        self._records = workbook_xls.scan(data, file) if self.kind == "xls" else {}
-        self._parts: dict[str, str] = {}
-        self._formats: dict[str, str] = {}
-        self._book: CalamineWorkbook | None = None
-        if self.kind == "ods":
-            self.sheets = [(table.name, table.shown) for table in self._tables]
+        self._readers: dict[str, SheetReader] = {}
+        self._calamine_file: _CalamineFile | None = None
+        kind = kind_of(data, file)
+        if kind == "xls":
+            tables = workbook_xls.read_tables(data, file)
+            self.sheets = [(table.name, table.shown) for table in tables]
+            self._readers = {t.name: _whole_sheet(Sheet(t.name, t.rows, left=t.left, info=t.info)) for t in tables}
+            self.notes = tuple(
+                f"sheet {t.name!r} is full to row {workbook_xls.MAX_ROWS:,}, the last of an .xls: rows may be missing"
+                for t in tables
+                if len(t.rows) == workbook_xls.MAX_ROWS
+            )
             return
-        if self.kind == "xlsx" and self._package:
-            self._parts = workbook_xlsx.sheet_parts(self._package)
-            self._formats = workbook_xlsx.formats_of(self._package)
-        with _calamine(file):
+        package = Package(data, file)
+        package.check()
+        if kind == "ods":
+            ods_tables = workbook_ods.read_tables(package, file)
+            self.sheets = [(table.name, table.shown) for table in ods_tables]
+            self._readers = {table.name: _ods_sheet(table) for table in ods_tables}
+            return
+        self._calamine_file = _CalamineFile(data, package, kind, file)
+        self.sheets = self._calamine_file.sheets
+        missing = [name for name, _ in self.sheets if not self._calamine_file.holds(name)]
+        if missing and len(missing) < len(self.sheets):
+            self.sheets = [(name, is_shown) for name, is_shown in self.sheets if name not in missing]
+            self.notes = tuple(f"the file lists a sheet {name!r}, but does not hold it" for name in missing)
+
+    def open_sheet(self, name: str) -> SheetReader:
+        """Return the reader of a sheet."""
+        if self._calamine_file:
+            return self._calamine_file.open_sheet(name)
+        return self._readers[name]
+
+
+def _whole_sheet(sheet: Sheet) -> SheetReader:
+    def read(rows: int | None) -> Sheet:
+        return sheet if rows is None else Sheet(sheet.name, sheet.rows[:rows], left=sheet.left)
+
+    return read
+
+
+def _ods_sheet(table: workbook_ods.Table) -> SheetReader:
+    def read(rows: int | None) -> Sheet:
+        return Sheet(table.name, *table.values(rows), table.info)
+
+    return read
+
+
+class _CalamineFile:
+    """An .xlsx or .xlsb: values by calamine, cell info from the package."""
+
+    def __init__(self, data: bytes, package: Package, kind: str, file: str) -> None:
+        self._package, self._is_xlsx, self._file = package, kind == "xlsx", file
+        if self._is_xlsx:
+            self._parts = workbook_parts.sheet_parts(package)
+            self._formats = workbook_parts.read_number_formats(package)
+        else:
+            workbook_xlsb.check_sheet_list(package, file)
+        with _calamine_errors(file):
             self._book = CalamineWorkbook.from_filelike(io.BytesIO(data))
             self.sheets = [
                 (s.name, s.visible == SheetVisibleEnum.Visible)
@@ -92,82 +143,72 @@ class Workbook:
                 if s.typ == SheetTypeEnum.WorkSheet
             ]
 
-    def open_sheet(self, name: str) -> Callable[[int | None], Sheet]:
-        """Find a sheet; call what is returned with a number of rows for its head, with None for all of it."""
-        if self.kind == "ods":
-            return self._open_table(next(table for table in self._tables if table.name == name))
-        part = self._parts.get(name, "")
-        xml = b""
-        if self.kind == "xlsx" and self._package:
-            if part not in self._package.names:
-                raise SourceError(self._file, f"sheet {name!r} is not in the file; open it and save it again")
-            xml = self._package.read(part)
-            workbook_xlsx.check_area(xml, self._file)
-        marks = None if xml else self._marks(name, xml)
-        found = self._sheet(name, part, xml)
+    def holds(self, name: str) -> bool:
+        """Whether the part of a sheet is in the file."""
+        return not self._is_xlsx or self._parts.get(name, "") in self._package.names
+
+    def open_sheet(self, name: str) -> SheetReader:
+        """Return the reader of a sheet."""
+        xml = self._xml(name) if self._is_xlsx else b""
+        # of an .xlsb, this checks the records before calamine reads them
+        info = None if xml else workbook_xlsb.scan_sheet(self._package, name, self._file)
+        found = self._values(name, xml)
 
         def read(rows: int | None) -> Sheet:
-            with _calamine(self._file):
+            with _calamine_errors(self._file):
                 values = found.to_python(skip_empty_area=True, nrows=rows)
                 top, left = found.start or (0, 0)
                 merged = found.merged_cell_ranges if rows is None else None
             sheet = Sheet(name, values, top, left)
             if rows is None:
-                sheet.marks = marks or self._marks(name, xml)
-                sheet.marks.merged = sheet.marks.merged or list(merged or ())
+                sheet.info = info or self._xlsx_info(name, xml)
+                sheet.info.merged = sheet.info.merged or list(merged or ())
             return sheet
 
         return read
 
-    @staticmethod
-    def _open_table(table: workbook_ods.Table) -> Callable[[int | None], Sheet]:
-        def read(rows: int | None) -> Sheet:
-            return Sheet(table.name, *table.values(rows), table.marks)
+    def _xlsx_info(self, name: str, xml: bytes) -> CellInfo:
+        info = workbook_xlsx.scan_sheet(xml, self._formats, self._file)
+        info.total_rows = workbook_parts.total_rows(self._package, self._parts[name])
+        return info
 
-        return read
+    def _xml(self, name: str) -> bytes:
+        part = self._parts.get(name, "")
+        if part not in self._package.names:
+            raise SourceError(self._file, f"sheet {name!r} is not in the file; open it and save it again")
+        xml = self._package.read(part)
+        workbook_xlsx.check_area(xml, self._file)
+        return xml
 
-    def _sheet(self, name: str, part: str, xml: bytes) -> CalamineSheet:
-        if self._book is None:
-            raise SourceError(self._file, "is closed")
-        mended = _mended(xml) if xml else None
-        if mended and self._package:
-            data = self._package.replaced({part.lower(): mended})
-            with _calamine(self._file):
+    def _values(self, name: str, xml: bytes) -> CalamineSheet:
+        rewritten = _rewritten(xml) if xml else None
+        if rewritten:
+            data = self._package.replaced({self._parts[name].lower(): rewritten})
+            with _calamine_errors(self._file):
                 return CalamineWorkbook.from_filelike(io.BytesIO(data)).get_sheet_by_name(name)
-        with _calamine(self._file, f"sheet {name!r} "):
+        with _calamine_errors(self._file, f"sheet {name!r} "):
             return self._book.get_sheet_by_name(name)
 
-    def _marks(self, name: str, xml: bytes) -> Marks:
-        if xml:
-            return workbook_xlsx.scan_sheet(xml, self._formats, self._file)
-        if self._package:
-            return workbook_xlsb.scan_sheet(self._package, name, self._file)
-        if name not in self._records:
-            raise SourceError(self._file, f"sheet {name!r} is damaged; open it and save it again")
-        return self._records[name]
 
-
-def _mended(xml: bytes) -> bytes | None:
-    """Rewrite what calamine refuses or misreads: newer errors, CDATA, comments; None where there is none."""
-    odd = b"<![CDATA[" in xml or (
-        b't="e"' in xml
-        and any(
-            found[2].decode("latin-1") not in workbook_xlsx.KNOWN_ERRORS
-            for found in (_ERROR.finditer(xml) if b't="e"' in xml else ())
-        )
+def _rewritten(xml: bytes) -> bytes | None:
+    """Rewrite what calamine refuses or misreads: newer errors, areas, CDATA, comments; None where there is none."""
+    unknown_error = b't="e"' in xml and any(
+        found[2].decode("latin-1") not in workbook_xlsx.KNOWN_ERRORS for found in _ERROR.finditer(xml)
     )
-    if not odd:
+    area = _DIMENSION.search(xml[:10_000])
+    invalid_area = area and not _VALID_AREA.search(area[0])
+    if not unknown_error and not invalid_area and b"<![CDATA[" not in xml:
         return None
+    xml = _DIMENSION.sub(b"", xml, 1) if invalid_area else xml
     xml = _CDATA.sub(lambda m: m[1].replace(b"&", b"&amp;").replace(b"<", b"&lt;").replace(b">", b"&gt;"), xml)
     xml = _COMMENT.sub(b"", xml)
     return _ERROR.sub(rb"\1#N/A\3", xml)
 
 
 @contextlib.contextmanager
-def _calamine(file: str, what: str = "") -> Iterator[None]:
+def _calamine_errors(file: str, what: str = "") -> Iterator[None]:
     try:
-        with _quiet():
-            yield
+        yield
     except CalamineError as error:
         reason = " ".join(str(error).split())[:200]
         if "password" in reason.lower() or type(error).__name__ == "PasswordError":
@@ -178,21 +219,4 @@ def _calamine(file: str, what: str = "") -> Iterator[None]:
     except BaseException as error:
         if type(error).__name__ != "PanicException":
             raise
-        raise SourceError(file, f"{what}is damaged in a way that cannot be read; open it and save it again") from None
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what a Rust panic prints from the user's terminal; it goes past `sys.stderr`."""
-    try:
-        kept = os.dup(2)
-    except OSError:
-        yield
-        return
-    try:
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        raise SourceError(file, f"{what}is too damaged to be read; open it and save it again") from None

@@ -1,50 +1,50 @@
-"""The values of one column in, their texts out, and what is wrong with each.
+"""Convert the values of a column to text, and find what is wrong with each.
 
-A number is written as its cell shows it where that has the same value; a rounded view is never taken for it.
+A number is written as its cell shows it if that has the same value; a rounded display never replaces it.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
 
-from usersync.loader.raw_sheet import Fault
-from usersync.loader.workbook_marks import Marks
+from usersync.loader.raw_sheet import CellError
+from usersync.loader.workbook_cell_info import CellInfo
 from usersync.models import Code
 
+#: Spreadsheets keep 15 digits of a number; from here on the last ones may be lost.
 _DIGITS: Final = 10**15
-"""Spreadsheets keep 15 digits of a number; from here on the last ones may be lost."""
 _E_NOTATION: Final = re.compile(r"\s*[+-]?\d+(?:[.,]\d+)?[eE][+-]?\d+\s*")
 _SHOWN: Final = 80
+#: The readers' value for 1900-02-29, a day that exists in Excel and not in the calendar.
 _NO_DAY: Final = date(1900, 2, 28)
-"""What calamine makes of 1900-02-29, a day that Excel knows and the calendar does not."""
 
 
-class Cell(str):
-    """A text with something wrong in it."""
+class DamagedText(str):
+    """The text of a cell that cannot be used, and why."""
 
     code: Code
     message: str
 
 
-def damaged(text: str, code: Code, message: str) -> Cell:
-    """Mark a text as damaged."""
-    cell = Cell(text)
-    cell.code, cell.message = code, message
-    return cell
+def damaged_text(text: str, code: Code, message: str) -> DamagedText:
+    """Return the text with what is wrong with it."""
+    found = DamagedText(text)
+    found.code, found.message = code, message
+    return found
 
 
 def column_texts(
-    values: Sequence[Any], settled: Mapping[int, str], *, is_id: bool
-) -> tuple[list[str], list[tuple[int, Cell]]]:
-    """Write every value as text, save those that are `settled` (by position); also list the damaged ones."""
-    if settled:
-        values = [settled.get(i, value) for i, value in enumerate(values)]
+    values: Sequence[Any], overrides: Mapping[int, str], *, is_id: bool
+) -> tuple[list[str], list[tuple[int, DamagedText]]]:
+    """Convert every value to text, or take its text from `overrides` (by position); also list the damaged ones."""
+    if overrides:
+        values = [overrides.get(i, value) for i, value in enumerate(values)]
     if set(map(type, values)) == {str}:
         texts = list(values)
         if not is_id:
@@ -54,16 +54,16 @@ def column_texts(
     if set(map(type, values)) == {float} and (whole := _whole(values)):
         return whole, []
     texts = [v if isinstance(v, str) else _text(v, is_id) for v in values]
-    wrong = [(i, text) for i, text in enumerate(texts) if text.__class__ is Cell]
+    wrong = [(i, text) for i, text in enumerate(texts) if text.__class__ is DamagedText]
     if is_id:
         wrong += [(i, _damaged_id(t)) for i, t in enumerate(texts) if t.__class__ is str and _E_NOTATION.fullmatch(t)]
     for i, _ in wrong:
         texts[i] = str(texts[i])
-    return texts, [(i, text) for i, text in wrong if isinstance(text, Cell)]
+    return texts, [(i, text) for i, text in wrong if isinstance(text, DamagedText)]
 
 
 def _whole(values: Sequence[float]) -> list[str] | None:
-    """Write a column of nothing but whole numbers of up to 15 digits; None where it is not one."""
+    """Convert a column of only whole numbers of up to 15 digits; None where it is not one."""
     if not -_DIGITS < min(values) <= max(values) < _DIGITS or not all(map(float.is_integer, values)):
         return None
     return list(map(str, map(int, values)))
@@ -77,18 +77,17 @@ def _text(value: Any, is_id: bool) -> str:
     if value is None:
         return ""
     if is_id and isinstance(value, date | time | timedelta):
-        message = "this id became a date or time; format the cell as text and type the id again"
-        return damaged(moment(value), Code.ID_DAMAGED, message)
+        message = "the spreadsheet turned this id into a date or time; format the cell as text and type the id again"
+        return damaged_text(iso_text(value), Code.ID_DAMAGED, message)
     if value.__class__ is date and value == _NO_DAY:
-        return damaged(
-            str(value), Code.CELL_ERROR, "this date may be 1900-02-29, which does not exist; type it as text"
-        )
-    return moment(value)
+        message = "this date may be 1900-02-29, which does not exist; type it as text"
+        return damaged_text(str(value), Code.CELL_ERROR, message)
+    return iso_text(value)
 
 
 def _number(value: float, is_id: bool) -> str:
     if not math.isfinite(value):
-        return damaged(str(value), Code.CELL_ERROR, "this is not a number that a cell can hold; type the value again")
+        return damaged_text(str(value), Code.CELL_ERROR, "not a number that a cell can hold; type the value again")
     if -_DIGITS < value < _DIGITS:
         whole = int(value)
         return str(whole) if whole == value else plain_decimal(value)
@@ -99,19 +98,19 @@ def _number(value: float, is_id: bool) -> str:
         "a spreadsheet keeps only the first 15 digits of a number, so the last digits may be lost; "
         "format the cell as text and type the value again"
     )
-    return damaged(shown, Code.TYPE_INVALID, message)
+    return damaged_text(shown, Code.TYPE_INVALID, message)
 
 
-def _damaged_id(text: str) -> Cell:
+def _damaged_id(text: str) -> DamagedText:
     message = (
         "a spreadsheet keeps only the first 15 digits of a number, so the last digits of this id are lost; "
         "format the column as text and type or paste the id again"
     )
-    return damaged(text, Code.ID_DAMAGED, message)
+    return damaged_text(text, Code.ID_DAMAGED, message)
 
 
 def plain_decimal(value: float) -> str:
-    """Write a fraction without E-notation; the noise of binary sums (3.3000000000000003) as the cell shows it."""
+    """Write a fraction without E-notation, and without the noise of binary sums (3.3000000000000003)."""
     text = repr(value)
     if len(text) > 17:
         short = f"{value:.15g}"
@@ -121,7 +120,7 @@ def plain_decimal(value: float) -> str:
     return text
 
 
-def moment(value: date | time | timedelta) -> str:
+def iso_text(value: date | time | timedelta) -> str:
     """Write dates and times as ISO 8601 (a date alone where it has no time), durations as hours:mm:ss."""
     if isinstance(value, timedelta):
         seconds = round(value.total_seconds())
@@ -140,15 +139,15 @@ def moment(value: date | time | timedelta) -> str:
 
 
 def _whole_seconds(value: datetime) -> datetime:
-    """Undo the rounding of a day's fraction: up to a millisecond."""
+    """Undo the rounding of a fraction of a day, of up to 1.5 milliseconds."""
     off = value.microsecond
     if off >= 998_500:
         return value.replace(microsecond=0) + timedelta(seconds=1)
     return value.replace(microsecond=0) if off <= 1500 else value
 
 
-def shown_number(value: float, code: str) -> str | None:
-    """Write a number as the format `code` (digits, decimals, percent, dashes) shows it; None where that rounds."""
+def formatted_number(value: float, code: str) -> str | None:
+    """Write a number as the format `code` (digits, decimals, percent, dashes) shows it; None if that rounds."""
     pattern, decimals, percent = _format_parts(code)
     if not -_DIGITS < value < _DIGITS:
         return None
@@ -168,7 +167,7 @@ def shown_number(value: float, code: str) -> str | None:
 
 @lru_cache
 def _format_parts(code: str) -> tuple[str, int, str]:
-    """`00-00.0%` -> its whole digits, the number of its decimals, its percent sign."""
+    """`00-00.0%` -> pattern of the whole digits, number of decimals, percent sign."""
     code = re.sub(r'\\(.)|"([^"]*)"|_\)', lambda m: m[1] or m[2] or "", code)
     percent = "%" if code.endswith("%") else ""
     pattern, _, decimals = code.rstrip("%").partition(".")
@@ -176,48 +175,52 @@ def _format_parts(code: str) -> tuple[str, int, str]:
 
 
 def _fill(pattern: str, digits: str) -> str:
-    """Put digits into the zeros of a pattern from the right; those left over go in front of the first."""
-    left, out = list(digits), []
+    """Put digits into the zeros of a pattern from the right; surplus digits go in front of the first zero."""
+    remaining = list(digits)
+    reversed_text: list[str] = []
     first = pattern.find("0")
     for at in range(len(pattern) - 1, -1, -1):
-        out.append(pattern[at] if pattern[at] != "0" else left.pop() if left else "0")
+        if pattern[at] != "0":
+            reversed_text.append(pattern[at])
+        else:
+            reversed_text.append(remaining.pop() if remaining else "0")
         if at == first:
-            out.extend(reversed(left))
-    return "".join(reversed(out))
+            reversed_text.extend(reversed(remaining))
+    return "".join(reversed(reversed_text))
 
 
-def settle_marks(marks: Marks, ids: Container[int], value_at: Callable[[int, int], Any]) -> dict[int, dict[int, str]]:
-    """Column -> row -> the text that the marks of a sheet ask for, a `Cell` where it is a problem.
+def resolve_overrides(info: CellInfo, id_column: int, value_at: Callable[[int, int], Any]) -> dict[int, dict[int, str]]:
+    """Return column -> row -> the text that replaces a value because of the sheet's cell info.
 
-    `ids` has the columns that hold ids; `value_at(row, column)` gives the value that was read.
+    `id_column` is counted from the sheet's corner, as in `info`; `value_at(row, column)` returns the value that was
+    read. A text that is an error is a `DamagedText`.
     """
-    settled: dict[int, dict[int, str]] = {}
-    for (row, column), code in marks.formats.items():
+    overrides: dict[int, dict[int, str]] = {}
+    for (row, column), code in info.formats.items():
         value = value_at(row, column)
-        if value.__class__ in (float, int) and not (column in ids and ("." in code or "%" in code)):
-            text = shown_number(value, code)
+        if value.__class__ in (float, int) and not (column == id_column and ("." in code or "%" in code)):
+            text = formatted_number(value, code)
             if text is not None:
-                settled.setdefault(column, {})[row] = text
-    for row, column in marks.negative:
+                overrides.setdefault(column, {})[row] = text
+    for row, column in info.negative:
         if isinstance(value_at(row, column), date | time):
             message = "a negative number cannot be shown as a date; correct the cell"
-            settled.setdefault(column, {})[row] = damaged("####", Code.CELL_ERROR, message)
-    for (row, column), text in marks.texts.items():
-        settled.setdefault(column, {})[row] = text
-    for (row, column), error in marks.errors.items():
-        settled.setdefault(column, {})[row] = error_cell(error)
-    for row, column in marks.unsaved:
-        message = "the result of this formula is not in the file; open it in Excel, save it, and try again"
-        settled.setdefault(column, {})[row] = damaged("", Code.FORMULA_UNSAVED, message)
-    return settled
+            overrides.setdefault(column, {})[row] = damaged_text("####", Code.CELL_ERROR, message)
+    for (row, column), text in info.texts.items():
+        overrides.setdefault(column, {})[row] = text
+    for (row, column), error in info.errors.items():
+        overrides.setdefault(column, {})[row] = _error_text(error)
+    for row, column in info.unsaved:
+        message = "the file does not hold the result of this formula; open it in Excel, save it, and try again"
+        overrides.setdefault(column, {})[row] = damaged_text("", Code.FORMULA_UNSAVED, message)
+    return overrides
 
 
-def error_cell(text: str) -> Cell:
-    """An error that a cell shows instead of a value."""
+def _error_text(text: str) -> DamagedText:
     message = f"the cell shows {text} instead of a value; correct its formula or type the value"
-    return damaged(text, Code.CELL_ERROR, message)
+    return damaged_text(text, Code.CELL_ERROR, message)
 
 
-def fault(at: int, column: int, cell: Cell) -> Fault:
-    """A damaged cell as a fault of its row."""
-    return Fault(at, cell.code, cell.message, column, str(cell)[:_SHOWN])
+def cell_error(at: int, column: int, text: DamagedText) -> CellError:
+    """Return the error of a damaged cell."""
+    return CellError(at, text.code, text.message, column, str(text)[:_SHOWN])

@@ -1,196 +1,143 @@
-"""The records of an .xls in, `Marks` out: errors, hidden rows and number formats.
-
-Sources: [MS-CFB] for the file that holds the stream, [MS-XLS] section 2.4 for its records.
-"""
+"""Read the sheets of an .xls (Excel 97 to 2003): values and cell info, by xlrd."""
 
 from __future__ import annotations
 
+import io
 import struct
-from collections.abc import Iterator
-from typing import Final
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from typing import Any, Final
+
+import xlrd
+import xlrd.compdoc
 
 from usersync.errors import SourceError
-from usersync.loader.workbook_marks import Marks
-from usersync.loader.workbook_xlsb import ERRORS
-from usersync.loader.workbook_xlsx import BUILT_IN, SHOWN
+from usersync.loader.workbook_cell_info import CellInfo, shows_digits
 
-_END: Final = 0xFFFFFFFA
-"""Sector numbers from here on are no sectors."""
-_BOF, _EOF, _BOUNDSHEET, _FORMAT, _XF, _PASSWORD = 0x809, 0x0A, 0x85, 0x41E, 0xE0, 0x2F
-_ROW, _FORMULA, _STRING, _BOOL_OR_ERROR, _NUMBER, _RK, _MULTIPLE = 0x208, 0x06, 0x207, 0x205, 0x203, 0x27E, 0xBD
-_FILTER, _DIMENSIONS, _STREAM = 0x9D, 0x200, 2
-_CELL_KINDS: Final = frozenset({0x06, 0x203, 0x204, 0x205, 0xD6, 0xFD, 0x27E, 0xBD})
+#: Rows of a sheet.
+MAX_ROWS: Final = 65_536
+#: Cells that the used areas of all sheets may have together.
 _CELLS: Final = 20_000_000
-"""Cells that the used parts of all sheets may span."""
+#: What xlrd raises for a damaged file, besides its own errors.
+_DAMAGED: Final = (
+    struct.error,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+#: The name that Excel gives to the area of a filter.
+_FILTER_NAME: Final = "\x0d"
 
 
-def scan(data: bytes, file: str) -> dict[str, Marks]:
-    """Read what calamine does not tell, sheet by sheet.
+@dataclass(slots=True)
+class Table:
+    """One sheet: its rows from row 0 and column `left`, all of one length."""
 
-    Raises SourceError where the file is encrypted, or broken in a way that would send calamine round in circles
-    or make it claim memory without end.
-    """
+    name: str
+    rows: list[list[Any]]
+    left: int = 0
+    info: CellInfo = field(default_factory=CellInfo)
+    shown: bool = True
+
+
+def read_tables(data: bytes, file: str) -> list[Table]:
+    """Read every worksheet. Raises SourceError where the file is encrypted, damaged or too large for memory."""
     try:
-        stream = _workbook_stream(data)
-        places, formats = _globals(stream, file)
-        scanned = {name: _scan(stream, place, formats) for name, place in places.items()}
-    except (struct.error, IndexError) as error:
+        # formatting_info gives hidden rows, merged cells and number formats; xlrd would log to stdout
+        book = xlrd.open_workbook(
+            file_contents=_workbook_stream(data),
+            formatting_info=True,
+            ragged_rows=True,
+            on_demand=True,
+            logfile=io.StringIO(),
+        )
+        filtered = {name.scope for name in book.name_obj_list if name.builtin and name.name == _FILTER_NAME}
+        tables = []
+        cells = 0
+        for number in range(book.nsheets):
+            sheet = book.sheet_by_index(number)
+            cells += sheet.nrows * sheet.ncols
+            if cells > _CELLS:
+                raise SourceError(file, "has a cell far outside the table; delete the empty rows and columns beyond it")
+            tables.append(_table(book, sheet, filtered=number in filtered))
+            book.unload_sheet(number)
+    except (xlrd.XLRDError, xlrd.compdoc.CompDocError) as error:
+        reason = " ".join(str(error).split())[:200]
+        if "encrypted" in reason.lower():
+            raise SourceError(file, "is protected by a password; save it without one and try again") from None
+        raise SourceError(file, f"is damaged or not a workbook ({reason}); open it and save it again") from None
+    except _DAMAGED as error:
         raise SourceError(file, f"is damaged ({error}); open it and save it again") from None
-    if sum(area for _, area in scanned.values()) > _CELLS:
-        raise SourceError(file, "has a cell far outside the table; delete the empty rows and columns beyond it")
-    return {name: marks for name, (marks, _) in scanned.items()}
+    return tables
 
 
 def _workbook_stream(data: bytes) -> bytes:
-    shift, small_shift = struct.unpack_from("<2H", data, 30)
-    if not 7 <= shift <= 16 or not 4 <= small_shift <= shift:
-        raise struct.error("its sector size is impossible")
-    directory, cutoff, small_start = (struct.unpack_from("<I", data, at)[0] for at in (48, 56, 60))
-    size = 1 << shift
-
-    def chain(start: int, table: list[int], unit: int, source: bytes, base: int) -> bytes:
-        parts, seen, at = [], 0, start
-        while at < _END:
-            if at >= len(table) or seen > len(table):
-                raise struct.error("its sectors do not form a chain")
-            parts.append(source[base + at * unit : base + (at + 1) * unit])
-            at, seen = table[at], seen + 1
-        return b"".join(parts)
-
-    most = len(data) // size + 1
-    if max(struct.unpack_from("<I", data, at)[0] for at in (44, 64)) > most:
-        raise struct.error("it counts more sectors than it has")
-    sectors = list(struct.unpack_from("<109I", data, 76))
-    more, turns = struct.unpack_from("<I", data, 68)[0], 0
-    while more < _END:
-        block = struct.unpack_from(f"<{size // 4}I", data, (more + 1) << shift)
-        sectors, more, turns = sectors + list(block[:-1]), block[-1], turns + 1
-        if turns > most:
-            raise struct.error("its sectors go round in circles")
-    table: list[int] = []
-    for sector in sectors:
-        if sector < _END:
-            table.extend(struct.unpack_from(f"<{size // 4}I", data, (sector + 1) << shift))
-    entries = chain(directory, table, size, data, size)
-    packed = chain(small_start, table, size, data, size)
-    links = list(struct.unpack(f"<{len(packed) // 4}I", packed))
-    small = chain(struct.unpack_from("<I", entries, 116)[0], table, size, data, size)
-    found = None
-    for at in range(0, len(entries), 128):
-        entry = entries[at : at + 128]
-        if entry[66] != _STREAM:
-            continue
-        label = entry[: max(struct.unpack_from("<H", entry, 64)[0] - 2, 0)].decode("utf-16-le", "replace").lower()
-        start, length = struct.unpack_from("<2I", entry, 116)
-        if length == 0:
-            continue
-        if length >= cutoff:
-            content = chain(start, table, size, data, size)
-        else:
-            content = chain(start, links, 1 << small_shift, small, 0)
-        if label in ("workbook", "book") and (found is None or label == "workbook"):
-            found = content[:length]
-    if found is None:
-        raise struct.error("it holds no workbook")
-    return found
+    """Extract the workbook from its compound file. xlrd would follow a circular chain of short sectors forever."""
+    compound = xlrd.compdoc.CompDoc(data, logfile=io.StringIO())
+    links: list[int] = compound.SSAT
+    finished: set[int] = set()
+    for start in range(len(links)):
+        chain: set[int] = set()
+        sector = start
+        while 0 <= sector < len(links) and sector not in finished:
+            if sector in chain:
+                raise xlrd.XLRDError("its sectors form a circle")
+            chain.add(sector)
+            sector = links[sector]
+        finished |= chain
+    for name in ("Workbook", "Book"):
+        stream: bytes | None = compound.get_named_stream(name)
+        if stream:
+            return stream
+    raise xlrd.XLRDError("it holds no workbook")
 
 
-def _records(stream: bytes, at: int) -> Iterator[tuple[int, bytes]]:
-    """List (type, content) of one substream; charts within it are stepped over."""
-    depth = 0
-    while at + 4 <= len(stream):
-        kind, size = struct.unpack_from("<2H", stream, at)
-        content = stream[at + 4 : at + 4 + size]
-        at += 4 + size
-        if kind == _BOF:
-            depth += 1
-        elif kind == _EOF:
-            depth -= 1
-            if depth <= 0:
-                return
-        if depth == 1:
-            yield kind, content
-    raise struct.error("it is cut short")
+def _table(book: xlrd.Book, sheet: xlrd.sheet.Sheet, *, filtered: bool) -> Table:
+    info = CellInfo(filtered=filtered)
+    info.hidden = {row for row, found in sheet.rowinfo_map.items() if found.hidden}
+    info.hidden_columns = {column for column, found in sheet.colinfo_map.items() if found.hidden}
+    info.merged = [((top, left), (bottom - 1, right - 1)) for top, bottom, left, right in sheet.merged_cells]
+    formats = [book.format_map[xf.format_key].format_str for xf in book.xf_list]
+    rows = [
+        [_value(book, formats, info, (number, column), cell) for column, cell in enumerate(sheet.row(number))]
+        for number in range(sheet.nrows)
+    ]
+    width = max(map(len, rows), default=0)
+    left = min((next((i for i, value in enumerate(row) if value != ""), width) for row in rows), default=0)
+    rows = [(row + [""] * (width - len(row)))[left:] for row in rows]
+    return Table(sheet.name, rows, left, info, shown=sheet.visibility == 0)
 
 
-def _text(content: bytes, at: int, wide_count: bool, old: bool) -> str:
-    count = struct.unpack_from("<H", content, at)[0] if wide_count else content[at]
-    at += 2 if wide_count else 1
-    if old:
-        return content[at : at + count].decode("cp1252", "replace")
-    if content[at] & 1:
-        return content[at + 1 : at + 1 + 2 * count].decode("utf-16-le", "replace")
-    return content[at + 1 : at + 1 + count].decode("latin-1")
+def _value(book: xlrd.Book, formats: list[str], info: CellInfo, place: tuple[int, int], cell: xlrd.sheet.Cell) -> Any:
+    if cell.ctype == xlrd.XL_CELL_NUMBER:
+        if shows_digits(formats[cell.xf_index]):
+            info.formats[place] = formats[cell.xf_index]
+        return cell.value
+    if cell.ctype == xlrd.XL_CELL_DATE:
+        if cell.value < 0:
+            info.negative.add(place)
+        return _moment(cell.value, formats[cell.xf_index], book.datemode)
+    if cell.ctype == xlrd.XL_CELL_BOOLEAN:
+        return bool(cell.value)
+    if cell.ctype == xlrd.XL_CELL_ERROR:
+        info.errors[place] = xlrd.error_text_from_code.get(cell.value, "#ERROR!")
+        return ""
+    return cell.value
 
 
-def _globals(stream: bytes, file: str) -> tuple[dict[str, int], dict[int, str]]:
-    """Where each sheet begins, and the number format of each style."""
-    places: dict[str, int] = {}
-    codes = {int(number): code for number, code in BUILT_IN.items()}
-    styles: list[int] = []
-    old = False
-    for kind, content in _records(stream, 0):
-        if kind == _BOF:
-            old = struct.unpack_from("<H", content)[0] < 0x600
-        elif kind == _PASSWORD:
-            raise SourceError(file, "is protected by a password; save it without one and try again")
-        elif kind == _BOUNDSHEET:
-            places[_text(content, 6, False, old).replace("\0", "")] = struct.unpack_from("<I", content)[0]
-        elif kind == _FORMAT:
-            codes[struct.unpack_from("<H", content)[0]] = _text(content, 2, not old, old)
-        elif kind == _XF:
-            styles.append(struct.unpack_from("<2H", content)[1])
-    shown = {i: codes.get(style, "") for i, style in enumerate(styles)}
-    return places, {i: code for i, code in shown.items() if SHOWN.fullmatch(code) and code != "0"}
-
-
-def _scan(stream: bytes, begin: int, formats: dict[int, str]) -> tuple[Marks, int]:
-    """The marks of one sheet, and how many cells its used part spans."""
-    marks = Marks()
-    rows = columns = 0
-    awaited: tuple[int, int] | None = None
-    """A formula whose text is to follow."""
-    for kind, content in _records(stream, begin):
-        if kind in _CELL_KINDS:
-            row, column = struct.unpack_from("<2H", content)
-            if kind == _MULTIPLE:
-                column = struct.unpack_from("<H", content, len(content) - 2)[0]
-            rows, columns = max(rows, row + 1), max(columns, column + 1)
-        if kind == _DIMENSIONS:
-            top, bottom, left, right = struct.unpack_from("<2I2H" if len(content) == 14 else "<4H", content)
-            if not (top <= bottom <= 65_536 and left <= right <= 256):
-                raise struct.error("its dimensions are impossible")
-        elif kind == _STRING and awaited:
-            marks.unsaved.discard(awaited)
-            awaited = None
-        elif kind == _ROW:
-            if struct.unpack_from("<H", content, 12)[0] & 0x20:
-                marks.hidden.add(struct.unpack_from("<H", content)[0])
-        elif kind == _FILTER:
-            marks.filtered = True
-        elif kind in (_FORMULA, _BOOL_OR_ERROR, _NUMBER, _RK):
-            row, column, style = struct.unpack_from("<3H", content)
-            awaited = _formula(marks, (row, column), content) if kind == _FORMULA else None
-            if kind == _BOOL_OR_ERROR and content[7]:
-                marks.errors[row, column] = ERRORS.get(content[6], "#ERROR!")
-            elif style in formats:
-                marks.formats[row, column] = formats[style]
-        elif kind == _MULTIPLE:
-            row, column = struct.unpack_from("<2H", content)
-            for n in range((len(content) - 6) // 6):
-                style = struct.unpack_from("<H", content, 4 + 6 * n)[0]
-                if style in formats:
-                    marks.formats[row, column + n] = formats[style]
-    return marks, rows * columns
-
-
-def _formula(marks: Marks, here: tuple[int, int], content: bytes) -> tuple[int, int] | None:
-    result = content[6:14]
-    if result[6:8] != b"\xff\xff":
-        return None
-    if result[0] == 2:
-        marks.errors[here] = ERRORS.get(result[2], "#ERROR!")
-    elif result[0] == 0:
-        marks.unsaved.add(here)
-        return here
-    return None
+def _moment(value: float, code: str, datemode: int) -> date | time | timedelta | float:
+    """Return a date number as what its format shows: a duration, a time of day, a day, or both; a number if none."""
+    try:
+        if code.startswith(("[h", "[m", "[s")):
+            return timedelta(days=value)
+        moment: datetime = xlrd.xldate.xldate_as_datetime(max(value, 0.0), datemode)
+    except (ValueError, OverflowError):
+        return value
+    if 0 < value < 1:
+        return (datetime(2000, 1, 1) + timedelta(days=value)).time()
+    return moment.date() if float(value).is_integer() else moment

@@ -1,4 +1,4 @@
-"""The records of an .xlsb in, `Marks` out: errors, hidden rows, merged cells and number formats.
+"""Read the cell info of an .xlsb, and check its records before calamine reads them.
 
 Source: [MS-XLSB], section 2.4.
 """
@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from typing import Final
 
 from usersync.errors import SourceError
-from usersync.loader.workbook_marks import Marks
+from usersync.loader.workbook_cell_info import BUILT_IN_FORMATS, MAX_COLUMNS, CellInfo, shows_digits
 from usersync.loader.workbook_package import Package
-from usersync.loader.workbook_xlsx import BUILT_IN, CELLS, SHOWN, elements
+from usersync.loader.workbook_parts import elements
+from usersync.loader.workbook_xlsx import CELLS
 
-ERRORS: Final = {
+#: Errors by their numbers in binary formats.
+_ERRORS: Final = {
     0x00: "#NULL!",
     0x07: "#DIV/0!",
     0x0F: "#VALUE!",
@@ -25,13 +27,16 @@ ERRORS: Final = {
     0x2A: "#N/A",
     0x2B: "#GETTING_DATA",
 }
-"""How the binary formats number the errors."""
-_ROW, _NUMBERS, _ERROR_CELLS, _CELLS = 0, (2, 5, 9), (3, 11), range(1, 12)
-_MERGED, _FILTER, _BUNDLE, _FORMAT, _XF, _XFS, _XFS_END = 176, 161, 156, 44, 47, 617, 618
+#: Record types of cells, and the fewest bytes of each; texts (6, 8) say their own length.
+_CELLS: Final = {1: 8, 2: 12, 3: 9, 4: 9, 5: 16, 6: 12, 7: 12, 8: 12, 9: 16, 10: 9, 11: 9}
+_NUMBERS, _ERROR_CELLS, _TEXTS = (2, 5, 9), (3, 11), (6, 8)
+#: Other record types.
+_ROW, _MERGED, _FILTER, _BUNDLE, _FORMAT, _XF, _XFS, _XFS_END = 0, 176, 161, 156, 44, 47, 617, 618
+_COLUMN_INFO: Final = 60
 
 
 def records(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Cut a part into (type, content); a record that is cut short ends it."""
+    """Split a part into records (type, content); struct.error where one is cut short."""
     at, end = 0, len(data)
     while at < end:
         kind, at = _variable(data, at, 2)
@@ -59,28 +64,40 @@ def _wide(data: bytes, at: int) -> tuple[str, int]:
     (count,) = struct.unpack_from("<I", data, at)
     count = 0 if count == 0xFFFFFFFF else count
     end = at + 4 + 2 * count
+    if end > len(data):
+        raise struct.error("a text is cut short")
     return data[at + 4 : end].decode("utf-16-le", "replace"), end
 
 
-def sheet_parts(package: Package) -> dict[str, str]:
-    """Map the name of each sheet to the member that holds it."""
+def check_sheet_list(package: Package, file: str) -> None:
+    """Raise SourceError for a list of sheets that would make calamine panic."""
+    try:
+        missing = [name for name, part in _sheet_list(package) if not part]
+    except (struct.error, IndexError) as error:
+        raise SourceError(file, f"is damaged ({error}); open it and save it again") from None
+    if missing:
+        raise SourceError(file, f"sheet {missing[0]!r} is not in the file; open it and save it again")
+
+
+def _sheet_list(package: Package) -> list[tuple[str, str]]:
+    """Return the name of each sheet with the member that holds it; "" if that is not listed."""
     targets = {
         a.get("Id", ""): posixpath.normpath(posixpath.join("/xl", a.get("Target", ""))).lstrip("/")
         for tag, a in elements(package.read("xl/_rels/workbook.bin.rels"))
         if tag == "Relationship"
     }
-    parts = {}
+    parts = []
     for kind, content in records(package.read("xl/workbook.bin")):
         if kind == _BUNDLE:
             link, at = _wide(content, 8)
-            parts[_wide(content, at)[0]] = targets.get(link, "")
+            parts.append((_wide(content, at)[0], targets.get(link, "")))
     return parts
 
 
-def scan_sheet(package: Package, name: str, file: str) -> Marks:
-    """Read what calamine does not tell of one sheet. Raises SourceError where its records are broken."""
+def scan_sheet(package: Package, name: str, file: str) -> CellInfo:
+    """Read the cell info of one sheet. Raises SourceError where its records are broken."""
     try:
-        part = sheet_parts(package)[name]
+        part = dict(_sheet_list(package))[name]
         return _scan(package.read(part), _number_formats(package), file)
     except (struct.error, KeyError, IndexError) as error:
         raise SourceError(file, f"sheet {name!r} is damaged ({error}); open it and save it again") from None
@@ -89,7 +106,7 @@ def scan_sheet(package: Package, name: str, file: str) -> Marks:
 def _number_formats(package: Package) -> dict[int, str]:
     if "xl/styles.bin" not in package.names:
         return {}
-    codes = {int(number): code for number, code in BUILT_IN.items()}
+    codes = dict(BUILT_IN_FORMATS)
     shown: dict[int, str] = {}
     number, inside = 0, False
     for kind, content in records(package.read("xl/styles.bin")):
@@ -99,33 +116,41 @@ def _number_formats(package: Package) -> dict[int, str]:
             inside = kind == _XFS
         elif kind == _XF and inside:
             code = codes.get(struct.unpack_from("<2H", content)[1], "")
-            if SHOWN.fullmatch(code) and code != "0":
+            if shows_digits(code):
                 shown[number] = code
             number += 1
     return shown
 
 
-def _scan(data: bytes, formats: dict[int, str], file: str) -> Marks:
-    marks = Marks()
+def _scan(data: bytes, formats: dict[int, str], file: str) -> CellInfo:
+    info = CellInfo()
     row = rows = columns = 0
     for kind, content in records(data):
         if kind == _ROW:
             row = struct.unpack_from("<I", content)[0]
             if content[11] & 0x10:
-                marks.hidden.add(row)
+                info.hidden.add(row)
         elif kind in _CELLS:
+            if len(content) < _CELLS[kind]:
+                raise struct.error("a cell is cut short")
             column, style = struct.unpack_from("<2I", content)
+            if kind in _TEXTS:
+                _wide(content, 8)
             if kind != 1:
                 rows, columns = max(rows, row + 1), max(columns, column + 1)
             if kind in _ERROR_CELLS:
-                marks.errors[row, column] = ERRORS.get(content[8], "#ERROR!")
+                info.errors[row, column] = _ERRORS.get(content[8], "#ERROR!")
             elif kind in _NUMBERS and style & 0xFFFFFF in formats:
-                marks.formats[row, column] = formats[style & 0xFFFFFF]
+                info.formats[row, column] = formats[style & 0xFFFFFF]
         elif kind == _MERGED:
             top, bottom, left, right = struct.unpack_from("<4I", content)
-            marks.merged.append(((top, left), (bottom, right)))
+            info.merged.append(((top, left), (bottom, right)))
         elif kind == _FILTER:
-            marks.filtered = True
-    if rows * columns > CELLS or rows > 1_048_576 or columns > 16_384:
+            info.filtered = True
+        elif kind == _COLUMN_INFO:
+            first, last, _, _, flags = struct.unpack_from("<4IH", content)
+            if flags & 1:
+                info.hidden_columns.update(range(first, min(last + 1, MAX_COLUMNS)))
+    if rows * columns > CELLS or rows > 1_048_576 or columns > MAX_COLUMNS:
         raise SourceError(file, "has a cell far outside the table; delete the empty rows and columns beyond it")
-    return marks
+    return info

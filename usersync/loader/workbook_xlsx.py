@@ -1,28 +1,29 @@
-"""The XML of an .xlsx in, `Marks` out: what calamine does not tell about rows, errors, formulas and formats.
+"""Read the cell info of an .xlsx: what calamine does not give.
 
-A clean sheet is searched once for anything suspicious; the rows where something is are parsed, and no others.
+A sheet is searched once for anything suspicious; only the rows that hold something are parsed.
 """
 
 from __future__ import annotations
 
-import contextlib
 import operator
-import posixpath
 import re
-from collections.abc import Iterator
 from typing import Final
 from xml.parsers import expat
 
 from usersync.errors import SourceError
-from usersync.loader.workbook_marks import Marks, letters, place
-from usersync.loader.workbook_package import Package
+from usersync.loader.workbook_cell_info import (
+    MAX_COLUMNS,
+    CellInfo,
+    column_letters,
+    parse_reference,
+)
 
+#: Cells of a sheet's used area; a larger one has a stray cell far from the table, and would not fit in memory.
 CELLS: Final = 50_000_000
-"""A sheet's used area in cells; beyond it lies a stray cell far from the others, and memory's end."""
+#: The errors that calamine reads; it refuses the whole sheet for any other.
 KNOWN_ERRORS: Final = frozenset({"#DIV/0!", "#N/A", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#VALUE!"})
-"""The ones that calamine reads; it refuses the whole sheet for any other."""
-BUILT_IN: Final = {"1": "0", "2": "0.00", "9": "0%", "10": "0.00%"}
-"""Number formats that files name by number alone."""
+
+#: Patterns searched for, each only where its hint occurs in the sheet, in XML written as Excel writes it.
 _SUSPECTS: Final = tuple(
     (hint, re.compile(pattern))
     for hint, pattern in (
@@ -34,77 +35,34 @@ _SUSPECTS: Final = tuple(
         (b"<v>-", rb"<v>-"),
     )
 )
-"""What is searched for where its hint stands in the sheet at all; in XML written as Excel writes it."""
+#: Signs of XML written in another way, which is parsed as a whole.
 _ODD_XML: Final = (b"='", b"= ", b" =", b"<!", b"<?", b":row")
-"""Signs of XML written in another way: it is parsed as a whole."""
 _WIDE: Final = re.compile(rb"""r ?= ?["']([A-Za-z]{2,})\d""")
 _REF: Final = re.compile(rb"""r ?= ?["']([A-Za-z]+)(\d+)["']""")
 _STYLED: Final = re.compile(rb'<c r="([A-Z]{1,3})(\d+)" s="(\d+)"( t=")?')
+#: References to rows of seven digits and more.
+_HIGH_ROW: Final = re.compile(rb"""r\s*=\s*["'][A-Za-z]*(\d{7,})""")
+_HIDDEN_COLUMN: Final = re.compile(rb"""<(?:\w+:)?col\b[^>]*\bhidden\s*=\s*["'](?:1|true)["'][^>]*>""")
+_SPAN: Final = re.compile(rb"""\b(min|max)\s*=\s*["'](\d{1,7})["']""")
 _ROW_NUMBER: Final = re.compile(rb"""<(?:\w+:)?row\b[^>]*?\br\s*=\s*["'](\d{1,9})["']""")
 _PLAIN_ROW: Final = re.compile(rb'<row r="(\d{1,9})"')
 _ROW_START, _ROW_END = b'<row r="', b"</row>"
-
-
-def sheet_parts(package: Package) -> dict[str, str]:
-    """Map the name of each sheet to the member that holds it."""
-    home = next(name for name in package.names if name.endswith(("xl/workbook.xml", "workbook.xml")))
-    folder, _, base = home.rpartition("/")
-    targets = {
-        a.get("Id", ""): posixpath.normpath(posixpath.join("/", folder, a.get("Target", ""))).lstrip("/")
-        for tag, a in elements(package.read(f"{folder}/_rels/{base}.rels".lstrip("/")))
-        if tag == "Relationship"
-    }
-    parts = {}
-    for tag, a in elements(package.read(home)):
-        if tag == "sheet":
-            link = next((value for key, value in a.items() if key.endswith(":id")), "")
-            parts[a.get("name", "")] = targets.get(link, "")
-    return parts
-
-
-def elements(xml: bytes) -> Iterator[tuple[str, dict[str, str]]]:
-    """List the elements of a small document, names without prefix; what cannot be parsed gives no more."""
-    found: list[tuple[str, dict[str, str]]] = []
-    parser = expat.ParserCreate("utf-8")
-    parser.StartElementHandler = lambda tag, a: found.append((tag.rpartition(":")[2], a))
-    with contextlib.suppress(expat.ExpatError):
-        parser.Parse(xml, True)
-    return iter(found)
-
-
-def number_formats(styles: bytes) -> dict[str, str]:
-    """Map a style's number (as cells name it) to its number format, where that says how digits are shown."""
-    codes = dict(BUILT_IN)
-    shown, inside = {}, False
-    number = 0
-    for tag, a in elements(styles):
-        if tag == "numFmt":
-            codes[a.get("numFmtId", "")] = a.get("formatCode", "")
-        elif tag in ("cellXfs", "cellStyleXfs", "cellStyles", "dxfs"):
-            inside = tag == "cellXfs"
-        elif tag == "xf" and inside:
-            code = codes.get(a.get("numFmtId", ""), "")
-            if SHOWN.fullmatch(code) and code != "0":
-                shown[str(number)] = code
-            number += 1
-    return shown
-
-
-SHOWN: Final = re.compile(r"""(?:0|\\[- ()]|"[- ()]*"|[- ()])*0(?:\.0+)?%?(?:_\))?""")
-"""Formats whose text has the value of the number: digits, decimals, percent, and the dashes of a phone number."""
+_MAX_ROWS: Final = 1_048_576
 
 
 def check_area(xml: bytes, file: str) -> None:
-    """Refuse a sheet whose used area would not fit in memory."""
+    """Raise SourceError for a sheet whose used area would not fit in memory."""
+    if any(len(row) > 7 or int(row) > _MAX_ROWS for row in _HIGH_ROW.findall(xml)):
+        raise SourceError(file, f"is damaged: it has a row beyond {_MAX_ROWS:,}; open it and save it again")
     wide = max((column_of(c) for c in set(_WIDE.findall(xml))), default=26)
-    if wide * 1_048_576 <= CELLS:
+    if wide * _MAX_ROWS <= CELLS:
         return
     rows = max((int(row[-8:]) for _, row in _REF.findall(xml)), default=0)
     cells = max(xml.count(b"<c "), xml.count(b":c "))
-    if rows > 1_048_576 or wide > 16_384 or rows * wide > max(CELLS, 4 * cells):
+    if wide > MAX_COLUMNS or rows * wide > max(CELLS, 4 * cells):
         raise SourceError(
             file,
-            f"has a cell as far out as {letters(wide - 1)}{rows}; delete the empty rows and columns beyond "
+            f"has a cell as far out as {column_letters(wide - 1)}{rows}; delete the empty rows and columns beyond "
             "the table, or copy the table into a new workbook",
         )
 
@@ -117,10 +75,11 @@ def column_of(name: bytes) -> int:
     return number
 
 
-def scan_sheet(xml: bytes, formats: dict[str, str], file: str) -> Marks:
-    """Find what is suspicious in a sheet. Raises SourceError where its XML is broken."""
-    marks = Marks(filtered=b"autoFilter" in xml)
+def scan_sheet(xml: bytes, formats: dict[str, str], file: str) -> CellInfo:
+    """Read the cell info of a sheet. Raises SourceError where its XML is broken."""
+    info = CellInfo(filtered=b"autoFilter" in xml)
     at = max(xml.find(b"<sheetData"), 0)
+    info.hidden_columns = _hidden_columns(xml[:at])
     stop = xml.find(b"</sheetData", at)
     stop = len(xml) if stop < 0 else stop
     canonical = xml.count(b"<row", at, stop) == xml.count(_ROW_START, at, stop)
@@ -129,18 +88,27 @@ def scan_sheet(xml: bytes, formats: dict[str, str], file: str) -> Marks:
         raise SourceError(file, "holds a row twice, or rows out of order; open it and save it again")
     plain = at > 0 and canonical and all(xml.find(odd, at, stop) < 0 for odd in _ODD_XML)
     if plain and formats:
-        plain = _read_formats(xml, at, stop, formats, marks)
+        plain = _read_formats(xml, at, stop, formats, info)
     slices = _suspect_rows(xml, at, stop) if plain else [xml]
     if slices:
         try:
-            _RowParser(marks, formats).feed(slices)
+            _RowParser(info, formats).feed(slices)
         except expat.ExpatError as error:
             raise SourceError(file, f"is damaged ({error}); open it and save it again") from None
-    return marks
+    return info
 
 
-def _read_formats(xml: bytes, at: int, stop: int, formats: dict[str, str], marks: Marks) -> bool:
-    """Note the format of each number; False where cells are written in another way than Excel's."""
+def _hidden_columns(head: bytes) -> set[int]:
+    hidden: set[int] = set()
+    for tag in _HIDDEN_COLUMN.findall(head):
+        span = {name: int(number) for name, number in _SPAN.findall(tag)}
+        first = span.get(b"min", 1)
+        hidden.update(range(first - 1, min(span.get(b"max", first), MAX_COLUMNS)))
+    return hidden
+
+
+def _read_formats(xml: bytes, at: int, stop: int, formats: dict[str, str], info: CellInfo) -> bool:
+    """Record the format of each number; False where cells are not written as Excel writes them."""
     codes = {style.encode(): code for style, code in formats.items()}
     columns: dict[bytes, int] = {}
     styles = 0
@@ -149,7 +117,7 @@ def _read_formats(xml: bytes, at: int, stop: int, formats: dict[str, str], marks
         if style in codes and not typed:
             if column not in columns:
                 columns[column] = column_of(column) - 1
-            marks.formats[int(row) - 1, columns[column]] = codes[style]
+            info.formats[int(row) - 1, columns[column]] = codes[style]
     return styles == xml.count(b' s="', at, stop)
 
 
@@ -173,10 +141,10 @@ def _suspect_rows(xml: bytes, at: int, stop: int) -> list[bytes]:
 
 
 class _RowParser:
-    """Reads `<row>` elements, alone or in their sheet, into marks."""
+    """Reads the cell info of `<row>` elements, alone or in their sheet."""
 
-    def __init__(self, marks: Marks, formats: dict[str, str]) -> None:
-        self._marks = marks
+    def __init__(self, info: CellInfo, formats: dict[str, str]) -> None:
+        self._info = info
         self._formats = formats
         self._row = self._column = -1
         self._type = self._style = ""
@@ -209,10 +177,10 @@ class _RowParser:
             self._row = int(a["r"]) - 1 if a.get("r", "").isdecimal() else self._row + 1
             self._column = -1
             if a.get("hidden", "0") not in ("0", "false") or _is_zero(a.get("ht", "")):
-                self._marks.hidden.add(self._row)
+                self._info.hidden.add(self._row)
 
     def _cell(self, a: dict[str, str]) -> None:
-        here = place(a.get("r", ""))
+        here = parse_reference(a.get("r", ""))
         if here:
             self._row, self._column = here
         else:
@@ -235,21 +203,15 @@ class _RowParser:
     def _close(self) -> None:
         here, value = (self._row, self._column), "".join(self._value).strip()
         if self._type == "e":
-            self._marks.errors[here] = value or "#ERROR!"
+            self._info.errors[here] = value or "#ERROR!"
         elif self._formula and not value and self._type != "str":
-            self._marks.unsaved.add(here)
+            self._info.unsaved.add(here)
         elif self._type == "n" and value:
             if value.startswith("-"):
-                self._marks.negative.add(here)
+                self._info.negative.add(here)
             if self._style in self._formats:
-                self._marks.formats[here] = self._formats[self._style]
+                self._info.formats[here] = self._formats[self._style]
 
 
 def _is_zero(height: str) -> bool:
     return bool(height) and not height.strip("0.")
-
-
-def formats_of(package: Package) -> dict[str, str]:
-    """Read the number formats of a workbook; none where it has no styles."""
-    name = next((name for name in package.names if name.endswith("styles.xml")), None)
-    return number_formats(package.read(name)) if name else {}

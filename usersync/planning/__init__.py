@@ -1,1 +1,1 @@
-"""Hold the rows of a run and what a plan shows of them."""
+"""Bring the rows of a run into the ledger, and show what would be sent."""

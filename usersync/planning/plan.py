@@ -1,34 +1,28 @@
-"""Changes in, a plan that can be looked at out: counted by field, with the first of each kind as examples."""
+"""Show what a run would send, derived from the rows in the ledger."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-from usersync.models import SECRET_FIELDS, Change, Entry, Files, Json, Place, ProblemGroup, Status
-from usersync.settings import Settings
+from usersync.diff.limits import LimitViolation, PlanStats
+from usersync.diff.plausibility import PersonChange, find_other_people, find_shifted
+from usersync.ledger import LedgerRun, RunInfo
+from usersync.loader.row_names import NameOf, name_of_row, no_name
+from usersync.models import SECRET_FIELDS, Code, Files, Json, Place, Problem, ProblemGroup, Row, Status, shown
+from usersync.planning.input import PROBLEMS_SHOWN, Input
 
+if TYPE_CHECKING:
+    from usersync.settings import Settings
 
-class LimitViolation(Protocol):
-    """A limit that a plan is beyond (`usersync.diff.limits`)."""
-
-    @property
-    def rule(self) -> str:
-        """The word for `--override`."""
-
-    def sentence(self) -> str:
-        """Every number, the rule, and the way to send it all the same."""
-
-
+#: Changes that are shown; the rest is counted.
 EXAMPLES = 10
-"""Changes and problems of a kind that are shown; the rest is counted."""
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """What `apply` needs of a plan that was not saved as a file."""
+class SavedPlan:
+    """What `apply` needs of a plan that is not saved as a file."""
 
     document: Json
     """What the file would hold."""
@@ -39,60 +33,45 @@ class Kept:
 
 @dataclass(slots=True)
 class Plan:
-    """What a run would do, as numbers and examples; the changes themselves are in the ledger."""
+    """What a run would send, in numbers and examples; the rows themselves are in the ledger."""
 
+    platform: str = ""
     counts: Counter[Status] = field(default_factory=Counter)
+    """Rows by status."""
     fields: Counter[str] = field(default_factory=Counter)
     """Field -> users for whom it changes."""
-    examples: list[Entry] = field(default_factory=list, repr=False)
+    examples: list[Row] = field(default_factory=list, repr=False)
+    """The first rows that would be sent, and the first for each field."""
     changes: int = 0
     """How many users would be changed."""
     problems: tuple[ProblemGroup, ...] = ()
-    places: dict[int, Place] = field(default_factory=dict)
-    """Key of an example -> where it stands."""
     notes: list[str] = field(default_factory=list)
-    refusals: tuple[LimitViolation, ...] = ()
-    """Limits that the plan is beyond, overridden ones too."""
+    violations: tuple[LimitViolation, ...] = ()
+    """Limits that the plan exceeds, overridden ones too."""
     left_out: int = 0
     """Rows left out by choice: neither sent nor reported."""
-    beyond_limit: int = 0
-    """Those of them that `--limit` left out."""
-    kept: Kept | None = field(default=None, repr=False, compare=False)
+    saved: SavedPlan | None = field(default=None, repr=False, compare=False)
     """The whole plan, where `usersync.plan` made it."""
 
     @property
     def rows(self) -> int:
-        """How many rows are accounted for."""
+        """How many rows the report has."""
         return self.counts.total()
-
-    def noting(self, entries: Iterable[Entry]) -> Iterator[Entry]:
-        """Pass entries on, counting their changes."""
-        for entry in entries:
-            if entry.change and entry.status is Status.PLANNED:
-                self._note(entry, entry.change)
-            yield entry
-
-    def _note(self, entry: Entry, change: Change) -> None:
-        self.changes += 1
-        for item in change.fields:
-            self.fields[item.field] += 1
-        if len(self.examples) < EXAMPLES or any(self.fields[i.field] <= 1 for i in change.fields):
-            self.examples.append(entry)
 
     @property
     def sets_passwords(self) -> int:
-        """How many passwords would be set; they cannot be taken back."""
+        """How many passwords would be set; they cannot be restored."""
         return sum(self.fields[name] for name in SECRET_FIELDS)
 
     @property
     def exit_code(self) -> int:
-        """What `usersync plan` ends with: 3 beyond a limit, 1 where rows need a person."""
-        if self.refusals:
+        """The exit code of `usersync plan`: 3 beyond a limit, 1 where rows need attention."""
+        if self.violations:
             return 3
-        return int(any(self.counts[status] for status in (Status.REJECTED, Status.FAILED, Status.CONFLICT)))
+        return int(any(self.counts[status] for status in Status if status.needs_attention))
 
     def as_json(self) -> dict[str, Json]:
-        """Give the plan's numbers for scripts."""
+        """Return the plan's numbers for scripts."""
         return {
             "status": Status.PLANNED.value,
             "exit_code": self.exit_code,
@@ -100,7 +79,70 @@ class Plan:
             "changes": self.changes,
             "fields": dict(self.fields),
             "left_out": self.left_out,
-            "limits": [{"rule": r.rule, "sentence": r.sentence()} for r in self.refusals],
+            "limits": [{"rule": v.rule, "sentence": v.sentence()} for v in self.violations],
             "problems": [group.as_json() for group in self.problems],
             "notes": list(self.notes),
         }
+
+
+def read_plan(run: LedgerRun, given: Input | None) -> Plan:
+    """Derive the plan of a run from its rows in the ledger; `given` is the input where there is one."""
+    plan = Plan(run.info.platform, counts=Counter(run.counts()), notes=given.notes if given else [])
+    firsts: list[int] = []
+    for changed, rows, first in run.planned_fields():
+        plan.changes += rows
+        fields = changed.split(";")
+        if any(name not in plan.fields for name in fields):
+            firsts.append(first)
+        plan.fields.update(dict.fromkeys(fields, rows))
+    plan.examples = run.examples(EXAMPLES, also=firsts)
+    plan.problems = given.problem_groups() if given else ()
+    known = {group.code for group in plan.problems}
+    plan.problems += _problems_since(run, known, given.name_of if given else no_name)
+    return plan
+
+
+def _problems_since(run: LedgerRun, known: set[str], name_of: NameOf) -> tuple[ProblemGroup, ...]:
+    """Group the rows that need attention for another reason than a problem of the input."""
+    groups: dict[str, tuple[int, list[tuple[Place, Problem]]]] = {}
+    for count, row in run.first_by_code(PROBLEMS_SHOWN):
+        code = row.first_code or row.status
+        if code not in known:
+            problem = Problem(row.key, Code(row.first_code or Code.STALE), row.reason)
+            place = Place(row.file, row.sheet, row.row, name_of_row(row, name_of))
+            groups.setdefault(code, (count, []))[1].append((place, problem))
+    return tuple(ProblemGroup(code, count, tuple(first)) for code, (count, first) in groups.items())
+
+
+def plan_stats(plan: Plan, run: LedgerRun, given: Input | None, previous: RunInfo | None) -> PlanStats:
+    """Count what limits speak of; `previous` is the last run of the same files."""
+    filled = run.info.filled_fields
+    had_values = previous.filled_fields if previous else ()
+    columns = given.desired.values.columns if given else ()
+    from_files = run.info.rows_read is not None
+    # an undo restores what was, whoever that is
+    people = [PersonChange(*values) for values in run.person_changes()] if from_files else []
+    return PlanStats(
+        changes=plan.changes,
+        fields=plan.fields,
+        same_values=_same_values(run, given),
+        rows_read=run.info.rows_read,
+        shifted=find_shifted(people),
+        other_people=find_other_people(people),
+        last_rows_read=previous.rows_read if previous else None,
+        blank_columns=tuple(name for name in had_values if name in columns and name not in filled),
+    )
+
+
+def _same_values(run: LedgerRun, given: Input | None) -> dict[str, tuple[str, int]]:
+    """Return the most frequent new name and password of the rows that would be sent, and how many have it."""
+    name = run.most_common("name")
+    most = {"name": name} if name else {}
+    secrets = [field for field in SECRET_FIELDS if given is not None and field in given.desired.values]
+    for secret in secrets:
+        assert given is not None  # noqa: S101 - `secrets` is empty without an input
+        sent = given.desired.values[secret].reindex(run.unsent_keys())
+        counts = sent.value_counts(sort=False)  # in order of appearance: the first of equals counts
+        if len(counts):
+            most[secret] = (str(shown(secret, counts.idxmax())), int(counts.max()))
+    return most

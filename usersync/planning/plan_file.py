@@ -1,4 +1,4 @@
-"""A plan as a file: sorted, counted, versioned, and without a secret; written and read."""
+"""Save a plan to a file, and load it: sorted, counted, versioned, and without secrets."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from typing import Any
 
 from usersync.errors import UsageError
 from usersync.ledger import LedgerRun, RunInfo
-from usersync.models import SECRET_FIELDS, Json
+from usersync.models import SECRET_FIELDS, UNKNOWN, FieldChange, Json, Row, Status
 from usersync.planning.plan import Plan
 
-VERSION = 1
+VERSION = 2
+_COLUMNS = ("key", "source", "row", "id", "status", "code", "message", "note", "http_status", "duplicate_of")
 
 
-def plan_document(book: LedgerRun, plan: Plan) -> dict[str, Json]:
-    """Give what a run would do. A password is "set, from row 7 of the file"."""
-    info = book.info
+def plan_document(run: LedgerRun, plan: Plan) -> dict[str, Json]:
+    """Return what a run would send; a password is "set, from row 7 of the file"."""
+    info = run.info
     document = {
         "usersync_plan": VERSION,
         "plan": info.run,
@@ -27,54 +28,58 @@ def plan_document(book: LedgerRun, plan: Plan) -> dict[str, Json]:
         "platform": info.platform,
         "sources": [dict(source) for source in info.sources],
         "settings": dict(info.settings),
-        "choice": dict(info.choice),
+        "options": dict(info.options),
+        "rows_read": info.rows_read,
         **{k: v for k, v in plan.as_json().items() if k not in ("status", "exit_code", "problems")},
-        "rows": [_shown(row) for row in book.dump()],
+        "rows": [_row_document(row) for row in run.rows()],
     }
     return {**document, "digest": _digest(document)}
 
 
+def _row_document(row: Row) -> dict[str, Json]:
+    new = json.loads(row.new or "{}")
+    for name in SECRET_FIELDS & new.keys():
+        new[name] = f"set, from row {row.row} of the file"
+    return {**{name: getattr(row, name) for name in _COLUMNS}, "old": json.loads(row.old or "{}"), "new": new}
+
+
 def _digest(document: Mapping[str, Json]) -> str:
-    """Give the SHA-256 of a plan: `apply` sends what was looked at, not what was typed into it afterwards."""
+    """Return the SHA-256 of a plan: `apply` sends what was reviewed, not what was typed into it afterwards."""
     bare = {name: value for name, value in document.items() if name != "digest"}
-    return hashlib.sha256(json.dumps(bare, ensure_ascii=False, sort_keys=True).encode("utf-8", "replace")).hexdigest()
+    text = json.dumps(bare, ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
-def write_plan(path: Path, document: dict[str, Json]) -> None:
-    """Save a plan; UsageError where that cannot be."""
+def save_plan(path: Path, document: dict[str, Json]) -> None:
+    """Save a plan. Raises UsageError where the file cannot be written."""
     try:
         path.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"{path}: the plan cannot be written: {error.strerror}") from None
+        raise UsageError(f"{path}: the plan cannot be written: {error.strerror}; name another file after -o") from None
 
 
-def _shown(row: dict[str, Json]) -> dict[str, Json]:
-    for name in SECRET_FIELDS & row["new"].keys():
-        row["new"][name] = f"set, from row {row['row']} of the file"
-    return row
-
-
-def read_plan(plan: Plan | Path) -> tuple[RunInfo, list[dict[str, Any]]]:
-    """Read a plan, saved or kept: its head, and its rows. Raises UsageError where it is none."""
+def load_plan(plan: Plan | Path) -> tuple[RunInfo, list[Row]]:
+    """Load a plan from a file or from memory: its head, and its rows. Raises UsageError where it is not valid."""
     if isinstance(plan, Plan):
-        if plan.kept is None:
-            raise UsageError("this plan keeps no rows; make it with usersync.plan(...)")
-        return _parsed(plan.kept.document, "the plan")
-    path = plan
+        if plan.saved is None:
+            raise UsageError("this plan has no rows; make it with usersync.plan(...)")
+        return _parse(plan.saved.document, "the plan")
     try:
-        document = json.loads(path.read_text("utf-8"))
+        document = json.loads(plan.read_text("utf-8"))
     except FileNotFoundError:
-        raise UsageError(f"{path}: there is no such plan; make one with `usersync plan FILE -o {path}`") from None
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: this is no saved plan: {error}") from None
-    return _parsed(document, path)
+        raise UsageError(f"{plan}: no such plan; make one with `usersync plan FILE -o {plan}`") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"{plan}: not a saved plan: {error}; make one with `usersync plan FILE -o PLAN`") from None
+    return _parse(document, plan)
 
 
-def _parsed(document: Json, path: Path | str) -> tuple[RunInfo, list[dict[str, Any]]]:
+def _parse(document: Json, path: Path | str) -> tuple[RunInfo, list[Row]]:
     if not isinstance(document, dict) or document.get("usersync_plan") != VERSION:
-        raise UsageError(f"{path}: this is no plan of version {VERSION}; make it anew with `usersync plan FILE -o`")
+        raise UsageError(f"{path}: not a plan of version {VERSION}; make it again with `usersync plan FILE -o PLAN`")
     if document.get("digest") != _digest(document):
-        raise UsageError(f"{path}: the plan is damaged, or was changed by hand; change its source, and plan anew")
+        raise UsageError(
+            f"{path}: the plan is damaged or was edited; change the file that it comes from, and plan again"
+        )
     try:
         info = RunInfo(
             run=document["plan"],
@@ -84,16 +89,20 @@ def _parsed(document: Json, path: Path | str) -> tuple[RunInfo, list[dict[str, A
             started_by=document["made_by"],
             settings=document["settings"],
             sources=tuple(document["sources"]),
-            choice=document["choice"],
+            options=document["options"],
+            rows_read=document["rows_read"],
         )
-        rows = list(_checked(document["rows"]))
+        rows = list(_parse_rows(document["rows"]))
     except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(f"{path}: the plan is damaged ({error!r}); make it anew") from None
+        raise UsageError(f"{path}: the plan is damaged ({error!r}); make it again") from None
     return info, rows
 
 
-def _checked(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    for row in rows:
-        if not isinstance(row["key"], int) or not isinstance(row["new"], dict):
-            raise TypeError(row["key"])
-        yield row
+def _parse_rows(documents: list[dict[str, Any]]) -> Iterator[Row]:
+    for document in documents:
+        if not isinstance(document["key"], int) or not isinstance(document["new"], dict):
+            raise TypeError(document["key"])
+        values = {name: document[name] for name in _COLUMNS} | {"status": Status(document["status"])}
+        changes = [FieldChange(n, document["old"].get(n, UNKNOWN), v) for n, v in document["new"].items()]
+        row = Row(**values)
+        yield row.with_changes(changes) if changes else row

@@ -88,7 +88,7 @@ class HttpClient:
                 body = await _read_bounded(response, max_bytes)
                 return Response(response.status, response.headers, body)
         except TooLargeError as error:
-            return NoResponse(Code.CONNECTION, str(error))
+            return NoResponse(Code.PLATFORM_ERROR, str(error))
         except TimeoutError:
             message = f"no answer within {self._timeout.total:g} s; request.timeout can be raised"
             return NoResponse(Code.TIMEOUT, message)

@@ -1,4 +1,4 @@
-"""The headers of an answer in, what is left of the platform's limit out. Pure: the time of day is handed in.
+"""Read what a response's headers say about the platform's limit.
 
 Read are `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers, in its present and its older
 forms) and `X-RateLimit-*`, whose reset is seconds or a time since 1970. Nonsense counts as nothing.
@@ -11,39 +11,40 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+#: A reset above is no wait of seconds, but a time since 1970; above `_MILLISECONDS`, in milliseconds.
 _EPOCH = 1e8
-"""A reset above is no wait of seconds, but a time since 1970; above `_MILLIS`, in milliseconds."""
-_MILLIS = 1e11
+_MILLISECONDS = 1e11
+#: Seconds to a window's end that can be believed.
 _LONGEST = 86_400.0
 _PAIR = re.compile(r"\b(limit|remaining|reset|q|w|r|t)\s*=\s*\"?(\d+(?:\.\d+)?)", re.IGNORECASE)
-_HERALDS = ("RateLimit", "RateLimit-Remaining", "X-RateLimit-Remaining", "X-Rate-Limit-Remaining")
+_MARKERS = ("RateLimit", "RateLimit-Remaining", "X-RateLimit-Remaining", "X-Rate-Limit-Remaining")
 
 
 @dataclass(frozen=True, slots=True)
 class Quota:
     """What the platform says of its limit; None where it says nothing."""
 
+    #: Requests in a window.
     limit: float | None = None
-    """Requests in a window."""
+    #: Length of the window.
     seconds: float | None = None
-    """Length of the window."""
+    #: Requests that are left in this one.
     left: float | None = None
-    """Requests that are left in this one."""
+    #: Seconds until it ends.
     reset: float | None = None
-    """Seconds until it ends."""
 
 
 def read_quota(headers: Mapping[str, str], now: float) -> Quota | None:
-    """Read the quota of an answer that came in at `now` (seconds since 1970)."""
-    for herald in _HERALDS:
-        if herald in headers:
+    """Read the quota of a response that came in at `now` (seconds since 1970); None where there is none."""
+    for marker in _MARKERS:
+        if marker in headers:
             break
     else:
         return None
-    if herald == "RateLimit":
+    if marker == "RateLimit":
         quota = _structured(headers)
     else:
-        prefix = herald.removesuffix("Remaining")
+        prefix = marker.removesuffix("Remaining")
         names = [f"{prefix}{name}" for name in ("Limit", "Remaining", "Reset")]
         limit, left, reset = (_number(headers.get(name, "")) for name in names)
         policy = _pairs(headers.get("RateLimit-Policy", "").partition(",")[0])
@@ -82,10 +83,17 @@ def _number(text: str) -> float | None:
 def _wait(reset: float | None, now: float) -> float | None:
     if reset is None or reset < _EPOCH:
         return reset
-    return (reset / 1000 if reset > _MILLIS else reset) - now
+    return (reset / 1000 if reset > _MILLISECONDS else reset) - now
 
 
 def _sane(quota: Quota) -> bool:
     numbers = [n for n in (quota.limit, quota.seconds, quota.left, quota.reset) if n is not None]
     fits = quota.left is None or quota.limit is None or quota.left <= quota.limit
-    return bool(numbers) and min(numbers) >= 0 and (quota.reset or 0) <= _LONGEST and fits and quota.limit != 0
+    return (
+        bool(numbers)
+        and min(numbers) >= 0
+        and math.isfinite(max(numbers))
+        and (quota.reset or 0) <= _LONGEST
+        and fits
+        and quota.limit != 0
+    )

@@ -1,7 +1,16 @@
-"""Outcomes in, files for people and machines out."""
+"""Report rows to people and machines."""
 
 from __future__ import annotations
 
-from usersync.report.files import Summary, make_home, write_report, write_summary
+from usersync.report.report import RunFacts, require_writable_folder, summarize, write_report
+from usersync.report.summary import Summary, verify_row_count, write_summary
 
-__all__ = ["Summary", "make_home", "write_report", "write_summary"]
+__all__ = [
+    "RunFacts",
+    "Summary",
+    "require_writable_folder",
+    "summarize",
+    "verify_row_count",
+    "write_report",
+    "write_summary",
+]

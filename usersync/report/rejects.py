@@ -1,6 +1,7 @@
-"""The rows that still need a person in, `rejects.xlsx` or `rejects.csv` out: the author's own sheet, to correct.
+"""Write the rows to correct as `rejects.xlsx` or `rejects.csv`, in the author's own columns.
 
-What was damaged in the source stays damaged in the file: a row that nobody corrects is refused again.
+A row that nobody corrects is rejected again when the file comes back: a fault that its cells do not show is kept in
+the column `usersync: why` (see `usersync.loader.rejects_columns`), and a hidden row of a workbook stays hidden.
 """
 
 from __future__ import annotations
@@ -8,153 +9,194 @@ from __future__ import annotations
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from usersync.errors import SourceError
-from usersync.models import ATTRIBUTE, SECRET_FIELDS, Code, Line, Problem, Source, Status, Table
-from usersync.report.rejects_csv import write_text
+from usersync.loader.rejects_columns import held_back, original_rows
+from usersync.models import ATTRIBUTE, SECRET_FIELDS, Code, DesiredValues, Problem, Row, Source, Status, Table
+from usersync.report.rejects_csv import write_csv
 from usersync.report.rejects_rows import Layout, Reject
-from usersync.report.rejects_rows import damaged as read_damaged
-from usersync.report.rejects_workbook import write_workbook
-
-NEEDS_PERSON: Final = frozenset({Status.REJECTED, Status.FAILED, Status.CONFLICT})
-_PASSWORD: Final = "enter the password again"  # noqa: S105 - what to do, not a password
-Reread = Callable[[Sequence[str | Path]], Table]
-"""How a file is read when it comes back."""
-
 
 log = logging.getLogger(__name__)
 
+#: Code of a row that was refused later -> the fields that are wrong.
+_CODE_FIELDS: Final = {
+    "not-found": ["id"],
+    "not-permitted": ["id"],
+    "protected": ["id"],
+    "no-match": ["email"],
+    "id-mismatch": ["id", "email"],
+}
+#: What to do about a password, which the file does not hold.
+_PASSWORD: Final = "enter the password again"  # noqa: S105 - no password
+#: Reads and validates files, as they are read when they come back.
+Reread = Callable[[Sequence[str | Path]], tuple[Table, DesiredValues]]
+#: Writes rejects into a folder, and returns the file.
+_Writer = Callable[[Path, Sequence[Reject]], Path]
+
+
+def is_reject(status: Status) -> bool:
+    """Tell whether a row belongs in the rejects file: `unknown` is for `usersync resume`, not for its author."""
+    return status.needs_attention and status is not Status.UNKNOWN
+
 
 def write_rejects(
-    lines: Iterable[Line],
+    rows: Iterable[Row],
     home: Path,
     *,
     table: Table,
     problems: Iterable[Problem],
+    reread: Reread,
     header_row: int = 1,
-    reread: Reread | None = None,
 ) -> Path | None:
-    """Write the lines that need a person into the folder `home`; None where there are none.
+    """Write the rows to correct into the folder `home`; None where there are none.
 
-    `header_row` is where `source.header_row` says that headings stand. With `reread` the file is proved by reading
-    it back; where it reads otherwise, it is written again in a way that leaves less to guess.
+    `table` and `problems` are what was read and found wrong; `header_row` is where `source.header_row` says that
+    headings stand. The file is verified by reading it back; where it reads differently, it is written again in a way
+    that leaves less to guess. Raises OSError.
     """
-    rows = _Rows(table, problems)
-    rejects = [rows.reject(line) for line in lines if line.status in NEEDS_PERSON]
-    path = None
-    for write in _ways(rows.layout, header_row) if rejects else ():
-        if path:
-            path.unlink()
-        path = write(home, rejects)
-        if reread is None or _reads_back(path, rejects, reread):
-            return path
-        log.info("%s does not read back as its source", path)
-    if path:
-        log.warning("%s: some cells read otherwise than in the source; compare them before you run it", path)
-    return path
+    layout = Layout.of(table.sources, header_row)
+    builder = _RejectBuilder(table, problems, layout)
+    rejects = [builder.reject(row) for row in rows if is_reject(row.status)]
+    if not rejects:
+        return None
+    with TemporaryDirectory(prefix="rejects-", dir=home) as folder:
+        draft = _write_verified(Path(folder), rejects, _writers(layout, table.sources), reread)
+        return draft.replace(home / draft.name)
 
 
-def _reads_back(path: Path, rejects: Sequence[Reject], reread: Reread) -> bool:
+def _write_verified(folder: Path, rejects: Sequence[Reject], writers: Iterable[_Writer], reread: Reread) -> Path:
+    for write in writers:
+        path = write(folder, rejects)
+        valid = _valid_rows(path, rejects, reread)
+        if valid is not None:
+            break
+        log.info("%s does not read back as its source", path.name)
+    else:
+        log.warning("%s: some cells read differently than in the source; compare them before you run it", path.name)
+        valid = range(len(rejects))
+    to_hold = [i for i in valid if rejects[i].code]
+    return write(folder, _hold_back(rejects, to_hold)) if to_hold else path
+
+
+def _valid_rows(path: Path, rejects: Sequence[Reject], reread: Reread) -> Collection[int] | None:
+    """Return the positions of rows that read back without a problem; None where any cell reads differently."""
     try:
-        rows = reread([path]).sheets[0].iloc[:, 2:].to_numpy(object).tolist()
+        table, desired = reread([path])
     except SourceError:
-        return False
-    return [_cut(row) for row in rows] == [_cut(reject.cells) for reject in rejects]
+        return None
+    cells = table.sheets[0].iloc[:, 2:].to_numpy(object).tolist()
+    if [_cut(row) for row in cells] != [_cut(reject.cells) for reject in rejects]:
+        return None
+    return sorted({*range(len(rejects))} - {problem.key for problem in desired.problems})
 
 
 def _cut(cells: Sequence[str]) -> tuple[str, ...]:
-    """Leave out blank cells at the end: a nameless last column may be all blank."""
+    """Leave out blank cells at the end: an unnamed last column may be all blank."""
     stop = next((i for i in range(len(cells), 0, -1) if cells[i - 1]), 0)
     return tuple(cells[:stop])
 
 
-class _Rows:
-    """Knows for every row of the table its cells, in the columns of all sources, and the guilty ones."""
+def _hold_back(rejects: Sequence[Reject], positions: Iterable[int]) -> list[Reject]:
+    found = list(rejects)
+    for i in positions:
+        found[i] = replace(found[i], why=held_back(found[i].code, found[i].why))
+    return found
 
-    def __init__(self, table: Table, problems: Iterable[Problem]) -> None:
-        self._sources = table.sources
-        self._where = tuple(table.places[name].to_numpy() for name in ("source", "at", "row"))
-        self._sheets = [[frame[i].to_numpy(object) for i in frame.columns] for frame in table.sheets]
+
+def _writers(layout: Layout, sources: Sequence[Source]) -> Iterator[_Writer]:
+    """Yield ways to write the file, the nearest to the source first."""
+    if all(source.dialect for source in sources):
+        given = dict(sources[0].dialect)
+        doubled = given | {"escape": "doubled"}
+        for dialect in (given, doubled, doubled | {"encoding": "utf-8-sig"}):
+            yield partial(write_csv, layout, dialect)
+    from usersync.report.rejects_workbook import write_workbook  # XlsxWriter is slow to import
+
+    yield partial(write_workbook, layout)
+
+
+class _RejectBuilder:
+    """Turn rows into rejects: their cells, in the columns of all sources, and the faulty ones."""
+
+    def __init__(self, table: Table, problems: Iterable[Problem], layout: Layout) -> None:
+        self._table = table
+        self._places = table.places[["source", "at", "row"]].to_numpy()
+        self._sheets = [[sheet[i].to_numpy(object) for i in sheet.columns] for sheet in table.sheets]
+        self._original = original_rows(table)
         self._problems: dict[int, list[Problem]] = defaultdict(list)
         for problem in problems:
             self._problems[problem.key].append(problem)
-        self.layout = Layout.of(table.sources)
-        self._fields = {c.field: i for i, c in enumerate(self.layout.columns) if c.field}
+        self._layout = layout
+        self._fields = {c.field: i for i, c in enumerate(layout.columns) if c.field}
         self._secret = [i for name, i in self._fields.items() if name in SECRET_FIELDS]
-        self._headings = [_headings(s, t) for s, t in zip(table.sources, self.layout.targets, strict=True)]
+        self._headings = [_headings(s, t) for s, t in zip(table.sources, layout.targets, strict=True)]
 
-    def reject(self, line: Line) -> Reject:
-        source, at, number = (int(where[line.key]) for where in self._where)
-        cells = [""] * len(self.layout.columns)
-        for target, column in zip(self.layout.targets[source], self._sheets[source], strict=True):
+    def reject(self, row: Row) -> Reject:
+        """Return the reject of a row that is to be corrected."""
+        source, at, number = self._places[row.key].tolist()
+        cells = [""] * len(self._layout.columns)
+        for target, column in zip(self._layout.targets[source], self._sheets[source], strict=True):
             if target is not None:
                 cells[target] = column[at]
-        had_password = any(cells[i] for i in self._secret)
+        problems = self._problems.get(row.key, [])
+        why = self._why(row, problems, source, had_password=any(cells[i] for i in self._secret))
         for i in self._secret:
             cells[i] = ""
-        guilty = self._guilty(line, source)
-        damaged: dict[int, float | None] = {}
-        for problem in self._problems.get(line.key, ()):
-            place = self._headings[source].get(problem.column)
-            if place is not None and (found := read_damaged(cells[place], problem.code)):
-                cells[place], damaged[place] = found
-        label: int | str = f"{number} of {line.file}" if len(self._sources) > 1 else number
-        why = self._why(line, source, had_password=had_password)
-        return Reject(source, number, label, why, tuple(cells), guilty, damaged)
+        return Reject(
+            label=self._label(row, number),
+            why=why,
+            cells=tuple(cells),
+            faulty=self._faulty(row, problems, source),
+            code=problems[0].code if problems else "",
+            hidden=any(problem.code is Code.ROW_HIDDEN for problem in problems),
+        )
 
-    def _why(self, line: Line, source: int, *, had_password: bool) -> str:
-        parts = [line.message or line.code]
+    def _label(self, row: Row, number: int) -> int | str:
+        original = self._original.get(row.key, "")
+        if original:
+            return int(original) if original.isdecimal() else original
+        return f"{number} of {row.file}" if len(self._table.sources) > 1 else number
+
+    def _why(self, row: Row, problems: Sequence[Problem], source: int, *, had_password: bool) -> str:
+        parts = [row.reason or row.code]
         if had_password:
             parts.append(_PASSWORD)
-        if not any(c.field in SECRET_FIELDS for c in self._sources[source].columns):
-            whole = [p.value for p in self._problems.get(line.key, ()) if p.value and not p.column]
-            parts += [f"as written: {text.strip()}" for text in dict.fromkeys(whole)]
+        if not any(column.field in SECRET_FIELDS for column in self._table.sources[source].columns):
+            values = [problem.value for problem in problems if problem.value and not problem.column]
+            parts += [f"as written: {value.strip()}" for value in dict.fromkeys(values)]
         return "; ".join(parts)
 
-    def _guilty(self, line: Line, source: int) -> dict[int, str]:
-        found: dict[int, str] = {}
-        if line.status is Status.REJECTED:
-            for problem in self._problems.get(line.key, ()):
-                place = self._headings[source].get(problem.column)
-                if place is not None:
-                    found[place] = f"{found[place]}; {problem.message}" if place in found else problem.message
-            return found
-        names = ["id"] if line.code in (Code.NOT_FOUND, Code.NOT_PERMITTED) else _named(line)
+    def _faulty(self, row: Row, problems: Sequence[Problem], source: int) -> dict[int, str]:
+        if problems:
+            faulty: dict[int, list[str]] = defaultdict(list)
+            for problem in problems:
+                if problem.column in self._headings[source]:
+                    faulty[self._headings[source][problem.column]].append(problem.message)
+            return {place: "; ".join(messages) for place, messages in faulty.items()}
+        names = _CODE_FIELDS.get(row.code) or _named_fields(row)
         places = [self._fields.get(n, self._fields.get(n.partition(".")[0])) for n in names]
-        return {place: line.message for place in places if place is not None}
+        return {place: row.message for place in places if place is not None}
 
 
 def _headings(source: Source, targets: Sequence[int | None]) -> dict[str, int]:
-    """Where problems find their column; of two with one heading, the one that means something."""
+    """Map headings to columns; of two with one heading, the one that means a field."""
     columns = sorted(zip(source.columns, targets, strict=True), key=lambda pair: bool(pair[0].field))
     return {column.heading.strip(): place for column, place in columns if place is not None}
 
 
-def _named(line: Line) -> list[str]:
-    """Which of the changed fields the message names; all of them where somebody else changed the user."""
-    changed = line.changed.split(";") if line.changed else []
-    named, text = [], line.message
+def _named_fields(row: Row) -> list[str]:
+    """Return the changed fields that the message names; all of them where somebody else changed the user."""
+    changed = row.changed.split(";") if row.changed else []
+    named = []
+    text = row.message
     for name in sorted(changed, key=len, reverse=True):  # "display name" is not "name"
         words = re.escape(name.removeprefix(ATTRIBUTE)).replace("_", "[ _]")
         text, found = re.subn(rf"(?<!\w){words}(?!\w)", "", text, flags=re.IGNORECASE)
         named += [name] if found else []
-    return named or (changed if line.status is Status.CONFLICT else [])
-
-
-_Way = Callable[[Path, Sequence[Reject]], Path]
-
-
-def _ways(layout: Layout, header_row: int) -> Iterator[_Way]:
-    """Ways to write the file, the nearest to the source first; a CSV cannot hold what a workbook has damaged."""
-    if all(source.dialect for source in layout.sources):
-        given = dict(layout.sources[0].dialect)
-        doubled = given | {"escape": "doubled"}
-        for dialect in (given, doubled, doubled | {"encoding": "utf-8-sig"}):
-            yield partial(write_text, layout, header_row, dialect)
-    else:
-        yield partial(write_workbook, layout, header_row, reopen=True)
-    yield partial(write_workbook, layout, header_row, reopen=False)
+    return named or (changed if row.status is Status.CONFLICT else [])

@@ -1,53 +1,48 @@
-"""The rows that still need a person, and the columns that their reject file has."""
+"""Define the rows and the columns of a rejects file."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
 
-from usersync.models import Code, Column, Source
-
-ROW: Final = "usersync: row"
-WHY: Final = "usersync: why"
-"""The first two headings, which the loader ignores when the file comes back."""
-_ERROR: Final = re.compile(r"#[A-Z0-9/]+[A!?]")
+from usersync.loader.rejects_columns import ROW, WHY
+from usersync.models import Column, Source
 
 
 @dataclass(frozen=True, slots=True)
 class Reject:
     """One row of the file."""
 
-    source: int
-    number: int
-    """The row in its source, as the spreadsheet numbers it."""
     label: int | str
-    """The same as people read it: with its file where there are several."""
+    """The row as its author's file numbers it; with the file where there are several."""
     why: str
     cells: tuple[str, ...]
-    """The author's columns, as they read when they come back."""
-    guilty: Mapping[int, str]
+    """The author's columns, as they read when they come back; passwords are blank."""
+    faulty: Mapping[int, str]
     """Position in `cells` -> what is wrong there."""
-    damaged: Mapping[int, float | None]
-    """Position of a cell that must not become text -> its number, None for an error."""
+    code: str = ""
+    """Why the row could not be read or is not valid; empty where it was refused later, by a plan or the platform."""
+    hidden: bool = False
+    """Whether the row is hidden in its workbook, and stays so."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
     """The columns of the file: those of all sources, in the first one's order."""
 
-    sources: tuple[Source, ...]
     columns: tuple[Column, ...]
     targets: tuple[tuple[int | None, ...], ...]
-    """For each source, where its columns go; None for our own, which come back with a reject file."""
+    """For each source, where its columns go; None for our own, which come back with a rejects file."""
+    header_row: int
+    """Where `source.header_row` says that headings stand."""
+    sheet: str
+    """The name of the sheet, where a source has one."""
 
     @classmethod
-    def of(cls, sources: tuple[Source, ...]) -> Layout:
-        """Put together what means the same field, or has the same heading."""
-        known: dict[object, tuple[int, Column]] = {}
+    def of(cls, sources: Sequence[Source], header_row: int) -> Layout:
+        """Join columns that mean the same field, or have the same heading."""
+        joined: dict[object, tuple[int, Column]] = {}
         targets = []
         for source in sources:
             seen: Counter[str] = Counter()
@@ -55,23 +50,14 @@ class Layout:
             for column in source.columns:
                 heading = " ".join(column.heading.split()).casefold()
                 seen[heading] += 1
-                ours = heading in (ROW, WHY)
-                name = column.field or (heading, seen[heading])
-                places.append(None if ours else known.setdefault(name, (len(known), column))[0])
+                meaning = column.field or (heading, seen[heading])
+                is_ours = heading in (ROW, WHY)
+                places.append(None if is_ours else joined.setdefault(meaning, (len(joined), column))[0])
             targets.append(tuple(places))
-        return cls(sources, tuple(column for _, column in known.values()), tuple(targets))
+        sheet = next((source.sheet for source in sources if source.sheet), "Rejects")
+        return cls(tuple(column for _, column in joined.values()), tuple(targets), header_row, sheet)
 
-
-def damaged(text: str, code: Code) -> tuple[str, float | None] | None:
-    """Give the text and the number of a cell that would be thought whole if it were written as text."""
-    if code is Code.FORMULA_UNSAVED:
-        return "#N/A", None
-    if code is Code.CELL_ERROR:
-        return (text if _ERROR.fullmatch(text) else "#VALUE!"), None
-    if code in (Code.ID_DAMAGED, Code.TYPE_INVALID) and re.fullmatch(r"-?\d{16,}|-?[\d.]+e\+\d+", text):
-        number = float(text)
-        return (text, number) if text in (f"{number:.0f}", repr(number)) else None
-    return None
-
-
-_Way = Callable[[Path, Sequence[Reject]], Path]
+    @property
+    def headings(self) -> tuple[str, ...]:
+        """Our two headings, and those of the authors."""
+        return (ROW, WHY, *(column.heading for column in self.columns))

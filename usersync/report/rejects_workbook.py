@@ -1,228 +1,95 @@
-"""Rejects in, a workbook with the author's columns, formats and widths out; guilty cells coloured."""
+"""Write rejects as a workbook of text cells; faulty cells are coloured and say why."""
 
 from __future__ import annotations
 
-import hashlib
-import io
-import logging
 import re
-import warnings
-from collections.abc import Callable, Sequence
-from contextlib import closing
-from copy import copy
-from dataclasses import dataclass, field
-from datetime import date, time, timedelta
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
-from xml.etree import ElementTree
-from zipfile import ZipFile
 
-from usersync.models import Source
-from usersync.report.rejects_rows import ROW, WHY, Layout, Reject
+from xlsxwriter import Workbook
+from xlsxwriter.exceptions import XlsxWriterException
 
-log = logging.getLogger(__name__)
+from usersync.report.rejects_rows import Layout, Reject
+from usersync.report.xlsx import TextSheet
 
-REREAD_BYTES: Final = 10_000_000
-"""A larger source is not opened again for its formats; its rejects are text cells."""
-COMMENTS: Final = 10_000
-"""Excel gets slow beyond so many; further guilty cells are coloured only."""
-_WIDTH: Final = 60
-_ESCAPED: Final = re.compile("_(?=x[0-9A-Fa-f]{4}_)|[\0-\x08\x0b-\x1f\ufffe\uffff]")
-_TYPED: Final = (bool, int, float, date, time, timedelta)
+#: Excel gets slow beyond so many; further faulty cells are coloured only.
+_COMMENTS: Final = 10_000
+#: Width of the column `usersync: why`, in characters.
+_WHY_WIDTH: Final = 60
+#: The narrowest and the widest column of the author's, in characters.
+_WIDTHS: Final = (12, 40)
+#: Height of a line of text, in points.
+_LINE_HEIGHT: Final = 15.0
 
 
-def write_workbook(layout: Layout, header_row: int, home: Path, rejects: Sequence[Reject], *, reopen: bool) -> Path:
-    """Write the file below `home`; `reopen` copies formats and typed values from the source."""
-    from openpyxl import Workbook
-
-    originals = [_Original()] * len(layout.sources)
-    if reopen:
-        numbers = [{r.number for r in rejects if r.source == i} for i in range(len(layout.sources))]
-        originals = list(map(_original, layout.sources, layout.targets, numbers))
-    book = Workbook(write_only=True)
-    name = next((source.sheet for source in layout.sources if source.sheet), "Rejects")
-    sheet = book.create_sheet(re.sub(r"[\\*?:/\[\]]", " ", name)[:31])
-    pen = _Pen(sheet, layout, originals)
-    pen.frame(header_row, header_row + len(rejects))
-    for _ in range(header_row - 1):
-        sheet.append([])
-    sheet.append(pen.header())
-    for number, reject in enumerate(rejects, header_row + 1):
-        if len(reject.why) > _WIDTH:  # not every program makes room for wrapped text by itself
-            sheet.row_dimensions[number].height = 15.0 * min(5, -(-len(reject.why) // _WIDTH))
-        sheet.append(pen.row(reject))
+def write_workbook(layout: Layout, home: Path, rejects: Sequence[Reject]) -> Path:
+    """Write the file below `home`. Raises OSError."""
     path = home / "rejects.xlsx"
-    book.save(path)
+    try:
+        with Workbook(path, {"constant_memory": True, "tmpdir": str(home), "use_zip64": True}) as book:
+            _SheetWriter(book, layout).write(rejects)
+    except XlsxWriterException as error:
+        raise OSError(0, str(error)) from error
     return path
 
 
-class _Pen:
-    """Makes the cells of a workbook."""
-
-    def __init__(self, sheet: Any, layout: Layout, originals: Sequence[_Original]) -> None:
-        from openpyxl.cell import WriteOnlyCell
-        from openpyxl.styles import Alignment, Font, PatternFill
-
-        self._sheet, self._layout, self._originals = sheet, layout, originals
-        self._new: Callable[..., Any] = partial(WriteOnlyCell, sheet)
-        self._red, self._bold = PatternFill("solid", fgColor="FFC7CE"), Font("Calibri", 11, bold=True)
-        self._wrap = Alignment(wrap_text=True)
+class _SheetWriter:
+    def __init__(self, book: Workbook, layout: Layout) -> None:
+        name = re.sub(r"[\\*?:/\[\]]", " ", layout.sheet)[:31].strip("'")
+        self._sheet = book.add_worksheet(name or "Rejects", TextSheet)
+        self._layout = layout
+        text = {"num_format": "@", "valign": "top"}  # what is typed here next stays as it is typed
+        self._text = book.add_format(text)
+        self._wrapped = book.add_format({**text, "text_wrap": True})
+        self._faulty = book.add_format({**text, "bg_color": "FFC7CE"})
+        self._faulty_row = book.add_format({**text, "bg_color": "FFC7CE", "text_wrap": True})
+        self._heading = book.add_format({**text, "bold": True})
+        self._number = book.add_format({"align": "left", "valign": "top"})
         self._comments = 0
 
-    def frame(self, header_row: int, last_row: int) -> None:
-        """Set widths, the frozen header and the filter, which come before the first row."""
-        from openpyxl.utils import get_column_letter as letter
+    def write(self, rejects: Sequence[Reject]) -> None:
+        header = self._layout.header_row - 1
+        last = header + len(rejects)
+        self._set_widths(rejects)
+        for x, heading in enumerate(self._layout.headings):
+            self._write(header, x, heading, self._heading)
+        for y, reject in enumerate(rejects, header + 1):
+            self._write_row(y, reject)
+        self._sheet.freeze_panes(header + 1, 0)
+        if not any(reject.hidden for reject in rejects):  # clearing a filter would show hidden rows
+            self._sheet.autofilter(header, 0, last, len(self._layout.headings) - 1)
+        self._sheet.ignore_errors({"number_stored_as_text": f"A1:XFD{last + 1}"})
 
-        widths = {1: 14.0, 2: float(_WIDTH)}
-        widths |= {i + 3: self._originals[0].widths.get(i, 18.0) for i in range(len(self._layout.columns))}
-        for column, width in widths.items():
-            self._sheet.column_dimensions[letter(column)].width = width
-        self._sheet.freeze_panes = f"A{header_row + 1}"
-        self._sheet.auto_filter.ref = f"A{header_row}:{letter(len(widths))}{last_row}"
+    def _set_widths(self, rejects: Sequence[Reject]) -> None:
+        least, most = _WIDTHS
+        self._sheet.set_column(0, 0, 14)
+        self._sheet.set_column(1, 1, _WHY_WIDTH, self._wrapped)
+        for i, column in enumerate(self._layout.columns):
+            longest = max(len(column.heading) + 3, *(len(reject.cells[i]) for reject in rejects))
+            self._sheet.set_column(i + 2, i + 2, min(max(longest, least), most), self._text)
 
-    def header(self) -> list[Any]:
-        """Make the headings, as they looked in the first source."""
-        cells = []
-        for place, heading in enumerate((ROW, WHY, *(column.heading for column in self._layout.columns)), -2):
-            cell = self._text(heading)
-            model = self._originals[0].header.get(place)
-            cell.font = copy(model.font) if model else self._bold
-            if model:
-                cell.fill, cell.alignment = copy(model.fill), copy(model.alignment)
-            cells.append(cell)
-        return cells
+    def _write_row(self, y: int, reject: Reject) -> None:
+        lines = min(5, -(-len(reject.why) // _WHY_WIDTH))  # not every program makes room for wrapped text by itself
+        self._sheet.set_row(y, _LINE_HEIGHT * max(1, lines), None, {"hidden": reject.hidden})
+        if isinstance(reject.label, int):
+            self._sheet.write_number(y, 0, reject.label, self._number)
+        else:
+            self._write(y, 0, reject.label, self._text)
+        self._write(y, 1, reject.why, self._wrapped if reject.faulty else self._faulty_row)
+        for i, text in enumerate(reject.cells):
+            reason = reject.faulty.get(i)
+            self._write(y, i + 2, text, self._faulty if reason else self._text)
+            if reason:
+                self._comment(y, i + 2, reason)
 
-    def row(self, reject: Reject) -> list[Any]:
-        """Make the cells of one row."""
-        why = self._text(reject.why)
-        why.alignment = self._wrap
-        if not reject.guilty:
-            why.fill = self._red
-        label = reject.label if isinstance(reject.label, int) else self._text(reject.label)
-        original = self._originals[reject.source]
-        models = original.cells.get(reject.number, {})
-        return [label, why, *(self._cell(reject, i, models.get(i), original) for i in range(len(reject.cells)))]
+    def _write(self, y: int, x: int, text: str, look: Any) -> None:
+        if text:
+            self._sheet.write_string(y, x, text, look)
+        else:
+            self._sheet.write_blank(y, x, None, look)
 
-    def _cell(self, reject: Reject, place: int, model: Any, original: _Original) -> Any:
-        text, guilty = reject.cells[place], reject.guilty.get(place)
-        if not text and not guilty and not model:
-            return None
-        cell = self._value(reject, place, model)
-        if model:
-            cell.number_format = model.number_format
-        is_id = guilty and self._layout.columns[place].field == "id"
-        is_text = cell.data_type == "s" or cell.value is None
-        if place in reject.damaged or (is_text and (is_id or not original.header)):
-            cell.number_format = "@"  # what is typed here next stays as it is typed
-        if guilty:
-            cell.fill = self._red
-            self._remark(cell, guilty)
-        return cell
-
-    def _value(self, reject: Reject, place: int, model: Any) -> Any:
-        text = reject.cells[place]
-        if place in reject.damaged:
-            number = reject.damaged[place]
-            return self._error(text) if number is None else self._new(number)
-        if model and text and model.data_type == "e":
-            return self._error(text)
-        return self._new(model.value) if model and text and isinstance(model.value, _TYPED) else self._text(text)
-
-    def _remark(self, cell: Any, text: str) -> None:
-        from openpyxl.comments import Comment
-
+    def _comment(self, y: int, x: int, reason: str) -> None:
         self._comments += 1
-        if self._comments <= COMMENTS:
-            cell.comment = Comment(text, "usersync", width=320, height=100)
-
-    def _text(self, text: str) -> Any:
-        """Make a cell that is text whatever it begins with."""
-        if not text:
-            return self._new()
-        cell = self._new(_ESCAPED.sub(lambda m: f"_x{ord(m[0]):04X}_", text))
-        cell.data_type = "s"
-        return cell
-
-    def _error(self, text: str) -> Any:
-        cell = self._new(text)
-        cell.data_type = "e"
-        return cell
-
-
-@dataclass(slots=True)
-class _Original:
-    """What the source workbook shows of the rejected rows, beyond their text."""
-
-    widths: dict[int, float] = field(default_factory=dict)
-    """Target column -> width in characters."""
-    header: dict[int, Any] = field(default_factory=dict)
-    """Target column -> the heading's cell."""
-    cells: dict[int, dict[int, Any]] = field(default_factory=dict)
-    """Row number -> target column -> cell."""
-
-
-def _original(source: Source, targets: Sequence[int | None], numbers: set[int]) -> _Original:
-    """Open the source again, where it is a small .xlsx and still the file that was read."""
-    path = Path(source.file)
-    try:
-        if not numbers or path.suffix.lower() not in (".xlsx", ".xlsm") or path.stat().st_size > REREAD_BYTES:
-            return _Original()
-        data = path.read_bytes()
-        if hashlib.sha256(data).hexdigest() != source.sha256:
-            return _Original()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return _look(data, source, targets, numbers)
-    except Exception as error:  # whatever openpyxl trips over: text cells say the same
-        log.info("%s: written without its formats: %s", source.file, error)
-        return _Original()
-
-
-def _look(data: bytes, source: Source, targets: Sequence[int | None], numbers: set[int]) -> _Original:
-    from openpyxl import load_workbook
-
-    found = _Original()
-    with closing(load_workbook(io.BytesIO(data), read_only=True, data_only=True)) as book:
-        sheet: Any = book[source.sheet]
-        sheet.reset_dimensions()
-        first, left = source.header_row, 0
-        for number, row in enumerate(sheet.iter_rows(min_row=first, max_row=max(numbers)), first):
-            if number == first:
-                left = _left(row, source)
-                found.header = _placed(row[left:], targets)
-            elif number in numbers:
-                found.cells[number] = _placed(row[left:], targets)
-        widths = _widths(data, sheet._worksheet_path)
-    found.widths = {t: widths[i + left + 1] for i, t in enumerate(targets) if t is not None and i + left + 1 in widths}
-    return found
-
-
-def _left(row: Sequence[Any], source: Source) -> int:
-    """How many columns stand before the table: the headings tell."""
-    heads = [c.heading for c in source.columns if c.field]
-    places = [i for i, c in enumerate(source.columns) if c.field]
-    for left in range(len(row)):
-        if [row[i + left].value if i + left < len(row) else None for i in places] == heads:
-            return left
-    raise ValueError("its headings are not where they were")
-
-
-def _placed(row: Sequence[Any], targets: Sequence[int | None]) -> dict[int, Any]:
-    pairs = zip(targets, row, strict=False)
-    return {t: cell for t, cell in pairs if t is not None and (cell.value is not None or cell.number_format)}
-
-
-def _widths(data: bytes, part: str) -> dict[int, float]:
-    """Column (from 1) -> width, from the lines above a sheet's cells."""
-    widths: dict[int, float] = {}
-    with ZipFile(io.BytesIO(data)) as archive, archive.open(part) as xml:
-        for _, element in ElementTree.iterparse(xml, ("start",)):  # noqa: S314 - the loader has vetted the file
-            tag = element.tag.rpartition("}")[2]
-            if tag == "sheetData":
-                break
-            if tag == "col" and element.get("width"):
-                last = min(int(element.get("max", 0)), 1000)
-                for column in range(int(element.get("min", 1)), last + 1):
-                    widths[column] = float(element.get("width", 0))
-    return widths
+        if self._comments <= _COMMENTS:
+            self._sheet.write_comment(y, x, reason, {"author": "usersync", "width": 320, "height": 100})

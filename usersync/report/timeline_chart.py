@@ -1,57 +1,77 @@
-"""The moments of a run in, what a page draws of them out."""
+"""Turn the time slices of a run into the SVG paths of its chart."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from statistics import median
+from typing import Final
 
 from usersync.models import Json, TimeSlice
 
-_SLICES = 200
-"""Slices of a timeline that can be told apart on a screen."""
-_WIDTH, _HEIGHT = 1000, 100
+#: Slices of a timeline that can be told apart on a screen.
+_SLICES: Final = 200
+#: Size of the chart, in SVG units.
+_WIDTH: Final = 1000
+_HEIGHT: Final = 100
+#: Stands for zero where it divides: seconds, and requests per second.
+_LEAST: Final = 0.001
+
+
+def chart_of(timeline: Sequence[TimeSlice]) -> Json:
+    """Turn time slices, at least one, into SVG paths (1000 wide, 100 high), marks and their scales."""
+    slices = _coarse(timeline)
+    start = slices[0].at
+    end = slices[-1].at + slices[-1].seconds
+    scale = _WIDTH / max(end - start, _LEAST)
+
+    def path(value_at: Callable[[TimeSlice], float | None], top: float) -> str:
+        steps: list[str] = []
+        joined = False
+        for one in slices:
+            value = value_at(one)
+            if value is not None:
+                x = (one.at - start) * scale
+                y = _HEIGHT * (1 - value / top)
+                steps.append(f"{'L' if joined else 'M'}{x:.1f} {y:.1f}H{x + one.seconds * scale:.1f}")
+            joined = value is not None
+        return "".join(steps)
+
+    fastest = max(*map(_rate, slices), *(one.pace or 0 for one in slices), _LEAST)
+    slowest = max(_LEAST, *(one.slowest or 0 for one in slices))
+    middles = [(f"{(one.at + one.seconds / 2 - start) * scale:.1f}", one) for one in slices]
+    return {
+        "requests": path(_rate, fastest),
+        "pace": path(lambda one: one.pace, fastest),
+        "fastest": fastest,
+        "median": path(lambda one: one.median, slowest),
+        "late": path(lambda one: one.slowest, slowest),
+        "slowest": slowest,
+        "throttled": [(x, one.throttled) for x, one in middles if one.throttled],
+        "trouble": [(x, one.trouble) for x, one in middles if one.trouble],
+        "seconds": end - start,
+        "peak": max(map(_rate, slices)),
+    }
+
+
+def _rate(one: TimeSlice) -> float:
+    return one.requests / max(one.seconds, _LEAST)
 
 
 def _coarse(timeline: Sequence[TimeSlice]) -> list[TimeSlice]:
-    """Join slices until a screen can show them."""
+    """Join neighbouring slices until a screen can show them."""
     step = -(-len(timeline) // _SLICES)
-    joined = []
-    for some in (timeline[i : i + step] for i in range(0, len(timeline), step)):
-        usual = [m.median for m in some if m.median is not None]
-        slow = max((m.slowest for m in some if m.slowest is not None), default=None)
-        seconds, requests, throttled, trouble = (
-            sum(getattr(m, name) for m in some) for name in ("seconds", "requests", "throttled", "trouble")
-        )
-        usually = median(usual) if usual else None
-        joined.append(TimeSlice(some[0].at, seconds, requests, throttled, trouble, some[-1].pace, usually, slow))
-    return joined
+    return [_joined(timeline[i : i + step]) for i in range(0, len(timeline), step)]
 
 
-def drawn(timeline: Sequence[TimeSlice]) -> Json:
-    """Turn moments, at least one, into SVG paths (1000 wide, 100 high), marks and their scales."""
-    moments = _coarse(timeline)
-    start, end = moments[0].at, moments[-1].at + moments[-1].seconds
-    scale = _WIDTH / max(end - start, 0.001)
-
-    def path(value: Callable[[TimeSlice], float | None], top: float) -> str:
-        steps, joined = [], False
-        for m in moments:
-            if (found := value(m)) is not None:
-                x, y = (m.at - start) * scale, _HEIGHT * (1 - found / top)
-                steps.append(f"{'L' if joined else 'M'}{x:.1f} {y:.1f}H{x + m.seconds * scale:.1f}")
-            joined = found is not None
-        return "".join(steps)
-
-    def rate(m: TimeSlice) -> float:
-        return m.requests / max(m.seconds, 0.001)
-
-    fastest = max(*map(rate, moments), *(m.pace or 0 for m in moments), 0.001)
-    slowest = max(0.001, *(m.slowest or 0 for m in moments))
-    middle = [(f"{(m.at + m.seconds / 2 - start) * scale:.1f}", m) for m in moments]
-    return {
-        "requests": path(rate, fastest), "pace": path(lambda m: m.pace, fastest), "fastest": fastest,
-        "median": path(lambda m: m.median, slowest), "late": path(lambda m: m.slowest, slowest), "slowest": slowest,
-        "throttled": [(x, m.throttled) for x, m in middle if m.throttled],
-        "trouble": [(x, m.trouble) for x, m in middle if m.trouble],
-        "seconds": end - start, "peak": max(map(rate, moments)),
-    }  # fmt: skip
+def _joined(slices: Sequence[TimeSlice]) -> TimeSlice:
+    medians = [one.median for one in slices if one.median is not None]
+    return TimeSlice(
+        at=slices[0].at,
+        seconds=sum(one.seconds for one in slices),
+        requests=sum(one.requests for one in slices),
+        throttled=sum(one.throttled for one in slices),
+        trouble=sum(one.trouble for one in slices),
+        pace=slices[-1].pace,
+        median=median(medians) if medians else None,
+        slowest=max((one.slowest for one in slices if one.slowest is not None), default=None),
+    )

@@ -1,118 +1,127 @@
-"""The lines of a run and what it came to in, `report.xlsx` out: typed, filtered, coloured, in constant memory."""
+"""Write `report.xlsx`: typed, filtered and coloured, in constant memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from xlsxwriter import Workbook
 from xlsxwriter.exceptions import XlsxWriterException
+from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
-from usersync.models import Json, Line
-from usersync.report.files import COLUMNS, cells
+from usersync.models import Json, Row
+from usersync.report.columns import COLUMNS, row_cells
+from usersync.report.xlsx import TextSheet, encodable
 
-_MOST: Final = 1_048_575
-"""Lines that a sheet has room for below its header."""
+#: Rows that a sheet has room for below its header.
+_SHEET_ROWS: Final = 1_048_575
+#: Status -> colour of its cells.
 _FILLS: Final[dict[str, str]] = {
     "updated": "D9EAD3", "unchanged": "EFEFEF", "rejected": "F4CCCC", "failed": "EA9999", "conflict": "FCE5CD",
     "unknown": "FFE599", "planned": "CFE2F3", "not-sent": "D9D2E9",
 }  # fmt: skip
+#: Widths of COLUMNS, in characters.
 _WIDTHS: Final = (22, 14, 7, 12, 11, 22, 32, 32, 12, 10, 16, 50, 12, 22, 26, 32, 20)
 _NUMBERS: Final = ("row", "http_status", "attempts")
-_STATUS, _TIME = COLUMNS.index("status"), COLUMNS.index("finished_at")
-
-
-class _Sheet(Worksheet):  # type: ignore[misc]
-    def _xml_rich_inline_string(self, string: str, attributes: Sequence[Any] = ()) -> None:
-        """Write a name that reads `<r>...</r>` as a name; XlsxWriter takes it for XML of its own."""
-        self._xml_inline_string(string, preserve=True, attributes=attributes)
+_STATUS: Final = COLUMNS.index("status")
+_TIME: Final = COLUMNS.index("finished_at")
 
 
 def write_workbook(
-    path: Path, lines: Iterable[Line], *, told: Mapping[str, Json], head: Mapping[str, Json], most: int = _MOST
+    path: Path,
+    rows: Iterable[Row],
+    *,
+    summary: Mapping[str, Json],
+    info: Mapping[str, Json],
+    sheet_rows: int = _SHEET_ROWS,
 ) -> None:
-    """Write a sheet `summary` and sheets `rows`, `rows 2`, ... of at most `most` lines, with report.csv's columns.
+    """Write a sheet `summary` and sheets `rows`, `rows 2`, ... of `sheet_rows` rows each, with report.csv's columns.
 
-    `row`, `http_status` and `attempts` are numbers, `finished_at` is a time (UTC), all else is text. `told` is
-    what a summary gives as JSON, `head` what the ledger keeps of the run's head. Raises OSError.
+    `row`, `http_status` and `attempts` are numbers, `finished_at` is a time (UTC), all else is text. `summary` is
+    what a summary gives as JSON, `info` what the ledger keeps of the run. Raises OSError.
     """
-    fresh, rest, number = path.with_suffix(".new"), iter(lines), 1
+    draft = path.with_name(f"{path.name}.new")
+    rest = iter(rows)
+    number = 1
     try:
-        with Workbook(fresh, {"constant_memory": True, "tmpdir": str(path.parent), "use_zip64": True}) as book:
-            _write_facts(book, _facts(told, head))
-            _write_rows(book, "rows", islice(rest, most))
+        with Workbook(draft, {"constant_memory": True, "tmpdir": str(path.parent), "use_zip64": True}) as book:
+            _write_facts(book, _facts(summary, info))
+            _write_rows(book, "rows", islice(rest, sheet_rows))
             while first := next(rest, None):
                 number += 1
-                _write_rows(book, f"rows {number}", islice(chain([first], rest), most))
+                _write_rows(book, f"rows {number}", islice(chain([first], rest), sheet_rows))
     except XlsxWriterException as error:
         raise OSError(0, str(error)) from error
-    fresh.replace(path)
+    draft.replace(path)
 
 
-def _facts(told: Mapping[str, Json], head: Mapping[str, Json]) -> Iterator[tuple[str, str | float | None]]:
-    """Give names and values; a name without a value is a heading."""
-    yield f"usersync run {told['run']}", None
-    yield "verdict", f"{told['status']} (exit {told['exit_code']})"
-    yield from [("stopped", told["stopped"])] if told["stopped"] else []
-    yield "platform", head.get("platform", "")
-    yield "started", f"{head.get('started_at', '')} by {head.get('started_by', '')}"
-    yield "seconds", told["seconds"]
-    yield from (("file", ", ".join(filter(None, (s["file"], s["sheet"])))) for s in head.get("sources", ()))
-    yield "overrides", ", ".join(head.get("overrides", ())) or "none"
+def _facts(summary: Mapping[str, Json], info: Mapping[str, Json]) -> Iterator[tuple[str, str | float | None]]:
+    """Yield names and values; a name without a value is a heading."""
+    yield f"usersync run {summary['run']}", None
+    yield "status", f"{summary['status']} (exit {summary['exit_code']})"
+    if summary["stopped"]:
+        yield "stopped", summary["stopped"]
+    yield "platform", info.get("platform", "")
+    yield "started", f"{info.get('started_at', '')} by {info.get('started_by', '')}"
+    yield "seconds", summary["seconds"]
+    for source in info.get("sources", ()):
+        yield "file", ", ".join(filter(None, (source["file"], source["sheet"])))
+    yield "overrides", ", ".join(info.get("overrides", ())) or "none"
     yield "rows by status", None
-    yield from told["counts"].items()
+    yield from summary["counts"].items()
     yield "requests", None
-    yield from ((name, n) for name, n in told["requests"].items() if isinstance(n, int))
+    yield from summary["requests"].items()
 
 
 def _write_facts(book: Workbook, facts: Iterable[tuple[str, str | float | None]]) -> None:
-    sheet, bold = book.add_worksheet("summary", _Sheet), book.add_format({"bold": True})
+    sheet = book.add_worksheet("summary", TextSheet)
+    bold = book.add_format({"bold": True})
     fills = {status: book.add_format({"bg_color": fill}) for status, fill in _FILLS.items()}
-    left = book.add_format({"align": "left", "num_format": "#,##0.###"})
+    fraction = book.add_format({"align": "left", "num_format": "#,##0.###"})
     whole = book.add_format({"align": "left", "num_format": "#,##0"})
     sheet.set_column(0, 0, 20)
     sheet.set_column(1, 1, 80)
-    for at, (name, value) in enumerate(facts):
-        sheet.write_string(at, 0, name, bold if value is None else fills.get(name))
+    for y, (name, value) in enumerate(facts):
+        sheet.write_string(y, 0, name, bold if value is None else fills.get(name))
         if isinstance(value, str):
-            sheet.write_string(at, 1, _text(value))
+            sheet.write_string(y, 1, encodable(value))
         elif value is not None:
-            sheet.write_number(at, 1, value, whole if isinstance(value, int) else left)
+            sheet.write_number(y, 1, value, whole if isinstance(value, int) else fraction)
 
 
-def _write_rows(book: Workbook, name: str, lines: Iterable[Line]) -> None:
-    sheet, time = book.add_worksheet(name, _Sheet), book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})
-    head = book.add_format({"bold": True, "bg_color": "434343", "font_color": "FFFFFF"})
-    middle = book.add_format({"align": "center"})
-    for at, (column, width) in enumerate(zip(COLUMNS, _WIDTHS, strict=True)):
-        sheet.write_string(0, at, column, head)
-        sheet.set_column(at, at, width, middle if column in _NUMBERS else None)
+def _write_rows(book: Workbook, name: str, rows: Iterable[Row]) -> None:
+    sheet = book.add_worksheet(name, TextSheet)
+    _write_header(book, sheet)
+    time = book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})
     last = 0
-    for last, line in enumerate(lines, 1):
-        for at, cell in enumerate(cells(line, str)):
-            if at == _TIME and cell:
-                sheet.write_datetime(last, at, datetime.fromisoformat(str(cell)).replace(tzinfo=None), time)
-            elif isinstance(cell, str):
-                sheet.write_string(last, at, _text(cell))
-            elif cell is not None:
-                sheet.write_number(last, at, cell)
+    for last, row in enumerate(rows, 1):
+        _write_row(sheet, last, row, time)
     sheet.freeze_panes(1, 0)
     sheet.autofilter(0, 0, last, len(COLUMNS) - 1)
     sheet.ignore_errors({"number_stored_as_text": f"A1:XFD{last + 1}"})
     for status, fill in _FILLS.items():
-        rule = {
-            "type": "cell",
-            "criteria": "==",
-            "value": f'"{status}"',
-            "format": book.add_format({"bg_color": fill}),
-        }
+        colour = book.add_format({"bg_color": fill})
+        rule = {"type": "cell", "criteria": "==", "value": f'"{status}"', "format": colour}
         sheet.conditional_format(1, _STATUS, max(last, 1), _STATUS, rule)
 
 
-def _text(text: str) -> str:
-    """Show halves of a character, which no file can hold, as a question mark."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+def _write_header(book: Workbook, sheet: Worksheet) -> None:
+    header = book.add_format({"bold": True, "bg_color": "434343", "font_color": "FFFFFF"})
+    centred = book.add_format({"align": "center"})
+    for x, (column, width) in enumerate(zip(COLUMNS, _WIDTHS, strict=True)):
+        sheet.write_string(0, x, column, header)
+        sheet.set_column(x, x, width, centred if column in _NUMBERS else None)
+
+
+def _write_row(sheet: Worksheet, y: int, row: Row, time: Format) -> None:
+    for x, cell in enumerate(row_cells(row)):
+        if x == _TIME and cell:
+            sheet.write_datetime(y, x, datetime.fromisoformat(str(cell)).replace(tzinfo=None), time)
+        elif isinstance(cell, str):
+            sheet.write_string(y, x, encodable(cell))
+        elif cell is not None:
+            sheet.write_number(y, x, cell)

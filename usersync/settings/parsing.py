@@ -110,7 +110,8 @@ def _field_name(name: str) -> str:
 
 
 def _column_meaning(name: str) -> str:
-    return name if name in ("id", "ignore") else _field_name(name)
+    is_template = "{" in name  # "{First name} {Last name}", checked where the headings are known
+    return name if is_template or name in ("id", "ignore") else _field_name(name)
 
 
 FieldName = Annotated[str, AfterValidator(_field_name)]

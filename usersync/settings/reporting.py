@@ -36,6 +36,8 @@ class Email(Section):
     user: str | None = None
     password_env: str | None = None
     starttls: bool = True
+    attach: tuple[Literal["html", "rejects"], ...] = ()
+    """Files to attach: the report's page, and the rejects. They hold names, addresses and values."""
 
 
 class Notify(Section):

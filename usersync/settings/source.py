@@ -10,6 +10,10 @@ from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, field_v
 from usersync.models import ATTRIBUTE
 from usersync.settings.parsing import Section, is_field, nearest_field, usable_file_name
 
+#: What becomes of a cell that looks damaged (#N/A, NULL, JÃ¼rgen): its row is rejected, sent with a note, or sent as
+#: any other.
+SuspectPolicy = Literal["reject", "note", "accept"]
+
 
 class SourceSettings(Section):
     """How files are to be understood where they do not say it themselves."""
@@ -20,7 +24,11 @@ class SourceSettings(Section):
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     quote: Literal['"', "'", "none"] | None = None
     hidden_rows: Literal["reject", "include", "skip"] = "reject"
+    hidden_columns: Literal["reject", "include", "skip"] = "reject"
+    """Hidden columns of a workbook that have a field: reject the rows that hold a value in them, read them like all
+    others, or leave the columns out. The id column is always read."""
     duplicates: Literal["reject", "last"] = "reject"
+    suspect: SuspectPolicy = "reject"
 
     @field_validator("delimiter", mode="before")
     @classmethod
@@ -53,6 +61,8 @@ class FieldSettings(Section):
     replace: dict[str, str] = Field(default_factory=dict)
     default: str | None = None
     only_if_blank: bool = False
+    suspect: SuspectPolicy | None = None
+    """None: as `source.suspect` says."""
 
 
 class Diff(Section):
@@ -103,6 +113,12 @@ class Limits(Section):
     blank_column: bool = True
     """Refuse a column that is blank throughout and was not at the last run. True: an export that lost a column
     would clear it for everybody where `blank: clear` is set; a first run has nothing to lose."""
+    shifted: bool | None = True
+    """Refuse a plan in which many rows (five, and a fifth of those sent) take a name or an e-mail that another user
+    of them holds now: a column was shifted by a row, or sorted alone."""
+    identity: bool | None = True
+    """Refuse a plan in which most rows (five at least) give a user the name and the e-mail of somebody else: the ids
+    are those of other people."""
     protect: tuple[str, ...] = ()
     """Users who are never sent: ids, or e-mail patterns with `*`."""
 

@@ -1,4 +1,4 @@
-"""One cell's text in, the value that is wanted out; CellError says what is wrong and what to write."""
+"""Read the text of one cell as an id, an e-mail address, a password or an attribute."""
 
 from __future__ import annotations
 
@@ -11,10 +11,17 @@ from datetime import date, datetime
 
 from usersync.models import Code, Json
 from usersync.settings import FieldSettings
-from usersync.values import visible
+from usersync.values import normalize_email, visible
 
+#: The largest id that the platform's database can hold.
 MAX_ID = 2**63 - 1
+#: More digits than any number that a database holds; conversion of far more is slow.
+_MAX_DIGITS = 400
+_TWO_MEANINGS = "this number can have a thousands separator, or decimals; enter it as 1000 or 1.0"
+_FRACTION = re.compile(r"[+-]?[0-9]*\.[0-9]+")
 _WHOLE = re.compile(r"[+-]?[0-9]+(?:\.0+)?")
+#: 1.000 and 12'500: groups of three digits, which can be thousands or, behind a point, decimals.
+_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}([.,'\u2019 ])[0-9]{3}(?:\1[0-9]{3})*")
 _E_NOTATION = re.compile(r"[0-9]+(?:[.,][0-9]+)?[eE][+-]?[0-9]+")
 _SIGN = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]"
 _ATOM = rf"{_SIGN}+"
@@ -22,23 +29,31 @@ _EMAIL = (
     rf"(?=[^@\n]{{1,64}}@)(?=[^\n]{{3,254}}(?:\n|\Z)){_ATOM}(?:\.{_ATOM})*@"
     r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}"
 )
+#: Most addresses: too short for any limit of length, so that each character is looked at once.
 _SHORT_EMAIL = (
     rf"{_SIGN}{{1,31}}+(?:\.{_SIGN}{{1,31}}+)?+@(?:[a-z0-9]{{1,20}}+(?:-[a-z0-9]{{1,20}}+)?+\.){{1,4}}+"
     r"[a-z]{2,20}+"
 )
-"""Most addresses: too short for any limit of length, so that each character is looked at once."""
 _ID = r"[1-9][0-9]{0,17}"
+#: Frequent reasons of email_validator, and what we say.
+_EMAIL_REASONS = {
+    "An email address must have an @-sign.": "no @-sign",
+    "There must be something before the @-sign.": "nothing before the @-sign",
+    "There must be something after the @-sign.": "nothing after the @-sign",
+    "The part after the @-sign is not valid. It should have a period.": "no period after the @-sign",
+    "The part after the @-sign is not valid. It is not within a valid top-level domain.": "no such top-level domain",
+}
 PLAIN_EMAIL = re.compile(_EMAIL)
 PLAIN_ID = re.compile(_ID)
+#: A whole column, its cells joined by line ends: what matches needs no look at single cells.
 PLAIN_COLUMNS = {
     "id": re.compile(rf"(?:{_ID}\n)*+"),
     "email": re.compile(rf"(?:(?:{_SHORT_EMAIL}|{_EMAIL})?\n)*+"),
 }
-"""A whole column, its cells joined by line ends: what matches needs no look at single cells."""
 
 
 class CellError(ValueError):
-    """A cell that cannot be used, with its code."""
+    """A cell that cannot be used; the message says what is wrong and what to enter."""
 
     def __init__(self, code: Code, message: str) -> None:
         self.code = code
@@ -46,38 +61,56 @@ class CellError(ValueError):
 
 
 def read_id(text: str) -> int:
-    """Read a user's id, a whole number from 1 on."""
+    """Read a user's id, a whole number of at least 1."""
     digits = visible(text)
     if not digits:
-        raise CellError(Code.ID_MISSING, "the id is missing; write the user's number")
+        raise CellError(Code.ID_MISSING, "the id is missing; enter the user's id")
     if _E_NOTATION.fullmatch(digits):
         raise CellError(
             Code.ID_DAMAGED,
             "the spreadsheet rounded this id; format the column as text and enter the id again",
         )
+    if _THOUSANDS.fullmatch(digits):
+        raise CellError(
+            Code.ID_DAMAGED,
+            "this id has a thousands separator, or decimals; format the column as whole numbers without separators",
+        )
     if not re.fullmatch(r"[0-9]+(?:\.0+)?", digits, re.ASCII):
         raise CellError(Code.ID_INVALID, "an id is a whole number written in digits only, such as 1042")
     number = int(digits.partition(".")[0][:40])
     if not 0 < number <= MAX_ID:
-        raise CellError(Code.ID_INVALID, f"an id lies between 1 and {MAX_ID}")
+        raise CellError(Code.ID_INVALID, f"an id is between 1 and {MAX_ID}")
     return number
 
 
 def read_email(text: str) -> str:
-    """Read an e-mail address, as the platform stores it: trimmed, in lower case."""
-    address = visible(text).lower()
+    """Read an e-mail address as the platform stores it: trimmed, in lower case."""
+    address = normalize_email(visible(text))
     if address.count("@") > 1 and re.search(r"[\s,;]", address):
-        raise CellError(Code.EMAIL_INVALID, "this is more than one e-mail address; write one only")
+        raise CellError(Code.EMAIL_INVALID, "more than one e-mail address; enter only one")
     if PLAIN_EMAIL.fullmatch(address):
         return address
-    from email_validator import EmailNotValidError, validate_email
+    from email_validator import EmailNotValidError, validate_email  # few addresses need it, and it is slow to import
 
     try:
         found = validate_email(address, check_deliverability=False, test_environment=True, strict=True)
     except EmailNotValidError as error:
-        raise CellError(Code.EMAIL_INVALID, f"this is no e-mail address: {_lower_first(str(error))}") from None
-    return found.normalized.lower()
+        raise CellError(Code.EMAIL_INVALID, f"not a valid e-mail address: {_email_reason(str(error))}") from None
+    return normalize_email(found.normalized)
 
+
+def _email_reason(message: str) -> str:
+    short = re.sub(r"^(?:An|The) email address ", "it ", message.rstrip("."))
+    return _EMAIL_REASONS.get(message) or _lower_first(short)
+
+
+#: Zero-width characters and direction marks. Joiners stay between letters of scripts (and emoji) that need them.
+_INVISIBLE = re.compile(
+    "[\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]"
+    "|(?<![\u0600-\u1fff\u2190-\U0010ffff])[\u200c\u200d]|[\u200c\u200d](?![\u0600-\u1fff\u2190-\U0010ffff])"
+)
+#: White space with a tab, a line break or a special blank in it.
+_BLANKS = re.compile(r"(?<! ) *+[^\S ]\s*")
 
 _PASSWORD_RULES: tuple[tuple[str, Callable[[str], object]], ...] = (
     ("6 to 128 characters", lambda text: 6 <= len(text) <= 128),
@@ -89,45 +122,59 @@ _PASSWORD_RULES: tuple[tuple[str, Callable[[str], object]], ...] = (
 
 
 def read_password(text: str) -> str:
-    """Check a password against the platform's rules; blanks around it are part of it."""
-    missing = [rule for rule, holds in _PASSWORD_RULES if not holds(text)]
+    """Check a password against the platform's rules; surrounding blanks are part of it."""
+    missing = [rule for rule, is_met in _PASSWORD_RULES if not is_met(text)]
     if missing:
         raise CellError(Code.PASSWORD_WEAK, f"the password needs {', '.join(missing)}")
     return text
 
 
-def read_name(text: str) -> str:
-    """Accept a name that can be stored: no control characters but those of white space."""
+def read_text(text: str) -> str:
+    """Return a text in its composed form (NFC); reject control characters other than white space."""
     if any(unicodedata.category(c) in ("Cc", "Cs") and c not in "\t\n\r" for c in text):
-        raise CellError(Code.ENCODING, "the cell holds a control character; type the text again")
-    return text
+        raise CellError(Code.ENCODING, "a control character in the cell; type the text again")
+    return unicodedata.normalize("NFC", text)
 
 
-def _no_doubles(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    names = [name for name, _ in pairs]
-    double = next((n for n in names if names.count(n) > 1), None) if len(set(names)) < len(names) else None
-    if double is not None:
-        raise ValueError(f"the key {double!r} stands twice")
-    return dict(pairs)
+def read_name(text: str) -> str:
+    """Return a name as `read_text` does, on one line, without invisible characters or blanks of other kinds."""
+    name = _BLANKS.sub(" ", _INVISIBLE.sub("", read_text(text)))
+    return name if name == text else name.strip()
+
+
+def _unique_keys(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    values: dict[str, Json] = {}
+    for name, value in pairs:
+        if name in values:
+            raise ValueError(f"the key {name!r} occurs twice")
+        values[name] = value
+    return values
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _finite(text: str) -> float:
-    if not math.isfinite(number := float(text)):
-        raise ValueError(f"{text} is too large a number")
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"the number {text} is too large")
     return number
 
 
+_decoder = json.JSONDecoder(object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_finite)
+
+
 def read_json(text: str) -> Json:
-    """Read strict JSON: no doubled keys, no NaN, no half characters."""
+    """Read strict JSON: no repeated keys, no NaN, no half characters; texts in it in their composed form (NFC)."""
     try:
-        value = json.loads(text, object_pairs_hook=_no_doubles, parse_constant=_refuse_constant, parse_float=_finite)
+        composed = unicodedata.normalize("NFC", text)
+        value = json.loads(
+            composed, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_finite
+        )
         json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        raise CellError(Code.JSON_INVALID, f"this is no JSON: {_json_reason(text, error)}") from None
+        raise CellError(Code.JSON_INVALID, f"not valid JSON: {_json_reason(text, error)}") from None
     return value
 
 
@@ -135,40 +182,55 @@ def _json_reason(text: str, error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     if isinstance(error, json.JSONDecodeError):
-        curly = " and straight ones, not curly" if re.search("[\u2018-\u201f]", text) else ""
+        quotes = "straight double quotes, not curly ones" if re.search("[\u2018-\u201f]", text) else "double quotes"
         return (
-            f"it goes wrong at character {error.pos + 1}; "
-            f'put names and texts in double quotes{curly}, such as {{"plan": "pro", "seats": 5}}'
+            f"an error at character {error.pos + 1}; "
+            f'put names and texts in {quotes}, such as {{"plan": "pro", "seats": 5}}'
         )
-    return _lower_first(str(error))
+    return str(error).rstrip(".")
 
 
 def read_attributes(text: str) -> dict[str, Json]:
     """Read the JSON object of a `custom_attributes` cell."""
     value = read_json(text)
     if not isinstance(value, dict):
-        raise CellError(Code.JSON_INVALID, 'custom attributes are a JSON object, such as {"seats": 5}')
+        raise CellError(Code.JSON_INVALID, 'custom attributes must be a JSON object, such as {"seats": 5}')
     return value
 
 
 def _integer(text: str) -> int:
-    if not _WHOLE.fullmatch(text) or len(text) > 400:
-        raise ValueError("a whole number, such as 12")
+    if _THOUSANDS.fullmatch(text):
+        raise ValueError(_TWO_MEANINGS)
+    if not _WHOLE.fullmatch(text) or len(text) > _MAX_DIGITS:
+        raise ValueError("not a whole number; enter one such as 12")
     return int(text.partition(".")[0])
 
 
+def has_decimals(text: str) -> bool:
+    """Whether a number shows that the points of its column are decimal points, not thousands separators."""
+    return _FRACTION.fullmatch(text) is not None and _THOUSANDS.fullmatch(text) is None
+
+
+def read_number(text: str) -> float | int:
+    """Read a number that cannot have a thousands separator; raises ValueError."""
+    if _THOUSANDS.fullmatch(text):
+        raise ValueError(_TWO_MEANINGS)
+    return _number(text)
+
+
 def _number(text: str) -> float | int:
-    if re.fullmatch(r"[+-]?[0-9]+", text) and len(text) < 400:
+    if re.fullmatch(r"[+-]?[0-9]+", text) and len(text) <= _MAX_DIGITS:
         return int(text)
     if re.fullmatch(r"[+-]?[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?", text) and math.isfinite(float(text)):
         return float(text)
-    raise ValueError("a number with a decimal point, such as 1.5")
+    raise ValueError("not a number; enter one such as 1.5, with a decimal point")
 
 
-def _boolean(text: str) -> bool:
-    word = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}.get(text.casefold())
+def read_boolean(text: str) -> bool:
+    """Read true or false, in words as spreadsheets of many languages write them; raises ValueError."""
+    word = _BOOLEANS.get(text.casefold())
     if word is None:
-        raise ValueError("true or false (other words: map them with replace)")
+        raise ValueError("neither true nor false; enter one of them, or map other words with the field's replace")
     return word
 
 
@@ -180,41 +242,41 @@ def _date(text: str) -> str:
             continue
         if re.match(r"\d{4}-\d\d-\d\d", text):
             return text
-    raise ValueError("a date as year-month-day, such as 2026-11-24")
+    raise ValueError("not a date; enter year-month-day, such as 2026-11-24")
 
 
+_TRUE = "true yes 1 wahr vrai verdadero verdadeiro vero waar sant sand sann tosi prawda pravda igaz истина doğru"
+_FALSE = "false no 0 falsch faux falso onwaar falskt falsk usann epätosi fałsz nepravda hamis ложь yanl\u0131ş"
+_BOOLEANS = dict.fromkeys(_TRUE.split(), True) | dict.fromkeys(_FALSE.split(), False)
 _TYPES: dict[str, Callable[[str], Json]] = {
     "integer": _integer,
     "number": _number,
-    "boolean": _boolean,
+    "boolean": read_boolean,
     "date": _date,
-    "json": read_json,
 }
 
 
-def typed_reader(field: FieldSettings) -> Callable[[str], Json]:
-    """Give the function that reads one attribute's cell under its settings."""
+def typed_reader(field: FieldSettings, *, reject_thousands: bool = False) -> Callable[[str], Json]:
+    """Return the function that reads a cell of the field's type; it raises CellError.
+
+    With `reject_thousands`, the number 1.000 is rejected; as a whole number it always is.
+    """
     if field.type == "text":
-        return read_name
+        return read_text
+    if field.type == "json":
+        return read_json
     if field.type == "list":
-        return lambda text: [part.strip() for part in text.split(field.separator) if part.strip()]
-    read = _TYPES[field.type]
+        return lambda text: [part.strip() for part in read_text(text).split(field.separator) if part.strip()]
+    read = read_number if reject_thousands else _TYPES[field.type]
 
-    def typed(text: str) -> Json:
+    def read_typed(text: str) -> Json:
         try:
-            return read(visible(text) if field.type != "json" else text)
-        except CellError:
-            raise
+            return read(visible(text))
         except ValueError as error:
-            raise CellError(Code.TYPE_INVALID, f"this column holds {_kind(field)}: write {error}") from None
+            raise CellError(Code.TYPE_INVALID, str(error)) from None
 
-    return typed
-
-
-def _kind(field: FieldSettings) -> str:
-    return {"integer": "whole numbers", "number": "numbers", "boolean": "true or false", "date": "dates"}[field.type]
+    return read_typed
 
 
 def _lower_first(text: str) -> str:
-    start = text[:1].lower() if text[1:2].islower() else text[:1]
-    return start + text[1:].rstrip(".")
+    return text[:1].lower() + text[1:]

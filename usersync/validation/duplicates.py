@@ -1,107 +1,121 @@
-"""DesiredValues values in, the rows that stand in each other's way out: one user twice, one e-mail for two users."""
+"""Resolve rows that share a user, and addresses that several users claim."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from usersync.models import Code, Problem
+from usersync.models import CLEAR, Code, Problem
+from usersync.values import canonical_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
 
     from pandas import DataFrame, Series
 
+#: Rows that a message names before it counts the others; naming all of them is quadratic work for large groups.
 NAMED = 5
-"""How many rows a message names before it counts the rest."""
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
-    """What became of rivals."""
+class Duplicates:
+    """What becomes of rows that share a user or an address."""
 
     problems: tuple[Problem, ...] = ()
+    """With the field's name as `column`."""
     notes: Mapping[int, str] = field(default_factory=dict)
-    twins: Mapping[int, int] = field(default_factory=dict)
-    """Key of a row that need not be sent -> key of the row that is."""
+    repeats: Mapping[int, int] = field(default_factory=dict)
+    """Key of a row that repeats another -> key of the row that is sent for both."""
     superseded: frozenset[int] = frozenset()
+    """Keys of rows that a later row of the same user replaces."""
 
 
-def settle_rivals(values: DataFrame, bad: frozenset[int], *, row: Callable[[int], str], duplicates: str) -> Settled:
-    """Collapse rows that say the same of one user, refuse those that contradict each other.
+def resolve_duplicates(
+    values: DataFrame, rejected: AbstractSet[int], *, row_name: Callable[[int], str], keep: str
+) -> Duplicates:
+    """Send equal rows of a user once, reject those that differ, and addresses that several users claim.
 
-    `bad` rows have problems already; an id of 0 stands for none; `row(key)` names a row to its author;
-    `duplicates` is reject or last.
+    `values` is as `DesiredValues.values`, indexed 0..n-1, with all rows of the table: an id of 0 stands for none, and
+    the keys in `rejected` have problems already. `row_name` names a row to its author. `keep` is `reject`, or `last`:
+    of rows that differ, the last one is sent.
     """
     problems: list[Problem] = []
     notes: dict[int, str] = {}
-    twins: dict[int, int] = {}
+    repeats: dict[int, int] = {}
     superseded: set[int] = set()
-    for keys in _shared(values["id"][values["id"] > 0]):
-        same = all(_row_values(values, key) == _row_values(values, keys[0]) for key in keys)
-        if same and bad.isdisjoint(keys):
-            twins.update(dict.fromkeys(keys[1:], keys[0]))
-            notes.update({key: f"says the same as {_others(keys, key, row)}; sent once" for key in keys})
-        elif duplicates == "last" and keys[-1] not in bad:
-            superseded.update(key for key in keys[:-1] if key not in bad)
-            notes.update({key: f"nothing sent: {row(keys[-1])} for the same user wins" for key in keys[:-1]})
-            notes[keys[-1]] = f"wins over {_others(keys, keys[-1], row)} for the same user"
+    columns = {name: values[name].to_numpy(object) for name in values.columns if name != "id"}
+    for user, keys in _groups(values["id"][values["id"] > 0]):
+        differing = _differing(columns, keys)
+        others = _OtherRows(keys, row_name)
+        if not differing and rejected.isdisjoint(keys):
+            repeats.update(dict.fromkeys(keys[1:], keys[0]))
+            notes.update((key, f"same values as {others.than(key)}; sent once") for key in keys)
+        elif keep == "last" and keys[-1] not in rejected:
+            superseded.update(key for key in keys[:-1] if key not in rejected)
+            winner = row_name(keys[-1])
+            notes.update((key, f"not sent: replaced by {winner} for the same user") for key in keys[:-1])
+            notes[keys[-1]] = f"replaces {others.than(keys[-1])} for the same user"
         else:
-            problems.extend(_contradiction(values, keys, row))
-    problems.extend(_claims(values, superseded.union(twins), row))
-    return Settled(tuple(problems), notes, twins, frozenset(superseded))
+            problems.extend(_contradictions(user, keys, differing, others))
+    problems.extend(_claimed_addresses(values, superseded.union(repeats), row_name))
+    return Duplicates(tuple(problems), notes, repeats, frozenset(superseded))
 
 
-def _contradiction(values: DataFrame, keys: Sequence[int], row: Callable[[int], str]) -> list[Problem]:
-    rows = [_row_values(values, key) for key in keys]
-    unlike = [name for name, *cells in zip(values.columns, *rows, strict=True) if len(set(cells)) > 1]
-    about = f" ({', '.join(unlike)})" if unlike else ""
-    user = values["id"].iat[keys[0]]
-    return [
-        Problem(
-            key,
-            Code.DUPLICATE,
-            f"{_others(keys, key, row)} asks for other values for user {user}{about}; keep one row",
-            "id",
-            str(user),
+class _OtherRows:
+    """Names the other rows of a group: the first few, and how many more there are."""
+
+    def __init__(self, keys: Sequence[int], row_name: Callable[[int], str]) -> None:
+        self._count = len(keys) - 1
+        self._first = {key: row_name(key) for key in keys[: NAMED + 1]}
+
+    def than(self, own: int) -> str:
+        names = [name for key, name in self._first.items() if key != own][:NAMED]
+        more = self._count - len(names)
+        return ", ".join(names) + (f" and {more:,} more" if more else "")
+
+
+def _groups(column: Series[Any]) -> Iterator[tuple[Any, list[int]]]:
+    """Yield each value that occurs more than once, with the keys of its rows in input order."""
+    repeated = column[column.duplicated(keep=False)]
+    for value, keys in repeated.groupby(repeated, sort=False).groups.items():
+        yield value, [int(key) for key in keys]
+
+
+def _differing(columns: Mapping[str, Any], keys: Sequence[int]) -> list[str]:
+    """Name the columns whose values differ within a group of rows."""
+    return [name for name, cells in columns.items() if len({_comparable(cells[key]) for key in keys}) > 1]
+
+
+def _comparable(value: Any) -> object:
+    """Return something hashable that is equal for equal values; the text "5" and the number 5 stay two."""
+    if value is None or value is CLEAR or isinstance(value, str):
+        return value
+    return (canonical_json(value),)
+
+
+def _contradictions(user: int, keys: Sequence[int], differing: Sequence[str], others: _OtherRows) -> Iterator[Problem]:
+    for key in keys:
+        message = (
+            f"other values for user {user} in {others.than(key)} ({', '.join(differing)}); keep one row"
+            if differing
+            else f"user {user} is also in {others.than(key)}, and not all of these rows are valid; keep one row"
         )
-        for key in keys
-    ]
+        yield Problem(key, Code.DUPLICATE, message, "id", str(user))
 
 
-def _claims(values: DataFrame, out: set[int], row: Callable[[int], str]) -> list[Problem]:
-    problems: list[Problem] = []
+def _claimed_addresses(
+    values: DataFrame, left_out: AbstractSet[int], row_name: Callable[[int], str]
+) -> Iterator[Problem]:
     if "email" not in values:
-        return problems
-    emails = values["email"].dropna()
-    for group in _shared(emails):
-        keys = [key for key in group if key not in out]
-        if values["id"].iloc[keys].nunique() < 2:
+        return
+    ids = values["id"].to_numpy()
+    for address, group in _groups(values["email"].dropna()):
+        keys = [key for key in group if key not in left_out]
+        if len(set(ids[keys].tolist())) < 2:
             continue
-        problems.extend(
-            Problem(
-                key,
-                Code.EMAIL_CLAIMED,
-                f"{_others(keys, key, row)} wants this address as well; an address belongs to one user",
-                "email",
-                emails[key],
-            )
-            for key in keys
-        )
-    return problems
-
-
-def _shared(column: Series[Any]) -> list[list[int]]:
-    doubled = column[column.duplicated(keep=False)]
-    return [list(map(int, group)) for group in doubled.groupby(doubled).groups.values()]
-
-
-def _row_values(values: DataFrame, key: int) -> list[Any]:
-    return [repr(value) for value in values.iloc[key]]
-
-
-def _others(keys: Sequence[int], own: int, row: Callable[[int], str]) -> str:
-    others = [row(key) for key in keys if key != own]
-    more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
-    return ", ".join(others[:NAMED]) + more
+        others = _OtherRows(keys, row_name)
+        for key in keys:
+            message = f"this address is also claimed in {others.than(key)}; an address can belong to only one user"
+            yield Problem(key, Code.EMAIL_CLAIMED, message, "email", address)

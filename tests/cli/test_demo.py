@@ -1,0 +1,18 @@
+"""Check that the demo says what it leaves behind, and that the command it ends with works."""
+
+import re
+import shlex
+from collections.abc import Callable
+from typing import Any
+
+
+def test_the_demo_ends_with_its_files_and_a_command_that_works(desk: Callable[..., Any]) -> None:
+    with desk() as (_, at):
+        ran = at.run("demo")
+        *_, sandbox, workbook, page, rejects, _, following = ran.err.splitlines()
+        checked = at.run(*shlex.split(following)[1:])
+        assert ran.code == 1
+        assert sandbox.startswith("This was the sandbox")
+        assert all((at.folder / line.split()[1]).is_file() for line in (workbook, page, rejects))
+        assert checked.code == 1, "the rejects are not corrected yet"
+        assert re.search(r"'Agent name' +name", checked.out), "the settings of the demo are used"

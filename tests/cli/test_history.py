@@ -1,0 +1,133 @@
+"""`usersync runs` lists runs, what became of them, and how to continue."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from usersync.cli import history
+from usersync.ledger import Ledger, RunInfo
+from usersync.models import FieldChange, Row, Status
+from usersync.settings import Settings, make_settings
+
+PLATFORM = "https://chat.example.org"
+CHANGE = FieldChange("name", "Ann", "Bea")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    document = {
+        "platform": {"url": PLATFORM, "token_env": "TOKEN"},
+        "ledger": str(tmp_path / "usersync.db"),
+        "report": {"dir": str(tmp_path / "runs")},
+    }
+    return make_settings(document, "the test's settings")
+
+
+@pytest.fixture
+def record(settings: Settings) -> Callable[..., None]:
+    """Return the function that records a run of one row."""
+
+    def record(
+        name: str,
+        *,
+        exit_code: int | None,
+        status: Status = Status.UPDATED,
+        code: str = "",
+        message: str = "",
+        **more: Any,
+    ) -> None:
+        started = "2026-11-24T12:00:00.000Z"
+        sources = ({"file": "a.csv", "sheet": "", "sha256": ""},)
+        info = RunInfo(name, more.pop("kind", "run"), PLATFORM, started, "ann@desk", sources=sources, **more)
+        with Ledger(settings.ledger) as ledger:
+            run = ledger.start(info)
+            run.insert([Row(0, 0, 2, "7", status, code=code, message=message, name="Ann").with_changes([CHANGE])])
+            if exit_code is not None:
+                run.finish(finished_at="2026-11-24T12:00:01.000Z", exit_code=exit_code, stopped=None)
+
+    return record
+
+
+def states(text: str) -> dict[str, str]:
+    """Map the runs of the table to their states."""
+    heading, *lines = text.partition("\n\n")[0].splitlines()
+    start = heading.index("state")
+    return {line.split()[0]: line[start:].split()[0] for line in lines}
+
+
+def test_runs_are_marked_as_done_undone_or_unfinished(settings: Settings, record: Callable[..., None]) -> None:
+    record("R1", exit_code=0)
+    record("R2", exit_code=1, status=Status.FAILED)
+    record("R3", exit_code=3, status=Status.PLANNED)
+    record("R4", exit_code=4, status=Status.NOT_SENT)
+    record("R5", exit_code=None, status=Status.PLANNED)
+    record("R6", exit_code=0, kind="undo", parent="R1")
+    text = history.runs(settings, as_json=False)
+    assert states(text) == {
+        "R6": "done", "R5": "unfinished", "R4": "unfinished", "R3": "refused", "R2": "partial", "R1": "undone",
+    }  # fmt: skip
+    assert text.split("\n\n")[1].splitlines() == [
+        "R5: continue with `usersync resume R5`",
+        "R4: continue with `usersync resume R4`",
+        "R1: undone by R6",
+    ]
+
+
+def test_scripts_get_the_same_as_json(settings: Settings, record: Callable[..., None]) -> None:
+    record("R1", exit_code=0)
+    record("R2", exit_code=4, status=Status.NOT_SENT)
+    record("R3", exit_code=0, kind="undo", parent="R1")
+    documents = json.loads(history.runs(settings, as_json=True))
+    assert [(d["run"], d["resumable"], d["undone_by"]) for d in documents] == [
+        ("R3", False, None),
+        ("R2", True, None),
+        ("R1", False, "R3"),
+    ]
+
+
+def test_nothing_follows_a_list_of_finished_runs(settings: Settings, record: Callable[..., None]) -> None:
+    assert history.runs(settings, as_json=False) == "no runs yet"
+    record("R1", exit_code=0)
+    assert len(history.runs(settings, as_json=False).splitlines()) == 2
+
+
+def test_a_change_is_shown_with_the_user_and_the_difference(
+    settings: Settings, record: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record("R1", exit_code=1, status=Status.FAILED, code="refused", message="too short")
+    monkeypatch.setenv("COLUMNS", "80")
+    *_, row, _, reason = click.unstyle(history.show("R1", settings, as_json=False)).splitlines()
+    assert row.split() == ["2", "7", "Ann", "failed", "name", "Ann", "->", "Bea"]
+    assert reason == "row 2: refused: too short"
+    assert history.history(7, settings, as_json=False).splitlines()[-1].split()[-4:] == ["name", "Ann", "->", "Bea"]
+
+
+@pytest.mark.parametrize("reports", [False, True])
+def test_pruning_names_what_goes_and_deletes_it(settings: Settings, record: Callable[..., None], reports: bool) -> None:
+    for name, code in (("R1", 0), ("R2", 4), ("R3", None)):
+        record(name, exit_code=code)
+        folder = settings.report.dir / name
+        folder.mkdir(parents=True)
+        (folder / "report.csv").touch()
+    (settings.report.dir / "R2" / "report.csv").rename(settings.report.dir / "R2" / "mine.txt")
+    question = history.prune_question(settings, 0, reports=reports)
+    assert [line.strip() for line in question.splitlines()[:2]] == ["R2", "R1"]
+    assert (str(settings.report.dir / "R1") in question) is reports
+    assert ("The reports stay (1 folder)" in question) is not reports
+    assert "can no longer be undone or resumed" in question
+    done = history.prune(settings, 0, reports=reports)
+    assert done == ("2 runs deleted, 1 report folder deleted" if reports else "2 runs deleted")
+    kept = ["R2", "R3"] if reports else ["R1", "R2", "R3"]
+    assert sorted(folder.name for folder in settings.report.dir.iterdir()) == kept
+    assert states(history.runs(settings, as_json=False)) == {"R3": "unfinished"}
+
+
+def test_nothing_is_asked_where_nothing_is_old_enough(settings: Settings, record: Callable[..., None]) -> None:
+    record("R1", exit_code=0)
+    assert history.prune_question(settings, 1e9, reports=True) == ""

@@ -1,0 +1,216 @@
+"""Check what becomes of whole files: headers, composed fields, joined files, notes."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zipfile
+from pathlib import Path
+
+import pytest
+import xlsxwriter
+
+from usersync.errors import SourceError
+from usersync.loader import load
+from usersync.models import Code, Table
+from usersync.settings import SourceSettings
+
+
+def read(folder: Path, text: str, columns: dict[str, str] | None = None, **options: object) -> Table:
+    path = folder / "users.csv"
+    path.write_text(text, encoding="utf-8")
+    return load(path, options=SourceSettings.model_validate(options), columns=columns)
+
+
+def rows(table: Table, *fields: str) -> list[tuple[str, ...]]:
+    return [tuple(row) for row in table.cells[list(fields)].to_numpy(object).tolist()]
+
+
+@pytest.mark.parametrize(
+    ("body", "names"),
+    [
+        pytest.param("1;Ann;Lee\n", ["Ann Lee"], id="both parts"),
+        pytest.param("1;;Lee\n2;Bea;\n", ["Lee", "Bea"], id="one part"),
+        pytest.param("1;;\n", [""], id="no part"),
+        pytest.param("1; Ann ;{Last name}\n", ["Ann {Last name}"], id="a cell that looks like a template"),
+    ],
+)
+def test_composes_a_name_of_two_columns(tmp_path: Path, body: str, names: list[str]) -> None:
+    table = read(tmp_path, f"ID;First name;Last name\n{body}", {"name": "{First name} {Last name}"})
+    assert table.cells["name"].tolist() == names
+    assert [c.heading for c in table.sources[0].columns] == ["ID", "First name", "Last name"]
+    assert table.sources[0].notes == ("name is composed of 'First name' and 'Last name'",)
+
+
+def test_an_unreadable_part_of_a_composed_field_rejects_its_row(tmp_path: Path) -> None:
+    table = read(tmp_path, "id,first,last\n1,A\ufffd,Lee\n2,Bea,May\n", {"name": "{first} {last}"})
+    assert [(p.key, p.code, p.column) for p in table.problems] == [(0, Code.ENCODING, "first")]
+
+
+def test_refuses_a_template_whose_column_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(SourceError) as caught:
+        read(tmp_path, "id,First name\n1,Ann\n", {"name": "{First name} {Last name}"})
+    assert str(caught.value).endswith(
+        "columns: name: '{First name} {Last name}' needs a column 'Last name'; headings: 'id', 'First name'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("second", "expected", "note"),
+    [
+        pytest.param(
+            "id,name,display_name\n2,Bea,B\n", ("2", "Bea", "B"), "row 3 repeats the header; it is left out", id="same"
+        ),
+        pytest.param(
+            "id,display_name,name\n2,B,Bea\n",
+            ("2", "Bea", "B"),
+            "row 3 repeats the header in another order, by which the rows below it are read; it is left out",
+            id="other order",
+        ),
+        pytest.param(
+            "\ufeffDisplay name,Name,User ID\n2,Bea,B\n".replace("2,Bea,B", "B,Bea,2"),
+            ("2", "Bea", "B"),
+            "row 3 repeats the header in another order, by which the rows below it are read; it is left out",
+            id="the id elsewhere, other words, a byte-order mark",
+        ),
+    ],
+)
+def test_reads_rows_below_a_second_header_by_it(
+    tmp_path: Path, second: str, expected: tuple[str, ...], note: str
+) -> None:
+    table = read(tmp_path, f"id,name,display_name\n1,Ann,A\n{second}")
+    assert rows(table, "id", "name", "display_name") == [("1", "Ann", "A"), expected]
+    assert table.places["row"].tolist() == [2, 4]
+    assert (table.sources[0].notes, table.sources[0].skipped, table.problems) == ((note,), 1, ())
+
+
+def test_rejects_rows_below_a_header_of_other_columns(tmp_path: Path) -> None:
+    table = read(tmp_path, "id,name\n1,Ann\nid,email\n2,b@example.org\n3,c@example.org\nID,Name\n4,Di\n")
+    assert table.cells["id"].tolist() == ["1", "2", "3", "4"]
+    assert [(p.key, p.code) for p in table.problems] == [(1, Code.ROW_RAGGED), (2, Code.ROW_RAGGED)]
+    assert "row 3 has other headings than row 1" in table.problems[0].message
+
+
+def test_a_cell_error_moves_with_its_column(tmp_path: Path) -> None:
+    table = read(tmp_path, "id,name,display_name\n1,Ann,A\nid,display_name,name\n2,B\ufffd,Bea\n")
+    assert [(p.key, p.column) for p in table.problems] == [(1, "display_name")]
+
+
+def test_keeps_a_row_whose_id_only_looks_like_a_heading(tmp_path: Path) -> None:
+    table = read(tmp_path, "id,name,email\nID,Ann,a@example.org\nx,Id,b@example.org\n")
+    assert len(table.cells) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param(
+            "Nr,Name,Mail\n1,Ann,a@example.org\n",
+            "row 1 looks like the header and has e-mail addresses, but no ids (headings: 'Nr', 'Name', 'Mail'); "
+            "add a column id with the platform's user ids; if one of the columns has them, add under columns:\n"
+            "    Nr: id",
+            id="e-mails and a number",
+        ),
+        pytest.param(
+            "Staff\n\nName;Comment\nAnn;x\n",
+            "row 3 looks like the header and has no id column (headings: 'Name', 'Comment'); "
+            "add a column id with the platform's user ids",
+            id="names below a title",
+        ),
+        pytest.param(
+            "x,y\n1,2\n",
+            "none of the first 100 rows has an id column; name the column id, "
+            "or map its heading under columns: {Your heading: id}",
+            id="nothing that looks like a header",
+        ),
+    ],
+)
+def test_says_what_to_do_about_a_file_without_ids(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        read(tmp_path, text)
+    assert str(caught.value).removeprefix(f"{tmp_path / 'users.csv'}: ") == message
+
+
+def test_notes_a_file_without_rows(tmp_path: Path) -> None:
+    table = read(tmp_path, "id,name\n")
+    assert table.sources[0].notes == ("there are no data rows below the header in row 1",)
+
+
+TABLE = b"id,name\n7,Ann\n"
+
+
+def zipped(**members: bytes) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as target:
+        for name, content in members.items():
+            target.writestr(name.replace("__", "."), content)
+    return out.getvalue()
+
+
+def workbook() -> bytes:
+    out = io.BytesIO()
+    with xlsxwriter.Workbook(out) as book:
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, ["id", "name"])
+        sheet.write_row(1, 0, [7, "Ann"])
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        pytest.param("users.csv.gz", gzip.compress(TABLE), id="a packed CSV"),
+        pytest.param("users.xlsx.gz", gzip.compress(workbook()), id="a packed workbook"),
+        pytest.param("users.zip", zipped(users__csv=TABLE), id="a zip with one CSV"),
+        pytest.param("users.zip", zipped(readme__md=b"x", users__TXT=TABLE), id="and another file"),
+        pytest.param("users.zip", zipped(users__xlsx=workbook()), id="a zip with a workbook"),
+        pytest.param("users.xls", TABLE.replace(b",", b"\t"), id="an .xls that is text"),
+        pytest.param("users.xlsx", TABLE.decode().encode("utf-16"), id="an .xlsx that is UTF-16"),
+        pytest.param("users.csv", workbook(), id="a .csv that is a workbook"),
+    ],
+)
+def test_reads_a_file_by_its_content(tmp_path: Path, name: str, data: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(data)
+    assert rows(load(path, options=SourceSettings()), "id", "name") == [("7", "Ann")]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "sentence"),
+    [
+        pytest.param(
+            "~$users.xlsx",
+            b"\x03Ann",
+            "is the lock file of a workbook that is open in Excel; name users.xlsx itself",
+            id="a lock file",
+        ),
+        pytest.param(
+            "users.zip",
+            zipped(a__csv=TABLE, b__csv=TABLE),
+            "holds several files ('a.csv', 'b.csv'); unpack it, and name the one to read",
+            id="a zip with two",
+        ),
+        pytest.param(
+            "users.csv.gz", gzip.compress(TABLE)[:-9], "is damaged or cut short; fetch or export it again", id="half"
+        ),
+        pytest.param(
+            "users.xls",
+            b"<html><table></table></html>",
+            "is a web page (HTML) under a workbook's name; "
+            "open it in the spreadsheet program and save it again as .xlsx",
+            id="a web page",
+        ),
+        pytest.param(
+            "users.doc",
+            TABLE,
+            "usersync reads .csv, .tsv, .txt, .xlsx, .xlsm, .xls, .xlsb, .ods; save the file as one of these",
+            id="another kind",
+        ),
+    ],
+)
+def test_refuses_a_file_of_another_kind_in_one_sentence(tmp_path: Path, name: str, data: bytes, sentence: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(data)
+    with pytest.raises(SourceError) as caught:
+        load(path, options=SourceSettings())
+    assert str(caught.value) == f"{path}: {sentence}"

@@ -1,0 +1,203 @@
+"""Check which sheet, rows and columns of a workbook are read."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+import xlsxwriter
+
+from usersync.errors import SourceError
+from usersync.loader import load
+from usersync.loader.headings import Headings
+from usersync.loader.raw_sheet import RawSheet
+from usersync.loader.workbook import read_workbook
+from usersync.models import Code
+from usersync.settings import SourceSettings
+
+Sheets = dict[str, list[list[Any]]]
+
+
+def book(sheets: Sheets) -> bytes:
+    out = io.BytesIO()
+    with xlsxwriter.Workbook(out, {"in_memory": True}) as written:
+        for name, rows in sheets.items():
+            sheet = written.add_worksheet(name)
+            for at, row in enumerate(rows):
+                sheet.write_row(at, 0, row)
+    return out.getvalue()
+
+
+def read(data: bytes, **options: object) -> RawSheet:
+    settings = SourceSettings.model_validate(options)
+    return read_workbook(data, file="users.xlsx", headings=Headings(), options=settings)
+
+
+def refusal(data: bytes, **options: object) -> str:
+    with pytest.raises(SourceError) as caught:
+        read(data, **options)
+    return str(caught.value).removeprefix("users.xlsx: ")
+
+
+USERS = [["User ID", "Name"], [7, "Ann"]]
+
+
+@pytest.mark.parametrize(
+    ("sheets", "chosen", "notes"),
+    [
+        pytest.param(
+            {"Data": USERS, "Notes": [["ID"]]},
+            "Data",
+            ("sheets without rows were not read: 'Notes'",),
+            id="an empty sheet after it",
+        ),
+        pytest.param(
+            {"Template": [["id", "name"], ["", " "]], "Users": USERS},
+            "Users",
+            ("sheets without rows were not read: 'Template'",),
+            id="a sheet of blank rows before it",
+        ),
+        pytest.param(
+            {"Users": [["id"]], "Data": [["Nr"], [1]]},
+            "Users",
+            ("sheets without an id column were not read: 'Data'",),
+            id="no rows, but rows on a sheet without ids",
+        ),
+        pytest.param({"Data": [["x"]] * 3, "Users": USERS}, "Users", (), id="a sheet without ids is not worth a note"),
+    ],
+)
+def test_prefers_a_sheet_with_rows_and_names_those_passed_over(
+    sheets: Sheets, chosen: str, notes: tuple[str, ...]
+) -> None:
+    found = read(book(sheets))
+    assert (found.sheet, found.notes) == (chosen, notes)
+
+
+def test_finds_rows_far_below_the_header() -> None:
+    found = read(book({"Notes": [["id"]], "Users": [["id"], *[[""]] * 150, [5]]}))
+    assert (found.sheet, found.rows.tolist()) == ("Users", [152])
+
+
+def test_says_what_a_sheet_with_e_mails_and_no_ids_needs() -> None:
+    assert refusal(book({"Intro": [["Hello"]], "Staff": [["Name", "E-mail"], ["Ann", "a@example.org"]]})) == (
+        "sheet 'Staff': row 1 looks like the header and has e-mail addresses, but no ids "
+        "(headings: 'Name', 'E-mail'); add a column id with the platform's user ids"
+    )
+
+
+@pytest.mark.parametrize("heading", ["id,name,email", "ID;Name", '"User ID"|"E-mail"'])
+def test_says_that_all_columns_are_in_one_cell(heading: str) -> None:
+    assert refusal(book({"Users": [[heading], ["1,Ann,a@example.org"]]})) == (
+        "sheet 'Users': row 1 has all headings in one cell; split the column into several "
+        "(in Excel: Data, Text to Columns)"
+    )
+
+
+def without_part(data: bytes, part: str) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(out, "w") as target:
+        for name in source.namelist():
+            if name != part:
+                target.writestr(name, source.read(name))
+    return out.getvalue()
+
+
+def test_reads_a_workbook_whose_other_sheet_is_missing() -> None:
+    whole = book({"Users": USERS, "Lost": [["x"]]})
+    found = read(without_part(whole, "xl/worksheets/sheet2.xml"))
+    assert (found.sheet, found.notes) == ("Users", ("the file lists a sheet 'Lost', but does not hold it",))
+    assert refusal(without_part(book({"Users": USERS}), "xl/worksheets/sheet1.xml")).startswith("sheet 'Users' is not")
+
+
+def hidden_columns(*letters: str) -> bytes:
+    out = openpyxl.Workbook()
+    for row in (["id", "name", "email", "note"], [1, "Ann", "", "x"], [2, "Bea", "b@example.org", ""]):
+        out.active.append(row)
+    for letter in letters:
+        out.active.column_dimensions[letter].hidden = True
+    data = io.BytesIO()
+    out.save(data)
+    return data.getvalue()
+
+
+def test_rejects_rows_with_values_in_a_hidden_column() -> None:
+    found = read(hidden_columns("C"))
+    assert [(int(found.rows[e.at]), e.code, e.column) for e in found.errors] == [(3, Code.ROW_HIDDEN, 2)]
+    assert found.notes == ("column C ('email') is hidden: its rows are rejected (source.hidden_columns decides)",)
+
+
+@pytest.mark.parametrize(
+    ("choice", "heading", "note"),
+    [
+        pytest.param("include", "email", "read like all others", id="include"),
+        pytest.param("skip", "(hidden column C)", "left out", id="skip"),
+    ],
+)
+def test_settings_decide_about_hidden_columns(choice: str, heading: str, note: str) -> None:
+    found = read(hidden_columns("C"), hidden_columns=choice)
+    assert (found.errors, found.header[2]) == ((), heading)
+    assert found.notes == (f"column C ('email') is hidden: {note} (source.hidden_columns decides)",)
+
+
+def test_a_hidden_id_column_or_one_without_a_field_is_read() -> None:
+    found = read(hidden_columns("A", "D"))
+    assert (found.errors, found.notes) == ((), ())
+
+
+def table_with_totals(*, ids_as_text: bool) -> bytes:
+    out = io.BytesIO()
+    with xlsxwriter.Workbook(out, {"in_memory": True}) as written:
+        sheet = written.add_worksheet("Users")
+        rows = [[str(i) if ids_as_text else i, f"User {i}"] for i in range(1, 7)]
+        columns = [
+            {"header": "id", "total_function": "count", "total_value": 6},
+            {"header": "name", "total_string": "Total"},
+        ]
+        sheet.add_table(0, 0, 7, 1, {"data": rows, "total_row": True, "columns": columns})
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("ids_as_text", [pytest.param(True, id="text"), pytest.param(False, id="numbers")])
+def test_leaves_out_the_total_row_of_a_table(ids_as_text: bool) -> None:
+    found = read(table_with_totals(ids_as_text=ids_as_text))
+    assert found.cells[1].tolist() == [f"User {i}" for i in range(1, 7)]
+    assert (found.notes, found.skipped) == (("left out the total row of a table: row 8",), 1)
+
+
+@pytest.mark.parametrize(
+    ("last", "is_total"),
+    [
+        pytest.param("6,Total,", True, id="a count below the ids"),
+        pytest.param("6,Summe:,", True, id="German, with a colon"),
+        pytest.param(",Anzahl,6", True, id="without an id"),
+        pytest.param("6,Total,total@example.org", False, id="a user of that name"),
+        pytest.param("6,Total Recall,", False, id="a longer name"),
+    ],
+)
+def test_rejects_a_last_row_that_looks_like_a_total(tmp_path: Path, last: str, is_total: bool) -> None:
+    path = tmp_path / "users.csv"
+    path.write_text(f"id,name,email\n1,Total,\n5,Eve,e@example.org\n{last}\n")
+    table = load(path, options=SourceSettings())
+    assert [(p.key, p.code) for p in table.problems] == ([(2, Code.ROW_RAGGED)] if is_total else [])
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        pytest.param("99999999999", id="a row number of eleven digits"),
+        pytest.param("1048577", id="one row too many"),
+        pytest.param("18446744073709551615", id="the largest number of 64 bits"),
+    ],
+)
+def test_refuses_a_row_beyond_the_last_before_it_is_read(reference: str) -> None:
+    whole = book({"Users": USERS})
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(whole)) as source, zipfile.ZipFile(out, "w") as target:
+        for name in source.namelist():
+            far = f'<row r="{reference}"><c r="A{reference}"><v>1</v></c></row></sheetData>'.encode()
+            target.writestr(name, source.read(name).replace(b"</sheetData>", far))
+    assert refusal(out.getvalue()) == "is damaged: it has a row beyond 1,048,576; open it and save it again"

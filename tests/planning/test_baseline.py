@@ -1,0 +1,128 @@
+"""Compare with the last run or a file, find conflicts, and send e-mail changes in order."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from usersync.sandbox import Answer, Faults, Sandbox, StoredUser
+
+Opened = Callable[..., Any]
+
+
+def box(count: int = 5, **more: Any) -> Sandbox:
+    users = [StoredUser(id=i, name=f"User {i}", email=f"u{i}@example.org") for i in range(1, count + 1)]
+    return Sandbox(users=users, limit=None, **more)
+
+
+def methods(open_box: Sandbox, since: int = 0) -> list[str]:
+    return [f"{r.method} {r.user_id}" for r in open_box.log[since:]]
+
+
+def test_last_run_reads_only_users_it_does_not_know(desk: Opened) -> None:
+    with desk(box(), diff={"compare_with": "last-run"}) as (open_box, at):
+        at.write("nightly.csv", "id,name,custom_attributes.seats\n1,Ann,5\n2,User 2,\n")
+        assert at.run("run", "nightly.csv", "--yes").code == 0
+        assert sorted(methods(open_box)) == ["GET 1", "GET 2", "PATCH 1"]  # never seen: read first
+        before = len(open_box.log)
+        assert at.run("run", "nightly.csv", "--yes").statuses() == {"2": "unchanged", "3": "unchanged"}
+        at.write("nightly.csv", "id,name,custom_attributes.seats\n1,Ann,6\n2,User 2,\n3,User 3,\n")
+        ran = at.run("run", "nightly.csv", "--yes")
+        assert list(ran.statuses().values()) == ["updated", "unchanged", "unchanged"]
+        assert sorted(methods(open_box, before)) == ["GET 3", "PATCH 1"]
+
+
+def test_unchanged_rows_keep_their_row_number_their_id_as_written_and_their_note(desk: Opened) -> None:
+    with desk(box(), diff={"compare_with": "last-run"}) as (_, at):
+        at.write("a.csv", "id,name\n1,Ann\n2,Bea\n3,Cid\n4,Dan\n")
+        at.run("run", "a.csv", "--yes")
+        at.write("b.csv", "id,name\n\n4,Dan\n3,Cid\n\n2.0,Bea\n1,Anna\n1,Anna\n")
+        report = at.run("run", "b.csv", "--yes").report
+        assert [(n["row"], n["id"], n["status"], n["message"]) for n in report] == [
+            ("3", "4", "unchanged", ""),
+            ("4", "3", "unchanged", ""),
+            ("6", "2.0", "unchanged", "id '2.0' read as 2"),
+            ("7", "1", "updated", "same values as row 8; sent once"),
+            ("8", "1", "updated", "same values as row 7; sent once"),
+        ]
+
+
+def test_last_run_with_verify_reads_the_users_that_would_change(desk: Opened) -> None:
+    with desk(box(), diff={"compare_with": "last-run", "verify": True}) as (open_box, at):
+        at.write("nightly.csv", "id,name\n1,Ann\n2,Bea\n")
+        at.run("run", "nightly.csv", "--yes")
+        before = len(open_box.log)
+        at.write("nightly.csv", "id,name\n1,Ann\n2,Beatrice\n")
+        assert list(at.run("run", "nightly.csv", "--yes").statuses().values()) == ["unchanged", "updated"]
+        assert methods(open_box, before) == ["GET 2", "PATCH 2"]
+
+
+def test_a_plan_compares_with_the_last_run_and_is_not_listed_as_a_run(desk: Opened) -> None:
+    with desk(box(), diff={"compare_with": "last-run"}) as (open_box, at):
+        at.write("nightly.csv", "id,name\n1,Ann\n2,Bea\n")
+        at.run("run", "nightly.csv", "--yes")
+        before = len(open_box.log)
+        at.write("nightly.csv", "id,name\n1,Ann\n2,Beatrice\n")
+        ran = at.run("plan", "nightly.csv", "--json")
+        assert ran.summary["counts"] == {"unchanged": 1, "planned": 1, "rows": 2}
+        assert methods(open_box, before) == []
+        assert len(json.loads(at.run("runs", "--json").out)) == 1
+
+
+def test_users_missing_from_a_baseline_file_are_read(desk: Opened) -> None:
+    with desk(box()) as (open_box, at):
+        at.write("yesterday.csv", 'id,name,custom_attributes\n1,User 1,"{""seats"": 5}"\n2,User 2,\n')
+        at.write("today.csv", "id,name,custom_attributes.seats\n1,User 1,5\n2,Bea,\n3,User 3,\n")
+        ran = at.run("run", "today.csv", "--yes", "--compare-with", "yesterday.csv")
+        assert list(ran.statuses().values()) == ["unchanged", "updated", "unchanged"]
+        assert sorted(methods(open_box)) == ["GET 3", "PATCH 2"]
+
+
+def test_a_value_changed_since_usersync_wrote_it_is_a_conflict(desk: Opened) -> None:
+    with desk(box()) as (open_box, at):
+        at.write("a.csv", "id,name\n1,Ann\n2,Bea\n")
+        at.run("run", "a.csv", "--yes")
+        open_box.store.update(1, {"name": "Anna"})
+        open_box.store.update(3, {"name": "Cidney"})
+        at.write("b.csv", "id,name\n1,Annie\n2,Beatrice\n3,Cid\n")
+        planned = at.run("plan", "b.csv")
+        assert planned.code == 1
+        assert re.search('\nconflict: 1 row\n  row 2.*: name: usersync wrote "Ann", the platform holds', planned.out)
+        ran = at.run("run", "b.csv", "--yes")
+        assert list(ran.statuses().values()) == ["conflict", "updated", "updated"]  # usersync never wrote user 3
+        assert ran.report[0]["message"] == (
+            'name: usersync wrote "Ann", the platform holds "Anna", the file wants "Annie"; '
+            "resolve it by hand, or set diff.on_conflict: overwrite"
+        )
+        at.settings["diff"] = {"on_conflict": "overwrite"}
+        assert at.run("run", "b.csv", "--yes").code == 0
+        assert open_box.store.users[1].name == "Annie"
+
+
+def test_a_row_that_frees_an_address_is_sent_before_the_row_that_takes_it(desk: Opened) -> None:
+    with desk(box()) as (open_box, at):
+        at.write("chain.csv", "id,email\n1,u2@example.org\n2,u3@example.org\n3,new@example.org\n4,other@example.org\n")
+        ran = at.run("run", "chain.csv", "--yes")
+        assert ran.code == 0, ran.report
+        order = [r.user_id for r in open_box.log if r.method == "PATCH"]
+        assert order.index(3) < order.index(2) < order.index(1)
+
+
+def test_rows_that_wait_for_a_failed_row_are_not_sent(desk: Opened) -> None:
+    def refuse(method: str, user_id: int | None, nth: int) -> Answer | None:
+        return Answer(422, {"message": "no", "attributes": []}) if (method, user_id) == ("PATCH", 3) else None
+
+    with desk(box(faults=Faults(script=refuse))) as (open_box, at):
+        at.write("chain.csv", "id,email\n1,u2@example.org\n2,u3@example.org\n3,new@example.org\n")
+        ran = at.run("run", "chain.csv", "--yes")
+        assert list(ran.statuses().values()) == ["rejected blocked-by", "rejected blocked-by", "failed refused"]
+        assert "row 4 has to give up this e-mail address first, and is failed" in ran.report[1]["message"]
+        assert open_box.store.users[1].email == "u1@example.org"
+
+
+def test_a_cycle_of_addresses_is_rejected_with_a_remedy(desk: Opened) -> None:
+    with desk(box()) as (_, at):
+        at.write("cycle.csv", "id,email\n1,u2@example.org\n2,u1@example.org\n3,c@example.org\n")
+        ran = at.run("run", "cycle.csv", "--yes")
+        assert list(ran.statuses().values()) == ["rejected swap-cycle"] * 2 + ["updated"]
+        assert "give one of them another address first" in ran.report[0]["message"]

@@ -1,0 +1,46 @@
+"""Derive a plan's numbers from the rows that would be sent."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from usersync.sandbox import Sandbox, StoredUser
+
+Opened = Callable[..., Any]
+PASSWORD, OTHER = "Str0ng!secret", "0ther!Secret"
+
+
+def box(count: int = 5) -> Sandbox:
+    users = [StoredUser(id=i, name=f"User {i}", email=f"u{i}@example.org") for i in range(1, count + 1)]
+    return Sandbox(users=users, limit=None)
+
+
+@pytest.mark.parametrize(
+    ("sheet", "found"),
+    [
+        pytest.param("id,email\n1,a@example.org\n", {}, id="no name and no password"),
+        pytest.param("id,name,email\n1,,a@example.org\n", {}, id="names left alone"),
+        pytest.param("id,name\n1,User 1\n2,User 1\n", {}, id="a name that one user gets, and another has already"),
+        pytest.param("id,name\n2,Bea\n1,Ann\n", {}, id="all different"),
+        pytest.param(
+            "id,name\n1,Bea\n2,Ann\n3,Bea\n4,Ann\n5,Bea\n",
+            {"same-name": "3 users would all get Bea"},
+            id="the most frequent of two names",
+        ),
+        pytest.param(
+            f"id,password\n1,{PASSWORD}\n2,{OTHER}\n3,{OTHER}\n",
+            {"same-password": "2 users would all get ***"},
+            id="a password is counted by its value, and not shown",
+        ),
+    ],
+)
+def test_a_plan_counts_the_users_who_would_all_get_the_same_value(
+    sheet: str, found: dict[str, str], desk: Opened
+) -> None:
+    with desk(box(), limits={"same_value": 1}) as (_, at):
+        at.write("changes.csv", sheet)
+        plan = at.run("plan", "changes.csv", "--json").summary
+        sentences = {limit["rule"]: limit["sentence"] for limit in plan["limits"]}
+        assert sentences.keys() == found.keys()
+        assert all(f", but {found[rule]}; to send it anyway" in sentences[rule] for rule in found)

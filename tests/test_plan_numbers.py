@@ -1,0 +1,128 @@
+"""Every number, example and limit of a plan is about the rows that would be sent."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import usersync
+from tests.conftest import TOKEN, Desk
+from usersync.models import Status
+from usersync.sandbox import Sandbox, StoredUser
+
+Opened = Callable[..., AbstractContextManager[tuple[Sandbox, Desk]]]
+
+
+def platform(count: int) -> Sandbox:
+    users = [StoredUser(id=i, name=f"User {i}", email=f"u{i}@example.org") for i in range(1, count + 1)]
+    return Sandbox(users=users, limit=None)
+
+
+def sheet(count: int, *, email: bool = True) -> str:
+    heading = "id,name,email\n" if email else "id,name\n"
+    return heading + "".join(f"{i},New {i}{f',new{i}@example.org' if email else ''}\n" for i in range(1, count + 1))
+
+
+def test_a_limited_plan_counts_and_shows_only_the_rows_it_would_send(desk: Opened) -> None:
+    with desk(platform(30)) as (_, at):
+        at.write("changes.csv", sheet(30))
+        plan = at.run("plan", "changes.csv", "--limit", "3", "--json").summary
+        assert (plan["changes"], plan["fields"], plan["left_out"]) == (3, {"name": 3, "email": 3}, 27)
+        assert plan["counts"] == {"planned": 3, "rows": 3}
+        shown = at.run("plan", "changes.csv", "--limit", "3").out
+        assert "Plan: 3 users to change" in shown
+        assert ("new3@example.org" in shown, "new4@example.org" in shown, "more" in shown) == (True, False, False)
+
+
+def test_limits_weigh_the_rows_that_limit_leaves(desk: Opened) -> None:
+    with desk(platform(30), limits={"fields": {"email": {"changes": 5}}, "changes_percent": 10}) as (_, at):
+        at.write("changes.csv", sheet(30))
+        ran = at.run("run", "changes.csv", "--limit", "3", "--yes", "--json")
+        assert (ran.code, ran.summary["counts"]) == (0, {"updated": 3, "rows": 3})
+        assert at.run("run", "changes.csv", "--limit", "4", "--yes", "--json").code == 3  # 13 % of 30 rows
+
+
+def test_equal_names_beyond_the_limit_do_not_count(desk: Opened) -> None:
+    with desk(platform(30), limits={"same_value": 2}) as (_, at):
+        at.write("changes.csv", "id,name,password\n" + "".join(f"{i},Same,Secret-1x\n" for i in range(1, 31)))
+        assert at.run("run", "changes.csv", "--limit", "2", "--yes").code == 0
+        refused = at.run("run", "changes.csv", "--yes", "--json")
+        assert {limit["rule"] for limit in refused.summary["limits"]} == {"same-name", "same-password"}
+
+
+def test_an_undo_is_not_weighed_against_the_size_of_the_file(desk: Opened) -> None:
+    with desk(platform(100), limits={"changes_percent": 50, "min_rows": 50}) as (box, at):
+        rows = [f"{i},{'New' if i <= 10 else 'User'} {i}\n" for i in range(1, 101)]
+        at.write("changes.csv", "id,name\n" + "".join(rows))
+        done = at.run("run", "changes.csv", "--yes", "--json")
+        assert done.summary["counts"] == {"updated": 10, "unchanged": 90, "rows": 100}
+        undone = at.run("undo", done.summary["run"], "--yes", "--json")
+        assert (undone.code, undone.summary["counts"]) == (0, {"updated": 10, "rows": 10})
+        assert box.store.users[1].name == "User 1"
+
+
+def test_a_whole_file_may_follow_a_limited_run(desk: Opened) -> None:
+    with desk(platform(250)) as (_, at):
+        at.write("changes.csv", sheet(250, email=False))
+        assert at.run("run", "changes.csv", "--limit", "100", "--yes").code == 0
+        whole = at.run("run", "changes.csv", "--yes", "--json")
+        assert (whole.code, whole.summary["counts"]) == (0, {"updated": 150, "unchanged": 100, "rows": 250})
+
+
+def test_a_whole_file_may_follow_a_run_of_some_of_its_rows(desk: Opened) -> None:
+    with desk(platform(250)) as (_, at):
+        at.write("changes.csv", sheet(250, email=False))
+        assert at.run("run", "changes.csv", "--skip", "240", "--yes").code == 0
+        assert at.run("run", "changes.csv", "--yes").code == 0
+
+
+def test_a_rejected_cycle_of_addresses_is_in_no_count_and_no_example(desk: Opened) -> None:
+    with desk(platform(3)) as (_, at):
+        at.write("changes.csv", "id,name,email\n1,Ann,u2@example.org\n2,Bea,u1@example.org\n3,Cid,\n")
+        plan = at.run("plan", "changes.csv", "--json").summary
+        assert (plan["changes"], plan["fields"]) == (1, {"name": 1})
+        shown = at.run("plan", "changes.csv").out
+        assert ("-> Cid" in " ".join(shown.split()), "-> Ann" in " ".join(shown.split())) == (True, False)
+
+
+def test_a_cycle_that_limit_cuts_is_blocked_and_nothing_of_it_is_sent(desk: Opened) -> None:
+    cycle = "id,email\n1,u2@example.org\n2,u3@example.org\n3,u1@example.org\n"
+    with desk(platform(3), diff={"swap_placeholder": "swap@example.org"}) as (box, at):
+        at.write("changes.csv", cycle)
+        ran = at.run("run", "changes.csv", "--limit", "2", "--yes")
+        assert ran.statuses() == {"2": "rejected blocked-by", "3": "rejected blocked-by"}
+        assert not [r for r in box.log if r.method == "PATCH"]
+        assert at.run("run", "changes.csv", "--yes").code == 0
+
+
+def test_a_cycle_that_a_conflict_keeps_closed_is_blocked_and_nothing_of_it_is_sent(desk: Opened) -> None:
+    with desk(platform(3), diff={"swap_placeholder": "swap@example.org"}) as (box, at):
+        at.write("first.csv", "id,email\n3,third@example.org\n")
+        assert at.run("run", "first.csv", "--yes").code == 0
+        box.store.update(3, {"email": "u3@example.org"})
+        sent = len([r for r in box.log if r.method == "PATCH"])
+        at.write("changes.csv", "id,email\n1,u2@example.org\n2,u3@example.org\n3,u1@example.org\n")
+        ran = at.run("run", "changes.csv", "--yes")
+        assert ran.statuses() == {"2": "rejected blocked-by", "3": "rejected blocked-by", "4": "conflict"}
+        assert len([r for r in box.log if r.method == "PATCH"]) == sent
+
+
+def test_an_address_that_an_unchanged_user_of_the_file_holds_blocks_the_row_that_wants_it(desk: Opened) -> None:
+    with desk(platform(3)) as (box, at):
+        at.write("changes.csv", "id,name,email\n1,,u2@example.org\n2,User 2,\n")
+        ran = at.run("run", "changes.csv", "--yes")
+        assert ran.statuses() == {"2": "rejected blocked-by", "3": "unchanged"}
+        assert not [r for r in box.log if r.method == "PATCH"]
+
+
+def test_a_run_that_is_not_confirmed_ends_with_a_summary(desk: Opened) -> None:
+    with desk(platform(2)) as (box, at):
+        at.write("changes.csv", sheet(2))
+        settings = usersync.make_settings(
+            {
+                "platform": {"url": box.url, "token_command": f"echo {TOKEN}"},
+                "ledger": str(at.folder / "usersync.db"),
+                "report": {"dir": str(at.folder / "runs")},
+            }
+        )
+        summary = usersync.run([at.folder / "changes.csv"], settings, confirm=lambda _: False)
+        assert (summary.exit_code, summary.status, summary.counts) == (3, "refused", {"planned": 2, "rows": 2})
+        assert set(summary.report_frame()["status"]) == {Status.PLANNED}

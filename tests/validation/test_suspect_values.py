@@ -1,0 +1,200 @@
+"""Recognise damaged text: what is rejected, what gets a note, and what is left alone."""
+# ruff: noqa: RUF001 - characters that are easily taken for others are what these tests are about
+
+from typing import Any
+
+import pytest
+
+from tests.validation.tables import codes, table
+from usersync.models import DesiredValues
+from usersync.settings import FieldSettings
+from usersync.validation import validate
+
+CITY = "custom_attributes.city"
+
+
+def found_in(field: str, cell: str, **options: Any) -> DesiredValues:
+    return validate(table({"id": "1", field: cell}), **options)
+
+
+ERROR_WORDS = ["#N/A", "#NV", "#REF!", "#DIV/0!", "#¿NOMBRE?", "#¡DIV/0!", "#ДЕЛ/0!", "#Н/Д", "#N/D", "#BEZUG!",
+               "#VÄRDEFEL!", "#I/T", "#HIÁNYZIK", "#SPILL!", "#DĚLENÍ_NULOU!", "#ERROR!",
+               "Err:508", "Fehler:502"]  # fmt: skip
+NARROW = ["########", "####", "#" * 40]
+PLACEHOLDERS = ["NULL", "\\N", "(null)", "undefined", "Loading...", "[null]", "<NA>", "NaN", "null", "(blank)"]
+OBJECTS = ["[object Object]", "<User object at 0x7f31a0>", "System.Object[]", "[object Promise]"]
+TEMPLATES = ["{{ user.name }}", "${name}", "Dear <<Name>>", "%%first_name%%"]
+ENCODING = ["JÃ¼rgen", "MÃ¼ller-LÃ¼denscheidt", "Å\x81ukasz", "JosÃ©", "ÐŸÑ‘Ñ‚Ñ€", "JĂĽrgen", "J√ºrgen", "J├╝rgen",
+            "Oâ€™Brien", "voilÃ\u00a0tout", "РџРµС‚СЂ", "Ïåòð Èâàíîâ", "Anna Â\u00a0Lee", "JÃƒÂ¼rgen"]  # fmt: skip
+LOST_LETTERS = ["J?rg", "?ukasz", "M?ller", "Zde?ka"]
+CODES = ["O&#39;Brien", "M&uuml;ller", "Tom &amp; Jerry", "J\\u00fcrgen", "&#x4f;lga", "=?utf-8?Q?J=C3=BCrg?="]
+GUARDS = ['="007"', "'Anna", "'+49 30 1234", '="Anna"', "'007"]
+FORMULAS = ['=HYPERLINK("x", "Ann")', "=A2", "=VLOOKUP(A2,Sheet2!A:B,2,0)", "=$B$4&C4"]
+ROUNDED = ["4.91702E+12", "4,9E+12", "1.5e-07", "-3E+20"]
+
+
+@pytest.mark.parametrize("field", ["name", "display_name", CITY])
+@pytest.mark.parametrize(
+    "cell",
+    [*ERROR_WORDS, *NARROW, *PLACEHOLDERS, *OBJECTS, *TEMPLATES, *ENCODING, *LOST_LETTERS, *CODES, *GUARDS, *FORMULAS,
+     *ROUNDED],
+)  # fmt: skip
+def test_rejects_damaged_text(field: str, cell: str) -> None:
+    found = found_in(field, cell)
+    assert codes(found.problems) == [(0, "value-suspect")]
+    assert found.problems[0].message.endswith(f"; if it is meant, set fields.{field}.suspect: accept")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Jürgen Müller", "São João", "AÑO NUEVO", "Łukasz Žižka", "Đỗ Thị Hà", "Şükrü Gülşen", "Ágnes Őrsi", "Пётр Ильич",
+     "Рівне Січ", "Γιώργος", "山田 太郎", "محمد", "Ângela", "ÎLE-DE-FRANCE", "MAÇÃ", "«CAFÉ»", "O'Brien", "'t Hooft",
+     "'s Gravesande", "'S-GRAVENHAGE", "Anne-Marie", "R&D; Sales", "Tom & Jerry",
+     "Dr. No", "C# Team", "#1 Support", "#TEAM", "1e5",
+     "E+ Team", "Sales (EMEA)", "[Bot] Ann", "<Ann>", "{Ann}", "100% Ann", "=1+1", "A/B", "Ann: Lead", "null and void",
+     "Nullmeier", "Ann?", "Nataša Đžo", "Ærø Østergård", "Œuvre", "ĽUBOMÍR ŠŤASTNÝ", "Ñuñez", "Éa", "Groß & Klein"],
+)  # fmt: skip
+def test_accepts_names_that_only_look_unusual(name: str) -> None:
+    found = found_in("name", name)
+    assert not found.problems
+    assert found.values["name"].tolist() == [name]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["https://x.org/a?b=c&d=e", "why? because", "a&b;c", "{\"a\": 1}", "C:\\Users\\Neil", "+49 30 1234", "E-5", "7E5",
+     "2026-11-24", "n1=?", "#fff", "#channel", "TRUE", "NA", "first\nsecond", "5 > 4", "'n roll"],
+)  # fmt: skip
+def test_accepts_attributes_that_only_look_unusual(text: str) -> None:
+    found = found_in(CITY, text)
+    assert not found.problems
+    assert found.values[CITY].tolist() == [text]
+
+
+@pytest.mark.parametrize(
+    ("field", "cell"),
+    [("name", "Null"), ("name", "None"), ("name", "Nan"), ("display_name", "NONE"), (CITY, "Null"), (CITY, "none"),
+     (CITY, "N/A"), (CITY, "n/a"), ("name", "Andr?")],
+)  # fmt: skip
+def test_only_notes_what_can_be_a_name_or_a_choice(field: str, cell: str) -> None:
+    found = found_in(field, cell)
+    assert found.values[field].tolist() == [cell]
+    assert found.notes[0].startswith((f"{field}: this may be a placeholder", f"{field}: a letter may have been lost"))
+
+
+def test_a_name_that_holds_null_gets_no_note() -> None:
+    assert not found_in("name", "Christopher Null").notes
+
+
+@pytest.mark.parametrize("cell", ["N/A", "n/a", "N.A."])
+def test_rejects_not_available_as_a_name(cell: str) -> None:
+    assert codes(found_in("name", cell).problems) == [(0, "value-suspect")]
+
+
+@pytest.mark.parametrize("cell", ["#N/A", "#NV", "########", "NULL", "(null)", "undefined", "[object Object]", "n/a",
+                                  "{{email}}", "jÃ¼rgen@x.org"])  # fmt: skip
+def test_rejects_damaged_text_in_place_of_an_address(cell: str) -> None:
+    assert codes(found_in("email", cell).problems) == [(0, "value-suspect")]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        pytest.param("o’brien@x.org", id="a curly apostrophe"),
+        pytest.param("anne–marie@x.org", id="a long dash"),
+        pytest.param("ann@exam‑ple.org", id="a no-break hyphen"),
+        pytest.param("\u0440etra@x.org", id="a Cyrillic letter among Latin ones"),
+        pytest.param("anna@ex\u0430mple.org", id="a Cyrillic letter in the domain"),
+        pytest.param("\u0430\u0441\u0435@x.org", id="only Cyrillic look-alikes"),
+        pytest.param("\u03bfscar@x.org", id="a Greek letter"),
+        pytest.param("al\u0131@x.org", id="a dotless i"),
+    ],
+)
+def test_rejects_typographic_and_look_alike_characters_in_an_address(cell: str) -> None:
+    assert codes(found_in("email", cell).problems) == [(0, "value-suspect")]
+
+
+@pytest.mark.parametrize("cell", ["jörg@x.org", "иван@пример.рф", "иван@x.org", "用户@x.org", "josé@x.org",
+                                  "o'brien@x.org", "ann+b@x.org"])  # fmt: skip
+def test_accepts_international_addresses(cell: str) -> None:
+    assert not found_in("email", cell).problems
+
+
+@pytest.mark.parametrize("cell", ["mailto:a@x.org", "Anna <a@x.org>", "<a@x.org>", "MAILTO:a@x.org?subject=Hi",
+                                  '"a@x.org"', "a@x.org;", "[a@x.org](mailto:a@x.org)", "'a@x.org'",
+                                  "a@x.org."])  # fmt: skip
+def test_rejects_an_address_wrapped_in_other_text(cell: str) -> None:
+    (problem,) = found_in("email", cell).problems
+    assert problem.code == "email-invalid"
+    assert problem.message == "there is other text around the address; enter the address alone"
+
+
+@pytest.mark.parametrize("cell", [" Aa1!xx", "Aa1!xx ", "Aa1!xx\u00a0", "\u200bAa1!xx", "Aa1!xx\ufeff", "Aa1!xx\n",
+                                  "Aa1!&amp;x", "Aa1!Ã¼x"])  # fmt: skip
+def test_rejects_a_damaged_password_without_showing_it(cell: str) -> None:
+    found = found_in("password", cell)
+    assert codes(found.problems) == [(0, "value-suspect")]
+    assert "Aa1!" not in str(found.problems)
+
+
+@pytest.mark.parametrize("cell", ["Aa1! xx", "Aa1!ü?x", "#N/A1aXX!", "'Aa1!xx", "=Aa1!xx"])
+def test_accepts_any_other_password(cell: str) -> None:
+    assert found_in("password", cell).values["password"].tolist() == [cell]
+
+
+def test_looks_at_the_texts_in_json_but_not_at_how_they_are_written() -> None:
+    rows = [
+        '{"city": "J\\u00fclich"}',
+        '{"city": "JÃ¼lich"}',
+        '{"a": [{"b": "#N/A"}]}',
+        '{"n": 4.9E+12}',
+        '{"a": null}',
+    ]
+    found = validate(table(*({"id": str(i), "custom_attributes": cell} for i, cell in enumerate(rows, 1))))
+    assert codes(found.problems) == [(1, "value-suspect"), (2, "value-suspect")]
+
+
+@pytest.mark.parametrize("cell", ["4.91702E+12", "1.5e+3"])
+def test_rejects_a_rounded_number_where_a_number_is_expected(cell: str) -> None:
+    found = found_in(CITY, cell, fields={CITY: FieldSettings(type="number")})
+    assert codes(found.problems) == [(0, "value-suspect")]
+
+
+@pytest.mark.parametrize(
+    ("suspect", "fields", "sent", "noted"),
+    [
+        pytest.param("reject", {}, False, False, id="rejected by default"),
+        pytest.param("note", {}, True, True, id="all fields noted"),
+        pytest.param("accept", {}, True, False, id="all fields accepted"),
+        pytest.param("reject", {"name": FieldSettings(suspect="accept")}, True, False, id="this field accepted"),
+        pytest.param("accept", {"name": FieldSettings(suspect="reject")}, False, False, id="this field rejected"),
+        pytest.param("reject", {"name": FieldSettings(suspect="note")}, True, True, id="this field noted"),
+    ],
+)
+def test_settings_decide_what_becomes_of_suspect_values(
+    suspect: str, fields: dict[str, FieldSettings], sent: bool, noted: bool
+) -> None:
+    found = found_in("name", "NULL", suspect=suspect, fields=fields)
+    assert (found.values["name"].tolist() == ["NULL"], 0 in found.notes) == (sent, noted)
+
+
+def test_text_that_settings_replace_or_clear_is_not_suspect() -> None:
+    fields = {CITY: FieldSettings(clear="NULL"), "name": FieldSettings(replace={"#N/A": "Nobody"})}
+    found = validate(table({"id": "1", CITY: "NULL", "name": "#N/A"}), fields)
+    assert not found.problems
+    assert found.values["name"].tolist() == ["Nobody"]
+
+
+def test_finds_one_damaged_cell_among_many_clean_ones() -> None:
+    rows = [{"id": str(i), "name": f"User {i}"} for i in range(1, 1001)]
+    rows[500]["name"] = "J?rg"
+    assert codes(validate(table(*rows)).problems) == [(500, "value-suspect")]
+
+
+@pytest.mark.parametrize(
+    "unit", ["a", " ", "\t", "<", "a@", "?", "#A", "=A(", "{{", "Ã", "\u0440a", "&a", "%%", "<%", "1.000"], ids=ascii
+)
+@pytest.mark.parametrize("field", ["name", "email", CITY])
+def test_looks_at_a_very_long_cell_in_linear_time(field: str, unit: str) -> None:
+    found = found_in(field, f"a\tb{unit * 100_000}b")  # quadratic work would not end
+    assert len(found.values) + len({problem.key for problem in found.problems}) == 1

@@ -1,0 +1,79 @@
+"""Find total rows at the end of a sheet."""
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from tests.validation.tables import codes, table
+from usersync.validation import validate
+
+USERS = [{"id": str(i), "name": f"User {i}", "custom_attributes.seats": str(i + 20)} for i in range(1, 7)]
+SEATS = "custom_attributes.seats"
+
+
+@pytest.mark.parametrize(
+    "word", ["Total", "Summe", "TOTAL:", "Grand Total", "Gesamt", "Итого", "Anzahl", "Total users: 6", "Summe (6)"]
+)
+def test_rejects_a_last_row_that_is_named_total(word: str) -> None:
+    found = validate(table(*USERS, {"id": "6", "name": word, SEATS: "141"}))
+    assert codes(found.problems) == [(6, "value-suspect")]
+    assert found.problems[0].message == (
+        f"this row at the end looks like a total, not like a user: {word!r}; delete it, or set source.suspect: accept"
+    )
+
+
+def test_rejects_a_total_row_that_a_column_without_meaning_gives_away() -> None:
+    rows = table(*USERS, {"id": "9", "name": "", SEATS: "141"})
+    sheet = pd.DataFrame({0: [""] * 6 + ["Total"]})
+    found = validate(replace(rows, sheets=(sheet,), places=rows.places.assign(at=range(7))))
+    assert codes(found.problems) == [(6, "value-suspect")]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        pytest.param({"id": "6", "name": "", SEATS: "141"}, f"{SEATS} is the sum of the cells above", id="a sum"),
+        pytest.param({"id": "21", SEATS: "141"}, f"{SEATS} is the sum of the cells above", id="two sums"),
+        pytest.param({"id": "6", "name": "6"}, "name is the number of rows above", id="two counts"),
+    ],
+)
+def test_rejects_a_last_row_of_sums_and_counts(row: dict[str, str], reason: str) -> None:
+    found = validate(table(*USERS, row))
+    assert codes(found.problems) == [(6, "value-suspect")]
+    assert reason in found.problems[0].message
+
+
+def test_rejects_a_total_row_above_a_footnote() -> None:
+    rows = [*USERS, {"id": "9", "name": "Total"}, {"id": "as of 2026-11-28", "name": ""}]
+    assert codes(validate(table(*rows)).problems) == [(6, "value-suspect"), (7, "id-invalid")]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param({"id": "7", "name": "Total Recall"}, id="a name that begins with total"),
+        pytest.param({"id": "7", "name": "Ann", SEATS: "141"}, id="a name, and a sum by chance"),
+        pytest.param({"id": "60", "name": "6", SEATS: "5"}, id="numbers that add up to nothing"),
+        pytest.param({"id": "21", SEATS: "1"}, id="an id that is a sum by chance"),
+    ],
+)
+def test_accepts_a_last_row_that_is_a_user(row: dict[str, str]) -> None:
+    assert not validate(table(*USERS, row)).problems
+
+
+def test_accepts_an_only_row_with_the_name_total() -> None:
+    assert not validate(table({"id": "9", "name": "Total"})).problems
+
+
+def test_accepts_a_user_named_total_in_the_middle() -> None:
+    assert not validate(table({"id": "9", "name": "Total"}, *USERS)).problems
+
+
+def test_settings_decide_about_total_rows() -> None:
+    rows = table(*USERS, {"id": "9", "name": "Total"})
+    noted = validate(rows, suspect="note")
+    assert not noted.problems
+    assert noted.notes == {6: "this row at the end looks like a total, not like a user: 'Total'"}
+    accepted = validate(rows, suspect="accept")
+    assert (accepted.problems, accepted.notes) == ((), {})

@@ -1,0 +1,187 @@
+"""Judge whether changes of names and e-mails are about the users they are sent to."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import Final, NamedTuple
+
+from usersync.values import normalize_email
+
+#: Rows from which a pattern is no coincidence: a swap, a chain or a few successors stay possible.
+MIN_ROWS: Final = 5
+#: Share of the rows sent that take values of other users, from which columns must have been shifted or sorted.
+SHIFTED_SHARE: Final = 0.2
+#: Share of the rows sent that make other people of their users, beyond which the ids must be those of others.
+IDENTITY_SHARE: Final = 0.5
+#: How alike two words must be to be two spellings of one.
+_ALIKE: Final = 0.7
+_EXAMPLES: Final = 2
+
+
+class PersonChange(NamedTuple):
+    """Who a user is before and after a row is sent. Old values: None where unknown; new ones: None where kept."""
+
+    user_id: int
+    old_name: str | None
+    new_name: str | None
+    old_email: str | None
+    new_email: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Implausible:
+    """How many rows of a plan speak for a mistake, of how many that would be sent, and the first of them."""
+
+    rows: int
+    of: int
+    examples: tuple[str, ...]
+
+    def sentence(self) -> str:
+        """Say what was found, with numbers and examples."""
+        return f"{self.rows:,} of {self.of:,} rows do, such as {' and '.join(self.examples)}"
+
+
+def find_shifted(
+    changes: Sequence[PersonChange], *, min_rows: int = MIN_ROWS, share: float = SHIFTED_SHARE
+) -> Implausible | None:
+    """Find names or e-mails shifted against their users, or sorted alone; None where there are only a few.
+
+    `changes` are all rows that would be sent. A row counts whose new name or e-mail another user of them holds now;
+    where many users get one value, that is no shift, and the first of them counts alone.
+    """
+    holders = _Holders(changes)
+    seen: set[str] = set()
+    examples: list[str] = []
+    for change in changes:
+        taken = holders.taken_by(change)
+        fresh = [sentence for value, sentence in taken.items() if value not in seen]
+        examples.extend(fresh[:1])
+        seen.update(taken)
+    rows = len(examples)
+    if rows < max(min_rows, share * len(changes)):
+        return None
+    return Implausible(rows, len(changes), tuple(examples[:_EXAMPLES]))
+
+
+class _Holders:
+    """Which users hold a name or an e-mail now: two of them, at most, so that one is not the user in question."""
+
+    def __init__(self, changes: Iterable[PersonChange]) -> None:
+        self._users: defaultdict[str, set[int]] = defaultdict(set)
+        for change in changes:
+            for value in (_plain(change.old_name), normalize_email(change.old_email)):
+                if value and len(self._users[value]) < 2:
+                    self._users[value].add(change.user_id)
+
+    def taken_by(self, change: PersonChange) -> dict[str, str]:
+        """Return the new values of a row that others hold, each with a sentence."""
+        taken = {}
+        for shown, old, new in (
+            (change.new_name, _plain(change.old_name), _plain(change.new_name)),
+            (change.new_email, normalize_email(change.old_email), normalize_email(change.new_email)),
+        ):
+            others = self._users.get(new, set()) - {change.user_id}
+            if old and new and old != new and others:
+                taken[new] = f"user {change.user_id} gets {shown!r}, which user {min(others)} holds now"
+        return taken
+
+
+def find_other_people(
+    changes: Sequence[PersonChange], *, min_rows: int = MIN_ROWS, share: float = IDENTITY_SHARE
+) -> Implausible | None:
+    """Find a plan in which most rows give a user the name and the e-mail of somebody else; None where it is not so.
+
+    `changes` are all rows that would be sent. Another domain, another surname or a corrected spelling is no other
+    person.
+    """
+    found = [change for change in changes if is_other_person(change)]
+    if len(found) < min_rows or len(found) <= share * len(changes):
+        return None
+    examples = (
+        f"user {c.user_id}: {c.old_name!r} <{c.old_email}> becomes {c.new_name!r} <{c.new_email}>"
+        for c in found[:_EXAMPLES]
+    )
+    return Implausible(len(found), len(changes), tuple(examples))
+
+
+def is_other_person(change: PersonChange) -> bool:
+    """Whether name and local part of the e-mail both become unlike the old ones."""
+    if not (change.old_name and change.new_name and change.old_email and change.new_email):
+        return False
+    old_local, new_local = (_local_part(email) for email in (change.old_email, change.new_email))
+    if old_local == new_local or _are_alike(change.old_name, change.new_name):
+        return False
+    old_name, new_name = _words(change.old_name), _words(change.new_name)
+    return not (old_name & _words(new_local) or new_name & _words(old_local))
+
+
+def _local_part(email: str) -> str:
+    return normalize_email(email).rpartition("@")[0]
+
+
+def _are_alike(old: str, new: str) -> bool:
+    """Whether two names share a word, a spelling of it, or all their letters."""
+    old_words, new_words = _words(old), _words(new)
+    if old_words & new_words:
+        return True
+    spellings = [(one, other) for one in old_words for other in new_words if min(len(one), len(other)) > 2]
+    return any(_is_spelling(*pair) for pair in (*spellings, ("".join(old.split()), "".join(new.split()))))
+
+
+def _is_spelling(one: str, other: str) -> bool:
+    matcher = SequenceMatcher(None, one, other, autojunk=False)
+    return matcher.real_quick_ratio() >= _ALIKE and matcher.quick_ratio() >= _ALIKE and matcher.ratio() >= _ALIKE
+
+
+def _words(text: str) -> frozenset[str]:
+    """Return the words of a name or a local part, without accents; initials and digits say too little."""
+    return frozenset(word for word in re.findall(r"[^\W\d_]+", _plain(text)) if len(word) > 1)
+
+
+def _plain(text: str | None) -> str:
+    letters = unicodedata.normalize("NFKD", " ".join((text or "").casefold().split()))
+    return "".join(letter for letter in letters if not unicodedata.combining(letter))
+
+
+def similar_keys(new: Iterable[str], held: Collection[str]) -> dict[str, str]:
+    """Find attribute keys of a file that no user holds, but that are nearly one that users hold: new -> held.
+
+    `new` are the keys that rows set, `held` those of all users that were looked up. Case, separators and one letter
+    more, less or exchanged do not make another key (`Plan`, `seat`); other digits do (`phone2`).
+    """
+    squashed: dict[str, str] = {}
+    for key in held:
+        squashed.setdefault(_squash(key), key)
+    found = {}
+    for key in dict.fromkeys(new):
+        if key in held:
+            continue
+        letters = _squash(key)
+        near = squashed.get(letters) or next((k for text, k in squashed.items() if _is_slip(letters, text)), None)
+        if near is not None:
+            found[key] = near
+    return found
+
+
+def _squash(key: str) -> str:
+    return re.sub(r"[\W_]", "", unicodedata.normalize("NFKC", key).casefold())
+
+
+def _is_slip(one: str, other: str) -> bool:
+    """Whether two keys are one letter apart: one more, one less, one for another, two exchanged."""
+    if min(len(one), len(other)) < 4 or re.sub(r"\D", "", one) != re.sub(r"\D", "", other):
+        return False
+    start = 0
+    while start < min(len(one), len(other)) and one[start] == other[start]:
+        start += 1
+    rest, other_rest = one[start:], other[start:]
+    if len(rest) != len(other_rest):
+        shorter, longer = sorted((rest, other_rest), key=len)
+        return longer[1:] == shorter
+    exchanged = rest[:2] == other_rest[1::-1] and rest[2:] == other_rest[2:]
+    return exchanged or (len(rest) > 1 and rest[1:] == other_rest[1:])

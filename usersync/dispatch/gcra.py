@@ -1,0 +1,76 @@
+"""Space requests evenly: the generic cell rate algorithm, over numbers that processes may share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from usersync.dispatch.adaptive_limit import AdaptiveLimit
+from usersync.settings import Rate
+
+#: The step between two requests is longer than the rate asks for by this share, or by more where a window is so short
+#: that requests which travel unevenly, by `JITTER` seconds, would come too many to a window.
+MARGIN = 0.004
+JITTER = 0.02
+#: Never so much longer that 99 % of the rate could not be used.
+MOST_MARGIN = 0.0095
+#: How far behind its time a request may be and have the next ones make up for it: this share of the window, at most
+#: so many seconds. It has to be less than the margin, or a window could hold one request too many.
+TOLERANCE = 0.0035
+MOST_TOLERANCE = 0.05
+#: Requests per second that `rate: auto` begins with.
+FIRST_GUESS = 50.0
+#: Seconds without a request after which what was learned is forgotten.
+FORGET_AFTER = 600.0
+
+
+@dataclass(slots=True)
+class RateState:
+    """All that is remembered between requests: a few numbers; times are monotonic seconds."""
+
+    #: When the next request is due.
+    due: float = 0.0
+    limit: AdaptiveLimit = field(default_factory=AdaptiveLimit)
+
+
+class Gcra:
+    """At most `rate.count` starts in any window of `rate.seconds`, evenly spaced.
+
+    None means no rate but the one that is learned, "auto" that the rate is to be found out.
+    """
+
+    def __init__(self, rate: Rate | Literal["auto"] | None) -> None:
+        self._seeking = rate == "auto"
+        self._step = 0.0
+        self._tolerance = MOST_TOLERANCE
+        if isinstance(rate, Rate):
+            margin = min(max(MARGIN, JITTER / rate.seconds), MOST_MARGIN)
+            self._step = rate.seconds * (1 + margin) / rate.count
+            self._tolerance = min(MOST_TOLERANCE, TOLERANCE * rate.seconds)
+
+    def step(self, state: RateState) -> float:
+        """Return the seconds between two requests; 0.0: there is no rate."""
+        learned = state.limit.rate
+        return max(self._step, 1 / learned) if learned else self._step
+
+    def delay(self, state: RateState, now: float) -> float:
+        """Return the seconds until a request may start; 0.0: now; infinite: not before an answer."""
+        spaced = state.due - now if self.step(state) else 0.0
+        return max(state.limit.delay(now), spaced, 0.0)
+
+    def start(self, state: RateState, now: float) -> None:
+        """Count a request that starts now."""
+        if state.limit.rate and now - state.due > FORGET_AFTER:
+            state.limit.rate = 0.0
+        if self._seeking:
+            state.limit.seek(FIRST_GUESS)
+        state.limit.start(now)
+        paused = state.limit.pause_until > state.due  # what a pause cost is not made up for
+        state.due = max(state.due, now - (0.0 if paused else self._tolerance)) + self.step(state)
+
+    def accept(self, state: RateState, now: float, started: float) -> None:
+        """Take note that a request was not throttled."""
+        step = self.step(state)
+        state.limit.accept(now, started, 1 / step if step else None)
+        if self._step and state.limit.rate * self._step > 1 and not state.limit.pauses:
+            state.limit.rate = 0.0  # grown to what the settings allow: nothing is left to learn

@@ -1,0 +1,127 @@
+"""Keep what was planned, sent and answered in SQLite: durable, and free of secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from usersync.ledger.database import Database
+from usersync.ledger.run import LedgerRun
+from usersync.ledger.run_info import RUN_COLUMNS, RunInfo, parse_run_info
+from usersync.ledger.waves import Waves, is_open
+from usersync.models import Row, json_text
+
+#: Runs that `resume` can go on with.
+_RESUMABLE = (
+    "kind IN ('run', 'apply', 'undo') AND (finished_at IS NULL OR exit_code IN (4, 6, 129, 130, 143) OR EXISTS"
+    " (SELECT 1 FROM row WHERE row.run = run.n AND row.status IN ('unknown', 'sending', 'parked', 'reverting')))"
+    " AND NOT EXISTS (SELECT 1 FROM run AS undo WHERE undo.kind = 'undo' AND undo.parent = run.run)"
+)
+
+
+class Ledger:
+    """One database of runs."""
+
+    def __init__(self, path: Path | None, *, temporary_rows: bool = False) -> None:
+        """Open or create the ledger at `path`; None keeps it in a temporary file.
+
+        `temporary_rows` keeps the rows of new runs out of it: a plan reads the ledger and leaves no trace. Raises
+        UsageError where it cannot be opened.
+        """
+        self._database = Database(path, temporary_rows=temporary_rows)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._database.close()
+
+    def start(self, info: RunInfo) -> LedgerRun:
+        """Begin a run; what interrupted runs learned is remembered first."""
+        for number, *values in self._database.all(
+            f"SELECT n, {RUN_COLUMNS} FROM run WHERE finished_at IS NULL AND remembered = 0"
+        ):
+            LedgerRun(self._database, number, parse_run_info(values)).snapshots.remember()
+        number = self._database.insert(
+            "INSERT INTO run (run, kind, parent, started_at, started_by, platform, settings, sources, overrides,"
+            " options, filled_fields, rows_read) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                info.run, info.kind, info.parent, info.started_at, info.started_by, info.platform,
+                json_text(info.settings), json_text(info.sources), json_text(info.overrides),
+                json_text(info.options), json_text(info.filled_fields), info.rows_read,
+            ),
+        )  # fmt: skip
+        return LedgerRun(self._database, number, info, is_new=True)
+
+    def runs(self, platform: str | None = None) -> Iterator[RunInfo]:
+        """Return all runs, or those of one platform, newest first."""
+        found = self._database.all(
+            f"SELECT {RUN_COLUMNS} FROM run WHERE ?1 IS NULL OR platform = ?1 ORDER BY n DESC", (platform,)
+        )
+        return map(parse_run_info, found)
+
+    def previous(self, info: RunInfo) -> RunInfo | None:
+        """Return the last run of the same files that came to its end; None where there was none."""
+        same = (
+            past
+            for past in self.runs(info.platform)
+            if past.files == info.files and past.run != info.run and past.exit_code in (0, 1)
+        )
+        return next((past for past in same if past.rows_read is not None), None)
+
+    def last_finished(self, platform: str) -> RunInfo | None:
+        """Return the last run of a platform that finished, single updates and plans left aside."""
+        runs = (past for past in self.runs(platform) if past.kind not in ("update", "plan"))
+        return next((past for past in runs if past.finished_at), None)
+
+    def resumable(self, platform: str) -> list[str]:
+        """Return the runs for `platform` that `resume` can go on with, newest first."""
+        found = self._database.all(
+            f"SELECT run FROM run WHERE platform = ? AND {_RESUMABLE} ORDER BY n DESC", (platform,)
+        )
+        return [name for (name,) in found]
+
+    def open_swaps(self, platform: str) -> list[LedgerRun]:
+        """Return the runs for `platform` that left users with a placeholder address, oldest first."""
+        found = self._database.all(
+            "SELECT DISTINCT run.run FROM run JOIN row ON row.run = run.n WHERE run.platform = ?"
+            " AND row.placeholder IS NOT NULL ORDER BY run.n",
+            (platform,),
+        )
+        runs = [self.find(name) for (name,) in found]
+        return [run for run in runs if run and any(map(is_open, Waves(run).swaps()))]
+
+    def history(self, user_id: int) -> Iterator[tuple[RunInfo, Row]]:
+        """Return what was sent for a user, oldest first."""
+        found = self._database.all(
+            "SELECT run.run, key FROM row JOIN run ON run.n = row.run WHERE id = ? AND new <> ''"
+            " AND status IN ('updated', 'failed', 'unknown', 'sending', 'parked', 'reverting') ORDER BY run.n, key",
+            (str(user_id),),
+        )
+        for name, key in found:
+            if run := self.find(name):
+                yield from ((run.info, row) for row in run.rows(only=key))
+
+    def prune(self, before: str) -> int:
+        """Delete runs that finished before a time (ISO 8601); returns how many."""
+        deleted = self._database.execute("DELETE FROM run WHERE finished_at < ?", (before,))
+        self._database.execute("VACUUM")
+        return deleted
+
+    def lowest_known_user(self, platform: str) -> int | None:
+        """Return the lowest id of a user of `platform` that is known here."""
+        found = self._database.first("SELECT min(user) FROM snapshot WHERE platform = ?", (platform,))
+        return found[0] if found else None
+
+    def forget(self, run: str) -> None:
+        """Delete a run."""
+        self._database.execute("DELETE FROM run WHERE run = ?", (run,))
+
+    def find(self, run: str) -> LedgerRun | None:
+        """Open the run of that name."""
+        found = self._database.first(f"SELECT n, {RUN_COLUMNS} FROM run WHERE run = ?", (run,))
+        return LedgerRun(self._database, found[0], parse_run_info(found[1:])) if found else None

@@ -1,0 +1,237 @@
+"""Read files, addresses and DataFrames into one `Table` of text cells.
+
+pandas and the readers are imported where they are needed: they take longer to start than the rest of the program,
+and commands that read no file do not wait for them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from usersync.errors import SourceError, UsageError
+from usersync.loader.headings import OUR_COLUMNS, Headings, Template, normalize
+from usersync.loader.raw_sheet import CellError, RawSheet
+from usersync.loader.rejects_columns import hold_back_rows
+from usersync.loader.remote import fetch, is_remote, without_secrets
+from usersync.loader.unpack import is_text, unpack
+from usersync.models import MASK, SECRET_FIELDS, Code, Column, Files, Problem, Source, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pandas import DataFrame
+
+    from usersync.settings import SourceSettings
+
+WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods")
+TEXTS = (".csv", ".tsv", ".txt")
+#: The id of a template's example row, which is left out.
+EXAMPLE = "EXAMPLE"
+#: What the last row of a table calls itself if it sums up or counts the others.
+TOTALS = frozenset(
+    (
+        *("total", "totals", "grand total", "subtotal", "sum", "count", "average", "summe", "gesamt", "gesamtsumme"),
+        *("insgesamt", "anzahl", "mittelwert", "somme", "totaux", "nombre", "suma", "totale", "somma", "totaal"),
+    )
+)
+_ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+
+
+def load(files: Files, *, options: SourceSettings, columns: Mapping[str, str] | None = None) -> Table:
+    """Read files (CSV, Excel, OpenDocument; `-` is standard input), addresses and DataFrames as text.
+
+    `columns` maps headings to fields, or fields to templates (`name: "{First name} {Last name}"`). Raises SourceError
+    where a file as a whole cannot be read. Rows that cannot be read are in the table, with their problems.
+    """
+    if isinstance(files, str | Path) or not isinstance(files, Sequence):
+        files = [files]
+    if not files:
+        raise UsageError("name at least one file")
+    headings = Headings(columns)
+    return hold_back_rows(_concatenate([_read(file, headings, options) for file in files]))
+
+
+def read_bytes(file: str) -> bytes:
+    """Read a file, an address or standard input as it is; SourceError where that cannot be done."""
+    if is_remote(file):
+        return fetch(file)
+    if file == "-" and not sys.stdin:
+        raise SourceError(file, "standard input is closed; name a file")
+    try:
+        file.encode()
+        return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except UnicodeEncodeError:
+        raise SourceError(ascii(file), "the file name is not valid UTF-8; rename the file") from None
+    except FileNotFoundError:
+        raise SourceError(file, f"there is no such file{_nearest(file)}") from None
+    except IsADirectoryError:
+        raise SourceError(file, "is a folder; name the files in it") from None
+    except OSError as error:
+        raise SourceError(file, f"cannot be read: {error.strerror}") from None
+
+
+def _nearest(file: str) -> str:
+    with suppress(OSError):
+        names = [path.name for path in Path(file).parent.iterdir() if path.is_file()]
+        for name in difflib.get_close_matches(Path(file).name, names, 1, 0.8):
+            return f"; did you mean {Path(file).with_name(name)}?"
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One file of the input, read."""
+
+    source: Source
+    sheet: RawSheet
+    templates: tuple[Template, ...]
+
+
+def _read(given: str | Path | DataFrame, headings: Headings, options: SourceSettings) -> _Part:
+    from usersync.loader.repeated_headers import apply_repeated_headers  # pandas is slow to import
+
+    if isinstance(given, str | Path):
+        file, data = without_secrets(str(given)), read_bytes(str(given))
+        if not data.strip():
+            raise SourceError(file, "the file is empty")
+        digest = hashlib.sha256(data).hexdigest()
+        sheet = _read_sheet(data, file, headings, options)
+    else:
+        from usersync.loader.dataframe import FRAME, read_frame  # pandas is slow to import
+
+        file = FRAME
+        digest, sheet = read_frame(given, headings=headings)
+    columns = headings.columns(sheet.header, file)
+    templates = headings.templates(sheet.header, file)
+    sheet = _without_example(apply_repeated_headers(sheet, headings), columns)
+    sheet = _reject_total(sheet)
+    notes = [*sheet.notes, *_composed_fields(columns, templates), *_ignored_columns(columns, templates)]
+    if not len(sheet.rows):
+        notes.append(f"there are no data rows below the header in row {sheet.header_row}")
+    source = Source(
+        file=file,
+        sha256=digest,
+        sheet=sheet.sheet,
+        header_row=sheet.header_row,
+        columns=columns,
+        dialect=sheet.dialect,
+        notes=tuple(notes),
+        skipped=sheet.skipped,
+    )
+    return _Part(source, sheet, templates)
+
+
+def _reject_total(sheet: RawSheet) -> RawSheet:
+    """Reject a last row that looks like a total; its id, a sum or a count, may be that of a user."""
+    if not len(sheet.rows):
+        return sheet
+    last = len(sheet.rows) - 1
+    cells = sheet.cells.iloc[last].tolist()
+    words = [text for text in cells if " ".join(text.split()).strip(" :").casefold() in TOTALS]
+    if not words or any("@" in text for text in cells):
+        return sheet
+    message = f"the last row looks like a total ({words[0].strip()!r}); delete it"
+    return replace(sheet, errors=(*sheet.errors, CellError(last, Code.ROW_RAGGED, message)))
+
+
+def _composed_fields(columns: Sequence[Column], templates: Sequence[Template]) -> Iterator[str]:
+    for template in templates:
+        parts = " and ".join(repr(columns[i].heading.strip()) for i in template.columns)
+        yield f"{template.field} is composed of {parts}"
+
+
+def _ignored_columns(columns: Sequence[Column], templates: Sequence[Template]) -> Iterator[str]:
+    used = {i for template in templates for i in template.columns}
+    ignored = [
+        column.heading.strip()
+        for i, column in enumerate(columns)
+        if column.field is None and i not in used and normalize(column.heading) not in OUR_COLUMNS
+    ]
+    named = [repr(heading) for heading in ignored if heading]
+    if named:
+        noun = "column" if len(named) == 1 else "columns"
+        yield f"ignored {noun}: {', '.join(named)} (name a field, or map it under columns:)"
+
+
+def _without_example(sheet: RawSheet, columns: tuple[Column, ...]) -> RawSheet:
+    key = next(i for i, column in enumerate(columns) if column.field == "id")
+    examples = [at for at, text in enumerate(sheet.cells[key].to_numpy(object)) if text == EXAMPLE]
+    if not examples:
+        return sheet
+    rows = ", ".join(str(sheet.rows[at]) for at in examples)
+    return replace(sheet.without(examples), notes=(*sheet.notes, f"left out the template's example: row {rows}"))
+
+
+def _read_sheet(data: bytes, file: str, headings: Headings, options: SourceSettings) -> RawSheet:
+    if Path(file).name.startswith("~$"):
+        name = Path(file).name.removeprefix("~$")
+        raise SourceError(file, f"is the lock file of a workbook that is open in Excel; name {name} itself")
+    data, name = unpack(data, file, file, suffixes=(*TEXTS, *WORKBOOKS))
+    suffix = Path(name).suffix.lower()
+    if data.startswith((_ZIP, _OLE)) or (suffix in WORKBOOKS and not is_text(data)):
+        from usersync.loader.workbook import read_workbook  # pandas is slow to import
+
+        return read_workbook(data, file=file, headings=headings, options=options)
+    if file != "-" and suffix not in (*TEXTS, *WORKBOOKS):
+        known = ", ".join((*TEXTS, *WORKBOOKS))
+        raise SourceError(file, f"usersync reads {known}; save the file as one of these")
+    from usersync.loader.csv_reader import read_text  # pandas is slow to import
+
+    sheet = read_text(data, file=file, headings=headings, options=options)
+    if suffix in WORKBOOKS:
+        return replace(sheet, notes=(f"the file is text under the name of a workbook ({suffix})", *sheet.notes))
+    return sheet
+
+
+def _concatenate(parts: list[_Part]) -> Table:
+    import numpy as np  # slow to import: commands that read no file start without it
+    import pandas as pd  # as numpy
+
+    frames, places = [], []
+    problems: list[Problem] = []
+    start = 0
+    for number, part in enumerate(parts):
+        rows = part.sheet.rows
+        frames.append(_fields_only(part))
+        places.append(pd.DataFrame({"source": np.int32(number), "at": np.arange(len(rows)), "row": rows}))
+        problems.extend(_problems(part, start))
+        start += len(rows)
+    cells = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True).astype(object)
+    if len(frames) > 1:
+        cells = cells.where(cells.notna(), None)
+    return Table(
+        cells.reset_index(drop=True),
+        places[0] if len(places) == 1 else pd.concat(places, ignore_index=True),
+        tuple(part.source for part in parts),
+        tuple(part.sheet.cells for part in parts),
+        tuple(problems),
+    )
+
+
+def _fields_only(part: _Part) -> DataFrame:
+    cells, columns = part.sheet.cells, part.source.columns
+    wanted = [i for i, column in enumerate(columns) if column.field]
+    named = cells[wanted].set_axis([columns[i].field for i in wanted], axis=1).astype(object)
+    for template in part.templates:
+        rows = zip(*(cells[i] for i in template.columns), strict=True)
+        named[template.field] = [template.fill(row) for row in rows]
+    return named.astype(object)
+
+
+def _problems(part: _Part, start: int) -> Iterator[Problem]:
+    columns = part.source.columns
+    composed = {i for template in part.templates for i in template.columns}
+    for error in part.sheet.errors:
+        column = columns[error.column] if error.column is not None else None
+        if column and not column.field and error.column not in composed:
+            continue
+        secret = column.field in SECRET_FIELDS if column else any(c.field in SECRET_FIELDS for c in columns)
+        value = MASK if secret and error.value else error.value
+        yield Problem(start + error.at, error.code, error.message, column.heading.strip() if column else "", value)

@@ -1,0 +1,32 @@
+"""Find the names that people know rows by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from usersync.models import Row, Table
+
+#: Returns the name of a row as its sheet has it, by the row's key; empty where the sheet has none.
+NameOf: TypeAlias = Callable[[int], str]
+
+
+def no_name(key: int) -> str:
+    """Return no name, where there is no sheet."""
+    return ""
+
+
+def names_in(table: Table) -> NameOf:
+    """Return the function that finds a row's name in its sheet, or else its e-mail address."""
+    columns = [table.cells[field].to_numpy(object) for field in ("name", "email") if field in table.cells]
+
+    def name_of(key: int) -> str:
+        texts = [(column[key] or "").strip() for column in columns]
+        return next(filter(None, texts), "")
+
+    return name_of
+
+
+def name_of_row(row: Row, name_of: NameOf) -> str:
+    """Return the name that the platform has, or else its e-mail address, or else what the sheet has."""
+    return row.name or row.email or name_of(row.key)

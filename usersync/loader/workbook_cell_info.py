@@ -1,0 +1,66 @@
+"""Define what a sheet says about its cells beside their values."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Final
+
+#: Row and column, both from 0, counted from the sheet's corner.
+Place = tuple[int, int]
+#: Columns of the widest sheet.
+MAX_COLUMNS: Final = 16_384
+#: Number formats that files refer to by number alone.
+BUILT_IN_FORMATS: Final = {1: "0", 2: "0.00", 9: "0%", 10: "0.00%"}
+#: Formats that show the number's value in full: digits, decimals, percent, and the dashes of a phone number.
+_DIGITS_SHOWN: Final = re.compile(r"""(?:0|\\[- ()]|"[- ()]*"|[- ()])*0(?:\.0+)?%?(?:_\))?""")
+
+
+@dataclass(slots=True)
+class CellInfo:
+    """Filled by the scan of one sheet, whatever its file format."""
+
+    errors: dict[Place, str] = field(default_factory=dict)
+    """Cells that hold an error, such as #N/A."""
+    unsaved: set[Place] = field(default_factory=set)
+    """Formulas whose result is not in the file."""
+    texts: dict[Place, str] = field(default_factory=dict)
+    """Cells whose text is known better than from their value."""
+    formats: dict[Place, str] = field(default_factory=dict)
+    """Numbers whose format says how their digits are shown."""
+    negative: set[Place] = field(default_factory=set)
+    """Negative numbers, which no date can be."""
+    hidden: set[int] = field(default_factory=set)
+    """Hidden rows."""
+    hidden_columns: set[int] = field(default_factory=set)
+    total_rows: set[int] = field(default_factory=set)
+    """Total rows of tables."""
+    filtered: bool = False
+    """Whether the sheet has a filter."""
+    merged: list[tuple[Place, Place]] = field(default_factory=list)
+
+
+def shows_digits(code: str) -> bool:
+    """Whether a number format says how the digits are shown, and differs from the plain `0`."""
+    return code != "0" and _DIGITS_SHOWN.fullmatch(code) is not None
+
+
+def column_letters(column: int) -> str:
+    """0 -> A, 27 -> AB."""
+    text = ""
+    column += 1
+    while column:
+        column, rest = divmod(column - 1, 26)
+        text = chr(65 + rest) + text
+    return text
+
+
+def parse_reference(ref: str) -> Place | None:
+    """B4 -> (3, 1); None where it is not a valid cell reference."""
+    head = ref.rstrip("0123456789")
+    if not ref[len(head) :] or not head.isascii() or not head.isalpha() or len(head) > 3:
+        return None
+    column = 0
+    for letter in head.upper():
+        column = column * 26 + ord(letter) - 64
+    return int(ref[len(head) :]) - 1, column - 1

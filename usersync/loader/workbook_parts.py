@@ -1,0 +1,96 @@
+"""Read the parts of an .xlsx that describe its sheets: list, number formats, tables."""
+
+from __future__ import annotations
+
+import contextlib
+import posixpath
+import re
+from collections.abc import Iterator
+from typing import Final
+from xml.parsers import expat
+
+from usersync.loader.workbook_cell_info import BUILT_IN_FORMATS, shows_digits
+from usersync.loader.workbook_package import Package
+
+_AREA: Final = re.compile(r"[A-Z]+(\d{1,7}):[A-Z]+(\d{1,7})")
+
+
+def sheet_parts(package: Package) -> dict[str, str]:
+    """Map the name of each sheet to the member that holds it."""
+    home = next(name for name in package.names if name.endswith(("xl/workbook.xml", "workbook.xml")))
+    folder, _, base = home.rpartition("/")
+    targets = {
+        a.get("Id", ""): _target(folder, a)
+        for tag, a in elements(package.read(f"{folder}/_rels/{base}.rels".lstrip("/")))
+        if tag == "Relationship"
+    }
+    parts = {}
+    for tag, a in elements(package.read(home)):
+        if tag == "sheet":
+            link = next((value for key, value in a.items() if key.endswith(":id")), "")
+            parts[a.get("name", "")] = targets.get(link, "")
+    return parts
+
+
+def elements(xml: bytes) -> Iterator[tuple[str, dict[str, str]]]:
+    """List the elements of a small document, names without prefix, up to where it cannot be parsed."""
+    found: list[tuple[str, dict[str, str]]] = []
+    parser = expat.ParserCreate("utf-8")
+    parser.StartElementHandler = lambda tag, a: found.append((tag.rpartition(":")[2], a))
+    with contextlib.suppress(expat.ExpatError):
+        parser.Parse(xml, True)
+    return iter(found)
+
+
+def number_formats(styles: bytes) -> dict[str, str]:
+    """Map a style's number (as cells refer to it) to its number format, where that says how digits are shown."""
+    codes = {str(number): code for number, code in BUILT_IN_FORMATS.items()}
+    shown, inside = {}, False
+    number = 0
+    for tag, a in elements(styles):
+        if tag == "numFmt":
+            codes[a.get("numFmtId", "")] = a.get("formatCode", "")
+        elif tag in ("cellXfs", "cellStyleXfs", "cellStyles", "dxfs"):
+            inside = tag == "cellXfs"
+        elif tag == "xf" and inside:
+            code = codes.get(a.get("numFmtId", ""), "")
+            if shows_digits(code):
+                shown[str(number)] = code
+            number += 1
+    return shown
+
+
+def read_number_formats(package: Package) -> dict[str, str]:
+    """Return the number formats of a workbook by style; none if it has no styles."""
+    name = next((name for name in package.names if name.endswith("styles.xml")), None)
+    return number_formats(package.read(name)) if name else {}
+
+
+def total_rows(package: Package, part: str) -> set[int]:
+    """Return the total rows of a sheet's tables, from 0."""
+    folder, _, base = part.rpartition("/")
+    relations = f"{folder}/_rels/{base}.rels"
+    if relations not in package.names:
+        return set()
+    found: set[int] = set()
+    for tag, a in elements(package.read(relations)):
+        if tag == "Relationship" and a.get("Type", "").endswith("/table"):
+            table = _target(folder, a)
+            if table in package.names:
+                found |= _total_rows_of(package.read(table))
+    return found
+
+
+def _total_rows_of(table: bytes) -> set[int]:
+    for tag, a in elements(table):
+        area = _AREA.fullmatch(a.get("ref", ""))
+        count = a.get("totalsRowCount", "0")
+        if tag == "table" and area and count.isdecimal() and 0 < int(count) < 10:
+            return set(range(int(area[2]) - int(count), int(area[2])))
+    return set()
+
+
+def _target(folder: str, relationship: dict[str, str]) -> str:
+    """Return the name of the member that a relationship of a member in `folder` points to."""
+    path = posixpath.join("/", folder, relationship.get("Target", ""))
+    return posixpath.normpath(path).lstrip("/").lower()

@@ -1,0 +1,125 @@
+"""Choose the sheet of a workbook that holds the users, and find its header."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from usersync.errors import SourceError
+from usersync.loader.csv_parser import DELIMITERS
+from usersync.loader.headings import Headings
+from usersync.loader.workbook_sheets import SheetReader, Workbook
+from usersync.settings import SourceSettings
+
+#: Rows of a sheet in which its header is looked for.
+_SEARCHED: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The chosen sheet."""
+
+    name: str
+    reader: SheetReader
+    header_row: int
+    """From 1, as the spreadsheet numbers it."""
+    has_rows: bool = True
+    """Whether anything stands below the header."""
+    notes: tuple[str, ...] = ()
+
+
+def select_sheet(book: Workbook, file: str, headings: Headings, options: SourceSettings) -> Selection:
+    """Choose the sheet with an id column and rows below it, or the one that `options` name.
+
+    Raises SourceError where no sheet has an id column, or several with rows do.
+    """
+    if options.sheet is not None:
+        name = _named_sheet([name for name, _ in book.sheets], options.sheet, file)
+        search = _Search(headings, options)
+        return search.find(name, book.open_sheet(name)) or search.refuse(file, f"sheet {name!r}")
+    search = _Search(headings, options)
+    shown = [name for name, is_shown in book.sheets if is_shown]
+    found = [selection for name in shown if (selection := search.find(name, book.open_sheet(name)))]
+    if not found:
+        hidden = [repr(name) for name, is_shown in book.sheets if not is_shown]
+        more = f" (hidden sheets were not searched: {', '.join(hidden)}; name one with --sheet)" if hidden else ""
+        what = f"sheet {shown[0]!r}" if len(book.sheets) == 1 and shown else f"each of its {len(book.sheets)} sheets"
+        search.refuse(file, what, more)
+    candidates = [selection for selection in found if selection.has_rows] or found
+    if len(candidates) > 1:
+        which = " and ".join(repr(selection.name) for selection in candidates)
+        raise SourceError(file, f"sheets {which} both have an id column; name one with --sheet (source.sheet)")
+    return replace(candidates[0], notes=tuple(_passed_over(candidates[0], found, shown)))
+
+
+def _passed_over(chosen: Selection, found: Sequence[Selection], shown: Sequence[str]) -> Iterator[str]:
+    empty = [repr(selection.name) for selection in found if selection is not chosen]
+    if empty:
+        yield f"sheets without rows were not read: {', '.join(empty)}"
+    others = [repr(name) for name in shown if name not in [selection.name for selection in found]]
+    if others and not chosen.has_rows:
+        yield f"sheets without an id column were not read: {', '.join(others)}"
+
+
+def _named_sheet(names: Sequence[str], wanted: str, file: str) -> str:
+    same = [n for n in names if n == wanted] or [n for n in names if n.strip().casefold() == wanted.strip().casefold()]
+    if same:
+        return same[0]
+    near = difflib.get_close_matches(wanted, names, len(names) or 1, 0.0)
+    near += [name for name in names if name not in near]
+    raise SourceError(file, f"has no sheet {wanted!r}; its sheets: {', '.join(map(repr, near)) or 'none'}")
+
+
+class _Search:
+    """Looks for the header in one sheet after the other, and remembers what looked like one."""
+
+    def __init__(self, headings: Headings, options: SourceSettings) -> None:
+        self._headings, self._options = headings, options
+        self._most_fields = 0
+        self._explanation = ""
+
+    def find(self, name: str, reader: SheetReader) -> Selection | None:
+        """Return the sheet with the row number of its header; None if it has none."""
+        wanted = self._options.header_row
+        head = reader(max(_SEARCHED, wanted or 0))
+        for at, row in enumerate(head.rows):
+            number = head.top + at + 1
+            if wanted not in (None, number):
+                continue
+            if number > _SEARCHED and wanted is None:
+                break
+            texts = [value if isinstance(value, str) else "" for value in row]
+            if self._headings.id_column(texts) is not None:
+                has_rows = _any_filled(head.rows[at + 1 :]) or _any_filled(reader(None).rows[at + 1 :])
+                return Selection(name, reader, number, has_rows)
+            self._remember(name, number, texts)
+        return None
+
+    def _remember(self, sheet: str, row: int, texts: Sequence[str]) -> None:
+        filled = [text for text in texts if text.strip()]
+        if len(filled) == 1 and any(self._headings.splits_into_header(filled[0], d) for d in DELIMITERS):
+            self._most_fields = len(texts) + len(filled[0])
+            self._explanation = (
+                f"sheet {sheet!r}: row {row} has all headings in one cell; split the column into several "
+                "(in Excel: Data, Text to Columns)"
+            )
+            return
+        fields = self._headings.count_fields(texts)
+        if fields > self._most_fields:
+            self._most_fields = fields
+            self._explanation = f"sheet {sheet!r}: {self._headings.explain_missing_id(row, texts)}"
+
+    def refuse(self, file: str, what: str, more: str = "") -> Selection:
+        """Raise SourceError: no sheet has an id column."""
+        if self._options.header_row:
+            raise SourceError(
+                file, f"row {self._options.header_row} of {what} has no id column; correct source.header_row{more}"
+            )
+        text = f"{what} has no header row with an id column in its first {_SEARCHED} rows; name the column id"
+        raise SourceError(file, (self._explanation or text) + more)
+
+
+def _any_filled(rows: Sequence[Sequence[Any]]) -> bool:
+    return any(not isinstance(value, str) or (value and not value.isspace()) for row in rows for value in row)

@@ -1,0 +1,150 @@
+"""Compare the desired values of files with the users of the platform, and insert the rows into the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from usersync.context import Context, iso, run_concurrently
+from usersync.diff.compare import Comparison, attribute_keys, compare
+from usersync.diff.limits import has_email_patterns
+from usersync.diff.plausibility import similar_keys
+from usersync.ledger import LedgerRun
+from usersync.models import ATTRIBUTE, Result, Row, Status, User
+from usersync.planning.baseline import baseline_from_file
+from usersync.planning.input import Input
+from usersync.planning.rows import RowFactory
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from usersync.settings import Settings
+
+UserReader = Callable[[int], Awaitable[User | Result]]
+"""Reads a user by id; a Result where that failed or the run stops."""
+
+#: Users that are compared at once while they are read one by one.
+READ_BATCH = 1000
+#: Users whose last known values are looked up at once.
+BASELINE_BATCH = 20_000
+
+
+class RowComparison:
+    """Compares the rows of one run."""
+
+    def __init__(
+        self, given: Input, run: LedgerRun, settings: Settings, context: Context, read_user: UserReader
+    ) -> None:
+        self._given, self._run, self._settings, self._context = given, run, settings, context
+        self._read_user = read_user
+        self._rows = RowFactory(given)
+        self._typed = frozenset(name for name, field in settings.fields.items() if "type" in field.model_fields_set)
+        self._held_keys: set[str] = set()
+        self._only_if_blank = frozenset(name for name, field in settings.fields.items() if field.only_if_blank)
+        self._address_protects = has_email_patterns(settings.limits.protect)
+
+    async def insert_rows(self, *, compared: Collection[int] = ()) -> list[str]:
+        """Insert every row of the input, but for the keys `compared` before; returns notes for the author."""
+        self._run.insert(self._rows.rejected())
+        values = self._given.desired.values.drop(index=list(compared), errors="ignore")
+        source = self._settings.diff.compare_with
+        if source == "nothing" and not self._must_read(values):
+            self._run.insert(self._changed(self._compare(values, None)))
+        else:
+            if source not in ("remote", "nothing"):
+                values = self._compare_with_baseline(values)
+            await self._compare_with_users(values)
+        self._run.insert(row for row in self._rows.duplicates() if row.key not in compared)
+        similar = similar_keys(attribute_keys(self._given.desired.values), self._held_keys)
+        return [
+            f"{ATTRIBUTE}{new}: no user that was read has this key, but {held!r}; is that one meant?"
+            for new, held in similar.items()
+        ]
+
+    def _must_read(self, values: DataFrame) -> bool:
+        """Tell whether what a user holds now decides about a row even where nothing is compared."""
+        return self._address_protects or any(name in values for name in self._only_if_blank)
+
+    def _compare(self, values: DataFrame, current: DataFrame | None) -> Comparison:
+        return compare(values, current, only_if_blank=self._only_if_blank, typed_fields=self._typed)
+
+    def _changed(self, comparison: Comparison) -> Iterator[Row]:
+        for key, user_id, changes in comparison.changes():
+            yield self._rows.changed(key, user_id, changes)
+
+    def _compare_with_baseline(self, values: DataFrame) -> DataFrame:
+        """Compare with the last run, or with a file; returns the rows whose users have to be read."""
+        source = self._settings.diff.compare_with
+        look_up = self._run.snapshots.last_known if source == "last-run" else baseline_from_file(source, self._settings)
+        must_verify = self._settings.diff.verify or self._address_protects
+        unread = []
+        for start in range(0, len(values), BASELINE_BATCH):
+            batch = values.iloc[start : start + BASELINE_BATCH]
+            known = look_up(batch["id"].tolist())
+            here = batch.iloc[known.index]
+            comparison = self._compare(here, known.set_axis(here.index))
+            self._run.insert_unchanged(self._rows.unchanged_stretches(comparison.unchanged_keys))
+            if must_verify:
+                unread.append(here[comparison.changed])
+            else:
+                self._run.insert(self._changed_since_last_run(comparison, here) if source == "last-run"
+                                 else self._changed(comparison))  # fmt: skip
+            unread.append(batch.drop(index=here.index))
+        return pd.concat(unread) if unread else values
+
+    def _changed_since_last_run(self, comparison: Comparison, values: DataFrame) -> Iterator[Row]:
+        written = self._last_written(values["id"][comparison.changed].tolist())
+        for key, user_id, changes in comparison.changes():
+            yield self._rows.changed(key, user_id, changes, written=written.get(user_id))
+
+    def _last_written(self, user_ids: Sequence[int]) -> dict[int, dict[str, object]]:
+        overwrite = self._settings.diff.on_conflict == "overwrite"
+        return {} if overwrite else self._run.snapshots.last_written(user_ids)
+
+    async def _compare_with_users(self, values: DataFrame) -> None:
+        """Read each user, and compare those read in batches, so that memory does not grow with them."""
+        users: dict[int, User] = {}
+        unread: list[Row] = []
+
+        def insert_batch() -> None:
+            self._run.insert(self._compared_with(values.loc[list(users)], users))
+            self._run.insert(unread)
+            users.clear()
+            unread.clear()
+
+        async def read(job: tuple[int, int]) -> None:
+            key, user_id = job
+            found = await self._read_user(user_id)
+            if isinstance(found, User):
+                users[key] = found
+            else:
+                unread.append(self._rows.unread(key, found))
+            self._context.progress.row(Status.PLANNED if isinstance(found, User) else found.status)
+            if len(users) + len(unread) >= READ_BATCH:
+                insert_batch()
+
+        jobs = iter(zip(values.index.tolist(), values["id"].tolist(), strict=True))
+        self._context.progress.begin("reading", len(values))
+        await run_concurrently(jobs, read, concurrency=self._settings.request.concurrency, stop=self._context.stop)
+        self._context.progress.end()
+        insert_batch()
+        self._run.insert(self._rows.row(key, Status.NOT_SENT) for key, _ in jobs)
+
+    def _compared_with(self, values: DataFrame, users: dict[int, User]) -> Iterator[Row]:
+        comparison = self._compare(values, _current_values(users))
+        written = self._last_written([user.id for user in users.values()])
+        seen_at = iso(self._context.clock.now())
+        self._held_keys.update(*(user.custom_attributes for user in users.values()))
+        for key in comparison.unchanged_keys.tolist():
+            yield self._rows.unchanged(key, users[key], seen_at)
+        for key, user_id, changes in comparison.changes():
+            yield self._rows.changed(key, user_id, changes, user=users[key], written=written.get(user_id))
+
+
+def _current_values(users: dict[int, User]) -> DataFrame:
+    """Make the table that `compare` takes, from users by key."""
+    names = ("name", "display_name", "email", "custom_attributes")
+    columns = {name: pd.Series([getattr(u, name) for u in users.values()], dtype=object) for name in names}
+    return pd.DataFrame(columns).set_axis(list(users), axis=0)

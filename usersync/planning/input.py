@@ -1,0 +1,108 @@
+"""Read and validate the files of a run."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from usersync.context import RunOptions
+from usersync.loader import load
+from usersync.loader.rejects_columns import original_rows
+from usersync.loader.row_filter import select
+from usersync.loader.row_names import NameOf, names_in
+from usersync.models import Column, DesiredValues, Files, Place, Problem, ProblemGroup, Source, Table
+from usersync.validation import validate
+
+if TYPE_CHECKING:
+    from usersync.settings import FieldSettings, Settings, SourceSettings
+
+#: Problems of each kind that are shown one by one; the report has all.
+PROBLEMS_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """The rows of files, as read and as understood."""
+
+    table: Table
+    desired: DesiredValues
+
+    @property
+    def rows_read(self) -> int:
+        """How many data rows the files have, those left out by choice too."""
+        return len(self.table.cells) + self.table.left_out
+
+    @property
+    def filled_fields(self) -> tuple[str, ...]:
+        """The fields that hold a value in any row."""
+        values = self.desired.values
+        return tuple(name for name in values.columns[1:] if values[name].notna().any())
+
+    @property
+    def notes(self) -> list[str]:
+        """What the authors of the files should know."""
+        return [f"{source.file}: {note}" for source in self.table.sources for note in source.notes]
+
+    @property
+    def name_of(self) -> NameOf:
+        """Returns the name of a row as its sheet has it, by key."""
+        return names_in(self.table)
+
+    def place(self, key: int) -> Place:
+        """Return where a row stands."""
+        source = self.table.sources[int(self.table.places["source"].to_numpy()[key])]
+        return Place(source.file, source.sheet, int(self.table.places["row"].to_numpy()[key]), self.name_of(key))
+
+    def problem_groups(self, shown: int | None = PROBLEMS_SHOWN) -> tuple[ProblemGroup, ...]:
+        """Group all problems by code, with the first `shown` of each; None: with all."""
+        groups: dict[str, list[Problem]] = defaultdict(list)
+        for problem in self.desired.problems:
+            groups[problem.code].append(problem)
+        return tuple(
+            ProblemGroup(code, len({p.key for p in found}), tuple((self.place(p.key), p) for p in found[:shown]))
+            for code, found in groups.items()
+        )
+
+
+def read_input(files: Files, settings: Settings, options: RunOptions) -> Input:
+    """Read and validate files. Raises SourceError where one cannot be read."""
+    return read_files(files, settings.source, settings.columns, settings.fields, options)
+
+
+def read_files(
+    files: Files,
+    source: SourceSettings,
+    columns: Mapping[str, str] | None = None,
+    fields: Mapping[str, FieldSettings] | None = None,
+    options: RunOptions | None = None,
+) -> Input:
+    """Read and validate files where no platform is configured, as `usersync inspect` does."""
+    table = load(files, options=source, columns=columns)
+    if options:
+        table = select(table, where=options.where, skip=options.skip)
+    desired = validate(table, fields, duplicates=source.duplicates, suspect=source.suspect)
+    return _with_original_rows(Input(table, desired))
+
+
+def _with_original_rows(given: Input) -> Input:
+    """Note where the rows of a rejects file stood first."""
+    notes = dict(given.desired.notes)
+    for key, row in original_rows(given.table).items():
+        notes[key] = "; ".join(filter(None, (f"originally row {row}", notes.get(key, ""))))
+    return replace(given, desired=replace(given.desired, notes=notes))
+
+
+def single_user(user_id: str, cells: Mapping[str, str], settings: Settings) -> Input:
+    """Validate the values for one user as if they were a row of a file.
+
+    `cells` maps fields (`name`, `custom_attributes.seats`) to text.
+    """
+    texts = {"id": user_id, **cells}
+    source = Source("command line", "", columns=tuple(Column(name, name) for name in texts))
+    frame = pd.DataFrame({name: pd.Series([text], dtype=object) for name, text in texts.items()})
+    table = Table(frame, pd.DataFrame({"source": [0], "at": [0], "row": [1]}), (source,))
+    return Input(table, validate(table, settings.fields, suspect=settings.source.suspect))

@@ -1,0 +1,307 @@
+"""Give each command its rows: from files, a saved plan, an interrupted run, or a run to undo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from usersync.context import Context, RunOptions
+from usersync.diff.inversion import invert
+from usersync.errors import RefusedError, UsageError
+from usersync.ledger import Ledger, LedgerRun, RunInfo, describe_sources
+from usersync.ledger.run import IN_FLIGHT
+from usersync.loader.dataframe import FRAME
+from usersync.models import Files, Row, Status
+from usersync.planning.compare import RowComparison, UserReader
+from usersync.planning.input import Input, read_input, single_user
+from usersync.planning.plan import Plan
+from usersync.planning.plan_file import load_plan
+from usersync.planning.verify import verify_rows
+from usersync.settings import Settings, make_settings
+
+NewRun = Callable[[str], RunInfo]
+"""Makes the head of a new run of a kind."""
+
+
+class RowSource:
+    """Gives a job its rows: `load` what they come from, `start` the run, `insert_rows` into the ledger."""
+
+    #: The kind of the run.
+    kind = "run"
+    #: Whether the run writes report files.
+    reports = True
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.given: Input | None = None
+        self.refusal: RefusedError | None = None
+        """Why the rows cannot be sent, found before anything is sent."""
+        self.notes: list[str] = []
+        """What the author should know, found while rows were compared."""
+
+    def load(self, ledger: Ledger) -> None:
+        """Read what the rows come from. Raises a UsersyncError where that cannot be used."""
+
+    def start(self, ledger: Ledger, new_run: NewRun) -> LedgerRun:
+        """Start the run, or open the one that goes on."""
+        raise NotImplementedError
+
+    async def insert_rows(self, run: LedgerRun, context: Context, read_user: UserReader) -> None:
+        """Bring the rows into the ledger, compared with what the users hold now."""
+        raise NotImplementedError
+
+    def row_count(self, run: LedgerRun) -> int:
+        """Return how many lines the report must have, from the input and not from the ledger's rows."""
+        raise NotImplementedError
+
+
+class FileRows(RowSource):
+    """Rows of files, compared with the platform: `run` and `plan`."""
+
+    def __init__(self, files: Files, settings: Settings, options: RunOptions, *, kind: str = "run") -> None:
+        super().__init__(settings)
+        self.kind = kind
+        self._files, self._options = files, options
+
+    def load(self, ledger: Ledger) -> None:
+        """Read and validate the files."""
+        self.given = read_input(self._files, self.settings, self._options)
+
+    def start(self, ledger: Ledger, new_run: NewRun) -> LedgerRun:
+        """Start the run."""
+        return ledger.start(_with_input(new_run(self.kind), self.input))
+
+    async def insert_rows(self, run: LedgerRun, context: Context, read_user: UserReader) -> None:
+        """Compare each row with its user."""
+        self.notes = await RowComparison(self.input, run, self.settings, context, read_user).insert_rows()
+
+    def row_count(self, run: LedgerRun) -> int:
+        """Return the rows of the files, less those that `--limit` left out."""
+        return len(self.input.table.cells) - run.left_out
+
+    @property
+    def input(self) -> Input:
+        """What was read."""
+        assert self.given is not None  # noqa: S101 - `load` reads it
+        return self.given
+
+
+class SingleUserRows(FileRows):
+    """The values for one user, as the row of a file: `update`."""
+
+    reports = False
+
+    def __init__(self, user_id: str, cells: Mapping[str, str], settings: Settings) -> None:
+        if settings.diff.compare_with != "nothing":  # one user is read anew, whatever was read before
+            settings = settings.model_copy(update={"diff": settings.diff.model_copy(update={"compare_with": "remote"})})
+        super().__init__("", settings, RunOptions(), kind="update")
+        self._user_id, self._cells = user_id, cells
+
+    def load(self, ledger: Ledger) -> None:
+        """Validate the values."""
+        self.given = single_user(self._user_id, self._cells, self.settings)
+
+    def start(self, ledger: Ledger, new_run: NewRun) -> LedgerRun:
+        """Start the run; its input has no size that could shrink."""
+        return ledger.start(replace(_with_input(new_run(self.kind), self.input), rows_read=None))
+
+
+class PlanRows(RowSource):
+    """The rows of a saved plan, exactly: `apply`."""
+
+    kind = "apply"
+
+    def __init__(self, plan: Plan | Path, settings: Settings) -> None:
+        super().__init__(settings)
+        self._plan = plan
+        self._info: RunInfo | None = None
+        self._rows: list[Row] = []
+
+    def load(self, ledger: Ledger) -> None:
+        """Load the plan, and read its sources again. Raises RefusedError where one has changed since."""
+        self._info, self._rows = load_plan(self._plan)
+        require_platform(self._info, self.settings, f"plan {self._info.run}")
+        saved = self._plan.saved if isinstance(self._plan, Plan) else None
+        self.given = read_again(self._info, self.settings, files=saved.files if saved else None)
+
+    def start(self, ledger: Ledger, new_run: NewRun) -> LedgerRun:
+        """Start the run, with the settings that the plan was made with."""
+        assert self._info is not None  # noqa: S101 - `load` reads both
+        assert self.given is not None  # noqa: S101
+        info = replace(
+            _with_input(new_run(self.kind), self.given),
+            parent=self._info.run,
+            settings=self._info.settings,
+            options=self._info.options,
+            rows_read=self._info.rows_read,
+        )
+        return ledger.start(info)
+
+    async def insert_rows(self, run: LedgerRun, context: Context, read_user: UserReader) -> None:
+        """Insert the rows of the plan, and verify that their old values still stand."""
+        run.insert(self._rows)
+        await verify_rows(run, self.settings, context, read_user)
+
+    def row_count(self, run: LedgerRun) -> int:
+        """Return the rows of the plan."""
+        return len(self._rows)
+
+
+class UndoneRows(RowSource):
+    """The updated rows of an earlier run, with old and new values exchanged: `undo`."""
+
+    kind = "undo"
+
+    def __init__(self, name: str, settings: Settings) -> None:
+        super().__init__(settings)
+        self._name = name
+        self._former: LedgerRun | None = None
+        self._count = 0
+
+    def load(self, ledger: Ledger) -> None:
+        """Find the run to undo."""
+        self._former = find_run(ledger, self._name, self.settings)
+
+    @property
+    def former(self) -> LedgerRun:
+        """The run to undo."""
+        assert self._former is not None  # noqa: S101 - `load` finds it
+        return self._former
+
+    def start(self, ledger: Ledger, new_run: NewRun) -> LedgerRun:
+        """Start the undo."""
+        return ledger.start(replace(new_run(self.kind), parent=self._name, sources=self.former.info.sources))
+
+    async def insert_rows(self, run: LedgerRun, context: Context, read_user: UserReader) -> None:
+        """Insert the inverted rows, and leave alone what somebody else changed since.
+
+        Rows whose answer never came in are looked at as well: their users may hold the new values.
+        """
+        rows = [inverted_row(row, self._name) for row in self.former.with_status(Status.UPDATED, *IN_FLIGHT)]
+        self._count = len(rows)
+        run.insert(rows)
+        await verify_rows(run, self.settings, context, read_user, keep_foreign=True)
+
+    def row_count(self, run: LedgerRun) -> int:
+        """Return the rows that were updated."""
+        return self._count
+
+
+class ResumedRows(RowSource):
+    """The rows of an interrupted run that were not sent: `resume`."""
+
+    def __init__(self, name: str | None, settings: Settings, options: RunOptions) -> None:
+        super().__init__(settings)
+        self._name, self._options = name, options
+        self._run: LedgerRun | None = None
+        self._undone: UndoneRows | None = None
+
+    def load(self, ledger: Ledger) -> None:
+        """Find the run, and read its sources again; where one has changed since, `refusal` says so."""
+        name = self._name or next(iter(ledger.resumable(self.settings.platform.url)), None)
+        if name is None:
+            raise UsageError("no interrupted run to resume; `usersync runs` lists all runs")
+        self._run = find_run(ledger, name, self.settings)
+        info = self._run.info
+        self.kind = info.kind
+        self._run.info = replace(info, overrides=(*info.overrides, *self._options.overrides))
+        if self.kind == "undo":
+            self._undone = UndoneRows(info.parent or "", self.settings)
+            self._undone.load(ledger)
+            return
+        try:
+            self.given = read_again(info, self.settings)
+        except RefusedError as refusal:
+            self.refusal = refusal
+
+    def start(self, ledger: Ledger, new_run: NewRun) -> LedgerRun:
+        """Let the run go on."""
+        assert self._run is not None  # noqa: S101 - `load` finds it
+        if not self.refusal:
+            self._run.reopen()
+        return self._run
+
+    async def insert_rows(self, run: LedgerRun, context: Context, read_user: UserReader) -> None:
+        """Plan again what was not sent; a plan that was never complete is completed first."""
+        if run.info.planned_at is None:
+            await self._complete_plan(run, context, read_user)
+        else:
+            keep_foreign = self.kind == "undo"
+            await verify_rows(run, self.settings, context, read_user, keep_foreign=keep_foreign)
+
+    async def _complete_plan(self, run: LedgerRun, context: Context, read_user: UserReader) -> None:
+        if self._undone:
+            run.delete_rows()
+            await self._undone.insert_rows(run, context, read_user)
+            return
+        if self.kind == "apply" and not run.counts():
+            raise UsageError(f"run {run.info.run} ended before its plan was read; apply the plan again")
+        compared = run.keep_compared() if self.kind == "run" else []
+        await verify_rows(run, self.settings, context, read_user)
+        if self.kind == "run":
+            assert self.given is not None  # noqa: S101 - `load` reads it
+            comparison = RowComparison(self.given, run, self.settings, context, read_user)
+            self.notes = await comparison.insert_rows(compared=compared)
+
+    def row_count(self, run: LedgerRun) -> int:
+        """Return the rows of the files; where `--limit` left out some, the ledger alone knows how many."""
+        whole = self.kind == "run" and run.info.options.get("limit") is None
+        return len(self.given.table.cells) if self.given and whole else sum(run.counts().values())
+
+
+def inverted_row(row: Row, run: str) -> Row:
+    """Return the row that restores what an updated row changed."""
+    changes, kept = invert(row.changes)
+    note = f"undo of run {run}"
+    if kept:
+        note += f"; kept: {', '.join(kept)}"
+    status = Status.PLANNED if changes else Status.CONFLICT
+    inverted = Row(row.key, row.source, row.row, row.id, status, note=note)
+    return inverted.with_changes(changes) if changes else inverted
+
+
+def _with_input(info: RunInfo, given: Input) -> RunInfo:
+    """Return the head of a run with what it keeps of its input."""
+    return replace(
+        info,
+        sources=describe_sources(given.table.sources),
+        filled_fields=given.filled_fields,
+        rows_read=given.rows_read,
+    )
+
+
+def find_run(ledger: Ledger, name: str, settings: Settings) -> LedgerRun:
+    """Find a run of this platform in the ledger. Raises UsageError, or RefusedError for another platform."""
+    run = ledger.find(name)
+    if run is None:
+        raise UsageError(f"no run {name} in {settings.ledger}; `usersync runs` lists all runs")
+    require_platform(run.info, settings, f"run {name}")
+    return run
+
+
+def require_platform(info: RunInfo, settings: Settings, what: str) -> None:
+    """Raise RefusedError where a run or plan is for another platform."""
+    if info.platform != settings.platform.url:
+        raise RefusedError(f"stale: {what} is for {info.platform}, not {settings.platform.url}")
+
+
+def read_again(info: RunInfo, settings: Settings, *, files: Files | None = None) -> Input:
+    """Read the sources of an earlier run, or the same as given in `files`, with the settings of that run.
+
+    Raises RefusedError where a source has changed since.
+    """
+    for name, what in (("-", "standard input"), (FRAME, "a DataFrame")):
+        if files is None and name in info.files:
+            raise RefusedError(f"stale: the rows came from {what}, which cannot be read again")
+    then = {name: info.settings[name] for name in ("source", "columns", "fields")}
+    platform = settings.platform.model_dump(exclude_none=True)
+    given = read_input(
+        files if files is not None else info.files,
+        make_settings({"platform": platform, **then}, f"run {info.run}"),
+        RunOptions(where=tuple(info.options.get("where", ())), skip=info.options.get("skip", 0)),
+    )
+    for source, known in zip(given.table.sources, info.sources, strict=True):
+        if source.sha256 != known["sha256"]:
+            raise RefusedError(f"stale: {source.file} has changed since run {info.run}; nothing was sent")
+    return given

@@ -1,0 +1,101 @@
+"""Check that the old values of planned rows still stand, just before they are sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from usersync.context import Context, run_concurrently
+from usersync.diff.limits import has_email_patterns
+from usersync.diff.verification import split_changes
+from usersync.ledger import LedgerRun
+from usersync.models import UNKNOWN, Code, FieldChange, Json, Result, Row, Status, User
+from usersync.planning.compare import READ_BATCH, UserReader
+from usersync.planning.rows import with_result, with_user
+from usersync.settings import Settings
+from usersync.values import same_email, same_value
+
+
+async def verify_rows(
+    run: LedgerRun, settings: Settings, context: Context, read_user: UserReader, *, keep_foreign: bool = False
+) -> None:
+    """Read the users of all unsent rows, and revise the rows: a plan may have waited for days.
+
+    A row whose new values stand already is unchanged; one whose old values no longer stand is a conflict. With
+    `keep_foreign`, as for an undo, only the fields that somebody else changed are left alone.
+    """
+    reject_overtaken_rows(run)
+    must_read = has_email_patterns(settings.limits.protect)
+    revised: list[Row] = []
+
+    def write() -> None:
+        run.revise(revised)
+        revised.clear()
+
+    async def verify(row: Row) -> None:
+        found = await read_user(row.user_id)
+        if isinstance(found, User):
+            revised.append(verified_row(row, found, keep_foreign=keep_foreign))
+        elif found.status is not Status.NOT_SENT:
+            revised.append(with_result(row, found))
+        context.progress.row(found.status if isinstance(found, Result) else Status.PLANNED)
+        if len(revised) >= READ_BATCH:
+            write()
+
+    unsent = list(run.with_status(Status.PLANNED, Status.PARKED))
+    rows = [row for row in unsent if must_read or any(c.old is not UNKNOWN for c in row.changes)]
+    context.progress.begin("reading", len(rows))
+    await run_concurrently(rows, verify, concurrency=settings.request.concurrency, stop=context.stop)
+    context.progress.end()
+    write()
+
+
+def reject_overtaken_rows(run: LedgerRun) -> None:
+    """Leave rows alone whose user got another value from a run that began later: that one is newer."""
+    batch: list[Row] = []
+    for row in run.with_status(Status.PLANNED):
+        batch.append(row)
+        if len(batch) >= READ_BATCH:
+            _reject_overtaken(run, batch)
+            batch = []
+    _reject_overtaken(run, batch)
+
+
+def _reject_overtaken(run: LedgerRun, rows: Sequence[Row]) -> None:
+    newer = run.snapshots.last_written([row.user_id for row in rows], by_newer_runs=True)
+    run.revise(
+        replace(row, status=Status.CONFLICT, code=Code.STALE, message=_overtaken_message(fields))
+        for row in rows
+        if row.user_id in newer and (fields := _overtaken_fields(row.changes, newer[row.user_id]))
+    )
+
+
+def _overtaken_fields(changes: Sequence[FieldChange], newer: Mapping[str, Json]) -> list[str]:
+    return sorted(c.field for c in changes if c.field in newer and not same_value(c.field, c.new, newer[c.field]))
+
+
+def _overtaken_message(fields: Sequence[str]) -> str:
+    return f"a newer run wrote another value of {', '.join(fields)}; plan again"
+
+
+def verified_row(row: Row, user: User, *, keep_foreign: bool = False) -> Row:
+    """Return a planned row as it is to be sent to `user`, as the platform holds it now."""
+    row = with_user(row, user)
+    if row.placeholder and same_email(user.email, row.placeholder):
+        user = replace(user, email=_old_email(row))  # this run has moved the user there
+    changes, stale = split_changes(row.changes, user)
+    if stale and not keep_foreign:
+        message = f"the platform no longer holds the old value of {', '.join(stale)}; plan again"
+        return replace(row, status=Status.CONFLICT, code=Code.STALE, message=message)
+    if stale:
+        kept = ", ".join(f"{field} (somebody changed it since)" for field in stale)
+        row = replace(row, note="; ".join(part for part in (row.note, f"kept: {kept}") if part))
+    if changes:
+        return row.with_changes(changes)
+    status = Status.CONFLICT if stale else Status.UNCHANGED
+    message = "" if stale else "the platform holds these values already"
+    return replace(row, status=status, message=message, changed="", old="", new="")
+
+
+def _old_email(row: Row) -> str | None:
+    return next((change.old for change in row.changes if change.field == "email"), None)

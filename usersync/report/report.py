@@ -1,0 +1,164 @@
+"""Write the files of a run: report.csv, html, xlsx, rejects and summary."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from usersync.context import StopReason
+from usersync.errors import StoppedError, UsageError
+from usersync.loader.row_names import NameOf, no_name
+from usersync.models import Json, ProblemGroup, Row, TimeSlice
+from usersync.report.columns import COLUMNS, escape_formula, row_cells
+from usersync.report.html import Page
+from usersync.report.summary import RowCounter, Summary, status_of_run, write_summary, write_whole
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What a report says of a run beside its rows."""
+
+    run: str
+    """The name of the run, and of its folder."""
+    info: Mapping[str, Json]
+    """The fields of the ledger's RunInfo: `platform`, `started_at`, `sources` ..."""
+    requests: Mapping[str, int]
+    """`get`, `patch`, `retried` and `throttled`."""
+    responses: Mapping[str, int] = field(default_factory=dict)
+    """HTTP status -> responses; `none`: requests without a response."""
+    seconds: float = 0.0
+    stop: StopReason | None = None
+    """Why the run ended early."""
+    problems: Sequence[ProblemGroup] = ()
+    left_out: int = 0
+    """Rows left out by choice."""
+    limits: Sequence[Json] = ()
+    """Limits that the plan exceeds: `rule`, `sentence`, `overridden`."""
+    timeline: Sequence[TimeSlice] = ()
+    name_of: NameOf = no_name
+    """The names of rows as their sheet has them (`names_in`)."""
+
+
+def require_writable_folder(folder: Path, run: str) -> None:
+    """Make the folder of a run's files, before anything is sent. Raises UsageError where it cannot be written."""
+    home = folder / run
+    probe = home / "report.csv.new"
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UsageError(
+            f"{home}: the report cannot be written here: {error.strerror}; name another folder under report.dir"
+        ) from None
+
+
+def prepare_folder(folder: Path, run: str) -> Path:
+    """Make the folder of a run's files, after its rows were sent. Raises StoppedError where that fails."""
+    home = folder / run
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_be_written(home, error) from None
+    return home
+
+
+def _cannot_be_written(home: Path, error: OSError) -> StoppedError:
+    return StoppedError(
+        f"{home}: the report cannot be written: {error.strerror}; the ledger has every row: free some space there, "
+        f"then `usersync resume {home.name}` writes it"
+    )
+
+
+def write_report(
+    rows: Callable[[], Iterable[Row]],
+    folder: Path,
+    facts: RunFacts,
+    *,
+    formats: Collection[str] = (),
+    write_rejects: Callable[[Iterable[Row], Path], Path | None] | None = None,
+) -> Summary:
+    """Write the files of a run below `folder`/RUN: report.csv, summary.json, and those that `formats` names.
+
+    `rows` returns all rows of the run in input order, each time it is called. `write_rejects` takes rows and the
+    folder, writes those that need attention, and returns the file. Raises StoppedError where a file cannot be written.
+    """
+    home = prepare_folder(folder, facts.run)
+    counter = RowCounter(facts.name_of)
+    page = Page(facts.name_of) if "html" in formats else None
+    try:
+        _write_csv(home / "report.csv", rows(), counter, page)
+        rejects = write_rejects(rows(), home) if write_rejects and counter.need_attention else None
+        summary = _summary(facts, counter, files=_files(home, rejects, formats))
+        if page:
+            rest = "All rows are in report.csv, beside this page."
+            write_whole(
+                home / "report.html", page.render(summary.as_json(), facts.info, timeline=facts.timeline, rest=rest)
+            )
+        if "xlsx" in formats:
+            from usersync.report.workbook import write_workbook  # slow to import, and rarely asked for
+
+            write_workbook(home / "report.xlsx", rows(), summary=summary.as_json(), info=facts.info)
+        write_summary(summary)
+    except OSError as error:
+        raise _cannot_be_written(home, error) from None
+    return summary
+
+
+def summarize(rows: Iterable[Row], facts: RunFacts) -> Summary:
+    """Return the summary of a run that writes no files."""
+    counter = RowCounter(facts.name_of)
+    for row in rows:
+        counter.add(row)
+    return _summary(facts, counter, files=dict.fromkeys(("report", "rejects", "html", "summary")))
+
+
+def _write_csv(path: Path, rows: Iterable[Row], counter: RowCounter, page: Page | None) -> None:
+    """Write report.csv, and count the rows and collect them for the page on the way."""
+    draft = path.with_name(f"{path.name}.new")
+    with draft.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for row in rows:
+            writer.writerow(row_cells(row, escape_formula))
+            counter.add(row)
+            if page:
+                page.add(row)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def _files(home: Path, rejects: Path | None, formats: Collection[str]) -> dict[str, str | None]:
+    files: dict[str, str | None] = {
+        "report": str(home / "report.csv"),
+        "rejects": str(rejects) if rejects else None,
+        "html": str(home / "report.html") if "html" in formats else None,
+        "summary": str(home / "summary.json"),
+    }
+    if "xlsx" in formats:
+        files["xlsx"] = str(home / "report.xlsx")
+    return files
+
+
+def _summary(facts: RunFacts, counter: RowCounter, *, files: dict[str, str | None]) -> Summary:
+    exit_code = facts.stop.exit_code if facts.stop else int(counter.need_attention)
+    return Summary(
+        run=facts.run,
+        status=status_of_run(exit_code, stopped=facts.stop is not None),
+        exit_code=exit_code,
+        counts=counter.counts(),
+        requests=dict(facts.requests),
+        seconds=round(facts.seconds, 3),
+        files=files,
+        limits=list(facts.limits),
+        problems=[group.as_json() for group in facts.problems],
+        stopped=facts.stop.message if facts.stop else None,
+        left_out=facts.left_out,
+        reasons=counter.reasons(),
+        responses=dict(facts.responses),
+        lines=counter.rows,
+    )

@@ -1,0 +1,53 @@
+"""Word statuses, exit codes and owners alike on the terminal and on pages."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from usersync.models import Owner, Status
+
+#: What a status means, in a few words.
+STATUS_MEANINGS: Final = {
+    Status.UPDATED: "sent, and confirmed by the platform",
+    Status.UNCHANGED: "the platform already holds these values",
+    Status.REJECTED: "a cell or the row is wrong; nothing was sent",
+    Status.FAILED: "sent, and refused for good",
+    Status.CONFLICT: "somebody else changed the value; nothing was sent",
+    Status.UNKNOWN: "sent, but the result could not be determined",
+    Status.PLANNED: "to be sent",
+    Status.NOT_SENT: "the run stopped first",
+}
+#: What the exit code of a run that has a summary means.
+EXIT_MEANINGS: Final = {
+    0: "all is well",
+    1: "finished, but some rows need attention",
+    3: "refused; nothing was sent",
+    4: "stopped",
+    130: "stopped by Ctrl-C",
+    143: "stopped by SIGTERM",
+}
+#: Who has to act.
+OWNER_NAMES: Final = {
+    Owner.SHEET: "the author of the sheet",
+    Owner.PERMISSION: "the platform's operator",
+    Owner.PLATFORM: "the platform",
+    Owner.NOBODY: "whoever decides",
+}
+#: What they have to do, once rows were sent.
+OWNER_REMEDIES: Final = {
+    Owner.SHEET: "Correct these rows and run them again.",
+    Owner.PERMISSION: "Allow the platform app to manage these users, then run the same file again.",
+    Owner.PLATFORM: "Run the same file again later; what has arrived is not sent twice.",
+    Owner.NOBODY: "Look at each row and decide which value shall stand.",
+}
+
+
+def plural(number: int, noun: str) -> str:
+    """Count a noun that takes an `s`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def need_attention(number: int, noun: str = "") -> str:
+    """Say how many need attention: `1 row needs attention`, `3 need attention`."""
+    counted = plural(number, noun) if noun else f"{number:,}"
+    return f"{counted} {'needs' if number == 1 else 'need'} attention"

@@ -1,0 +1,218 @@
+"""Recognise text that a spreadsheet, a database or an export has damaged.
+
+`CHECKS` is the whole list: what is looked for, in which fields, whether the row is rejected or only gets a note, and
+the sentence that its author reads. `source.suspect` and `fields.NAME.suspect` soften all of it.
+"""
+# ruff: noqa: RUF001 - characters that are easily taken for others are what this module is about
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from usersync.models import SECRET_FIELDS, Code
+from usersync.validation.misread_text import ACCENTED_RUN, MISREAD
+
+Kind = Literal["name", "attribute", "email", "password"]
+Search = Callable[[str], object]
+
+
+@dataclass(frozen=True, slots=True)
+class SuspectCheck:
+    """One kind of damage, and what is to be done about it."""
+
+    sentence: str
+    """What is wrong and what to enter; never the value, which may be a secret."""
+    fields: tuple[Kind, ...]
+    in_cell: Search
+    """Whether a cell is damaged in this way."""
+    in_column: Search | None = None
+    """The same for many cells at once, each on a line of its own, with line breaks around all of them."""
+    marks: str = ""
+    """ASCII characters of which every match holds at least one; empty where it holds one beyond ASCII."""
+    words: frozenset[str] = frozenset()
+    """The cells it looks for, where it has no use for `in_column`."""
+    verdict: Literal["reject", "note"] = "reject"
+    code: Code = Code.VALUE_SUSPECT
+
+
+#: `#N/A`, `#NV`, `#REF!`, `#¿NOMBRE?`, `#ДЕЛ/0!`: capitals of any script behind a number sign. A closing mark or a
+#: slash tells them from hashtags; the words that have neither are listed.
+_CAPITAL: Final = r"[^\W\d_a-zß-öø-ÿа-яёα-ω]"
+_ERROR_WORD: Final = (
+    rf"#[¡¿]?{_CAPITAL}(?:{_CAPITAL}|[/._0 ])*[!?]|#{_CAPITAL}{{1,2}}/{_CAPITAL}{{1,2}}"
+    "|#(?:NV|YOK|HIÁNYZIK|PUUTTUU|SAKNAS|NENÍ_K_DISPOZICI|NEDOSTUPNÝ|NEPRIEINAMA)"
+    "|#(?:GETTING_DATA|OBTENIENDO_DATOS|CHARGEMENT_DONNEES|DATEN_ABRUFEN)"
+    r"|(?:Err|Error|Fehler|Erreur|Fout|Errore|Fel) ?: ?\d{3}"
+)
+_OBJECT: Final = (
+    r"\[object \w+\]|<[\w.]+ object at 0x[0-9a-fA-F]+>|System\.[A-Z][\w.]*(?:\[\])?|(?:java|javax)\.[\w.$]+@[0-9a-f]+"
+)
+_TEMPLATE: Final = r"\{\{[^{}\n]+\}\}|\$\{[^{}\n]+\}|<<[^<>\n]+>>|%%[^%\n]+%%|<%=?[^%\n]+%>"
+_ENTITY: Final = (
+    r"#[0-9]{2,6}|#[xX][0-9a-fA-F]{2,6}|amp|lt|gt|quot|apos|nbsp|shy|euro|copy|reg|trade|deg|ndash|mdash|hellip|bull"
+    "|[lrsb][sd]quo|[lr]aquo|szlig|[a-zA-Z](?:uml|acute|grave|circ|tilde|cedil|caron|ring|slash|breve|ogon|strok)"
+    "|(?:ae|AE|oe|OE)lig|eth|ETH|thorn|THORN"
+)
+_ESCAPE: Final = rf"&(?:{_ENTITY});|\\u[0-9a-fA-F]{{4}}|=\?[\w-]+\?[bqBQ]\?"
+_FORMULA: Final = r"=[A-Z][A-Z0-9.]*\([^\n]*\)|=\$?[A-Z]{1,3}\$?\d+(?:[-+*/&:][^\n]*)?"
+#: `'t Hooft` and `'s Gravesande` are names.
+_GUARD: Final = r"""="[^\n]*"|'(?![a-zA-Zà-ÿ]{1,2}[ -])[^\n]+"""
+
+#: Placeholders for "no value" that cannot be a name, as databases and programs write them.
+_EMPTY_WORDS: Final = frozenset(
+    r"NULL null \N (null) (NULL) <null> <NULL> [null] [NULL] {null} #NULL nil undefined Undefined UNDEFINED "  # noqa: SIM905
+    "(undefined) NaN nan NaT <NA> <NaN> -NaN 1.#QNAN -1.#IND (blank) (leer) (vide) (none) DBNull System.DBNull "
+    "Loading... Loading… loading... LOADING...".split()
+)
+#: The same where it can be a name, or a value that somebody chose.
+_DOUBTFUL_WORDS: Final = frozenset(("Null", "None", "NONE", "none", "Nan", "NAN", "Nil", "NIL"))
+_NOT_AVAILABLE: Final = frozenset(("N/A", "n/a", "N.A.", "n.a.", "N/D", "n/d", "k.A."))
+
+_PLAIN_ADDRESS: Final = r"[^\s@<>(),;:\"']+@[^\s@<>(),;:\"']+"
+_WRAPPED: Final = (
+    r"(?=[^\n]{0,400}(?:\n|\Z))(?:[mM][aA][iI][lL][tT][oO]:[^\n]*"
+    rf"|[^\n]*<\s*{_PLAIN_ADDRESS}\s*>[^\n]*|[\"'(\[][^\n]*@[^\n]*|{_PLAIN_ADDRESS}[\"')\];,:.>]+)"
+)
+_TYPOGRAPHIC: Final = "[\u2010-\u2015\u2018-\u201f\u2024-\u2026\u2032-\u2036\u00b4\u02b9-\u02bc\u2212\u00b7]"
+_LATIN: Final = "A-Za-zÀ-ɏ"
+_OTHER_ALPHABETS: Final = "ıɐ-ʯͰ-֏Ꭰ-\u13ff\u1d00-\u1d7f"
+#: Cyrillic and Greek letters that look like Latin ones: a word of nothing else is a disguise.
+_LOOK_ALIKE: Final = "[авсԁеһіјӏорԛѕтуѵѡхАВЕЅІЈКМНОРСТУХαονρτυικΑΒΕΖΗΙΚΜΝΟΡΤΥΧ]"
+_FOREIGN_LETTER: Final = (
+    rf"[{_LATIN}][^@.\n]{{0,64}}[{_OTHER_ALPHABETS}]|[{_OTHER_ALPHABETS}][^@.\n]{{0,64}}[{_LATIN}]"
+    rf"|(?:^|[@.]){_LOOK_ALIKE}+(?=[@.])"
+)
+_INVISIBLE: Final = "[\\s\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]"
+
+
+def _whole(pattern: str, sentence: str, fields: tuple[Kind, ...], **others: Any) -> SuspectCheck:
+    """Check for cells that a pattern matches from end to end."""
+    in_column = re.compile(rf"\n(?:{pattern})(?=\n)").search
+    return SuspectCheck(sentence, fields, re.compile(pattern).fullmatch, in_column, **others)
+
+
+def _part(pattern: str, sentence: str, fields: tuple[Kind, ...], **others: Any) -> SuspectCheck:
+    """Check for cells that hold a pattern."""
+    search = re.compile(pattern, re.M).search
+    return SuspectCheck(sentence, fields, search, search, **others)
+
+
+def _word(words: frozenset[str], sentence: str, fields: tuple[Kind, ...], **others: Any) -> SuspectCheck:
+    """Check for cells that are one of some words, in exactly this case."""
+    return SuspectCheck(sentence, fields, words.__contains__, words=words, **others)
+
+
+_TEXT: Final[tuple[Kind, ...]] = ("name", "attribute")
+_VISIBLE: Final[tuple[Kind, ...]] = (*_TEXT, "email")
+_ALL: Final[tuple[Kind, ...]] = (*_VISIBLE, "password")
+_EMPTY: Final = "a placeholder for an empty value; leave the cell blank to keep the present value"
+_MAYBE_EMPTY: Final = "this may be a placeholder for an empty value"
+_WRONG_ENCODING: Final = (
+    "letters damaged by a wrong encoding, such as JÃ¼rgen for Jürgen; export as UTF-8, or type the text again"
+)
+_LOST_LETTER: Final = "a question mark in place of a letter; export as UTF-8, or type the text again"
+
+CHECKS: Final = (
+    _whole(
+        _ERROR_WORD, "a spreadsheet's error, not a value; correct the formula, or enter the value",
+        _VISIBLE, marks="#:",
+    ),
+    _whole(
+        "#{2,}", "the column was too narrow to show the value when it was saved as text; widen it and export again",
+        _VISIBLE, marks="#",
+    ),
+    _whole(
+        r"[+-]?\d+(?:[.,]\d+)?[eE][+-]\d+",
+        "a spreadsheet has rounded this number; format the column as text and enter all digits",
+        _TEXT, marks="+-",
+    ),
+    _word(_EMPTY_WORDS, _EMPTY, _VISIBLE),
+    _word(_NOT_AVAILABLE, _EMPTY, ("name", "email")),
+    _word(_NOT_AVAILABLE, _MAYBE_EMPTY, ("attribute",), verdict="note"),
+    _word(_DOUBTFUL_WORDS, _MAYBE_EMPTY, _TEXT, verdict="note"),
+    _whole(_OBJECT, "a program's object, not its text; export the text", _VISIBLE, marks="[<."),
+    _part(_TEMPLATE, "a template's placeholder that nobody filled in; enter the value", _VISIBLE, marks="{<%"),
+    _part(MISREAD, _WRONG_ENCODING, _ALL),
+    _part(ACCENTED_RUN, _WRONG_ENCODING, _VISIBLE),
+    _part(r"\?[^\W\d_]", _LOST_LETTER, ("name",), marks="?"),
+    _whole(r"[^/=&:?\n]*\?[^\W\d_][^/=&:\n]*", _LOST_LETTER, ("attribute",), marks="?"),
+    _part(
+        r"\?(?<=[^\W\d_]\?)$", "a letter may have been lost at the question mark",
+        ("name",), marks="?", verdict="note",
+    ),
+    _part(
+        _ESCAPE, "a character written as code, such as &#39; or \\u00fc; enter the character itself",
+        _ALL, marks="&\\=",
+    ),
+    _whole(
+        _FORMULA, "a formula, not its result; replace formulas by their values and export again",
+        _TEXT, marks="=",
+    ),
+    _whole(
+        _GUARD, 'a guard against formulas, as in ="007" or \'Anna, has become part of the text; remove it',
+        _TEXT, marks="='",
+    ),
+    _whole(
+        _WRAPPED, "there is other text around the address; enter the address alone",
+        ("email",), marks="@", code=Code.EMAIL_INVALID,
+    ),
+    _part(
+        _TYPOGRAPHIC,
+        "a typographic character in the address, such as a curly apostrophe or a long dash; type the address again",
+        ("email",),
+    ),
+    _part(
+        _FOREIGN_LETTER, "letters of another alphabet that look like Latin ones; type the address again", ("email",)
+    ),
+    _part(
+        rf"\A{_INVISIBLE}|{_INVISIBLE}\Z",
+        "a blank or an invisible character at the start or end of the password; remove it",
+        ("password",),
+    ),
+)  # fmt: skip
+
+_WORDS: Final = _EMPTY_WORDS | _DOUBTFUL_WORDS | _NOT_AVAILABLE
+#: All bytes but the marks: what is left of a column without them is short.
+_UNMARKED: Final = bytes(set(range(256)) - set("".join(check.marks for check in CHECKS).encode()))
+
+
+def find_suspects(field: str, cells: Sequence[str], joined: str | None = None) -> dict[int, SuspectCheck]:
+    """Return the positions of damaged cells, each with the first check that finds it so.
+
+    A clean column costs a few searches over all its cells, which are done in `joined`: its cells, each on a line.
+    """
+    checks = _checks_for(field)
+    if field not in SECRET_FIELDS:  # the ends of a password have to be looked at one by one
+        checks = _possible(checks, cells, "\n".join(cells) if joined is None else joined)
+    found: dict[int, SuspectCheck] = {}
+    for check in reversed(checks):  # the first one wins
+        found.update((i, check) for i, text in enumerate(cells) if check.in_cell(text))
+    return found
+
+
+def _checks_for(field: str) -> list[SuspectCheck]:
+    if field in SECRET_FIELDS:
+        kind: Kind = "password"
+    elif field == "email":
+        kind = "email"
+    else:
+        kind = "name" if field in ("name", "display_name") else "attribute"
+    return [check for check in CHECKS if kind in check.fields]
+
+
+def _possible(checks: Sequence[SuspectCheck], cells: Sequence[str], joined: str) -> list[SuspectCheck]:
+    """Return the checks that find anything in a column."""
+    words = _WORDS.intersection(cells)
+    marks = frozenset(map(chr, set(joined.encode("utf-8", "surrogatepass").translate(None, _UNMARKED))))
+    text, is_ascii = f"\n{joined}\n", joined.isascii()
+
+    def is_possible(check: SuspectCheck) -> bool:
+        if check.in_column is None:
+            return not words.isdisjoint(check.words)
+        may_match = not marks.isdisjoint(check.marks) if check.marks else not is_ascii
+        return may_match and bool(check.in_column(text))
+
+    return [check for check in checks if is_possible(check)]

@@ -1,0 +1,95 @@
+"""Validate a table of text: desired values of good rows, problems of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from usersync.models import ATTRIBUTE, Code, DesiredValues, Table
+from usersync.settings import FieldSettings
+from usersync.validation.cells import CellError
+from usersync.validation.columns import read_column, read_ids
+from usersync.validation.duplicates import resolve_duplicates
+from usersync.validation.problems import ProblemLog
+from usersync.validation.total_rows import find_total_rows
+
+
+def validate(
+    table: Table,
+    fields: Mapping[str, FieldSettings] | None = None,
+    *,
+    duplicates: str = "reject",
+    suspect: str = "reject",
+) -> DesiredValues:
+    """Read every cell of a table, and report all problems of all rows together.
+
+    `fields` are the settings by field name; `duplicates` is `reject`, or `last`: the last row of a user is sent;
+    `suspect` is `reject`, `note` or `accept`: what becomes of cells that look damaged.
+    No row is lost: each key is in `values`, has a `Problem`, repeats a row in `values`, or is superseded by one.
+    """
+    log = ProblemLog(table)
+    values = _read_columns(table, fields or {}, suspect, log)
+    _reject_keys_given_twice(values, log)
+    if suspect != "accept":
+        _reject_total_rows(table, values, suspect, log)
+    _reject_rows_without_values(values, log)
+    found = resolve_duplicates(values, log.rejected_keys(), row_name=log.row_name, keep=duplicates)
+    log.problems.extend(replace(p, column=log.heading(p.column, p.key)) for p in found.problems)
+    left_out = np.zeros(len(values), dtype=bool)
+    left_out[[*log.rejected_keys(), *found.repeats, *found.superseded]] = True
+    return DesiredValues(
+        values[~left_out] if left_out.any() else values,
+        tuple(sorted(log.problems, key=lambda problem: problem.key)),
+        notes=log.notes | dict(found.notes),
+        duplicates=found.repeats,
+        superseded=found.superseded,
+    )
+
+
+def _read_columns(table: Table, fields: Mapping[str, FieldSettings], suspect: str, log: ProblemLog) -> pd.DataFrame:
+    values = pd.DataFrame({"id": read_ids(table.cells["id"].to_numpy(object), log)})
+    for name in table.cells.columns:
+        if name != "id":
+            cells, field = table.cells[name].to_numpy(object), fields.get(name, FieldSettings())
+            read = read_column(name, cells, field, log, suspect=suspect)
+            values[name] = pd.Series(read, dtype=object)  # else pandas infers a text type
+    return values
+
+
+def _reject_keys_given_twice(values: pd.DataFrame, log: ProblemLog) -> None:
+    """Reject rows that set an attribute both in the JSON object and in a column of its own."""
+    if "custom_attributes" not in values:
+        return
+    for column in [c for c in values.columns if c.startswith(ATTRIBUTE)]:
+        name = column[len(ATTRIBUTE) :]
+        both = zip(values["custom_attributes"], values[column], strict=True)
+        for key, (attributes, single) in enumerate(both):
+            if attributes and name in attributes and single is not None:
+                text = f"{name!r} is set here and in the column {column}; keep one of them"
+                log.reject(key, "custom_attributes", CellError(Code.JSON_INVALID, text), name)
+
+
+def _reject_total_rows(table: Table, values: pd.DataFrame, suspect: str, log: ProblemLog) -> None:
+    for key, reason in find_total_rows(table, values["id"].to_numpy()).items():
+        message = f"this row at the end looks like a total, not like a user: {reason}"
+        if suspect == "note":
+            log.note(key, message)
+        else:
+            log.reject_row(key, Code.VALUE_SUSPECT, f"{message}; delete it, or set source.suspect: accept")
+            values.loc[key, "id"] = 0  # it contradicts no row of the user whose id is the number of rows
+
+
+def _reject_rows_without_values(values: pd.DataFrame, log: ProblemLog) -> None:
+    idle = np.ones(len(values), dtype=bool)
+    for name in values.columns[1:]:
+        idle &= values[name].isna().to_numpy()
+        if not idle.any():
+            return
+    idle[list(log.rejected_keys())] = False
+    message = "the row has an id but no values; fill in what should change"
+    for key in np.flatnonzero(idle).tolist():
+        log.reject_row(key, Code.NOTHING_TO_DO, message)
+    values.loc[idle, "id"] = 0  # a row that asks for nothing contradicts no other row of its user
