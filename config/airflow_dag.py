@@ -1,34 +1,24 @@
-"""The nightly run as an Airflow DAG (2.4 or newer): what comes next depends on the exit code."""
+"""Run usersync every night as an Airflow DAG (2.4 or newer); what follows depends on the exit code."""
 
 import subprocess
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from airflow.decorators import dag, task
-from airflow.exceptions import AirflowException, AirflowFailException
+from airflow.exceptions import AirflowFailException
 
-PROGRAM = "/opt/usersync/bin/usersync"
+PROGRAM = "/opt/usersync/bin/usersync-nightly"  # config/nightly.sh; it resumes interrupted runs itself
 FOLDER = "/var/lib/usersync"  # usersync.yaml, the ledger and the reports; every worker must see it
-NEXT = {0: "all_is_well", 1: "rows_need_a_person", 4: "go_on", 130: "go_on", 143: "go_on"}
-
-
-def usersync(*words: str) -> int:
-    """Run a command that asks nobody; gives its exit code, and shows in the task's log what it said."""
-    return subprocess.run([PROGRAM, *words, "--yes", "-q", "--lock-wait", "10m"], cwd=FOLDER).returncode
+FOLLOWING = {0: "all_is_well", 1: "rows_need_a_person"}
 
 
 @dag(schedule="30 2 * * *", start_date=datetime(2026, 1, 1), catchup=False, max_active_runs=1, tags=["usersync"])
 def usersync_nightly() -> None:
-    """Send the night's changes; then go on, or call whoever must act."""
+    """Send the night's changes; then finish, or call whoever has to act."""
 
-    @task.branch(retries=0)  # no blind repetition: what may be repeated, `resume` knows
+    @task.branch(retries=0)  # the program knows what may be repeated
     def send() -> str:
-        return NEXT.get(usersync("run", "changes.xlsx", "--max-duration", "4h"), "call_the_operator")
-
-    @task(retries=3, retry_delay=timedelta(minutes=15))
-    def go_on() -> None:
-        code = usersync("resume", "--max-duration", "2h")
-        if code:  # stopped again: the next try goes on from there; anything else is not tried again
-            raise (AirflowException if NEXT.get(code) == "go_on" else AirflowFailException)(f"resume: exit {code}")
+        code = subprocess.run([PROGRAM, "changes.xlsx"], cwd=FOLDER).returncode
+        return FOLLOWING.get(code, "call_the_operator")
 
     @task
     def all_is_well() -> None: ...
@@ -38,8 +28,8 @@ def usersync_nightly() -> None:
         raise AirflowFailException(whom_and_why)
 
     people = call.override(task_id="rows_need_a_person")("correct the newest run's rejects, and send those")
-    operator = call.override(task_id="call_the_operator")("refused, locked or misconfigured; see the log of `send`")
-    send() >> [all_is_well(), go_on(), people, operator]
+    operator = call.override(task_id="call_the_operator")("stopped, refused or misconfigured; see the log of `send`")
+    send() >> [all_is_well(), people, operator]
 
 
 usersync_nightly()

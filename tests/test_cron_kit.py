@@ -4,103 +4,183 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import tomllib
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from openpyxl import Workbook
 
+from tests.conftest import PATIENCE, wait_until
 from usersync.sandbox import Sandbox
 from usersync.settings import Notify, make_settings
 
 KIT = Path(__file__).parent.parent / "config"
 HOME = "/var/lib/usersync"
-LINES = [line for line in (KIT / "crontab").read_text().splitlines() if line and not line.startswith("#")]
-POSIX = pytest.mark.skipif(os.name == "nt", reason="a shell of its own")
+PROGRAMS = "/opt/usersync/bin"
+ROWS = 30
+POSIX = pytest.mark.skipif(os.name == "nt", reason="the job is a shell script")
 
 
-def night(at: Any, line: str) -> "subprocess.CompletedProcess[str]":
-    """Run a line as cron or systemd does: with `sh` and an environment of its own; `sleep` returns at once."""
-    from openpyxl import Workbook
-
-    book = Workbook()
-    for row in (["id", "name"], ["1", "Ann"], ["9999" if at.settings.get("bad") else "2", "Bo"]):
-        book.active.append(row)
-    at.settings.pop("bad", None)
-    book.save(at.folder / "changes.xlsx")
-    programs = at.folder / "bin"
-    programs.mkdir(exist_ok=True)
-    for name, does in (("usersync", f'exec {shlex.quote(sys.executable)} -m usersync "$@"'), ("sleep", "exit 0")):
-        (programs / name).write_text(f"#!/bin/sh\n{does}\n")
-        (programs / name).chmod(0o755)
-    env = {**at.prepare(), "PATH": f"{programs}:/usr/bin:/bin", "USERSYNC_CONFIG": "usersync.yaml"}
-    env["GITHUB_OUTPUT"] = str(at.folder / "output")
-    line = line.replace(HOME, str(at.folder))
-    return subprocess.run(
-        ["/bin/sh", "-c", line], env=env, cwd=at.folder, capture_output=True, text=True, timeout=60, check=False
-    )
+def crontab() -> list[str]:
+    """Return the commands of the crontab: one at boot, one every night."""
+    lines = [line for line in (KIT / "crontab").read_text().splitlines() if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Z_]+=\S+", setting) for setting in lines[:-2])
+    assert "%" not in "".join(lines)  # cron's line end
+    assert lines[-2].startswith("@reboot ")
+    assert lines[-1].startswith("30 2 * * * ")
+    return [lines[-2].removeprefix("@reboot "), lines[-1].removeprefix("30 2 * * * ")]
 
 
-def cron_line() -> str:
-    *settings, line = LINES
-    assert all(re.fullmatch(r"[A-Z_]+=\S+", setting) for setting in settings)
-    found = re.fullmatch(r"30 2 \* \* \* (.+)", line)
+def exec_start(unit: str) -> str:
+    found = re.search(r"^ExecStart=(.+)$", (KIT / unit).read_text(), re.MULTILINE)
     assert found
-    assert "%" not in found[1]  # cron's line end
     return found[1]
 
 
-def service_line() -> str:
-    text = (KIT / "usersync.service").read_text().replace("\\\n", "")
-    found = re.search(r"^ExecStart=/bin/sh -c '(.+)'$", text, re.MULTILINE)
-    assert found
-    return found[1].replace("$$", "$")
+def ci_step() -> str:
+    steps = yaml.safe_load((KIT / "ci-job.yml").read_text())["jobs"]["sync"]["steps"]
+    return str(steps[0]["run"])
+
+
+NIGHTLY = {"crontab": crontab()[1], "systemd": exec_start("usersync.service"), "CI": ci_step()}
+AT_BOOT = {"crontab": crontab()[0], "systemd": exec_start("usersync-resume.service")}
+
+
+def install(at: Any, *, bad_row: bool = False) -> dict[str, str]:
+    """Write a workbook and the programs of the job, and return the environment; `sleep` returns at once."""
+    book = Workbook()
+    book.active.append(["id", "name"])
+    for number in range(1, ROWS + 1):
+        book.active.append(["9999" if bad_row and number == 2 else str(number), f"New {number}"])
+    book.save(at.folder / "changes.xlsx")
+    programs = at.folder / "bin"
+    programs.mkdir(exist_ok=True)
+    usersync = f'echo $$ > {shlex.quote(str(at.folder / "pid"))}; exec {shlex.quote(sys.executable)} -m usersync "$@"'
+    for name, text in (("usersync", usersync), ("sleep", "exit 0")):
+        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (programs / name).chmod(0o755)
+    shutil.copy(KIT / "nightly.sh", programs / "usersync-nightly")
+    own = {"PATH": f"{programs}:/usr/bin:/bin", "USERSYNC_CONFIG": "usersync.yaml"}
+    return {**at.prepare(), **own, "GITHUB_OUTPUT": str(at.folder / "output")}
+
+
+def begin(at: Any, line: str, env: dict[str, str]) -> "subprocess.Popen[str]":
+    """Start a line as cron or systemd does, with `sh`."""
+    line = line.replace(HOME, str(at.folder)).replace(PROGRAMS, str(at.folder / "bin"))
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", line], env=env, cwd=at.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    at.started.callback(process.kill)
+    return process
+
+
+def night(at: Any, line: str, *, bad_row: bool = False) -> tuple[int, str, str]:
+    process = begin(at, line, install(at, bad_row=bad_row))
+    out, err = process.communicate(timeout=PATIENCE)
+    return process.returncode, out, err
+
+
+def patched(box: Sandbox) -> Counter[int | None]:
+    return Counter(request.user_id for request in box.log if request.method == "PATCH")
 
 
 @POSIX
-@pytest.mark.parametrize("line", [cron_line(), service_line()], ids=["crontab", "systemd"])
-def test_the_nightly_job_is_silent_on_success_and_resumes_a_stopped_run(desk: Callable[..., Any], line: str) -> None:
+@pytest.mark.parametrize("line", NIGHTLY.values(), ids=NIGHTLY.keys())
+def test_the_nightly_job_is_silent_on_success_and_reports_rows_that_need_a_person(
+    desk: Callable[..., Any], line: str
+) -> None:
     with desk() as (_, at):
-        done = night(at, line)
-        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-        at.settings["bad"] = True
-        done = night(at, line)
-        assert (done.returncode, done.stdout) == (1, "")
-        for part in ("failed     1", "not-found: 1 row\n  row 3", "report: runs/", "exit 1: ", "rejects.xlsx"):
-            assert part in done.stderr
+        assert night(at, line) == (0, "", "")
+        code, out, err = night(at, line, bad_row=True)
+        assert (code, out) == (1, "")
+        for part in ("not-found: 1 row\n  row 3", "report: runs/", "exit 1: ", "rejects.xlsx"):
+            assert part in err
+
+
+@POSIX
+def test_a_run_that_stops_is_resumed_three_times(desk: Callable[..., Any]) -> None:
     with desk(Sandbox(users=3, token="another")) as (_, at):
-        done = night(at, line)
-        assert (done.returncode, done.stderr.count("exit 4: ")) == (4, 2)  # run, then resume
+        code, _, err = night(at, NIGHTLY["crontab"])
+        assert (code, err.count("exit 4: ")) == (4, 4)
+
+
+@POSIX
+def test_a_run_that_is_killed_is_resumed(desk: Callable[..., Any]) -> None:
+    with desk(Sandbox(users=ROWS, limit=None), request={"rate": "off", "concurrency": 2}) as (box, at):
+        box.hold(after=ROWS + 5)
+        process = begin(at, NIGHTLY["crontab"], install(at))
+        wait_until(lambda: len(box.log) == ROWS + 7, process)
+        os.kill(int((at.folder / "pid").read_text()), signal.SIGKILL)
+        box.release()
+        _, err = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0, err
+        assert patched(box) == dict.fromkeys(range(1, ROWS + 1), 1)
+
+
+@POSIX
+@pytest.mark.parametrize("line", [*AT_BOOT.values(), NIGHTLY["CI"]], ids=[*AT_BOOT, "the next night"])
+def test_what_a_power_cut_interrupts_is_completed_later(desk: Callable[..., Any], line: str) -> None:
+    with desk(Sandbox(users=ROWS, limit=None), request={"rate": "off", "concurrency": 2}) as (box, at):
+        box.hold(after=ROWS + 5)
+        process = begin(at, NIGHTLY["systemd"], install(at))
+        wait_until(lambda: len(box.log) == ROWS + 7, process)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate(timeout=PATIENCE)
+        box.release()
+        again = begin(at, line, install(at))
+        _, err = again.communicate(timeout=PATIENCE)
+        assert again.returncode == 0, err
+        assert patched(box) == dict.fromkeys(range(1, ROWS + 1), 1)
+
+
+@POSIX
+@pytest.mark.parametrize("line", AT_BOOT.values(), ids=AT_BOOT.keys())
+def test_at_boot_nothing_happens_if_nothing_was_interrupted(desk: Callable[..., Any], line: str) -> None:
+    with desk() as (box, at):
+        assert night(at, line) == (0, "", "")
+        assert box.log == ()
+
+
+@POSIX
+def test_the_ci_job_hands_on_the_exit_code(desk: Callable[..., Any]) -> None:
+    with desk() as (_, at):
+        assert night(at, NIGHTLY["CI"], bad_row=True)[0] == 1
+        assert (at.folder / "output").read_text() == "code=1\n"
+
+
+def test_the_image_copies_what_is_there_and_installs_extras_that_exist() -> None:
+    text = (KIT / "Containerfile").read_text()
+    copied = [name for line in re.findall(r"^COPY (?!--from)(.+)$", text, re.MULTILINE) for name in line.split()[:-1]]
+    assert [name for name in copied if not name.startswith("--") and not (KIT.parent / name).exists()] == []
+    project = tomllib.loads((KIT.parent / "pyproject.toml").read_text())["project"]
+    extras = re.search(r"/src\[([\w,]+)\]", text)
+    assert extras
+    assert set(extras[1].split(",")) <= project["optional-dependencies"].keys()
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not here")
 def test_systemd_accepts_the_units(tmp_path: Path) -> None:
-    units = [shutil.copy(KIT / name, tmp_path) for name in ("usersync.service", "usersync.timer")]
-    done = subprocess.run(
-        ["systemd-analyze", "verify", *units], capture_output=True, text=True, timeout=60, check=False
-    )
+    shutil.copy(KIT / "nightly.sh", tmp_path / "usersync-nightly")
+    units = [tmp_path / name for name in ("usersync.service", "usersync.timer", "usersync-resume.service")]
+    for unit in units:
+        unit.write_text((KIT / unit.name).read_text().replace(f"{PROGRAMS}/usersync", str(tmp_path / "usersync")))
+    done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.skipif(not shutil.which("logrotate"), reason="logrotate is not here")
 def test_logrotate_accepts_its_snippet(tmp_path: Path) -> None:
     words = ["logrotate", "-d", "-s", str(tmp_path / "state"), str(KIT / "logrotate")]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert (done.returncode, "error" in done.stderr) == (0, False)
-
-
-@POSIX
-def test_the_ci_job_resumes_only_stopped_runs(desk: Callable[..., Any]) -> None:
-    job = yaml.safe_load((KIT / "ci-job.yml").read_text())["jobs"]["sync"]
-    run, resume, _ = job["steps"]
-    with desk(Sandbox(users=3, token="another")) as (_, at):
-        assert night(at, run["run"]).returncode == 0
-        assert (at.folder / "output").read_text() == "code=4\n"
-    assert 'fromJSON(\'["4", "130", "143"]\')' in resume["if"]
-    assert "usersync resume --yes -q" in resume["run"]
 
 
 def test_the_airflow_dag_compiles() -> None:
