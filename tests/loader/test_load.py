@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import xlsxwriter
+import yaml
 
 from usersync.errors import SourceError
 from usersync.loader import load
@@ -40,6 +41,21 @@ def test_composes_a_name_of_two_columns(tmp_path: Path, body: str, names: list[s
     assert table.cells["name"].tolist() == names
     assert [c.heading for c in table.sources[0].columns] == ["ID", "First name", "Last name"]
     assert table.sources[0].notes == ("name is composed of 'First name' and 'Last name'",)
+
+
+@pytest.mark.parametrize(
+    ("header", "line"),
+    [
+        pytest.param("id,First name,Last name", 'name: "{First name} {Last name}"', id="English"),
+        pytest.param("id,Nachname,Vorname", 'name: "{Vorname} {Nachname}"', id="German, the last name first"),
+        pytest.param("id,Given_Name,SURNAME,email", 'name: "{Given_Name} {SURNAME}"', id="other words"),
+    ],
+)
+def test_suggests_how_to_compose_the_name(tmp_path: Path, header: str, line: str) -> None:
+    text = f"{header}\n" + ",".join("1" for _ in header.split(",")) + "\n"
+    assert read(tmp_path, text).sources[0].notes[-1] == f"to send the name, add under columns: {line}"
+    mapping = yaml.safe_load(line)
+    assert "name" in read(tmp_path, text, mapping).cells
 
 
 def test_an_unreadable_part_of_a_composed_field_rejects_its_row(tmp_path: Path) -> None:
