@@ -100,6 +100,23 @@ def test_reads_rows_below_a_second_header_by_it(
     assert (table.sources[0].notes, table.sources[0].skipped, table.problems) == ((note,), 1, ())
 
 
+@pytest.mark.parametrize(
+    ("second", "row"),
+    [
+        pytest.param("id,display_name,name\n3,C,Cleo\n", ("3", "Cleo", "C"), id="in another order"),
+        pytest.param('"Display name","Name","User ID"\n"C","Cleo","3"\n', ("3", "Cleo", "C"), id="quoted"),
+        pytest.param("id,name,display_name\n3,Cleo,C\n", ("3", "Cleo", "C"), id="in the same order"),
+    ],
+)
+def test_reads_rows_below_a_header_without_a_line_end_before_it(
+    tmp_path: Path, second: str, row: tuple[str, ...]
+) -> None:
+    table = read(tmp_path, f"id,name,display_name\n1,Ann,A\n2,Bea,B{second}")
+    assert rows(table, "id", "name", "display_name") == [("1", "Ann", "A"), ("", "", ""), row]
+    assert [p.key for p in table.problems] == [1]
+    assert table.sources[0].notes[0].startswith("row 3 ends with the header")
+
+
 def test_rejects_rows_below_a_header_of_other_columns(tmp_path: Path) -> None:
     table = read(tmp_path, "id,name\n1,Ann\nid,email\n2,b@example.org\n3,c@example.org\nID,Name\n4,Di\n")
     assert table.cells["id"].tolist() == ["1", "2", "3", "4"]
