@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import subprocess
 import sys
@@ -64,6 +65,35 @@ def child(reader: str, path: Path) -> None:
     print(best, memory)
 
 
+def awkward_files(size: int) -> dict[str, bytes]:
+    """Return files that would show a step that is not linear, each of about `size` bytes."""
+    rows = size // 30
+    return {
+        "one long line above an e with accent": b"x" * size + b"\nid,name\n1,Zo\xeb\n2,Fran\xe7ois\n",
+        "blanks beside quotes": b'"id", "name"\n' + b"".join(b'"%d", "Name, %d"\n' % (i, i) for i in range(rows)),
+        "an open quote on every line": b"id,name\n" + b'1,"open and never closed\n' * rows,
+        "escaped quotes": b"id,name\n" + b"".join(b'%d,"say \\"hi\\" %d"\n' % (i, i) for i in range(rows)),
+    }
+
+
+def show_growth(size: int) -> None:
+    """Print how much longer awkward files take if they are twice as long; 2 is linear."""
+    from usersync.errors import SourceError
+    from usersync.loader.csv_reader import read_text
+    from usersync.loader.headings import Headings
+    from usersync.settings import SourceSettings
+
+    seconds: dict[str, list[float]] = {}
+    for factor in (1, 2):
+        for name, data in awkward_files(factor * size).items():
+            start = time.perf_counter()
+            with contextlib.suppress(SourceError):
+                read_text(data, file="awkward.csv", headings=Headings(), options=SourceSettings())
+            seconds.setdefault(name, []).append(time.perf_counter() - start)
+    for name, (one, two) in seconds.items():
+        print(f"{name}, {size >> 20} and {2 * size >> 20} MiB: {one:.2f} s and {two:.2f} s, {two / one:.1f}x")
+
+
 def main(rows: int = ROWS) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "users.csv")
@@ -75,6 +105,7 @@ def main(rows: int = ROWS) -> None:
                 f"{shape}, {rows:,} rows: {ours[0]:.2f} s against {plain[0]:.2f} s, {ours[0] / plain[0]:.2f}x; "
                 f"peak {ours[1]:.0f} MiB against {plain[1]:.0f} MiB, {ours[1] / plain[1]:.2f}x"
             )
+    show_growth(4 << 20)
 
 
 if __name__ == "__main__":

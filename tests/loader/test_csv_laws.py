@@ -279,15 +279,15 @@ def test_one_character_more_or_less_leaves_all_other_rows_unchanged(seed: int) -
     rng = random.Random(seed)
     for _ in range(12):
         table, text, delimiter = sample(rng)
-        info = ['"', delimiter, "\n"]
+        marks = ['"', delimiter, "\n"]
         begin = text.index("\n") + 1
-        places = [i for i in range(begin, len(text)) if text[i] in info]
+        places = [i for i in range(begin, len(text)) if text[i] in marks]
         if rng.random() < 0.5:
             at = rng.choice(places)
             changed = text[:at] + text[at + 1 :]
         else:
             at = rng.randrange(begin, len(text))
-            changed = text[:at] + rng.choice(info) + text[at:]
+            changed = text[:at] + rng.choice(marks) + text[at:]
         hit = damaged_rows(text, at, delimiter)
         found = outcome(read(changed.encode(), delimiter=delimiter, quote='"'))
         kept = [row for row in found.values() if not isinstance(row, set)]

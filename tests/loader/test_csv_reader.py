@@ -172,6 +172,8 @@ def test_rejects_quotes_that_may_be_damage(cell: str) -> None:
         pytest.param("1,x\ny\r\n2,z\r\n", [(2, BAD), (3, BAD), (4, ["2", "z"])], id="in the last cell"),
         pytest.param("1,x\ny\nw\r\n2,z\r\n", [(2, BAD), (3, BAD), (4, BAD), (5, ["2", "z"])], id="twice"),
         pytest.param('1,"x\ny"\r\n2,z\r\n', [(2, ["1", "x\ny"]), (3, ["2", "z"])], id="inside quotes it is text"),
+        pytest.param('1,"x\n7,y\n8,z"\r\n2,w\r\n', [(2, ["1", "x\n7,y\n8,z"]), (3, ["2", "w"])], id="even a table"),
+        pytest.param('1,"x\r\n7,y"\r\n2,w\r\n', [(2, BAD), (3, BAD), (4, ["2", "w"])], id="CRLF may end rows"),
         pytest.param("1,x\n2,y\r\n", [(2, ["1", "x"]), (3, ["2", "y"])], id="between rows it ends one"),
     ],
 )

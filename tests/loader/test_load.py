@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import xlsxwriter
+import yaml
 
 from usersync.errors import SourceError
 from usersync.loader import load
@@ -40,6 +41,21 @@ def test_composes_a_name_of_two_columns(tmp_path: Path, body: str, names: list[s
     assert table.cells["name"].tolist() == names
     assert [c.heading for c in table.sources[0].columns] == ["ID", "First name", "Last name"]
     assert table.sources[0].notes == ("name is composed of 'First name' and 'Last name'",)
+
+
+@pytest.mark.parametrize(
+    ("header", "line"),
+    [
+        pytest.param("id,First name,Last name", 'name: "{First name} {Last name}"', id="English"),
+        pytest.param("id,Nachname,Vorname", 'name: "{Vorname} {Nachname}"', id="German, the last name first"),
+        pytest.param("id,Given_Name,SURNAME,email", 'name: "{Given_Name} {SURNAME}"', id="other words"),
+    ],
+)
+def test_suggests_how_to_compose_the_name(tmp_path: Path, header: str, line: str) -> None:
+    text = f"{header}\n" + ",".join("1" for _ in header.split(",")) + "\n"
+    assert read(tmp_path, text).sources[0].notes[-1] == f"to send the name, add under columns: {line}"
+    mapping = yaml.safe_load(line)
+    assert "name" in read(tmp_path, text, mapping).cells
 
 
 def test_an_unreadable_part_of_a_composed_field_rejects_its_row(tmp_path: Path) -> None:
@@ -82,6 +98,23 @@ def test_reads_rows_below_a_second_header_by_it(
     assert rows(table, "id", "name", "display_name") == [("1", "Ann", "A"), expected]
     assert table.places["row"].tolist() == [2, 4]
     assert (table.sources[0].notes, table.sources[0].skipped, table.problems) == ((note,), 1, ())
+
+
+@pytest.mark.parametrize(
+    ("second", "row"),
+    [
+        pytest.param("id,display_name,name\n3,C,Cleo\n", ("3", "Cleo", "C"), id="in another order"),
+        pytest.param('"Display name","Name","User ID"\n"C","Cleo","3"\n', ("3", "Cleo", "C"), id="quoted"),
+        pytest.param("id,name,display_name\n3,Cleo,C\n", ("3", "Cleo", "C"), id="in the same order"),
+    ],
+)
+def test_reads_rows_below_a_header_without_a_line_end_before_it(
+    tmp_path: Path, second: str, row: tuple[str, ...]
+) -> None:
+    table = read(tmp_path, f"id,name,display_name\n1,Ann,A\n2,Bea,B{second}")
+    assert rows(table, "id", "name", "display_name") == [("1", "Ann", "A"), ("", "", ""), row]
+    assert [p.key for p in table.problems] == [1]
+    assert table.sources[0].notes[0].startswith("row 3 ends with the header")
 
 
 def test_rejects_rows_below_a_header_of_other_columns(tmp_path: Path) -> None:

@@ -201,3 +201,18 @@ def test_refuses_a_row_beyond_the_last_before_it_is_read(reference: str) -> None
             far = f'<row r="{reference}"><c r="A{reference}"><v>1</v></c></row></sheetData>'.encode()
             target.writestr(name, source.read(name).replace(b"</sheetData>", far))
     assert refusal(out.getvalue()) == "is damaged: it has a row beyond 1,048,576; open it and save it again"
+
+
+def test_notes_rows_that_are_struck_through() -> None:
+    out = io.BytesIO()
+    with xlsxwriter.Workbook(out) as written:
+        sheet = written.add_worksheet()
+        struck = written.add_format({"font_strikeout": True})
+        sheet.write_row(0, 0, ["id", "name"])
+        sheet.write_row(1, 0, [1, "Ann"])
+        sheet.write_row(2, 0, [2, "Bea"], struck)
+        sheet.write_blank(3, 1, None, struck)
+        sheet.write_number(3, 0, 3)
+    found = read(out.getvalue())
+    assert found.rows.tolist() == [2, 3, 4]
+    assert found.notes == ("rows with text that is struck through, read like all others: 3",)

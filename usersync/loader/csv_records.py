@@ -175,8 +175,9 @@ class RecordReader:
         while lines[-1][1] < end:
             begin = lines[-1][1]
             lines.append((begin, line_stop(self._data, begin)))
+        only_lone_lf = self._ends_in_crlf and all(self._ends_in_lone_lf(stop) for _, stop in lines[:-1])
         inside = lines[1:] if cells_before else lines[1:-1]  # the last line may hold all cells but the first
-        if self.width > 1 and any(self._could_be_row(*line) for line in inside):
+        if self.width > 1 and not only_lone_lf and any(self._could_be_row(*line) for line in inside):
             error = (
                 f"the {len(lines)} lines from here could be one row with line breaks, or several rows with a stray "
                 f"{self._parser.dialect.quote}; remove the stray {self._parser.dialect.quote}, or the line breaks"

@@ -37,6 +37,9 @@ SYNONYMS: Final = {
     "custom_attributes": ("customattributes",),
 }
 _FIELD_OF: Final = {word: field for field, words in SYNONYMS.items() for word in words}
+#: Headings of the parts of a name, in the form that `_squash` gives them.
+_FIRST_NAMES: Final = ("firstname", "givenname", "forename", "vorname", "prénom", "nombre")
+_LAST_NAMES: Final = ("lastname", "surname", "familyname", "nachname", "familienname", "apellido", "apellidos")
 #: Endings of headings that may number users, in the form that `_squash` gives them.
 _NUMBERING: Final = ("id", "no", "nr", "number", "nummer", "#", "key")
 #: No heading is longer; such a cell is not compared.
@@ -158,6 +161,14 @@ class Headings:
                 raise SourceError(file, f"columns: {field}: {text!r}, but a column of the file means {field} as well")
             found.append(Template(field, text, tuple(positions[_squash(part)] for part in parts)))
         return tuple(found)
+
+    def suggest_name(self, header: Sequence[str]) -> str:
+        """Return the line that composes the name of two columns; "" if there is a name, or no two such columns."""
+        first = [heading.strip() for heading in header if _squash(heading) in _FIRST_NAMES]
+        last = [heading.strip() for heading in header if _squash(heading) in _LAST_NAMES]
+        if not first or not last or "name" in self._templates or "name" in self.fields(header):
+            return ""
+        return f'name: "{{{first[0]}}} {{{last[0]}}}"'
 
     def _shared(self, columns: Sequence[Column]) -> Iterable[str]:
         headings: dict[str, list[str]] = {}

@@ -113,6 +113,9 @@ def _read(given: str | Path | DataFrame, headings: Headings, options: SourceSett
     sheet = _without_example(apply_repeated_headers(sheet, headings), columns)
     sheet = _reject_total(sheet)
     notes = [*sheet.notes, *_composed_fields(columns, templates), *_ignored_columns(columns, templates)]
+    suggestion = headings.suggest_name(sheet.header)
+    if suggestion:
+        notes.append(f"to send the name, add under columns: {suggestion}")
     if not len(sheet.rows):
         notes.append(f"there are no data rows below the header in row {sheet.header_row}")
     source = Source(

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pandas as pd
 
+from usersync.loader.csv_parser import DELIMITERS
 from usersync.loader.headings import Headings, normalize
 from usersync.loader.raw_sheet import CellError, RawSheet
 from usersync.models import Code
@@ -24,22 +25,25 @@ def apply_repeated_headers(sheet: RawSheet, headings: Headings) -> RawSheet:
     id_column = headings.id_column(sheet.header)
     if id_column is None or not len(sheet.rows):
         return sheet
-    headers = _further_headers(sheet, id_column, headings)
-    if not headers:
+    found = {**_further_headers(sheet, id_column, headings), **_glued_headers(sheet, headings)}
+    if not found:
         return sheet
+    headers = sorted(found)
     cells = sheet.cells.to_numpy(object, copy=True)
     errors = list(sheet.errors)
     notes = list(sheet.notes)
     for at, end in zip(headers, [*headers[1:], len(cells)], strict=True):
         number = int(sheet.rows[at])
-        order = _order(sheet.header, cells[at], headings)
+        is_glued = bool(cells[at].tolist() != found[at])
+        order = _order(sheet.header, found[at], headings)
         if order is None:
             message = f"row {number} has other headings than row {sheet.header_row}; move these rows to their own file"
             errors = [error for error in errors if not at < error.at < end]
             errors += [CellError(row, Code.ROW_RAGGED, message) for row in range(at + 1, end)]
             notes.append(f"row {number} is a second header with other columns; the rows below it are rejected")
             continue
-        notes.append(f"row {number} repeats the header{_in_order(order)}; it is left out")
+        ending = "" if is_glued else "; it is left out"
+        notes.append(f"row {number} {'ends with' if is_glued else 'repeats'} the header{_in_order(order)}{ending}")
         cells[at + 1 : end] = cells[at + 1 : end, order]
         new_column = {old: new for new, old in enumerate(order)}
         errors = [
@@ -53,14 +57,33 @@ def apply_repeated_headers(sheet: RawSheet, headings: Headings) -> RawSheet:
         cells=pd.DataFrame(cells, dtype=object),
         errors=tuple(sorted(errors, key=lambda error: error.at)),
         notes=tuple(notes),
-    ).without(headers)
+    ).without([at for at in headers if sheet.cells.iloc[at].tolist() == found[at]])
 
 
-def _further_headers(sheet: RawSheet, id_column: int, headings: Headings) -> list[int]:
-    """Return the positions of rows that are headers; no header has a number as its id."""
+def _further_headers(sheet: RawSheet, id_column: int, headings: Headings) -> dict[int, list[str]]:
+    """Return rows that are headers, by position; no header has a number as its id."""
     ids = sheet.cells[id_column].to_numpy(object)
     candidates = [at for at, text in enumerate(ids) if text and not text.lstrip()[:1].isdigit()]
-    return [at for at in candidates if headings.looks_like_header(sheet.cells.iloc[at].tolist())]
+    rows = {at: sheet.cells.iloc[at].tolist() for at in candidates}
+    return {at: cells for at, cells in rows.items() if headings.looks_like_header(cells)}
+
+
+def _glued_headers(sheet: RawSheet, headings: Headings) -> dict[int, list[str]]:
+    """Return headers that follow the last row of a file without a line end, by the position of that row."""
+    name = sheet.dialect.get("delimiter", "")
+    delimiter = next((key for key, known in DELIMITERS.items() if known == name), name)
+    width = len(sheet.header)
+    found = {}
+    for error in sheet.errors:
+        parts = error.value.split(delimiter) if error.code == Code.ROW_RAGGED and delimiter else []
+        if len(parts) == 2 * width - 1:
+            glued, *others = parts[width - 1 :]
+            for start in range(len(glued)):
+                header = [part.strip().strip('"') for part in (glued[start:], *others)]
+                if headings.looks_like_header(header) and headings.field(header[0]):
+                    found[error.at] = header
+                    break
+    return found
 
 
 def _order(header: Sequence[str], cells: Sequence[str], headings: Headings) -> list[int] | None:

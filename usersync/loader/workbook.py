@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import numpy as np
@@ -90,10 +90,12 @@ class _SheetRows:
         kept = [i for i in range(first, len(rows)) if i in marked or not _is_blank(rows[i], rows[i][probe])]
         totals = {row - self._sheet.top for row in self._sheet.info.total_rows}.intersection(kept)
         if totals:
-            listed = ", ".join(str(row + self._sheet.top + 1) for row in sorted(totals))
-            self._notes.append(f"left out the total row of a table: row {listed}")
+            self._notes.append(f"left out the total row of a table: row {self._listed(totals)}")
             self._skipped += len(totals)
             kept = [i for i in kept if i not in totals]
+        struck = {row - self._sheet.top for row in self._sheet.info.struck}.intersection(kept)
+        if struck:
+            self._notes.append(f"rows with text that is struck through, read like all others: {self._listed(struck)}")
         hidden = {row - self._sheet.top for row in self._sheet.info.hidden}.intersection(kept)
         if hidden and self._options.hidden_rows == "skip":
             self._skipped += len(hidden)
@@ -102,16 +104,18 @@ class _SheetRows:
             self._report_hidden(sorted(hidden), kept)
         return kept
 
+    def _listed(self, positions: Collection[int]) -> str:
+        numbers = [at + self._sheet.top + 1 for at in sorted(positions)]
+        more = f" and {len(numbers) - _LISTED} more" if len(numbers) > _LISTED else ""
+        return ", ".join(map(str, numbers[:_LISTED])) + more
+
     def _report_hidden(self, hidden: list[int], kept: list[int]) -> None:
         how = "by a filter" if self._sheet.info.filtered else "by hand"
         numbers = [i + self._sheet.top + 1 for i in hidden]
-        listed = ", ".join(map(str, numbers[:_LISTED]))
-        if len(numbers) > _LISTED:
-            listed += f" and {len(numbers) - _LISTED} more"
         done = {"reject": "rejected", "include": "read like all others", "skip": "left out"}
         noun = "row is" if len(numbers) == 1 else "rows are"
         self._notes.append(
-            f"{len(numbers)} {noun} hidden {how} and {done[self._options.hidden_rows]}: {listed} "
+            f"{len(numbers)} {noun} hidden {how} and {done[self._options.hidden_rows]}: {self._listed(hidden)} "
             "(source.hidden_rows decides)"
         )
         if self._options.hidden_rows == "reject":

@@ -35,6 +35,8 @@ class CellInfo:
     hidden_columns: set[int] = field(default_factory=set)
     total_rows: set[int] = field(default_factory=set)
     """Total rows of tables."""
+    struck: set[int] = field(default_factory=set)
+    """Rows with text that is struck through."""
     filtered: bool = False
     """Whether the sheet has a filter."""
     merged: list[tuple[Place, Place]] = field(default_factory=list)

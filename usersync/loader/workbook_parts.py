@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 from xml.parsers import expat
 
@@ -64,6 +64,36 @@ def read_number_formats(package: Package) -> dict[str, str]:
     """Return the number formats of a workbook by style; none if it has no styles."""
     name = next((name for name in package.names if name.endswith("styles.xml")), None)
     return number_formats(package.read(name)) if name else {}
+
+
+def struck_styles(package: Package) -> set[str]:
+    """Return the styles, as cells refer to them, that strike text through."""
+    name = next((name for name in package.names if name.endswith("styles.xml")), None)
+    fonts: list[bool] = []
+    found: set[str] = set()
+    section, number = "", 0
+    for tag, a in elements(package.read(name)) if name else ():
+        if tag in ("fonts", "cellXfs", "cellStyleXfs", "cellStyles", "dxfs"):
+            section = tag
+        elif tag == "font" and section == "fonts":
+            fonts.append(False)
+        elif tag == "strike" and section == "fonts" and fonts:
+            fonts[-1] = a.get("val", "1") not in ("0", "false")
+        elif tag == "xf" and section == "cellXfs":
+            font = a.get("fontId", "0")
+            if font.isdecimal() and int(font) < len(fonts) and fonts[int(font)]:
+                found.add(str(number))
+            number += 1
+    return found
+
+
+def struck_rows(xml: bytes, styles: Collection[str]) -> set[int]:
+    """Return the rows of a sheet, from 0, that hold cells of these styles with a value."""
+    if not styles:
+        return set()
+    numbers = "|".join(sorted(styles)).encode()
+    cell = re.compile(rb'<c r="[A-Z]{1,3}(\d{1,7})" s="(?:' + numbers + rb')"[^>]*[^/>]>')
+    return {int(row) - 1 for row in cell.findall(xml)}
 
 
 def total_rows(package: Package, part: str) -> set[int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final
@@ -18,18 +17,6 @@ from usersync.loader.workbook_cell_info import CellInfo, shows_digits
 MAX_ROWS: Final = 65_536
 #: Cells that the used areas of all sheets may have together.
 _CELLS: Final = 20_000_000
-#: What xlrd raises for a damaged file, besides its own errors.
-_DAMAGED: Final = (
-    struct.error,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    OverflowError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
 #: The name that Excel gives to the area of a filter.
 _FILTER_NAME: Final = "\x0d"
 
@@ -71,8 +58,11 @@ def read_tables(data: bytes, file: str) -> list[Table]:
         if "encrypted" in reason.lower():
             raise SourceError(file, "is protected by a password; save it without one and try again") from None
         raise SourceError(file, f"is damaged or not a workbook ({reason}); open it and save it again") from None
-    except _DAMAGED as error:
-        raise SourceError(file, f"is damaged ({error}); open it and save it again") from None
+    except SourceError:
+        raise
+    except Exception as error:  # a damaged file makes xlrd raise nearly anything
+        reason = str(error) or type(error).__name__
+        raise SourceError(file, f"is damaged ({reason}); open it and save it again") from None
     return tables
 
 
@@ -102,6 +92,10 @@ def _table(book: xlrd.Book, sheet: xlrd.sheet.Sheet, *, filtered: bool) -> Table
     info.hidden = {row for row, found in sheet.rowinfo_map.items() if found.hidden}
     info.hidden_columns = {column for column, found in sheet.colinfo_map.items() if found.hidden}
     info.merged = [((top, left), (bottom - 1, right - 1)) for top, bottom, left, right in sheet.merged_cells]
+    struck = {i for i, xf in enumerate(book.xf_list) if book.font_list[xf.font_index].struck_out}
+    if struck:
+        rows_with_text = ((row, cell) for row in range(sheet.nrows) for cell in sheet.row(row) if cell.value != "")
+        info.struck = {row for row, cell in rows_with_text if cell.xf_index in struck}
     formats = [book.format_map[xf.format_key].format_str for xf in book.xf_list]
     rows = [
         [_value(book, formats, info, (number, column), cell) for column, cell in enumerate(sheet.row(number))]
