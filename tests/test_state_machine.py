@@ -314,7 +314,7 @@ class Team(RuleBasedStateMachine):
             "platform": {"url": self.box.url, "token_env": "MACHINE_TOKEN"},
             "request": {"rate": "off", "concurrency": 1, "retries": 1, "stop_after": stop_after},
             "diff": {"compare_with": compare_with, "swap_placeholder": self.placeholder},
-            "limits": {"blank_column": False},
+            "limits": {"blank_column": False, "shifted": False},
             "ledger": str(self.folder / "usersync.db"),
             "report": {"dir": str(self.folder / "runs")},
         })  # fmt: skip

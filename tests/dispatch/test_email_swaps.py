@@ -119,6 +119,7 @@ def options(box: Sandbox, folder: Path) -> Settings:
             "platform": {"url": box.url, "token_command": f"echo {box.token}"},
             "request": {"rate": "off", "concurrency": 2, "retries": 0},
             "diff": PLACEHOLDER,
+            "limits": {"shifted": False},
             "ledger": str(folder / "usersync.db"),
             "report": {"dir": str(folder / "runs")},
         }
