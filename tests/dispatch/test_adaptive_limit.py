@@ -10,6 +10,7 @@ import pytest
 
 from usersync.dispatch.adaptive_limit import IN_A_ROW, AdaptiveLimit
 from usersync.dispatch.gcra import Gcra, RateState
+from usersync.dispatch.rate_limit import CLOCK_TOLERANCE
 from usersync.platform.quota import Quota
 from usersync.settings import Rate
 
@@ -106,7 +107,7 @@ class Run:
     def _refuse(self, now: float, started: float) -> None:
         to_minute = 60.0 - (now + PHASE) % 60.0
         after = 1 + to_minute if self.says_when else 0.0
-        self.state.limit.refuse(now, started, after, to_minute=to_minute if self.aligned else 60.0)
+        self.state.limit.refuse(now, started, after, to_minute=to_minute + CLOCK_TOLERANCE if self.aligned else 60.0)
 
     def settled(self, begin: float, end: float) -> tuple[float, float]:
         """The share of the limit that was used, and the share of 429s."""
@@ -152,12 +153,12 @@ def test_a_lower_limit_is_found_and_used(
         assert refused < 0.01
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("noise", [0.005, 0.02, 0.05])
 @pytest.mark.parametrize("count", [5, 50, 200])
 def test_429s_that_no_lower_rate_avoids_cost_less_than_half(count: int, noise: float, seed: int) -> None:
-    run = Run(Rate(count, 1.0), Bucket(((0, count * 1.02),), 20), noise=noise).until(600, seed=seed)
-    used, _ = run.settled(60, 600)
+    run = Run(Rate(count, 1.0), Bucket(((0, count * 1.02),), 20), noise=noise).until(400, seed=seed)
+    used, _ = run.settled(60, 400)
     assert used >= (0.5 if count < 50 else 0.7) * (1 - noise)
 
 
@@ -243,7 +244,7 @@ def test_a_pause_ends_with_the_clocks_minute() -> None:
     limit = AdaptiveLimit()
     for _ in range(IN_A_ROW):
         limit.refuse(10.0, 10.0, to_minute=0.4)
-    assert limit.delay(10.0) == pytest.approx(0.5)
+    assert limit.delay(10.0) == pytest.approx(0.4)
 
 
 def test_the_429s_of_requests_in_flight_together_count_once() -> None:

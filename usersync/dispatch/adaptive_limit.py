@@ -21,40 +21,29 @@ from usersync.platform.quota import Quota
 
 #: 429s in a row that mean that a window is used up.
 IN_A_ROW = 3
-#: Seconds that a pause lasts at most; that one waits for the request that tries for all; and that a pause for the end
-#: of the clock's minute lasts longer than that.
-LONGEST_PAUSE = 60.0
-PROBE_TIMEOUT = 10.0
-AFTER_MINUTE = 0.1
-#: Seconds that the platform asks to wait where a whole window is meant.
-WINDOW_WISH = 10.0
-#: The shares of a measured limit that are tried next: of what a whole window accepted, of what was accepted or allowed
-#: otherwise, and of what was allowed when the last cut was less than `SOON` seconds ago.
-WINDOW_SHARE = 0.98
-SHARE = 0.95
-MUCH_LESS = 0.75
-SOON = 10.0
-#: The share of 429s is looked at after so many seconds (fewer while the rate is a guess that was never refused) and
-#: answers; at once where it is `TOO_MANY`.
-PERIOD = 5.0
-SEEKING_PERIOD = 3.0
+#: Seconds. Platforms count by minutes: no pause is longer, a rate that the platform names counts for so long, and one
+#: that was not cut for so long grows faster.
+MINUTE = 60.0
+#: Seconds that are short beside that: one waits for the request that tries for all; a second cut within them goes
+#: deeper; a wait that the platform asks for is no window's.
+SHORT = 10.0
+#: The share of 429s is looked at after so many seconds and answers; at once where it is `TOO_MANY`.
+PERIOD = 4.0
 ENOUGH = 20
 TOO_MANY = 0.3
 #: The share of 429s that needs no explanation; and what is left, after a period, of a share that was found to be
 #: unavoidable.
 TOLERATED = 0.005
 MEMORY = 0.98
-#: By how much the rate grows in a period: while it is such a guess; after a cut; and at most, when it was not cut for
-#: `QUIET` seconds, or cut more than was called for.
+#: Of a limit that was measured, or of a rate that was too high, this share is tried next; and where that was too high
+#: again, and nothing was measured, this one.
+SHARE = 0.95
+MUCH_LESS = 0.75
+#: By how much the rate grows in a period: while it is a guess that was never refused; after a cut; and at most, when
+#: it was not cut for a minute, or cut more than was called for.
 SEEKING_GROWTH = 1.0
 FIRST_GROWTH = 0.005
 MOST_GROWTH = 0.05
-QUIET = 60.0
-#: Seconds after which accepted requests are too old to tell of the limit: a little more than two of the platform's
-#: windows.
-MEASURED = 130.0
-#: Seconds for which a rate that the platform itself names counts for more than what we measure.
-TOLD = 60.0
 
 
 @dataclass(slots=True)
@@ -104,13 +93,13 @@ class AdaptiveLimit:
     def start(self, now: float) -> None:
         """Record a request that starts now: the first one after a pause goes alone."""
         if self.pauses:
-            self.probing_until = now + PROBE_TIMEOUT
+            self.probing_until = now + SHORT
 
     def lost(self) -> None:
         """Record that no answer came: those who wait for it may try for themselves."""
         self.probing_until = 0.0
 
-    def refuse(self, now: float, started: float, after: float = 0.0, *, to_minute: float = LONGEST_PAUSE) -> None:
+    def refuse(self, now: float, started: float, after: float = 0.0, *, to_minute: float = MINUTE) -> None:
         """Record a 429 for a request that started at `started`.
 
         `after` is how long the platform asks to wait (seconds; less than one is no wish). Else pauses double from one
@@ -121,11 +110,11 @@ class AdaptiveLimit:
         self.period_refused += new and started >= self.cut_at
         if after >= 1.0:
             self._pause(now + after)
-            self.pauses = max(self.pauses, 2.0 if after >= WINDOW_WISH else 0.0)
+            self.pauses = max(self.pauses, 2.0 if after >= SHORT else 0.0)
         elif new:
             self.in_a_row += 1
             if self.pauses or self.in_a_row >= IN_A_ROW:
-                self._pause(now + min(LONGEST_PAUSE, 2.0**self.pauses, to_minute + AFTER_MINUTE))
+                self._pause(now + min(MINUTE, 2.0**self.pauses, to_minute))
                 self.pauses += 1
 
     def _pause(self, until: float) -> None:
@@ -146,16 +135,15 @@ class AdaptiveLimit:
         self.accepted += 1
         self.period_accepted += started >= self.cut_at
         answers = self.period_accepted + self.period_refused
-        period = SEEKING_PERIOD if self.growth == SEEKING_GROWTH else PERIOD
-        over = now - self.period_start >= period or self.period_refused > TOO_MANY * answers
+        over = now - self.period_start >= PERIOD or self.period_refused > TOO_MANY * answers
         if answers >= ENOUGH and over and now > self.period_start:
             self._end_period(now, allowed)
 
     def _resume(self, now: float, started: float, allowed: float) -> None:
         """Learn from a pause that is over."""
-        soon = now - self.cut_at < SOON
+        soon = now - self.cut_at < SHORT
         if self.pauses > 1 and self.accepted >= IN_A_ROW and started > self.accepted_since:
-            self._cut(now, WINDOW_SHARE * self.accepted / (started - self.accepted_since), allowed)
+            self._cut(now, SHARE * self.accepted / (started - self.accepted_since), allowed)
             self.accepted = 0.0
             self.accepted_since = started
         elif soon or not self.unavoidable:
@@ -180,10 +168,10 @@ class AdaptiveLimit:
             self.cut_share = share
             self.cut_from = allowed
         elif used > allowed / 2:  # a rate that nobody uses proves nothing
-            self._grow(now)
-        if now - self.accepted_since > MEASURED:
-            self.accepted_since = now - MEASURED / 2
-            self.accepted = used * MEASURED / 2
+            self._grow(now, allowed)
+        if now - self.accepted_since > 2 * MINUTE + SHORT:  # too long ago to tell of the limit
+            self.accepted_since = now - MINUTE
+            self.accepted = used * MINUTE
         self.unavoidable *= MEMORY
         self._begin_period(now)
 
@@ -194,7 +182,7 @@ class AdaptiveLimit:
 
     def _cut(self, now: float, rate: float, allowed: float) -> None:
         if not self._is_told(now):
-            self.rate = max(1 / LONGEST_PAUSE, min(rate, allowed))
+            self.rate = max(1 / MINUTE, min(rate, allowed))
         self.growth = FIRST_GROWTH
         self.cut_at = now
         self.cut_from = 0.0
@@ -205,16 +193,16 @@ class AdaptiveLimit:
         if again:
             self.growth = MOST_GROWTH
 
-    def _grow(self, now: float) -> None:
+    def _grow(self, now: float, allowed: float) -> None:
         self.cut_from = 0.0
         self.cut_share = 0.0
-        if not self._is_told(now):
+        if not self._is_told(now) and self.rate < 2 * allowed:
             self.rate *= 1 + self.growth
-        if now - self.cut_at > QUIET and self.growth < MOST_GROWTH:
+        if now - self.cut_at > MINUTE and self.growth < MOST_GROWTH:
             self.growth = min(MOST_GROWTH, 2 * self.growth)
 
     def _is_told(self, now: float) -> bool:
-        return bool(self.told_at) and now - self.told_at < TOLD
+        return bool(self.told_at) and now - self.told_at < MINUTE
 
     def told(self, now: float, quota: Quota, in_flight: int) -> None:
         """Obey what the platform says is left (`in_flight`: requests that may not be counted yet)."""

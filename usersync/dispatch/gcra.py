@@ -8,14 +8,11 @@ from typing import Literal
 from usersync.dispatch.adaptive_limit import AdaptiveLimit
 from usersync.settings import Rate
 
-#: The step between two requests is longer than the rate asks for by this share, or by more where a window is so short
-#: that requests which travel unevenly, by `JITTER` seconds, would come too many to a window.
-MARGIN = 0.004
-JITTER = 0.02
-#: Never so much longer that 99 % of the rate could not be used.
-MOST_MARGIN = 0.0095
-#: How far behind its time a request may be and have the next ones make up for it: this share of the window, at most
-#: so many seconds. It has to be less than the margin, or a window could hold one request too many.
+#: By this share the step between two requests is longer than the rate asks for: 99 % of the rate can be used, and
+#: requests that travel unevenly do not come too many to a window.
+MARGIN = 0.009
+#: How far behind its time a request may be and have the next ones make up for it: this share of the window, but no
+#: more than so many seconds. It has to be less than the margin, or a window could hold one request too many.
 TOLERANCE = 0.0035
 MOST_TOLERANCE = 0.05
 #: Requests per second that `rate: auto` begins with.
@@ -44,8 +41,7 @@ class Gcra:
         self._step = 0.0
         self._tolerance = MOST_TOLERANCE
         if isinstance(rate, Rate):
-            margin = min(max(MARGIN, JITTER / rate.seconds), MOST_MARGIN)
-            self._step = rate.seconds * (1 + margin) / rate.count
+            self._step = rate.seconds * (1 + MARGIN) / rate.count
             self._tolerance = min(MOST_TOLERANCE, TOLERANCE * rate.seconds)
 
     def step(self, state: RateState) -> float:
@@ -59,7 +55,7 @@ class Gcra:
         return max(state.limit.delay(now), spaced, 0.0)
 
     def start(self, state: RateState, now: float) -> None:
-        """Count a request that starts now."""
+        """Record a request that starts now."""
         if state.limit.rate and now - state.due > FORGET_AFTER:
             state.limit.rate = 0.0
         if self._seeking:
@@ -69,8 +65,6 @@ class Gcra:
         state.due = max(state.due, now - (0.0 if paused else self._tolerance)) + self.step(state)
 
     def accept(self, state: RateState, now: float, started: float) -> None:
-        """Take note that a request was not throttled."""
+        """Record that a request was not throttled."""
         step = self.step(state)
         state.limit.accept(now, started, 1 / step if step else None)
-        if self._step and state.limit.rate * self._step > 1 and not state.limit.pauses:
-            state.limit.rate = 0.0  # grown to what the settings allow: nothing is left to learn

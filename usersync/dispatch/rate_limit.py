@@ -21,6 +21,9 @@ LONGEST_WAIT = 3600.0
 #: Seconds after which one looks again whether another process has heard from the platform.
 POLL_INTERVAL = 0.02
 
+#: Seconds by which the platform's minutes may end later than ours.
+CLOCK_TOLERANCE = 0.1
+
 
 class RateStore(Protocol):
     """Where the numbers of the rate are kept: in this process, or in a file that processes share."""
@@ -105,7 +108,7 @@ class RateLimiter:
                 state.limit.told(now, quota, self._in_flight)
             if kind is ResponseKind.THROTTLED:
                 to_minute = 60.0 - self._clock.now().timestamp() % 60.0
-                state.limit.refuse(now, started, after, to_minute=to_minute)
+                state.limit.refuse(now, started, after, to_minute=to_minute + CLOCK_TOLERANCE)
             elif kind is ResponseKind.TROUBLE:
                 state.limit.lost()
             else:

@@ -17,7 +17,7 @@ from usersync.dispatch.rate_limit import RateLimiter
 from usersync.dispatch.retry import FailureStreak, FailureTimeout, backoff
 from usersync.dispatch.timeline import ResponseKind
 from usersync.errors import StoppedError
-from usersync.models import MASK, SECRET_FIELDS, Code, FieldChange, Owner, Result, Status, TimeSlice, User, owner_of
+from usersync.models import SECRET_FIELDS, Code, FieldChange, Owner, Result, Status, TimeSlice, User, owner_of
 from usersync.platform.api import (
     Answer,
     Misconfigured,
@@ -282,8 +282,6 @@ class Sender:
         self, exchange: _Exchange, status: Status, code: str = "", message: str = "", user: User | None = None
     ) -> Result:
         finished_at = iso(self._clock.now())
-        if self.token:
-            message = message.replace(self.token, MASK)
         return Result(status, code, message, exchange.status, exchange.attempts, user, finished_at)
 
 
