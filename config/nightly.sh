@@ -1,5 +1,6 @@
 #!/bin/sh
-# The nightly job for cron, systemd and CI: `usersync-nightly changes.xlsx`. Install it as /opt/usersync/bin/usersync-nightly.
+# The nightly job for cron, systemd and CI: `usersync-nightly changes.xlsx`; install it as
+# /opt/usersync/bin/usersync-nightly.
 #
 # A run that was interrupted earlier (by a kill or a power cut) is completed first. A run that is interrupted now
 # (exit 4, a signal, a kill, rows whose outcome is unknown) is resumed after a pause, up to three times. Without a file

@@ -16,7 +16,7 @@ SuspectPolicy = Literal["reject", "note", "accept"]
 
 
 class SourceSettings(Section):
-    """How files are to be understood where they do not say it themselves."""
+    """How files are read where they do not tell themselves."""
 
     sheet: str | None = None
     header_row: PositiveInt | None = None
@@ -24,9 +24,9 @@ class SourceSettings(Section):
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     quote: Literal['"', "'", "none"] | None = None
     hidden_rows: Literal["reject", "include", "skip"] = "reject"
+    #: Hidden columns of a workbook that have a field: reject the rows that hold a value in them, read them like all
+    #: others, or leave the columns out. The id column is always read.
     hidden_columns: Literal["reject", "include", "skip"] = "reject"
-    """Hidden columns of a workbook that have a field: reject the rows that hold a value in them, read them like all
-    others, or leave the columns out. The id column is always read."""
     duplicates: Literal["reject", "last"] = "reject"
     suspect: SuspectPolicy = "reject"
 
@@ -50,7 +50,7 @@ FieldType = Literal["text", "integer", "number", "boolean", "date", "json", "lis
 
 
 class FieldSettings(Section):
-    """What the cells of one field mean."""
+    """How the cells of one field are read."""
 
     type: FieldType = "text"
     separator: str = ","
@@ -61,66 +61,66 @@ class FieldSettings(Section):
     replace: dict[str, str] = Field(default_factory=dict)
     default: str | None = None
     only_if_blank: bool = False
+    #: None: as `source.suspect` says.
     suspect: SuspectPolicy | None = None
-    """None: as `source.suspect` says."""
 
 
 class Diff(Section):
-    """What the wanted values are compared with."""
+    """What the desired values are compared with."""
 
+    #: remote, nothing, last-run, or a file's path.
     compare_with: Annotated[str, AfterValidator(usable_file_name)] = "remote"
-    """remote, nothing, last-run, or a file's path."""
+    #: With last-run or a file: read the users that would change once more before sending.
     verify: bool = False
-    """With last-run or a file: read the users that would change once more before."""
+    #: If others changed a value that usersync wrote: report it and leave it, or overwrite it.
     on_conflict: Literal["report", "overwrite"] = "report"
-    """Where a person changed what we wrote earlier: leave it and say so, or write over it."""
+    #: The address that a user gets for a moment while users swap addresses; `{run}` and `{key}` make it unique. None:
+    #: such rows are rejected.
     swap_placeholder: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")] | None = None
-    """The address that a user gets for a moment where users exchange addresses in a ring; `{run}` and `{key}`
-    make it unique. None: such rows are rejected."""
 
 
 class FieldLimit(Section):
-    """Limits on the changes of one field; None where there is none."""
+    """Limits on the changes of one field; None: no limit."""
 
+    #: Most users for whom the field may change.
     changes: NonNegativeInt | None = None
-    """Most users for whom the field may change."""
+    #: The same in percent of the input's rows.
     percent: Annotated[float, Field(ge=0, le=100)] | None = None
-    """The same as a share of the input's rows."""
 
 
 class Limits(Section):
-    """How much one run may change; beyond it nothing is sent (exit 3). None (`null`) lifts a limit.
+    """How much one run may change; if a limit is exceeded, nothing is sent (exit 3). None (`null`) removes a limit.
 
-    A limit that everybody overrides protects nobody: by default only those stand that speak of accidents.
+    A limit that everybody overrides protects nobody: only those that point to an accident are set by default.
     """
 
+    #: Most users that may change. None: how many are too many depends on the platform's size.
     changes: NonNegativeInt | None = None
-    """Most users who may be changed. None: how many are too many depends on the platform's size."""
+    #: The same in percent of the input's rows. None: workbooks usually hold nothing but changes.
     changes_percent: Annotated[float, Field(ge=0, le=100)] | None = None
-    """The same as a share of the input's rows. None: a workbook of nothing but changes is the usual one."""
+    #: The same for one field. Empty: moving everybody to a new e-mail domain is legitimate; for a nightly file in
+    #: which e-mails seldom change, set `email: {percent: 5}`.
     fields: dict[str, FieldLimit] = Field(default_factory=dict)
-    """The same for one field. Empty: moving everybody to a new e-mail domain is an honest job; a nightly file
-    in which e-mails seldom change does well to set `email: {percent: 5}`."""
+    #: Most users that may get the same name, or the same password. 20: more than share a name by chance in a workbook,
+    #: fewer than a fill-down by mistake reaches.
     same_value: PositiveInt | None = 20
-    """Most users who may get the same name, or the same password. 20: more than share a name by chance in a
-    workbook, fewer than a fill-down by mistake reaches."""
+    #: Fewest rows of the input. None: a workbook of one row is fine, a truncated export is not.
     min_rows: NonNegativeInt | None = None
-    """Fewest rows of the input. None: one row is a fine workbook; an export that broke off is not."""
+    #: How many more or fewer rows than the last finished run of the same source, in percent of that run's rows. 50: a
+    #: nightly file seldom halves. It applies only if the last run had 50 rows or more, so that trying a few rows
+    #: before sending all is not refused.
     rows_percent: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = 50.0
-    """How much smaller or larger than at the last finished run of the same source, in percent of that run's
-    rows. 50: a nightly file seldom halves. It holds only where the last run had 50 rows or more, so that
-    trying a few rows before sending all is not refused."""
+    #: Refuse a column that is blank throughout and was not at the last run. True: an export that lost a column would
+    #: clear it for everybody with `blank: clear`; a first run has nothing to lose.
     blank_column: bool = True
-    """Refuse a column that is blank throughout and was not at the last run. True: an export that lost a column
-    would clear it for everybody where `blank: clear` is set; a first run has nothing to lose."""
+    #: Refuse a plan in which many rows (five, and a fifth of those sent) take a name or an e-mail that another user of
+    #: the plan holds now: a column was shifted by a row, or sorted alone.
     shifted: bool | None = True
-    """Refuse a plan in which many rows (five, and a fifth of those sent) take a name or an e-mail that another user
-    of them holds now: a column was shifted by a row, or sorted alone."""
+    #: Refuse a plan in which most rows (five at least) give a user the name and the e-mail of somebody else: the ids
+    #: are those of other people.
     identity: bool | None = True
-    """Refuse a plan in which most rows (five at least) give a user the name and the e-mail of somebody else: the ids
-    are those of other people."""
+    #: Users that are never changed: ids, or e-mail patterns with `*`.
     protect: tuple[str, ...] = ()
-    """Users who are never sent: ids, or e-mail patterns with `*`."""
 
     @field_validator("fields")
     @classmethod
