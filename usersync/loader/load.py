@@ -164,7 +164,7 @@ def _ignored_columns(columns: Sequence[Column], templates: Sequence[Template]) -
 
 def _without_example(sheet: RawSheet, columns: tuple[Column, ...]) -> RawSheet:
     key = next(i for i, column in enumerate(columns) if column.field == "id")
-    examples = [at for at, text in enumerate(sheet.cells[key].to_numpy(object)) if text == EXAMPLE]
+    examples = sheet.cells.index[sheet.cells[key] == EXAMPLE].tolist()
     if not examples:
         return sheet
     rows = ", ".join(str(sheet.rows[at]) for at in examples)
