@@ -15,6 +15,7 @@ import openpyxl
 import pytest
 
 from usersync.errors import SourceError
+from usersync.loader import workbook_xls
 from usersync.loader.headings import Headings
 from usersync.loader.raw_sheet import RawSheet
 from usersync.loader.workbook import read_workbook
@@ -199,3 +200,9 @@ def test_an_xlsb_reports_hidden_columns() -> None:
     users = xlsb(row(0) + text(0, "id") + text(1, "name"), row(1) + number(0, 42) + text(1, "Ann"), after=hidden)
     found = read(users)
     assert [(e.code.value, e.column) for e in found.errors] == [("row-hidden", 1)]
+
+
+def test_notes_an_xls_that_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workbook_xls, "MAX_ROWS", 12)
+    (note,) = (note for note in read((FILES / "users.xls").read_bytes()).notes if "full" in note)
+    assert note.endswith("is full to row 12, the last of an .xls: rows may be missing")

@@ -171,16 +171,18 @@ def test_leaves_out_the_total_row_of_a_table(ids_as_text: bool) -> None:
 @pytest.mark.parametrize(
     ("last", "is_total"),
     [
-        pytest.param("6,Total,", True, id="a count below the ids"),
-        pytest.param("6,Summe:,", True, id="German, with a colon"),
-        pytest.param(",Anzahl,6", True, id="without an id"),
-        pytest.param("6,Total,total@example.org", False, id="a user of that name"),
-        pytest.param("6,Total Recall,", False, id="a longer name"),
+        pytest.param("6,Total,,", True, id="a count below the ids"),
+        pytest.param("6,Summe:,,", True, id="German, with a colon"),
+        pytest.param(",Anzahl,6,", True, id="without an id"),
+        pytest.param("6,Total,total@example.org,", False, id="a user of that name"),
+        pytest.param("6,Total Recall,,", False, id="a longer name"),
+        pytest.param("6,Eve,,Total", False, id="an attribute"),
+        pytest.param("6,Sum,,", False, id="a name that others have"),
     ],
 )
 def test_rejects_a_last_row_that_looks_like_a_total(tmp_path: Path, last: str, is_total: bool) -> None:
     path = tmp_path / "users.csv"
-    path.write_text(f"id,name,email\n1,Total,\n5,Eve,e@example.org\n{last}\n")
+    path.write_text(f"id,name,email,custom_attributes.plan\n1,Sum,,\n5,Eve,e@example.org,\n{last}\n")
     table = load(path, options=SourceSettings())
     assert [(p.key, p.code) for p in table.problems] == ([(2, Code.ROW_RAGGED)] if is_total else [])
 

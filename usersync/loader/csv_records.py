@@ -212,7 +212,8 @@ class RecordReader:
 def _compact(lines: Lines, inner: Flags, special: list[tuple[int, Record]], stop: int) -> Block:
     """Drop the inner lines of longer records, and add the records that start after the block's last line."""
     outer = ~inner
-    starts, stops, clean = lines.starts[outer], lines.stops[outer], ~lines.suspect[outer]
+    starts, stops = lines.starts[outer], lines.stops[outer]
+    clean = ~lines.suspect[outer]
     after = [record for line, record in special if line >= len(inner)]
     if after:
         starts = np.append(starts, [record.start for record in after])

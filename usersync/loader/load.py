@@ -111,7 +111,7 @@ def _read(given: str | Path | DataFrame, headings: Headings, options: SourceSett
     columns = headings.columns(sheet.header, file)
     templates = headings.templates(sheet.header, file)
     sheet = _without_example(apply_repeated_headers(sheet, headings), columns)
-    sheet = _reject_total(sheet)
+    sheet = _reject_total(sheet, columns)
     notes = [*sheet.notes, *_composed_fields(columns, templates), *_ignored_columns(columns, templates)]
     suggestion = headings.suggest_name(sheet.header)
     if suggestion:
@@ -131,16 +131,22 @@ def _read(given: str | Path | DataFrame, headings: Headings, options: SourceSett
     return _Part(source, sheet, templates)
 
 
-def _reject_total(sheet: RawSheet) -> RawSheet:
+def _reject_total(sheet: RawSheet, columns: Sequence[Column]) -> RawSheet:
     """Reject a last row that looks like a total; its id, a sum or a count, may be that of a user."""
     if not len(sheet.rows):
         return sheet
     last = len(sheet.rows) - 1
     cells = sheet.cells.iloc[last].tolist()
-    words = [text for text in cells if " ".join(text.split()).strip(" :").casefold() in TOTALS]
+    words = [
+        text.strip()
+        for i, text in enumerate(cells)
+        if columns[i].field in (None, "id", "name", "display_name")
+        and " ".join(text.split()).strip(" :").casefold() in TOTALS
+        and (sheet.cells[i] == text).sum() == 1
+    ]
     if not words or any("@" in text for text in cells):
         return sheet
-    message = f"the last row looks like a total ({words[0].strip()!r}); delete it"
+    message = f"the last row looks like a total ({words[0]!r}); delete it, or move it up if it is a user"
     return replace(sheet, errors=(*sheet.errors, CellError(last, Code.ROW_RAGGED, message)))
 
 
@@ -165,7 +171,7 @@ def _ignored_columns(columns: Sequence[Column], templates: Sequence[Template]) -
 
 def _without_example(sheet: RawSheet, columns: tuple[Column, ...]) -> RawSheet:
     key = next(i for i, column in enumerate(columns) if column.field == "id")
-    examples = [at for at, text in enumerate(sheet.cells[key].to_numpy(object)) if text == EXAMPLE]
+    examples = sheet.cells.index[sheet.cells[key] == EXAMPLE].tolist()
     if not examples:
         return sheet
     rows = ", ".join(str(sheet.rows[at]) for at in examples)

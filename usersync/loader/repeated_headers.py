@@ -6,8 +6,11 @@ order.
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Final
 
 import pandas as pd
 
@@ -16,56 +19,97 @@ from usersync.loader.headings import Headings, normalize
 from usersync.loader.raw_sheet import CellError, RawSheet
 from usersync.models import Code
 
+#: A line with text, but no digit.
+_NO_DIGIT: Final = re.compile(r"^[^\d\n]+$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Section:
+    """The rows between two headers, by position."""
+
+    header: int
+    stop: int
+    order: list[int] | None
+    """For each column of the first header its position in this section; None if the columns differ."""
+    is_glued: bool
+    """Whether the header follows a row in one line."""
+
 
 def apply_repeated_headers(sheet: RawSheet, headings: Headings) -> RawSheet:
     """Leave out further header rows; put the cells below them in the order of the first header.
 
     Rows below a header of other columns are rejected.
     """
-    id_column = headings.id_column(sheet.header)
-    if id_column is None or not len(sheet.rows):
+    sections = _sections(sheet, headings)
+    if not sections:
         return sheet
-    found = {**_further_headers(sheet, id_column, headings), **_glued_headers(sheet, headings)}
-    if not found:
-        return sheet
-    headers = sorted(found)
     cells = sheet.cells.to_numpy(object, copy=True)
-    errors = list(sheet.errors)
-    notes = list(sheet.notes)
-    for at, end in zip(headers, [*headers[1:], len(cells)], strict=True):
-        number = int(sheet.rows[at])
-        is_glued = bool(cells[at].tolist() != found[at])
-        order = _order(sheet.header, found[at], headings)
-        if order is None:
-            message = f"row {number} has other headings than row {sheet.header_row}; move these rows to their own file"
-            errors = [error for error in errors if not at < error.at < end]
-            errors += [CellError(row, Code.ROW_RAGGED, message) for row in range(at + 1, end)]
-            notes.append(f"row {number} is a second header with other columns; the rows below it are rejected")
-            continue
-        ending = "" if is_glued else "; it is left out"
-        notes.append(f"row {number} {'ends with' if is_glued else 'repeats'} the header{_in_order(order)}{ending}")
-        cells[at + 1 : end] = cells[at + 1 : end, order]
-        new_column = {old: new for new, old in enumerate(order)}
-        errors = [
-            replace(error, column=new_column[error.column])
-            if at < error.at < end and error.column is not None
-            else error
-            for error in errors
-        ]
+    for section in sections:
+        if section.order:
+            below = slice(section.header + 1, section.stop)
+            cells[below] = cells[below, section.order]
     return replace(
         sheet,
         cells=pd.DataFrame(cells, dtype=object),
-        errors=tuple(sorted(errors, key=lambda error: error.at)),
-        notes=tuple(notes),
-    ).without([at for at in headers if sheet.cells.iloc[at].tolist() == found[at]])
+        errors=tuple(_errors(sheet, sections)),
+        notes=(*sheet.notes, *(_note(sheet, section) for section in sections)),
+    ).without([section.header for section in sections if not section.is_glued])
 
 
-def _further_headers(sheet: RawSheet, id_column: int, headings: Headings) -> dict[int, list[str]]:
-    """Return rows that are headers, by position; no header has a number as its id."""
-    ids = sheet.cells[id_column].to_numpy(object)
-    candidates = [at for at, text in enumerate(ids) if text and not text.lstrip()[:1].isdigit()]
-    rows = {at: sheet.cells.iloc[at].tolist() for at in candidates}
-    return {at: cells for at, cells in rows.items() if headings.looks_like_header(cells)}
+def _sections(sheet: RawSheet, headings: Headings) -> list[_Section]:
+    found = {**_further_headers(sheet, headings), **_glued_headers(sheet, headings)}
+    headers = sorted(found)
+    glued = {error.at for error in sheet.errors if error.code == Code.ROW_RAGGED}
+    return [
+        _Section(at, stop, _order(sheet.header, found[at], headings), at in glued)
+        for at, stop in zip(headers, [*headers[1:], len(sheet.rows)], strict=bool(headers))
+    ]
+
+
+def _errors(sheet: RawSheet, sections: Sequence[_Section]) -> list[CellError]:
+    """Move errors with their columns, and reject the rows of sections with other columns."""
+    headers = [section.header for section in sections]
+    found = []
+    for error in sheet.errors:
+        section = sections[bisect_left(headers, error.at) - 1] if error.at > headers[0] else None
+        if section is None or error.at in (section.header, section.stop):
+            found.append(error)
+        elif section.order:
+            column = None if error.column is None else section.order.index(error.column)
+            found.append(replace(error, column=column))
+    for section in sections:
+        if section.order is None:
+            message = (
+                f"row {sheet.rows[section.header]} has other headings than row {sheet.header_row}; "
+                "move these rows to their own file"
+            )
+            rejected = range(section.header + 1, section.stop)
+            found.extend(CellError(at, Code.ROW_RAGGED, message) for at in rejected)
+    return sorted(found, key=lambda error: error.at)
+
+
+def _note(sheet: RawSheet, section: _Section) -> str:
+    number = sheet.rows[section.header]
+    if section.order is None:
+        return f"row {number} is a second header with other columns; the rows below it are rejected"
+    verb = "ends with" if section.is_glued else "repeats"
+    moved = section.order != sorted(section.order)
+    order = " in another order, by which the rows below it are read" if moved else ""
+    return f"row {number} {verb} the header{order}{'' if section.is_glued else '; it is left out'}"
+
+
+def _further_headers(sheet: RawSheet, headings: Headings) -> dict[int, list[str]]:
+    """Return rows that are headers, by position; the cell below the id heading has no digit in them."""
+    id_column = headings.id_column(sheet.header)
+    if id_column is None or not len(sheet.rows):
+        return {}
+    ids = sheet.cells[id_column].tolist()
+    if not _NO_DIGIT.search("\n".join(ids)):
+        return {}
+    candidates = [at for at, text in enumerate(ids) if _NO_DIGIT.search(text)]
+    rows = sheet.cells.to_numpy(object)
+    found = {at: rows[at].tolist() for at in candidates}
+    return {at: cells for at, cells in found.items() if headings.looks_like_header(cells)}
 
 
 def _glued_headers(sheet: RawSheet, headings: Headings) -> dict[int, list[str]]:
@@ -98,7 +142,3 @@ def _order(header: Sequence[str], cells: Sequence[str], headings: Headings) -> l
 def _meanings(header: Sequence[str], headings: Headings) -> list[str]:
     fields = headings.fields(header)
     return [field or f" {normalize(heading)}" for field, heading in zip(fields, header, strict=True)]
-
-
-def _in_order(order: Sequence[int]) -> str:
-    return "" if list(order) == sorted(order) else " in another order, by which the rows below it are read"

@@ -1,4 +1,4 @@
-"""Read the parts of an .xlsx that describe its sheets: list, number formats, tables."""
+"""Read the parts of an .xlsx that describe its sheets: list, styles, tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read the cell info of an .xlsb, and check its records before calamine reads them.
+"""Read the cell info of an .xlsb, and check its records before calamine does.
 
 Source: [MS-XLSB], section 2.4.
 """
