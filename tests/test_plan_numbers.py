@@ -126,3 +126,48 @@ def test_a_run_that_is_not_confirmed_ends_with_a_summary(desk: Opened) -> None:
         summary = usersync.run([at.folder / "changes.csv"], settings, confirm=lambda _: False)
         assert (summary.exit_code, summary.status, summary.counts) == (3, "refused", {"planned": 2, "rows": 2})
         assert set(summary.report_frame()["status"]) == {Status.PLANNED}
+
+
+def test_a_file_whose_rows_are_all_rejected_ends_alike_in_plan_and_run(desk: Opened) -> None:
+    with desk(platform(60)) as (_, at):
+        at.write("changes.csv", sheet(60))
+        assert at.run("run", "changes.csv", "--yes", "--override", "identity").code == 0
+        at.write("changes.csv", "id,name,email\n" + "".join(f"x{i},New {i},\n" for i in range(1, 61)))
+        assert at.run("plan", "changes.csv").code == at.run("run", "changes.csv", "--yes").code
+
+
+def test_a_column_that_became_blank_is_refused_by_plan_and_run(desk: Opened) -> None:
+    with desk(platform(60)) as (_, at):
+        at.write("changes.csv", sheet(60))
+        assert at.run("run", "changes.csv", "--yes", "--override", "identity").code == 0
+        at.write("changes.csv", "id,name,email\n" + "".join(f"{i},,new{i}@example.org\n" for i in range(1, 61)))
+        for ran in (at.run("plan", "changes.csv", "--json"), at.run("run", "changes.csv", "--yes", "--json")):
+            assert (ran.code, [limit["rule"] for limit in ran.summary["limits"]]) == (3, ["blank-name"])
+
+
+def test_a_file_without_rows_is_refused(desk: Opened) -> None:
+    with desk(platform(2)) as (_, at):
+        at.write("changes.csv", "id,name\n")
+        assert at.run("plan", "changes.csv").code == 3
+        ran = at.run("run", "changes.csv", "--yes", "--json")
+        assert (ran.code, ran.summary["limits"][0]["rule"]) == (3, "min-rows")
+        assert at.run("run", "changes.csv", "--yes", "--override", "min-rows").code == 0
+
+
+def test_a_value_that_no_row_has_is_reported_with_those_there_are(desk: Opened) -> None:
+    with desk(platform(3)) as (_, at):
+        at.write("changes.csv", "id,name,Team\n1,Ann,Sales\n2,Bea,Sales\n3,Cid,Support\n")
+        ran = at.run("run", "changes.csv", "--where", "Team=sales", "--yes")
+        assert (ran.code, "there are: Sales, Support" in ran.err) == (2, True)
+
+
+def test_a_source_that_suddenly_changes_many_more_users_than_ever_is_refused(desk: Opened) -> None:
+    with desk(platform(150)) as (_, at):
+        rows = [f"{i},User {i}\n" for i in range(1, 151)]
+        at.write("nightly.csv", "id,name\n" + "".join([*rows[:-2], "149,New 149\n", "150,New 150\n"]))
+        assert at.run("run", "nightly.csv", "--yes", "--json").summary["counts"]["updated"] == 2
+        at.write("nightly.csv", sheet(150, email=False))
+        refused = at.run("run", "nightly.csv", "--yes", "--json")
+        assert (refused.code, refused.summary["limits"][0]["rule"]) == (3, "unusual")
+        assert "148 users would be changed" in refused.summary["stopped"]
+        assert at.run("run", "nightly.csv", "--yes", "--override", "unusual").code == 0

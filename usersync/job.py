@@ -140,7 +140,7 @@ async def _execute(job: Job, ledger: Ledger, run: LedgerRun, confirm: Confirm) -
             for note in _interrupted_runs(ledger, run):
                 log.warning("%s", note)
             plan = await _prepare(job, ledger, run, sender)
-            refused = bool(plan.changes) and not _may_send(job, run, plan, confirm)
+            refused = not _may_send(job, run, plan, confirm)
             if plan.changes and not refused and not job.context.stop:
                 desired = job.source.given.desired.values if job.source.given else None
                 await Dispatcher(job.settings, job.context, run, sender, desired).send_all(plan.changes)
@@ -193,7 +193,8 @@ async def _prepare(job: Job, ledger: Ledger, run: LedgerRun, sender: Sender) -> 
     plan = read_plan(run, job.source.given)
     plan.left_out = left_out + (job.source.given.table.left_out if job.source.given else 0)
     plan.notes += job.source.notes
-    stats = plan_stats(plan, run, job.source.given, ledger.previous(run.info))
+    info = run.info
+    stats = plan_stats(plan, run, job.source.given, ledger.previous(info), ledger.usual_changes(info))
     plan.violations = check_limits(stats, settings.limits)
     event("plan", run=run.info.run, **{status.value: n for status, n in plan.counts.items()})
     return plan
@@ -248,7 +249,7 @@ def _may_send(job: Job, run: LedgerRun, plan: Plan, confirm: Confirm) -> bool:
         sentences = "\n  ".join(exceeded)
         job.context.stop.ask(RefusedError.exit_code, f"limits exceeded, nothing was sent:\n  {sentences}")
         return False
-    if confirm(plan):
+    if not plan.changes or confirm(plan):
         return True
     if not job.context.stop:
         job.context.stop.ask(RefusedError.exit_code, "not confirmed; nothing was sent")

@@ -21,6 +21,8 @@ WHOLE = "custom_attributes"
 SAME_VALUE_FIELDS = ("name", "password")
 #: The size of a source says something where the last run read at least so many rows.
 ROWS_TO_COMPARE = 50
+#: A source changes an unusual number of users beyond so many times the most of its last runs, and beyond so many.
+UNUSUAL_FACTOR, UNUSUAL_CHANGES = 10, 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ class PlanStats:
     """Rows that take a value which another user of them holds now, where there are many."""
     other_people: Implausible | None = None
     """Rows that give a user name and e-mail of somebody else, where these are most of them."""
+    usual_changes: int | None = None
+    """The most users whom one of the last runs of these files would change; None where there was none."""
     blank_columns: tuple[str, ...] = ()
     """Fields whose column is blank throughout now, and was not at the last run."""
 
@@ -64,7 +68,8 @@ class LimitViolation:
 
 def check_limits(stats: PlanStats, limits: Limits) -> tuple[LimitViolation, ...]:
     """Return the limits that a plan exceeds, those that a person overrides too; none lets it pass."""
-    return (*_changes(stats, limits), *_same_values(stats, limits), *_plausible(stats, limits), *_size(stats, limits))
+    checks = (_changes, _same_values, _plausible, _unusual, _size)
+    return tuple(violation for check in checks for violation in check(stats, limits))
 
 
 def check_overrides(names: Collection[str], limits: Limits) -> None:
@@ -89,6 +94,7 @@ def rules(limits: Limits) -> tuple[str, ...]:
         *same,
         "shifted",
         "identity",
+        "unusual",
         "min-rows",
         "rows-shrunk",
         "rows-grown",
@@ -137,6 +143,16 @@ def _plausible(stats: PlanStats, limits: Limits) -> Iterator[LimitViolation]:
     if limits.identity and stats.other_people:
         allowed = "most rows may not give a user the name and the e-mail of somebody else"
         yield LimitViolation("identity", allowed, stats.other_people.sentence())
+
+
+def _unusual(stats: PlanStats, limits: Limits) -> Iterator[LimitViolation]:
+    if not limits.unusual or stats.usual_changes is None:
+        return
+    most = max(UNUSUAL_FACTOR * stats.usual_changes, UNUSUAL_CHANGES)
+    if stats.changes > most:
+        usual = f"{_count(stats.usual_changes, 'user')} at most in the last runs of this source"
+        allowed = f"at most {_count(most, 'user')} may be changed ({usual})"
+        yield LimitViolation("unusual", allowed, _would(stats.changes, "be changed"))
 
 
 def _size(stats: PlanStats, limits: Limits) -> Iterator[LimitViolation]:

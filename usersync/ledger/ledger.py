@@ -73,6 +73,22 @@ class Ledger:
         )
         return next((past for past in same if past.rows_read is not None), None)
 
+    def usual_changes(self, info: RunInfo, runs: int = 10) -> int | None:
+        """Return the most users whom one of the last runs of the same files, whole, changed; None: there was none."""
+        same = [
+            past.run
+            for past in self.runs(info.platform)
+            if past.files == info.files and past.run != info.run and not any(past.options.values())
+        ]
+        names = json_text(same[:runs])
+        found = self._database.first(
+            "SELECT max(changes) FROM (SELECT sum(row.status = 'updated') AS changes FROM run JOIN row"
+            " ON row.run = run.n WHERE run.run IN (SELECT value FROM json_each(?)) AND run.kind IN ('run', 'apply')"
+            " AND run.exit_code IN (0, 1) GROUP BY run.n)",
+            (names,),
+        )
+        return None if found[0] is None else int(found[0])
+
     def last_finished(self, platform: str) -> RunInfo | None:
         """Return the last run of a platform that finished, single updates and plans left aside."""
         runs = (past for past in self.runs(platform) if past.kind not in ("update", "plan"))

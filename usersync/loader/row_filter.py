@@ -5,6 +5,7 @@ Rows that are left out are counted, and have no key.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -18,19 +19,25 @@ from usersync.models import Source, Table
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+#: Values that are listed where `--where` names none of them.
+_VALUES_SHOWN = 10
+
 
 def select(table: Table, *, where: Sequence[str] = (), skip: int = 0) -> Table:
     """Keep the rows for which every `COLUMN=VALUE` holds, but for the first `skip` of them.
 
     COLUMN is a heading or a field, VALUE the whole cell without surrounding blanks. Raises UsageError for a
-    malformed condition, or a column that no file has.
+    malformed condition, a column that no file has, or a value that no row has.
     """
     keep = np.ones(len(table.cells), dtype=bool)
     for condition in where:
         column, equals, value = condition.partition("=")
         if not equals:
             raise UsageError(f"--where {condition}: write COLUMN=VALUE")
-        keep &= _holds(table, column, value.strip())
+        holds = _holds(table, column, value.strip())
+        if len(table.cells) and not holds.any():
+            raise UsageError(f"--where {condition}: no row has this value; {_values(table, column)}")
+        keep &= holds
     chosen = np.flatnonzero(keep)[skip:]
     return table if len(chosen) == len(table.cells) else _only(table, chosen)
 
@@ -47,6 +54,20 @@ def _holds(table: Table, column: str, value: str) -> NDArray[np.bool_]:
         known = ", ".join(c.heading.strip() for c in table.sources[0].columns if c.heading.strip())
         raise UsageError(f"--where {column}={value}: there is no such column; the columns are {known}")
     return np.concatenate(parts)
+
+
+def _values(table: Table, column: str) -> str:
+    """List the first values of a column, the most frequent ones first."""
+    counts: Counter[str] = Counter()
+    for source, sheet in zip(table.sources, table.sheets, strict=True):
+        position = _position(source, column)
+        if position is not None:
+            counts.update(filter(None, (cell.strip() for cell in sheet[position])))
+    if not counts:
+        return "the column is blank"
+    shown = ", ".join(value for value, _ in counts.most_common(_VALUES_SHOWN))
+    more = f" and {len(counts) - _VALUES_SHOWN} more" if len(counts) > _VALUES_SHOWN else ""
+    return f"there are: {shown}{more}"
 
 
 def _position(source: Source, column: str) -> int | None:

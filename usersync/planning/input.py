@@ -38,9 +38,9 @@ class Input:
 
     @property
     def filled_fields(self) -> tuple[str, ...]:
-        """The fields that hold a value in any row."""
-        values = self.desired.values
-        return tuple(name for name in values.columns[1:] if values[name].notna().any())
+        """The fields that hold a value in any row, whatever is wrong with it."""
+        cells = self.table.cells.drop(columns="id")
+        return tuple(str(name) for name in cells if any(filter(None, cells[name].to_numpy(object))))
 
     @property
     def notes(self) -> list[str]:

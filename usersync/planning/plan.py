@@ -114,8 +114,13 @@ def _problems_since(run: LedgerRun, known: set[str], name_of: NameOf) -> tuple[P
     return tuple(ProblemGroup(code, count, tuple(first)) for code, (count, first) in groups.items())
 
 
-def plan_stats(plan: Plan, run: LedgerRun, given: Input | None, previous: RunInfo | None) -> PlanStats:
-    """Count what limits speak of; `previous` is the last run of the same files."""
+def plan_stats(
+    plan: Plan, run: LedgerRun, given: Input | None, previous: RunInfo | None, usual_changes: int | None
+) -> PlanStats:
+    """Count what limits speak of.
+
+    `previous` is the last run of the same files, `usual_changes` the most users whom one of the last runs changed.
+    """
     filled = run.info.filled_fields
     had_values = previous.filled_fields if previous else ()
     columns = given.desired.values.columns if given else ()
@@ -130,6 +135,7 @@ def plan_stats(plan: Plan, run: LedgerRun, given: Input | None, previous: RunInf
         shifted=find_shifted(people),
         other_people=find_other_people(people),
         last_rows_read=previous.rows_read if previous else None,
+        usual_changes=usual_changes if from_files else None,
         blank_columns=tuple(name for name in had_values if name in columns and name not in filled),
     )
 

@@ -104,8 +104,8 @@ class Limits(Section):
     #: Most users that may get the same name, or the same password. 20: more than share a name by chance in a workbook,
     #: fewer than a fill-down by mistake reaches.
     same_value: PositiveInt | None = 20
-    #: Fewest rows of the input. None: a workbook of one row is fine, a truncated export is not.
-    min_rows: NonNegativeInt | None = None
+    #: Fewest rows of the input. 1: a workbook of one row is fine, a file without rows is an export that failed.
+    min_rows: NonNegativeInt | None = 1
     #: How many more or fewer rows than the last finished run of the same source, in percent of that run's rows. 50: a
     #: nightly file seldom halves. It applies only if the last run had 50 rows or more, so that trying a few rows
     #: before sending all is not refused.
@@ -120,6 +120,8 @@ class Limits(Section):
     #: are those of other people.
     identity: bool | None = True
     #: Users that are never changed: ids, or e-mail patterns with `*`.
+    #: Refuse a source that would change more than ten times the users of any of its last ten runs, and more than 100.
+    unusual: bool | None = True
     protect: tuple[str, ...] = ()
 
     @field_validator("fields")
