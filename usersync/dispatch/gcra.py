@@ -13,7 +13,7 @@ from usersync.settings import Rate
 MARGIN = 0.009
 #: How far behind its time a request may be and have the next ones make up for it: this share of the window, but no
 #: more than so many seconds. It has to be less than the margin, or a window could hold one request too many.
-TOLERANCE = 0.0035
+TOLERANCE = 0.005
 MOST_TOLERANCE = 0.05
 #: Requests per second that `rate: auto` begins with.
 FIRST_GUESS = 50.0
