@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -44,6 +45,8 @@ def main() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the caller
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - open to the end
+        with suppress(AttributeError):  # a stream of the caller's own
+            getattr(sys, name).reconfigure(errors="backslashreplace")  # file names may hold what no text can
     try:
         plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
         code = cli.main(prog_name="usersync", standalone_mode=False, color=False if plain else None)

@@ -15,7 +15,7 @@ from usersync.models import Row, json_text
 
 #: Runs that `resume` can go on with.
 _RESUMABLE = (
-    "kind IN ('run', 'apply', 'undo') AND (finished_at IS NULL OR exit_code IN (4, 129, 130, 143) OR EXISTS"
+    "kind IN ('run', 'apply', 'undo') AND (finished_at IS NULL OR exit_code IN (4, 6, 129, 130, 143) OR EXISTS"
     " (SELECT 1 FROM row WHERE row.run = run.n AND row.status IN ('unknown', 'sending', 'parked', 'reverting')))"
     " AND NOT EXISTS (SELECT 1 FROM run AS undo WHERE undo.kind = 'undo' AND undo.parent = run.run)"
 )

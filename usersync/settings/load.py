@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from usersync.errors import SettingsError
 from usersync.models import ATTRIBUTE
-from usersync.settings.parsing import ColumnMeaning, FieldName, Section
+from usersync.settings.parsing import ColumnMeaning, FieldName, FilePath, Section
 from usersync.settings.platform import Platform, Request
 from usersync.settings.reporting import Metrics, Notify, Report
 from usersync.settings.source import Diff, FieldSettings, Limits, SourceSettings
@@ -29,7 +29,7 @@ class Settings(Section):
     fields: dict[FieldName, FieldSettings] = Field(default_factory=dict)
     diff: Diff = Diff()
     limits: Limits = Limits()
-    ledger: Path = Path("usersync.db")
+    ledger: FilePath = Path("usersync.db")
     report: Report = Report()
     metrics: Metrics | None = None
     notify: Notify = Notify()
@@ -82,6 +82,8 @@ def load_settings(path: Path | None = None, overrides: dict[str, Any] | None = N
         ) from None
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise SettingsError(str(path), (" ".join(str(error).split()),)) from None
+    except RecursionError:
+        raise SettingsError(str(path), ("nested too deeply to be settings",)) from None
     if not isinstance(raw, dict):
         raise SettingsError(str(path), ("not a mapping; start with `platform:`",))
     for section, values in (overrides or {}).items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -100,5 +101,15 @@ def _column_meaning(name: str) -> str:
     return name if name in ("id", "ignore") else _field_name(name)
 
 
+def _file_path(path: Path) -> Path:
+    try:
+        if "\0" not in str(path).encode().decode():
+            return path
+    except UnicodeError:
+        pass
+    raise ValueError("no file can have this name: it holds a character that paths cannot hold")
+
+
+FilePath = Annotated[Path, AfterValidator(_file_path)]
 FieldName = Annotated[str, AfterValidator(_field_name)]
 ColumnMeaning = Annotated[str, AfterValidator(_column_meaning)]

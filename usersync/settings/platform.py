@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import subprocess
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -21,7 +20,7 @@ from pydantic import (
 )
 
 from usersync.errors import SettingsError
-from usersync.settings.parsing import Rate, Seconds, Section, is_address, parse_rate, parse_share
+from usersync.settings.parsing import FilePath, Rate, Seconds, Section, is_address, parse_rate, parse_share
 
 
 class Platform(Section):
@@ -31,7 +30,7 @@ class Platform(Section):
     path: str = "/platform/api/v1/users/{id}"
     token_header: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] = "api_access_token"  # noqa: S105 - a header's name
     token_env: str | None = None
-    token_file: Path | None = None
+    token_file: FilePath | None = None
     token_command: str | None = Field(default=None, validate_default=True)
     #: Never given: a token in the file is refused.
     literal_token: None = Field(default=None, alias="token")
@@ -98,7 +97,7 @@ class Request(Section):
 
     timeout: Seconds = 30.0
     verify_ssl: bool = True
-    ca_file: Path | None = None
+    ca_file: FilePath | None = None
     proxy: SecretStr | None = None
     concurrency: Annotated[PositiveInt, Field(le=1000)] = 16
     #: At most; if the platform allows less, the rate adapts. auto: find out what it allows. None: no limit.

@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, PositiveInt, SecretStr, field_validator
 
-from usersync.settings.parsing import Section, is_address
+from usersync.settings.parsing import FilePath, Section, is_address
 
 
 class Report(Section):
     """Where the files of a run are written."""
 
-    dir: Path = Path("runs")
+    dir: FilePath = Path("runs")
     #: The formats of the report; report.csv is always written.
     formats: tuple[Literal["csv", "xlsx", "html"], ...] = ("csv", "html")
 
@@ -21,7 +21,7 @@ class Report(Section):
 class Metrics(Section):
     """A text file for Prometheus, read by node exporter's textfile collector (extra `metrics`)."""
 
-    file: Path
+    file: FilePath
     #: Tells several jobs apart; each needs a file of its own.
     job: str = "usersync"
 
