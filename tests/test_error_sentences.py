@@ -18,6 +18,7 @@ from usersync.context import Context
 from usersync.errors import StoppedError
 from usersync.ledger import Ledger
 from usersync.models import Row
+from usersync.report import Summary
 from usersync.sandbox import Sandbox
 from usersync.settings import make_settings
 
@@ -158,7 +159,7 @@ def checkpoint(path: Path, statement: str) -> None:
     database.close()
 
 
-def run_in_process(at: Desk, box: Sandbox, context: Context) -> None:
+def run_in_process(at: Desk, box: Sandbox, context: Context) -> Summary:
     settings = make_settings(
         {
             "platform": {"url": box.url, "token_command": f"echo {box.token}"},
@@ -168,7 +169,7 @@ def run_in_process(at: Desk, box: Sandbox, context: Context) -> None:
             "report": {"dir": str(at.folder / "runs")},
         }
     )
-    api.run([at.folder / "a.csv"], settings, confirm=lambda _: True, context=context)
+    return api.run([at.folder / "a.csv"], settings, confirm=lambda _: True, context=context)
 
 
 @pytest.mark.parametrize("begin", [pytest.param(0, id="the header"), pytest.param(4096, id="all pages but the first")])
@@ -299,6 +300,19 @@ def test_settings_that_would_grow_without_end_are_an_error(desk: Opened, text: s
         ran = at.run("run", "a.csv", "--yes", "-c", "other.yaml")
         assert (ran.code, len(ran.err) < 2000) == (2, True), ran.err[:2000]
         assert "other.yaml: " in ran.err
+
+
+def test_a_run_that_is_out_of_memory_stops_with_a_report(desk: Opened) -> None:
+    def fail(row: Row) -> None:
+        if row.key == 20:
+            raise MemoryError
+
+    with desk(Sandbox(users=ROWS, limit=None), diff=NO_READS) as (box, at):
+        at.write("a.csv", CHANGES)
+        summary = run_in_process(at, box, Context(on_result=fail))
+        assert (summary.exit_code, (summary.stopped or "").startswith("out of memory; ")) == (4, True)
+        report_says_what_was_sent(at, box)
+        resume_completes(at, box)
 
 
 def test_an_error_in_the_program_that_embeds_a_run_still_leaves_a_report(desk: Opened) -> None:

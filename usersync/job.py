@@ -28,7 +28,7 @@ from usersync.dispatch.dask_engine import scheduler_of
 from usersync.dispatch.dispatcher import Dispatcher
 from usersync.dispatch.email_swaps import EmailSwaps, resolve_in_flight
 from usersync.dispatch.sender import Sender
-from usersync.errors import RefusedError, RowCountError, StoppedError, UsageError, UsersyncError
+from usersync.errors import OUT_OF_MEMORY, RefusedError, RowCountError, StoppedError, UsageError, UsersyncError
 from usersync.ledger import Ledger, LedgerRun, RunInfo
 from usersync.ledger.lock import one_run_at_a_time
 from usersync.ledger.run import IN_FLIGHT, NO_ANSWER, NOT_SENT
@@ -154,10 +154,11 @@ async def _execute(job: Job, ledger: Ledger, run: LedgerRun, confirm: Confirm) -
                 await Dispatcher(job.settings, job.context, run, sender, desired).send_all(plan.changes)
             if not refused:
                 await _revert_broken_swaps(job, run, sender)
-    except StoppedError as error:
+    except (StoppedError, MemoryError) as error:
         if plan is None:
             raise  # nothing was sent
-        job.context.stop.ask(error.exit_code, str(error))
+        message = OUT_OF_MEMORY if isinstance(error, MemoryError) else str(error)
+        job.context.stop.ask(StoppedError.exit_code, message)
     except UsersyncError:
         raise
     except Exception as error:

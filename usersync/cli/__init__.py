@@ -12,7 +12,7 @@ import click
 
 from usersync.cli import lookup, run, sandbox
 from usersync.cli.output import say
-from usersync.errors import RowCountError, UsersyncError
+from usersync.errors import OUT_OF_MEMORY, RowCountError, StoppedError, UsersyncError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -62,6 +62,9 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except MemoryError:
+        say(f"usersync: {OUT_OF_MEMORY}")
+        code = StoppedError.exit_code
     except Exception as error:
         logging.getLogger(__name__).debug("internal error", exc_info=True)
         say(
