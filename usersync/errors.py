@@ -18,6 +18,11 @@ A bad *row* is never an exception: it is a `Problem` or a `Result`, and ends in 
 
 from __future__ import annotations
 
+#: What a run says that Python had no memory for.
+OUT_OF_MEMORY = (
+    "out of memory; free some, or split the file. If rows were being sent, `usersync resume` completes the run"
+)
+
 
 class UsersyncError(Exception):
     """The base of all errors; `exit_code` is what the process exits with."""

@@ -13,9 +13,9 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias, TypeVar
@@ -28,16 +28,17 @@ from usersync.dispatch.dask_engine import scheduler_of
 from usersync.dispatch.dispatcher import Dispatcher
 from usersync.dispatch.email_swaps import EmailSwaps, resolve_in_flight, reverted_rows
 from usersync.dispatch.sender import Sender
-from usersync.errors import RefusedError, RowCountError, StoppedError, UsersyncError
+from usersync.errors import OUT_OF_MEMORY, RefusedError, RowCountError, StoppedError, UsersyncError
 from usersync.ledger import Ledger, LedgerRun, RunInfo
 from usersync.ledger.lock import one_run_at_a_time
-from usersync.ledger.run import IN_FLIGHT
+from usersync.ledger.run import IN_FLIGHT, NO_ANSWER, NOT_SENT
 from usersync.loader.remote import without_secrets
 from usersync.loader.row_names import no_name
 from usersync.logs import event
-from usersync.models import DesiredValues, Json, Row, Table
+from usersync.models import Code, DesiredValues, Json, Row, Status, Table
 from usersync.planning.input import read_files
 from usersync.planning.plan import Plan, plan_stats, read_plan
+from usersync.planning.rows import with_result
 from usersync.planning.safety import order_emails, reject_protected
 from usersync.planning.sources import RowSource
 from usersync.report import RunFacts, Summary, require_writable_folder, summarize, verify_row_count, write_report
@@ -130,9 +131,12 @@ def _open(job: Job, ledger: Ledger, confirm: Confirm | None) -> LedgerRun:
 async def _execute(job: Job, ledger: Ledger, run: LedgerRun, confirm: Confirm) -> Summary:
     """Plan, confirm, send, report."""
     began = job.context.clock.monotonic()
-    plan, sender, refused = Plan(), None, False
-    failure: Exception | None = None
+    plan: Plan | None = None
+    refused = False
+    sender: Sender | None = None
     try:
+        if job.source.reports:
+            require_writable_folder(job.settings.report.dir, run.info.run)
         async with connected(job.settings, job.context, job.options.max_duration) as sender:
             await _revert_interrupted_swaps(job, ledger, run, sender)
             if job.source.refusal:
@@ -146,24 +150,22 @@ async def _execute(job: Job, ledger: Ledger, run: LedgerRun, confirm: Confirm) -
                 await Dispatcher(job.settings, job.context, run, sender, desired).send_all(plan.changes)
             if not refused:
                 await _revert_broken_swaps(job, run, sender)
-    except StoppedError as error:
-        job.context.stop.ask(error.exit_code, str(error))
-    except UsersyncError:  # the run has not begun
-        if run.is_new:
+    except (StoppedError, MemoryError) as error:
+        if plan is None:
+            raise  # nothing was sent
+        message = OUT_OF_MEMORY if isinstance(error, MemoryError) else str(error)
+        job.context.stop.ask(StoppedError.exit_code, message)
+    except UsersyncError:
+        if run.is_new:  # it never began
             ledger.forget(run.info.run)
         raise
     except Exception as error:
-        job.context.stop.ask(RowCountError.exit_code, f"internal error: {type(error).__name__}; please report it")
-        failure = error
-    seconds = job.context.clock.monotonic() - began
-    try:
-        summary = _report(job, run, plan, sender, seconds=seconds, refused=refused)
-    except UsersyncError:
-        if failure is None:
-            raise
-    if failure:
-        raise failure
-    return summary
+        if plan is not None:  # rows may have been sent
+            job.context.stop.ask(RowCountError.exit_code, f"internal error: {type(error).__name__}; please report it")
+            with suppress(UsersyncError):
+                _report(job, run, plan, sender, began=began)
+        raise
+    return _report(job, run, plan, sender, began=began, refused=refused)
 
 
 async def _plan_only(job: Job, ledger: Ledger, run: LedgerRun) -> Plan:
@@ -240,8 +242,6 @@ def _interrupted_runs(ledger: Ledger, run: LedgerRun) -> list[str]:
 
 def _may_send(job: Job, run: LedgerRun, plan: Plan, confirm: Confirm) -> bool:
     """Decide whether a plan is sent: it exceeds no limit that is not overridden, and it is confirmed."""
-    if job.source.reports:
-        require_writable_folder(job.settings.report.dir, run.info.run)
     if job.context.stop:
         return True  # nothing is sent, but nobody refused it either
     exceeded = [v.sentence() for v in plan.violations if v.rule not in run.info.overrides]
@@ -257,18 +257,33 @@ def _may_send(job: Job, run: LedgerRun, plan: Plan, confirm: Confirm) -> bool:
     return True
 
 
-def _report(job: Job, run: LedgerRun, plan: Plan, sender: Sender | None, *, seconds: float, refused: bool) -> Summary:
-    """Close the run, write its files, and verify that every row of the input has one line."""
+def _report(
+    job: Job, run: LedgerRun, plan: Plan, sender: Sender | None, *, began: float, refused: bool = False
+) -> Summary:
+    """Close the run, write its files, and verify that every row of the input has one line.
+
+    Where the ledger cannot be written any more, the report is written all the same.
+    """
+    rows = run.rows
+    try:
+        run.finalize(refused=refused)
+    except StoppedError as error:
+        job.context.stop.ask(error.exit_code, str(error))
+        rows = partial(_unfinished_rows, run)
     stop = job.context.stop.reason
-    run.finalize(refused=refused)
-    facts = _facts(job, run, plan, sender, seconds)
+    facts = _facts(job, run, plan or Plan(), sender, job.context.clock.monotonic() - began)
     if job.source.reports:
         report = job.settings.report
-        summary = write_report(run.rows, report.dir, facts, formats=report.formats, write_rejects=_rejects_writer(job))
+        summary = write_report(rows, report.dir, facts, formats=report.formats, write_rejects=_rejects_writer(job))
     else:
-        summary = summarize(run.rows(), facts)
+        summary = summarize(rows(), facts)
     now = iso(job.context.clock.now())
-    run.finish(finished_at=now, exit_code=summary.exit_code, stopped=stop.message if stop else None)
+    try:
+        run.finish(finished_at=now, exit_code=summary.exit_code, stopped=stop.message if stop else None)
+    except StoppedError as error:
+        if not stop:  # the report says that all is well, and the ledger does not know
+            raise
+        log.warning("%s", error)
     if job.context.on_result:
         for row in reverted_rows(run):
             job.context.on_result(row)
@@ -278,6 +293,19 @@ def _report(job: Job, run: LedgerRun, plan: Plan, sender: Sender | None, *, seco
     event("end", run=run.info.run, status=summary.status, code=summary.exit_code, seconds=summary.seconds, **counts)
     verify_row_count(job.source.row_count(run), summary)
     return summary
+
+
+def _unfinished_rows(run: LedgerRun) -> Iterator[Row]:
+    """Yield the rows of a run that the ledger could not finalize, with the results that it could not take."""
+    for row in run.rows():
+        if result := run.unwritten.get(row.key):
+            yield with_result(row, result)
+        elif row.status is Status.PLANNED:
+            yield replace(row, status=Status.NOT_SENT, message=NOT_SENT)
+        elif row.status is Status.UNKNOWN and not row.code:
+            yield replace(row, code=Code.CONNECTION, message=NO_ANSWER)
+        else:
+            yield row
 
 
 def _facts(job: Job, run: LedgerRun, plan: Plan, sender: Sender | None, seconds: float) -> RunFacts:

@@ -23,7 +23,7 @@ def stats(rows: int | None = 1000, changes: int = 60, last_rows: int | None = No
 @pytest.mark.parametrize(
     ("plan", "allowed"),
     [
-        pytest.param(stats(0, 0), {}, id="nothing at all"),
+        pytest.param(stats(1, 0), {}, id="no change at all"),
         pytest.param(
             stats(40, 40, fields={"email": 40, "name": 40}, same_values={"password": ("***", 20)}),
             {},

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
 from usersync.cli import lookup, run, sandbox
 from usersync.cli.output import say
-from usersync.errors import RowCountError, UsersyncError
+from usersync.errors import OUT_OF_MEMORY, RowCountError, StoppedError, UsersyncError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -44,6 +45,8 @@ def main() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the caller
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - open to the end
+        with suppress(AttributeError):  # a stream of the caller's own
+            getattr(sys, name).reconfigure(errors="backslashreplace")  # file names may hold what no text can
     try:
         plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
         code = cli.main(prog_name="usersync", standalone_mode=False, color=False if plain else None)
@@ -59,6 +62,9 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except MemoryError:
+        say(f"usersync: {OUT_OF_MEMORY}")
+        code = StoppedError.exit_code
     except Exception as error:
         logging.getLogger(__name__).debug("internal error", exc_info=True)
         say(

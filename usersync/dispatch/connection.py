@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from importlib.util import find_spec
 
 from pydantic import SecretStr
 
@@ -12,18 +13,23 @@ from usersync.context import Context, SystemClock
 from usersync.dispatch.rate_limit import RateLimiter, RateStore
 from usersync.dispatch.sender import Sender
 from usersync.dispatch.shared_rate import LocalRate, SharedRate
-from usersync.errors import StoppedError
+from usersync.errors import SettingsError, StoppedError
 from usersync.platform.client import HttpClient
 from usersync.settings import Request, Settings
+
+#: Open files that a run needs beside its connections: ledger, lock, logs, report, what Python imports.
+OTHER_FILES = 32
 
 
 @asynccontextmanager
 async def connected(settings: Settings, context: Context, max_duration: float | None = None) -> AsyncIterator[Sender]:
     """Yield a sender; after `max_duration` seconds the run is asked to stop (exit code 4).
 
-    Raises SettingsError where the token or `request.ca_file` cannot be read.
+    Raises SettingsError where the token or `request.ca_file` cannot be read, or where the system allows too few open
+    files.
     """
     request = settings.request
+    _require_open_files(request.concurrency)
     context.on_start(context.stop)
     token = settings.platform.token()
     with _rate_store(settings, context) as store:
@@ -54,6 +60,22 @@ def make_sender(
         random=context.random,
         token=token.get_secret_value(),
     )
+
+
+def _require_open_files(concurrency: int) -> None:
+    """Raise SettingsError where so many connections leave no files for the ledger and the report."""
+    if find_spec("resource") is None:  # Windows has no such limit
+        return
+    import resource
+
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = concurrency + OTHER_FILES
+    if allowed != resource.RLIM_INFINITY and allowed < needed:
+        problem = (
+            f"{concurrency} connections need {needed} open files, and the system allows {allowed}; lower it, or raise"
+            f" that limit (ulimit -n {needed})"
+        )
+        raise SettingsError("request.concurrency", (problem,))
 
 
 @contextmanager

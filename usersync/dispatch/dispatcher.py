@@ -138,7 +138,11 @@ class Dispatcher:
         async def flush() -> None:
             while True:
                 await self._context.clock.sleep(FLUSH_EVERY)
-                self._run.flush()
+                try:
+                    self._run.flush()
+                except StoppedError as error:  # nobody awaits this task
+                    self._context.stop.ask(error.exit_code, str(error))
+                    return
 
         flusher = asyncio.create_task(flush())
         try:

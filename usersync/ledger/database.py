@@ -158,7 +158,10 @@ def _describe(error: Exception) -> str:
     if primary == sqlite3.SQLITE_FULL:
         return "cannot be written: the disk is full; free some space, then run `usersync resume`"
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return f"is damaged ({error}); restore it from a backup"
+        return (
+            f"is damaged ({error}); restore it from a backup, or move it away and run the same files again: users who"
+            " hold their new values already are unchanged"
+        )
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return "is in use by another process; let that finish, then run `usersync resume`"
     return f"cannot be used ({error}); check that its folder exists and can be written, then run `usersync resume`"

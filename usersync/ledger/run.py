@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from usersync.ledger.database import Database
@@ -31,6 +32,9 @@ _REVISE = (
 UNSENT = (Status.PLANNED, Status.PARKED)
 #: Rows that a request went out for, and whose end is not known.
 IN_FLIGHT = (Status.SENDING, Status.UNKNOWN)
+#: What a report says of rows that were not sent, and of those without an answer.
+NOT_SENT = "not sent: the run stopped first"
+NO_ANSWER = "no answer was recorded; `usersync resume` looks it up"
 
 
 class LedgerRun:
@@ -114,8 +118,7 @@ class LedgerRun:
 
     def claim(self, most: int, *, wave: int = 0) -> list[Row]:
         """Take the next unsent rows of a wave, and record, durably, that they are being sent."""
-        with self.database.transaction():
-            self._write_results()
+        with self._writing_results():
             found = self.database.all(
                 f"SELECT {ROW_COLUMNS} FROM row WHERE run = ? AND key > ? AND status IN (?, ?) AND wave = ?"
                 " ORDER BY key LIMIT ?",
@@ -131,8 +134,7 @@ class LedgerRun:
 
     def release(self, rows: Iterable[Row]) -> None:
         """Give back claimed rows for which no request went out."""
-        with self.database.transaction():
-            self._write_results()
+        with self._writing_results():
             self.set_status(rows)
 
     def set_status(self, rows: Iterable[Row]) -> None:
@@ -150,13 +152,22 @@ class LedgerRun:
     def flush(self) -> None:
         """Write the results taken since the last time, in one transaction."""
         if self._results:
-            with self.database.transaction():
-                self._write_results()
+            with self._writing_results():
+                pass
 
-    def _write_results(self) -> None:
-        results = self._results
-        self.database.execute_many(_RECORD, (self._recorded(key, result) for key, result in results))
-        self._results = []
+    @contextmanager
+    def _writing_results(self) -> Iterator[None]:
+        """Write the results together with what the block writes; they are kept where that fails."""
+        results = tuple(self._results)
+        with self.database.transaction():
+            self.database.execute_many(_RECORD, (self._recorded(key, result) for key, result in results))
+            yield
+        del self._results[: len(results)]
+
+    @property
+    def unwritten(self) -> dict[int, Result]:
+        """Key -> result of the rows that were answered, and of which the ledger does not know yet."""
+        return dict(self._results)
 
     def _recorded(self, key: int, result: Result) -> tuple[object, ...]:
         return (
@@ -240,15 +251,14 @@ class LedgerRun:
         self.flush()
         with self.database.transaction():
             self.database.execute(
-                "UPDATE row SET status = 'unknown', code = 'connection', message = 'no answer was recorded;"
-                " `usersync resume` looks it up' WHERE run = ? AND status = 'sending'",
-                (self.number,),
+                "UPDATE row SET status = 'unknown', code = 'connection', message = ?"
+                " WHERE run = ? AND status = 'sending'",
+                (NO_ANSWER, self.number),
             )
             if not refused:
                 self.database.execute(
-                    "UPDATE row SET status = 'not-sent', message = 'not sent: the run stopped first'"
-                    " WHERE run = ? AND status = 'planned'",
-                    (self.number,),
+                    "UPDATE row SET status = 'not-sent', message = ? WHERE run = ? AND status = 'planned'",
+                    (NOT_SENT, self.number),
                 )
 
     def finish(self, *, finished_at: str, exit_code: int, stopped: str | None) -> None:

@@ -6,6 +6,7 @@ import csv
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from errno import EMFILE
 from pathlib import Path
 
 from usersync.context import StopReason
@@ -51,9 +52,8 @@ def require_writable_folder(folder: Path, run: str) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise UsageError(
-            f"{home}: the report cannot be written here: {error.strerror}; name another folder under report.dir"
-        ) from None
+        remedy = "raise that limit (ulimit -n)" if error.errno == EMFILE else "name another folder under report.dir"
+        raise UsageError(f"{home}: the report cannot be written here: {error.strerror}; {remedy}") from None
 
 
 def prepare_folder(folder: Path, run: str) -> Path:

@@ -121,6 +121,8 @@ def load_settings(path: Path | None = None, overrides: dict[str, Any] | None = N
         raise SettingsError(str(path), (remedy,)) from None
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise SettingsError(str(path), (_printable(" ".join(str(error).split())),)) from None
+    except RecursionError:
+        raise SettingsError(str(path), ("nested too deeply to be settings",)) from None
     if not isinstance(raw, dict):
         raise SettingsError(str(path), ("not a mapping; start with `platform:`",))
     for section, values in (overrides or {}).items():
