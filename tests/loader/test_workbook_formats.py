@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import random
+import re
 import struct
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -206,3 +207,19 @@ def test_notes_an_xls_that_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workbook_xls, "MAX_ROWS", 12)
     (note,) = (note for note in read((FILES / "users.xls").read_bytes()).notes if "full" in note)
     assert note.endswith("is full to row 12, the last of an .xls: rows may be missing")
+
+
+def test_an_ods_reports_hidden_columns() -> None:
+    columns = (
+        b'<table:table-column table:number-columns-repeated="2"/><table:table-column table:visibility="collapse"/>'
+    )
+    out = io.BytesIO()
+    with zipfile.ZipFile(FILES / "users.ods") as source, zipfile.ZipFile(out, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name == "content.xml":
+                content = re.sub(b"<table:table-column [^>]*>", columns, content, count=1)
+            target.writestr(name, content)
+    found = read(out.getvalue())
+    assert {e.column for e in found.errors if e.message.startswith("the column is hidden")} == {1}
+    assert "column C ('name') is hidden: its rows are rejected (source.hidden_columns decides)" in found.notes
