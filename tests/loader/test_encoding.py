@@ -194,7 +194,7 @@ LISTS = (
 
 def test_a_guess_is_seldom_wrong_for_short_and_mixed_lists_of_names() -> None:
     right = wrong = 0
-    for seed in range(3000):
+    for seed in range(1500):
         rng = random.Random(seed)
         encodings, names = rng.choice(LISTS)
         encoding = rng.choice(encodings)
@@ -208,4 +208,4 @@ def test_a_guess_is_seldom_wrong_for_short_and_mixed_lists_of_names() -> None:
                 right += decoded.data.decode() == text
                 wrong += decoded.data.decode() != text
     assert wrong <= right / 100
-    assert right > 700
+    assert right > 350

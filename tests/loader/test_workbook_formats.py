@@ -91,16 +91,16 @@ XLSB = xlsb(
 
 
 def test_an_xlsb_gives_the_same_rows_and_errors() -> None:
-    grid = read(XLSB)
-    assert grid.rows.tolist() == [4, 5, 6, 7, 8]
-    assert [list(r) for r in grid.cells.to_numpy(object)] == [
+    raw_sheet = read(XLSB)
+    assert raw_sheet.rows.tolist() == [4, 5, 6, 7, 8]
+    assert [list(r) for r in raw_sheet.cells.to_numpy(object)] == [
         ["00042", " Ann "],
         ["8", "TRUE"],
         ["9", "#N/A"],
         ["2023-03-15", "12.5"],
         ["11", "#N/A"],
     ]
-    assert [(int(grid.rows[f.at]), f.code.value, f.value) for f in grid.errors] == [
+    assert [(int(raw_sheet.rows[f.at]), f.code.value, f.value) for f in raw_sheet.errors] == [
         (5, "row-hidden", ""),
         (6, "cell-error", "#N/A"),
         (7, "id-damaged", "2023-03-15"),
@@ -153,10 +153,10 @@ def test_a_damaged_file_is_read_or_refused_in_one_sentence(kind: str) -> None:
     for _ in range(150):
         data = damaged(whole, chance) if kind == "xls" or chance.random() < 0.3 else damaged_member(whole, chance)
         with contextlib.suppress(SourceError):
-            grid = read(data)
-            assert len(grid.rows) == len(grid.cells)
-            assert all(type(value) is str for line in grid.cells.to_numpy(object) for value in line)
-            assert all(fault.at < len(grid.rows) for fault in grid.errors)
+            raw_sheet = read(data)
+            assert len(raw_sheet.rows) == len(raw_sheet.cells)
+            assert all(type(value) is str for line in raw_sheet.cells.to_numpy(object) for value in line)
+            assert all(error.at < len(raw_sheet.rows) for error in raw_sheet.errors)
 
 
 @pytest.mark.parametrize("kind", ["xlsx", "xlsb", "xls", "ods"])
