@@ -31,8 +31,8 @@ def read_ours(path: Path) -> int:
     from usersync.loader.headings import Headings
     from usersync.settings import SourceSettings
 
-    grid = read_text(path.read_bytes(), file=path.name, headings=Headings(), options=SourceSettings())
-    return len(grid.cells)
+    raw_sheet = read_text(path.read_bytes(), file=path.name, headings=Headings(), options=SourceSettings())
+    return len(raw_sheet.cells)
 
 
 def read_plain(path: Path) -> int:

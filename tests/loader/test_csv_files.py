@@ -164,14 +164,14 @@ def test_names_the_form_in_which_headings_were_found(text: str, sentence: str) -
     ("data", "sentence"),
     [
         pytest.param(
-            lambda: b"id,name\n1," + b"x" * 300_000_000,
+            lambda: b"id,name\n1," + b"x" * 60_000_000,
             "has a line of more than 16 MB; it is not a table, or damaged",
-            id="300 MB in one line",
+            id="60 MB in one line",
         ),
         pytest.param(
-            lambda: b"id" + b"," * 200_000_000,
+            lambda: b"id" + b"," * 60_000_000,
             "has a line of more than 16 MB; it is not a table, or damaged",
-            id="200 MB of commas",
+            id="60 MB of commas",
         ),
         pytest.param(
             lambda: b"id" + b"".join(b",c%d" % i for i in range(99_999)) + b"\n1" + b"," * 99_999 + b"\n",

@@ -72,21 +72,21 @@ def write(
     return "".join(lines)
 
 
-def outcome(grid: RawSheet) -> dict[int, tuple[str, ...] | set[Code]]:
+def outcome(raw_sheet: RawSheet) -> dict[int, tuple[str, ...] | set[Code]]:
     """Row number -> its cells, or the codes of what is wrong with it."""
     found: dict[int, tuple[str, ...] | set[Code]] = {}
-    cells = [tuple(row) for row in grid.cells.to_numpy().tolist()]
-    assert len(cells) == len(grid.rows)
-    assert list(grid.rows) == sorted(set(grid.rows))
-    for number, row in zip(grid.rows.tolist(), cells, strict=True):
+    cells = [tuple(row) for row in raw_sheet.cells.to_numpy().tolist()]
+    assert len(cells) == len(raw_sheet.rows)
+    assert list(raw_sheet.rows) == sorted(set(raw_sheet.rows))
+    for number, row in zip(raw_sheet.rows.tolist(), cells, strict=True):
         assert all(type(cell) is str for cell in row)
-        assert len(row) == len(grid.header)
+        assert len(row) == len(raw_sheet.header)
         found[number] = row
-    assert [f.at for f in grid.errors] == sorted(f.at for f in grid.errors)
-    for fault in grid.errors:
-        number = int(grid.rows[fault.at])
+    assert [f.at for f in raw_sheet.errors] == sorted(f.at for f in raw_sheet.errors)
+    for error in raw_sheet.errors:
+        number = int(raw_sheet.rows[error.at])
         codes = found[number]
-        found[number] = (codes if isinstance(codes, set) else set()) | {fault.code}
+        found[number] = (codes if isinstance(codes, set) else set()) | {error.code}
     return found
 
 
@@ -123,9 +123,9 @@ def test_reads_back_any_table_under_named_settings(
     text = write([HEADER, *table], delimiter, quote, every=every, end=end)
     assume("\\" + quote not in text)  # whether this escapes is weighed, see below
     assume("\\" + delimiter not in text)
-    grid = read(text.encode(encoding), delimiter=delimiter, quote=quote, encoding=encoding)
-    assert grid.header == HEADER
-    assert_same(outcome(grid), table)
+    raw_sheet = read(text.encode(encoding), delimiter=delimiter, quote=quote, encoding=encoding)
+    assert raw_sheet.header == HEADER
+    assert_same(outcome(raw_sheet), table)
 
 
 @settings(max_examples=250, deadline=None)
@@ -143,10 +143,10 @@ def test_reads_back_any_natural_table_without_settings(
     assume(not any(cell[:1] == "'" == cell[-1:] for row in table for cell in row))
     table = [[str(i), *row] for i, row in enumerate(table)]
     text = write([HEADER, *table], delimiter, '"', every=every, end=end)
-    grid = read(text.encode(encoding))
-    assert grid.header == HEADER
-    assert grid.dialect["delimiter"] == {"\t": "tab"}.get(delimiter, delimiter)
-    assert_same(outcome(grid), table)
+    raw_sheet = read(text.encode(encoding))
+    assert raw_sheet.header == HEADER
+    assert raw_sheet.dialect["delimiter"] == {"\t": "tab"}.get(delimiter, delimiter)
+    assert_same(outcome(raw_sheet), table)
 
 
 @settings(max_examples=150, deadline=None)
@@ -158,9 +158,9 @@ def test_reads_back_a_table_quoted_in_apostrophes(
     if escaped:
         table = [["9", "O'Neil says 'hi' twice", "x", "y"], *table]
     text = write([HEADER, *table], delimiter, "'", every=True, backslash=escaped, end=end)
-    grid = read(text.encode())
-    assert grid.header == HEADER
-    assert_same(outcome(grid), table)
+    raw_sheet = read(text.encode())
+    assert raw_sheet.header == HEADER
+    assert_same(outcome(raw_sheet), table)
 
 
 @settings(max_examples=250, deadline=None)
@@ -172,8 +172,8 @@ def test_reads_back_a_table_quoted_in_apostrophes(
 def test_reads_back_a_table_escaped_with_backslashes(table: list[list[str]], delimiter: str, end: str) -> None:
     table = [["9", 'says "hi" twice', "x", "y"], *([str(i), *row] for i, row in enumerate(table))]
     text = write([HEADER, *table], delimiter, '"', every=True, backslash=True, end=end)
-    grid = read(text.encode(), quote='"')
-    assert_same(outcome(grid), table)
+    raw_sheet = read(text.encode(), quote='"')
+    assert_same(outcome(raw_sheet), table)
 
 
 @settings(max_examples=200, deadline=None)
@@ -187,8 +187,8 @@ def test_agrees_with_the_csv_module_where_nothing_is_wrong(table: list[list[str]
     text = buffer.getvalue()
     assume("\\" not in text)
     theirs = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
-    grid = read(text.encode(), delimiter=delimiter, quote='"', encoding="utf-8")
-    assert_same(outcome(grid), theirs[1:])
+    raw_sheet = read(text.encode(), delimiter=delimiter, quote='"', encoding="utf-8")
+    assert_same(outcome(raw_sheet), theirs[1:])
 
 
 def model(text: str, width: int, delimiter: str = ",") -> list[tuple[str, ...] | None]:

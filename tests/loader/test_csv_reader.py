@@ -17,11 +17,11 @@ def read(data: bytes | str, **options: object) -> RawSheet:
     return read_text(data, file="f.csv", headings=Headings(), options=settings)
 
 
-def rows(grid: RawSheet) -> list[tuple[int, list[str] | Code]]:
+def rows(raw_sheet: RawSheet) -> list[tuple[int, list[str] | Code]]:
     """Row numbers with cells, or with the code of a row that is bad as a whole."""
-    bad = {fault.at: fault.code for fault in grid.errors if fault.column is None}
-    cells = grid.cells.to_numpy().tolist()
-    return [(int(n), bad.get(i, cells[i])) for i, n in enumerate(grid.rows)]
+    bad = {error.at: error.code for error in raw_sheet.errors if error.column is None}
+    cells = raw_sheet.cells.to_numpy().tolist()
+    return [(int(n), bad.get(i, cells[i])) for i, n in enumerate(raw_sheet.rows)]
 
 
 BAD = Code.ROW_RAGGED
@@ -44,9 +44,9 @@ BAD = Code.ROW_RAGGED
     ],
 )
 def test_keeps_every_cell_unchanged(body: str, expected: list[object]) -> None:
-    grid = read("id,name\n" + body, quote='"')
-    assert rows(grid) == expected
-    assert grid.errors == ()
+    raw_sheet = read("id,name\n" + body, quote='"')
+    assert rows(raw_sheet) == expected
+    assert raw_sheet.errors == ()
 
 
 @pytest.mark.parametrize(
@@ -90,8 +90,8 @@ def test_reports_what_was_found_and_what_to_do(row: str, message: str) -> None:
 
 
 def test_rejects_an_escape_that_means_nothing() -> None:
-    grid = read('id,name\n0,"\\"x\\" y"\n1,"say \\"hi\\""\n2,"a\\qb"\n3,C:\\\\x\n')
-    assert rows(grid) == [(2, ["0", '"x" y']), (3, ["1", 'say "hi"']), (4, BAD), (5, ["3", "C:\\x"])]
+    raw_sheet = read('id,name\n0,"\\"x\\" y"\n1,"say \\"hi\\""\n2,"a\\qb"\n3,C:\\\\x\n')
+    assert rows(raw_sheet) == [(2, ["0", '"x" y']), (3, ["1", 'say "hi"']), (4, BAD), (5, ["3", "C:\\x"])]
 
 
 @pytest.mark.parametrize(
@@ -102,8 +102,8 @@ def test_rejects_an_escape_that_means_nothing() -> None:
     ],
 )
 def test_rejects_an_escaped_letter_that_may_stand_for_itself(other: str) -> None:
-    grid = read(f'id,name\n0,"say \\"hi\\""\n1,a\\nb\n2,{other}\n3,"\\"Al\\" Lee"\n4,"\\"Bo\\" Lee"\n')
-    assert rows(grid)[1] == (3, BAD)
+    raw_sheet = read(f'id,name\n0,"say \\"hi\\""\n1,a\\nb\n2,{other}\n3,"\\"Al\\" Lee"\n4,"\\"Bo\\" Lee"\n')
+    assert rows(raw_sheet)[1] == (3, BAD)
 
 
 @pytest.mark.parametrize(
@@ -117,8 +117,8 @@ def test_rejects_an_escaped_letter_that_may_stand_for_itself(other: str) -> None
     ],
 )
 def test_reads_escapes_where_a_file_escapes_with_backslashes(cell: str, text: str) -> None:
-    grid = read(f'id,name\n0,"say \\"hi\\""\n1,{cell}\n')
-    assert rows(grid) == [(2, ["0", 'say "hi"']), (3, ["1", text])]
+    raw_sheet = read(f'id,name\n0,"say \\"hi\\""\n1,{cell}\n')
+    assert rows(raw_sheet) == [(2, ["0", 'say "hi"']), (3, ["1", text])]
 
 
 @pytest.mark.parametrize(
@@ -147,8 +147,8 @@ def test_takes_a_backslash_before_an_apostrophe_for_an_escape_if_all_can_be(name
     ],
 )
 def test_accepts_quotes_that_can_be_read_in_one_way_only(text: str, expected: list[str]) -> None:
-    grid = read(text)
-    assert ([row[1] for row in rows(grid)], grid.errors) == ([expected], ())
+    raw_sheet = read(text)
+    assert ([row[1] for row in rows(raw_sheet)], raw_sheet.errors) == ([expected], ())
 
 
 @pytest.mark.parametrize(
@@ -182,15 +182,15 @@ def test_rejects_a_row_that_a_lone_lf_cut(body: str, expected: list[object]) -> 
 
 
 def test_reports_the_cell_that_cannot_be_decoded() -> None:
-    grid = read("id,name\n1,Zoë\n2,Jörg\n3,".encode() + b"M\xfcller\n4,a\0b\n5,x\n")
+    raw_sheet = read("id,name\n1,Zoë\n2,Jörg\n3,".encode() + b"M\xfcller\n4,a\0b\n5,x\n")
     remedy = "type the text again, or set source.encoding"
-    assert grid.errors == (
+    assert raw_sheet.errors == (
         CellError(
             2, Code.ENCODING, f"the cell holds a character that cannot be decoded (\ufffd); {remedy}", 1, "M\ufffdller"
         ),
         CellError(3, Code.ENCODING, f"the cell holds a NUL character; {remedy}", 1, "a\ufffdb"),
     )
-    assert grid.rows.tolist() == [2, 3, 4, 5, 6]
+    assert raw_sheet.rows.tolist() == [2, 3, 4, 5, 6]
 
 
 def test_reports_an_empty_file_as_empty() -> None:
@@ -200,16 +200,16 @@ def test_reports_an_empty_file_as_empty() -> None:
 
 
 def test_a_header_alone_has_no_rows() -> None:
-    grid = read("id,name\n")
-    assert (grid.cells.shape, list(grid.cells.columns), grid.rows.tolist()) == ((0, 2), [0, 1], [])
+    raw_sheet = read("id,name\n")
+    assert (raw_sheet.cells.shape, list(raw_sheet.cells.columns), raw_sheet.rows.tolist()) == ((0, 2), [0, 1], [])
 
 
 def test_reports_how_the_file_is_written() -> None:
-    grid = read("Title\nid;name\r\n1;x\r\n")
-    assert grid.header == ("id", "name")
-    assert grid.header_row == 2
-    assert grid.notes == ("the header is row 2; the rows above it are not read",)
-    assert grid.dialect == {
+    raw_sheet = read("Title\nid;name\r\n1;x\r\n")
+    assert raw_sheet.header == ("id", "name")
+    assert raw_sheet.header_row == 2
+    assert raw_sheet.notes == ("the header is row 2; the rows above it are not read",)
+    assert raw_sheet.dialect == {
         "encoding": "utf-8",
         "delimiter": ";",
         "quote": '"',
@@ -242,5 +242,5 @@ def test_reads_the_same_in_blocks_of_any_size(monkeypatch: pytest.MonkeyPatch) -
     ],
 )
 def test_reads_damaged_files_in_linear_time(line: str) -> None:
-    grid = read('id,name\n1,"open\n' + f"{line}\n" * 60_000, delimiter=",")  # minutes, were each line read again
-    assert len(grid.rows) > 59_000 or line == '1,"","'
+    raw_sheet = read('id,name\n1,"open\n' + f"{line}\n" * 60_000, delimiter=",")  # minutes, were each line read again
+    assert len(raw_sheet.rows) > 59_000 or line == '1,"","'

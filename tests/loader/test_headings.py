@@ -67,7 +67,7 @@ def test_refuses_a_heading_that_is_nearly_a_field(heading: str, meant: str) -> N
     )
 
 
-def test_lines_to_paste_settle_what_is_nearly_a_field() -> None:
+def test_suggested_lines_resolve_what_is_nearly_a_field() -> None:
     header = ["id", "emial", "Dispaly: name"]
     message = refusal(header)
     assert message == (

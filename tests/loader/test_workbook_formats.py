@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import random
+import re
 import struct
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -90,16 +91,16 @@ XLSB = xlsb(
 
 
 def test_an_xlsb_gives_the_same_rows_and_errors() -> None:
-    grid = read(XLSB)
-    assert grid.rows.tolist() == [4, 5, 6, 7, 8]
-    assert [list(r) for r in grid.cells.to_numpy(object)] == [
+    raw_sheet = read(XLSB)
+    assert raw_sheet.rows.tolist() == [4, 5, 6, 7, 8]
+    assert [list(r) for r in raw_sheet.cells.to_numpy(object)] == [
         ["00042", " Ann "],
         ["8", "TRUE"],
         ["9", "#N/A"],
         ["2023-03-15", "12.5"],
         ["11", "#N/A"],
     ]
-    assert [(int(grid.rows[f.at]), f.code.value, f.value) for f in grid.errors] == [
+    assert [(int(raw_sheet.rows[f.at]), f.code.value, f.value) for f in raw_sheet.errors] == [
         (5, "row-hidden", ""),
         (6, "cell-error", "#N/A"),
         (7, "id-damaged", "2023-03-15"),
@@ -152,10 +153,10 @@ def test_a_damaged_file_is_read_or_refused_in_one_sentence(kind: str) -> None:
     for _ in range(150):
         data = damaged(whole, chance) if kind == "xls" or chance.random() < 0.3 else damaged_member(whole, chance)
         with contextlib.suppress(SourceError):
-            grid = read(data)
-            assert len(grid.rows) == len(grid.cells)
-            assert all(type(value) is str for line in grid.cells.to_numpy(object) for value in line)
-            assert all(fault.at < len(grid.rows) for fault in grid.errors)
+            raw_sheet = read(data)
+            assert len(raw_sheet.rows) == len(raw_sheet.cells)
+            assert all(type(value) is str for line in raw_sheet.cells.to_numpy(object) for value in line)
+            assert all(error.at < len(raw_sheet.rows) for error in raw_sheet.errors)
 
 
 @pytest.mark.parametrize("kind", ["xlsx", "xlsb", "xls", "ods"])
@@ -206,3 +207,19 @@ def test_notes_an_xls_that_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workbook_xls, "MAX_ROWS", 12)
     (note,) = (note for note in read((FILES / "users.xls").read_bytes()).notes if "full" in note)
     assert note.endswith("is full to row 12, the last of an .xls: rows may be missing")
+
+
+def test_an_ods_reports_hidden_columns() -> None:
+    columns = (
+        b'<table:table-column table:number-columns-repeated="2"/><table:table-column table:visibility="collapse"/>'
+    )
+    out = io.BytesIO()
+    with zipfile.ZipFile(FILES / "users.ods") as source, zipfile.ZipFile(out, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name == "content.xml":
+                content = re.sub(b"<table:table-column [^>]*>", columns, content, count=1)
+            target.writestr(name, content)
+    found = read(out.getvalue())
+    assert {e.column for e in found.errors if e.message.startswith("the column is hidden")} == {1}
+    assert "column C ('name') is hidden: its rows are rejected (source.hidden_columns decides)" in found.notes

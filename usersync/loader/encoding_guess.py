@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -70,17 +70,28 @@ _LATIN = {
     "mac_roman": ("German", "French", "Spanish", "Portuguese", "Italian", "Nordic", "Dutch"),
 }
 _SCRIPTS = {
-    "cp1251": "\u0400-\u045f",
+    "cp1251": "\u0410-\u044fёЁ\u0404\u0406\u0407\u0454\u0456\u0457\u0490\u0491",
     "koi8_r": "\u0410-\u044fёЁ",
     "cp866": "\u0410-\u044fёЁ",
     "cp1253": "\u0386-\u03ce",
     "cp1255": "\u05d0-\u05ea",
     "cp1256": "\u0621-\u064a",
     "shift_jis": "\u3005-\u30ff\u4e00-\u9fff",
+    "euc_jp": "\u3005-\u30ff\u4e00-\u9fff",
     "gb18030": "\u4e00-\u9fff",
     "big5": "\u4e00-\u9fff",
     "euc_kr": "\uac00-\ud7a3\u4e00-\u9fff",
 }
+#: Western languages whose letters are not those that another encoding has for the same bytes.
+_DISTINCT: Final = ("German", "French", "Spanish", "Portuguese")
+#: Encodings that are never guessed: other old ones, which are not known here, give words of the same bytes.
+_NEVER_SAFE: Final = ("cp850", "cp852", "cp857", "mac_roman")
+#: Encodings that give words of most bytes, and need more of them.
+_MANY_WORDS: Final = ("cp866", "shift_jis", "euc_jp", "gb18030", "big5", "euc_kr")
+#: What may stand beside the letters of another script.
+_SCRIPT_PUNCTUATION: Final = "\u00a0\u00ab\u00bb\u2013\u2014\u2026\u2116\u3001\u3002\u30fb"
+#: Letters where no western language has them: õ stands before e (Simões), ñ before no consonant (Zieliñski).
+_MISPLACED: Final = re.compile("õ(?!e)|Õ(?!E)|ñ(?=[b-df-hj-np-tv-z])|Ñ(?=[B-DF-HJ-NP-TV-Z])")
 #: Bytes of words: letters, apostrophes and whatever is not ASCII; all other bytes end a word.
 _WORD_BYTES: Final = bytes(b if chr(b).isalpha() or b >= 0x80 or b in b"'`" else 32 for b in range(256))
 _NOT_ASCII: Final = re.compile(rb"[\x80-\xff]")
@@ -120,11 +131,40 @@ def guess_encoding(data: bytes) -> EncodingGuess:
         if _is_script(lines, name, script):
             readings.setdefault(name, name)
     names = tuple(readings.values())
-    if names == ("cp1252",):
+    if names == ("cp1252",) or _is_western_alone(readings):
         return EncodingGuess(True, "cp1252", "all letters beyond ASCII are western European ones")
-    if len(names) == 1 and len(words) > 1:  # a single word may be damage
+    if len(names) == 1 and _is_safe(names[0], next(iter(readings)), words):
         return EncodingGuess(True, names[0], f"the only known encoding that gives words{_letters(lines, names[0])}")
     return EncodingGuess(False, candidates=tuple(f"{name}{_letters(lines, name)}" for name in names))
+
+
+def _is_western_alone(readings: Mapping[object, str]) -> bool:
+    """Whether one western language explains all words, where any other encoding needs several languages."""
+    explained = set()
+    for texts, name in readings.items():
+        if not isinstance(texts, tuple):
+            return False
+        if _has_one_language(texts, _DISTINCT if name == "cp1252" else _LATIN[name]):
+            explained.add(name)
+    return explained == {"cp1252"}
+
+
+def _has_one_language(texts: Sequence[str], languages: Sequence[str]) -> bool:
+    letters = set().union(*map(_letters_of, texts))
+    return any(letters <= set(_LANGUAGES[language]) for language in languages)
+
+
+def _is_safe(encoding: str, texts: object, words: Sequence[bytes]) -> bool:
+    """Whether the only plausible encoding may be taken; a single word may be damage."""
+    if encoding in _NEVER_SAFE or len(words) < (_ENOUGH if encoding in _MANY_WORDS else 2):
+        return False
+    if encoding not in _LATIN or not isinstance(texts, tuple):
+        return True
+    letters = set().union(*map(_letters_of, texts))
+    frequent = {c for language in _LATIN[encoding] for c in _FREQUENT.get(language, "")}
+    beside = set(_LANGUAGES["German"]) if encoding in ("cp1250", "iso8859_2") else set()
+    explained = any(letters <= set(_LANGUAGES[language]) | beside for language in _LATIN[encoding])
+    return explained and (not frequent or not letters.isdisjoint(frequent))
 
 
 def _lines(data: bytes) -> Iterator[bytes]:
@@ -165,13 +205,15 @@ def _is_plausible(
     texts: Sequence[str], encoding: str, western: Sequence[str] | None, *, western_is_plausible: bool
 ) -> bool:
     """Whether nearly all words look like words of a language that is written in this encoding."""
-    languages = [set(_LANGUAGES[language]) for language in _LATIN[encoding]]
+    icelandic = encoding == "cp1252" and _has_one_language(texts, ("Icelandic",))
+    languages = [set(_LANGUAGES[n]) for n in _LATIN[encoding] if icelandic or n != "Icelandic"]
     dense = 2 if encoding == "cp1252" else 4
     odd = 0
     own: list[set[str]] = []
     for i, text in enumerate(texts):
         letters = _letters_of(text)
-        if not _is_word_like(text, dense) or not any(letters <= language for language in languages):
+        misplaced = encoding == "cp1252" and _MISPLACED.search(text)
+        if misplaced or not _is_word_like(text, dense) or not any(letters <= language for language in languages):
             odd += 1
         elif western is None or text != western[i]:
             own.append(letters)
@@ -226,14 +268,12 @@ def _is_script(lines: Iterable[bytes], encoding: str, script: str) -> bool:
             text = decoder.decode(line, final=len(line) < _LONGEST_LINE)
         except UnicodeDecodeError:
             return False
-        if any(
-            not (c.isascii() or c.isalpha() or c in _PUNCTUATION or c in "№、。・" or c >= "\uff00") for c in set(text)
-        ):
+        if not all(c.isascii() or c.isalpha() or c in _SCRIPT_PUNCTUATION or c >= "\uff00" for c in set(text)):
             return False
         for word in re.findall(r"[^\W\d_]+", text):
             if word.isascii():
                 continue
-            if not inside.fullmatch(word) or (word[:1].islower() and not word.islower()):
+            if not inside.fullmatch(word) or not (word[1:].islower() or word == word.upper()):
                 return False
             longest = max(longest, len(word))
     return longest > 1
