@@ -40,7 +40,7 @@ def test_every_row_has_one_report_line_with_its_status(desk: Callable[..., Any])
         assert ran.code == 1, ran.err
         assert ran.statuses() == {
             "2": "updated", "3": "updated", "4": "updated", "5": "updated", "6": "rejected id-invalid",
-            "7": "failed not-found", "8": "failed not-permitted", "9": "rejected nothing-to-do",
+            "7": "rejected not-found", "8": "rejected not-permitted", "9": "rejected nothing-to-do",
         }  # fmt: skip
         assert [line["who"] for line in ran.report] == ["nobody"] * 4 + ["sheet", "sheet", "permission", "sheet"]
         assert box.store.users[1].name == "Ann Jones"
@@ -53,7 +53,7 @@ def test_json_writes_the_summary_and_nothing_else_to_stdout(desk: Callable[..., 
     with desk(Sandbox(users=50, forbidden={13}, limit=None)) as (_, at):
         at.write("changes.csv", MIXED)
         ran = at.run("run", "changes.csv", "--yes", "--json")
-        assert ran.summary["counts"] == {"updated": 4, "rejected": 2, "failed": 2, "rows": 8}
+        assert ran.summary["counts"] == {"updated": 4, "rejected": 4, "rows": 8}
         assert ran.summary["requests"] == {"get": 6, "patch": 4, "retried": 0, "throttled": 0}
         assert (ran.summary["exit_code"], ran.summary["status"]) == (1, "partial")
         assert json.loads(Path(at.folder, ran.summary["files"]["summary"]).read_text()) == ran.summary
@@ -148,7 +148,7 @@ def test_an_unwritable_report_folder_is_reported_before_anything_is_sent(desk: C
         at.write("changes.csv", "id,name\n1,Ann\n")
         ran = at.run("run", "changes.csv", "--yes")
         assert (ran.code, "name another folder under report.dir" in ran.err) == (2, True), ran.err
-        assert {r.method for r in box.log} == {"GET"}
+        assert not box.log
 
 
 def test_a_wrong_token_stops_the_run_and_every_row_is_not_sent(desk: Callable[..., Any]) -> None:
@@ -338,7 +338,7 @@ def test_demo_reports_every_row_of_the_sample(tmp_path: Path) -> None:
     assert done.returncode == 1, done.stderr
     (path,) = tmp_path.glob("usersync-demo/runs/*/summary.json")
     counts = json.loads(path.read_text())["counts"]
-    assert counts == {"updated": 23, "unchanged": 5, "rejected": 10, "failed": 2, "rows": 40}
+    assert counts == {"updated": 23, "unchanged": 5, "rejected": 12, "rows": 40}
     assert f"report: usersync-demo/runs/{path.parent.name}/report.csv" in done.stderr
 
 
@@ -350,7 +350,7 @@ def test_the_sandbox_command_serves_until_sigterm(desk: Callable[..., Any]) -> N
         line = process.stderr.readline()
         at.url = line.split()[2].rstrip(",")
         at.write("changes.csv", "id,name\n3,Cid\n4,Dan\n")
-        assert at.run("run", "changes.csv", "--yes").statuses() == {"2": "updated", "3": "failed not-found"}
+        assert at.run("run", "changes.csv", "--yes").statuses() == {"2": "updated", "3": "rejected not-found"}
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=PATIENCE)
         assert process.returncode == 0
@@ -371,7 +371,7 @@ def test_a_lost_answer_is_verified_by_a_read(desk: Callable[..., Any]) -> None:
         at.write("changes.csv", f"id,name,password\n1,A,\n2,B,\n3,C,\n1001,D,{PASSWORD}\n")
         ran = at.run("run", "changes.csv", "--yes")
         assert ran.statuses() == {
-            "2": "updated", "3": "failed connection", "4": "updated", "5": "failed not-found",
+            "2": "updated", "3": "failed connection", "4": "updated", "5": "rejected not-found",
         }  # fmt: skip
         assert "holds the new values" in ran.report[0]["message"]
 

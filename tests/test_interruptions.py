@@ -581,7 +581,10 @@ def test_a_value_that_a_person_set_after_usersync_cleared_it_is_a_conflict(tmp_p
         settings = at.settings().model_copy(update={"fields": fields})
         for value in ("3", ""):
             done = api.run(
-                [at.write("seats.csv", f"id,name,custom_attributes.seats\n1,Ann,{value}\n")], settings, confirm=yes
+                [at.write("seats.csv", f"id,name,custom_attributes.seats\n1,Ann,{value}\n")],
+                settings,
+                confirm=yes,
+                options=RunOptions(overrides=("blank-custom_attributes.seats",)),
             )
             assert done.exit_code == 0
         at.box.store.update(1, {"custom_attributes": {"seats": 9}})

@@ -66,7 +66,7 @@ def _require_open_files(concurrency: int) -> None:
     """Raise SettingsError where so many connections leave no files for the ledger and the report."""
     if find_spec("resource") is None:  # Windows has no such limit
         return
-    import resource
+    import resource  # Windows has none
 
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = concurrency + OTHER_FILES

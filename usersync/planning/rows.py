@@ -12,7 +12,7 @@ import numpy as np
 
 from usersync.diff.conflicts import describe_conflicts, find_conflicts
 from usersync.ledger.run import user_columns
-from usersync.models import FieldChange, Json, Problem, Result, Row, Status, User
+from usersync.models import FieldChange, Json, Owner, Problem, Result, Row, Status, User, owner_of
 from usersync.planning.input import Input
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class RowFactory:
 
     def unread(self, key: int, result: Result) -> Row:
         """Make a row whose user could not be read."""
-        return with_result(self.row(key, result.status), result)
+        return unread_row(self.row(key, result.status), result)
 
     def unchanged_stretches(self, keys: NDArray[Any]) -> Iterator[tuple[int, int, int, str, list[str]]]:
         """Gather unchanged rows that follow each other, as `LedgerRun.insert_unchanged` takes them."""
@@ -93,6 +93,12 @@ def with_user(row: Row, user: User | None) -> Row:
         return row
     name, display_name, email, attributes = user_columns(user)
     return replace(row, name=name, display_name=display_name, email=email, custom_attributes=attributes)
+
+
+def unread_row(row: Row, result: Result) -> Row:
+    """Return the row with the result of a read: nothing was sent, so that its fault makes it rejected, not failed."""
+    its_own_fault = result.status is Status.FAILED and owner_of(result.code) in (Owner.SHEET, Owner.PERMISSION)
+    return with_result(row, replace(result, status=Status.REJECTED) if its_own_fault else result)
 
 
 def with_result(row: Row, result: Result) -> Row:

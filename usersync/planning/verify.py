@@ -11,7 +11,7 @@ from usersync.diff.verification import split_changes
 from usersync.ledger import LedgerRun
 from usersync.models import UNKNOWN, Code, FieldChange, Json, Result, Row, Status, User
 from usersync.planning.compare import READ_BATCH, UserReader
-from usersync.planning.rows import with_result, with_user
+from usersync.planning.rows import unread_row, with_user
 from usersync.settings import Settings
 from usersync.values import same_email, same_value
 
@@ -37,7 +37,7 @@ async def verify_rows(
         if isinstance(found, User):
             revised.append(verified_row(row, found, keep_foreign=keep_foreign))
         elif found.status is not Status.NOT_SENT:
-            revised.append(with_result(row, found))
+            revised.append(unread_row(row, found))
         context.progress.row(found.status if isinstance(found, Result) else Status.PLANNED)
         if len(revised) >= READ_BATCH:
             write()

@@ -112,7 +112,7 @@ class Limits(Section):
     rows_percent: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = 50.0
     #: Refuse a column that is blank throughout and was not at the last run. True: an export that lost a column would
     #: clear it for everybody with `blank: clear`; a first run has nothing to lose.
-    blank_column: bool = True
+    blank_column: bool | None = True
     #: Refuse a plan in which many rows (five, and a fifth of those sent) take a name or an e-mail that another user of
     #: the plan holds now: a column was shifted by a row, or sorted alone.
     shifted: bool | None = True
