@@ -8,11 +8,8 @@ each of them.
 
 from __future__ import annotations
 
-import getpass
 import logging
 import os
-import secrets
-import socket
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -22,7 +19,7 @@ from typing import TypeAlias, TypeVar
 
 from usersync import notifications
 from usersync.context import Context, RunOptions, iso, run_async, run_concurrently
-from usersync.diff.limits import check_limits, check_overrides
+from usersync.diff.limits import check_limits
 from usersync.dispatch.connection import connected
 from usersync.dispatch.dask_engine import scheduler_of
 from usersync.dispatch.dispatcher import Dispatcher
@@ -32,11 +29,11 @@ from usersync.errors import OUT_OF_MEMORY, RefusedError, RowCountError, StoppedE
 from usersync.ledger import Ledger, LedgerRun, RunInfo
 from usersync.ledger.lock import one_run_at_a_time
 from usersync.ledger.run import IN_FLIGHT, NO_ANSWER, NOT_SENT
-from usersync.loader.remote import without_secrets
 from usersync.loader.row_names import no_name
 from usersync.logs import event
-from usersync.models import Code, DesiredValues, Json, Row, Status, Table
+from usersync.models import Code, DesiredValues, Row, Status, Table
 from usersync.planning.input import read_files
+from usersync.planning.new_run import current_user, new_run_info
 from usersync.planning.plan import Plan, plan_stats, read_plan
 from usersync.planning.rows import with_result
 from usersync.planning.safety import order_emails, reject_protected
@@ -62,18 +59,7 @@ class Job:
 
     def new_run(self, kind: str) -> RunInfo:
         """Make the head of a new run. Raises UsageError for an override that is no rule."""
-        check_overrides(self.options.overrides, self.settings.limits)
-        now = self.context.clock.now()
-        return RunInfo(
-            run=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
-            kind=kind,
-            platform=self.settings.platform.url,
-            started_at=iso(now),
-            started_by=current_user(),
-            settings=recorded_settings(self.settings),
-            options={"where": self.options.where, "skip": self.options.skip, "limit": self.options.limit},
-            overrides=self.options.overrides,
-        )
+        return new_run_info(kind, self.settings, self.options, self.context.clock)
 
 
 def carry_out(job: Job, confirm: Confirm | None) -> Summary:
@@ -358,18 +344,3 @@ def _lock(job: Job) -> AbstractContextManager[None]:
 
 def _never(_: Plan) -> bool:
     return False
-
-
-def recorded_settings(settings: Settings) -> dict[str, Json]:
-    """Return the settings that decide what a run does, without secrets."""
-    found = settings.model_dump(mode="json", exclude={"platform", "ledger", "report", "metrics", "notify"})
-    found["diff"]["compare_with"] = without_secrets(settings.diff.compare_with)
-    return found
-
-
-def current_user() -> str:
-    """Return who runs this, as user@host."""
-    name = "unknown"
-    with suppress(KeyError, OSError):
-        name = getpass.getuser()
-    return f"{name}@{socket.gethostname()}"
