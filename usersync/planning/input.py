@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import pandas as pd
 
 from usersync.context import RunOptions
 from usersync.loader import load
+from usersync.loader.headings import normalize
 from usersync.loader.rejects_columns import original_rows
 from usersync.loader.row_filter import select
 from usersync.loader.row_names import NameOf, names_in
@@ -44,8 +45,12 @@ class Input:
 
     @property
     def notes(self) -> list[str]:
-        """What the authors of the files should know."""
-        return [f"{source.file}: {note}" for source in self.table.sources for note in source.notes]
+        """What the authors of the files should know: how headings were understood, and what was ignored."""
+        return [
+            f"{source.file}: {note}"
+            for source in self.table.sources
+            for note in (*_mapping_notes(source), *source.notes)
+        ]
 
     @property
     def name_of(self) -> NameOf:
@@ -66,6 +71,17 @@ class Input:
             ProblemGroup(code, len({p.key for p in found}), tuple((self.place(p.key), p) for p in found[:shown]))
             for code, found in groups.items()
         )
+
+
+def _mapping_notes(source: Source) -> Iterator[str]:
+    """List the headings that are not the name of their field."""
+    mapped = [
+        f"{column.heading.strip()!r} as {column.field}"
+        for column in source.columns
+        if column.field and normalize(column.heading) != normalize(column.field)
+    ]
+    if mapped:
+        yield f"columns read: {', '.join(mapped)}"
 
 
 def read_input(files: Files, settings: Settings, options: RunOptions) -> Input:

@@ -36,6 +36,8 @@ class RunFacts:
     problems: Sequence[ProblemGroup] = ()
     left_out: int = 0
     """Rows left out by choice."""
+    notes: Sequence[str] = ()
+    """What the author of the files should know."""
     limits: Sequence[Json] = ()
     """Limits that the plan exceeds: `rule`, `sentence`, `overridden`."""
     timeline: Sequence[TimeSlice] = ()
@@ -158,6 +160,7 @@ def _summary(facts: RunFacts, counter: RowCounter, *, files: dict[str, str | Non
         problems=[group.as_json() for group in facts.problems],
         stopped=facts.stop.message if facts.stop else None,
         left_out=facts.left_out,
+        notes=list(facts.notes),
         reasons=counter.reasons(),
         responses=dict(facts.responses),
         lines=counter.rows,
