@@ -39,6 +39,7 @@ from usersync.planning.input import read_files
 from usersync.planning.plan import Plan, plan_stats, read_plan
 from usersync.planning.safety import order_emails, reject_protected
 from usersync.planning.sources import RowSource
+from usersync.planning.users import UserLookup
 from usersync.report import RunFacts, Summary, require_writable_folder, summarize, verify_row_count, write_report
 from usersync.report.rejects import write_rejects
 from usersync.settings import Settings
@@ -175,7 +176,8 @@ async def _prepare(job: Job, ledger: Ledger, run: LedgerRun, sender: Sender) -> 
     context, settings = job.context, job.settings
     if run.info.planned_at:
         await _recover(job, run, sender)
-    await job.source.insert_rows(run, context, sender.read)
+    users = UserLookup(sender.read, sender.read_directory)
+    await job.source.insert_rows(run, context, users)
     reject_protected(run, settings.limits.protect)
     left_out = 0
     if run.info.planned_at is None:
@@ -187,7 +189,7 @@ async def _prepare(job: Job, ledger: Ledger, run: LedgerRun, sender: Sender) -> 
             run.mark_planned(iso(context.clock.now()))
     plan = read_plan(run, job.source.given)
     plan.left_out = left_out + (job.source.given.table.left_out if job.source.given else 0)
-    plan.notes += [*job.source.notes, *_interrupted_runs(ledger, run)]
+    plan.notes += [*users.notes, *job.source.notes, *_interrupted_runs(ledger, run)]
     stats = plan_stats(plan, run, job.source.given, ledger.previous(run.info))
     plan.violations = check_limits(stats, settings.limits)
     event("plan", run=run.info.run, **{status.value: n for status, n in plan.counts.items()})

@@ -80,6 +80,7 @@ class Snapshots:
             " AND snapshot.user = CAST(row.id AS INTEGER) WHERE row.run = ?1 AND row.new <> ''"
             " AND row.status IN ('unknown', 'failed', 'sending', 'parked', 'reverting')"
             " AND (row.finished_at = '' OR row.finished_at >= coalesce(snapshot.seen_at, ''))"
+            " UNION SELECT CAST(id AS INTEGER) FROM row WHERE run = ?1 AND status = 'unchanged' AND display_name = ''"
         )
         place = (self._number, self._platform)
         self._database.execute(f"DELETE FROM snapshot WHERE platform = ?2 AND user IN ({doubtful})", place)
@@ -89,6 +90,7 @@ class Snapshots:
         self._database.execute(
             "INSERT INTO snapshot SELECT ?2, CAST(id AS INTEGER), name, display_name, email, custom_attributes,"
             " finished_at FROM row WHERE run = ?1 AND custom_attributes <> '' AND status IN ('updated', 'unchanged')"
+            " AND display_name IS NOT ''"  # see planning.users.UNKNOWN_DISPLAY_NAME
             " ON CONFLICT (platform, user) DO UPDATE SET name = excluded.name, display_name = excluded.display_name,"
             " email = excluded.email, custom_attributes = excluded.custom_attributes, seen_at = excluded.seen_at"
             " WHERE excluded.seen_at >= snapshot.seen_at",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -12,18 +12,16 @@ from usersync.diff.compare import Comparison, attribute_keys, compare
 from usersync.diff.limits import has_email_patterns
 from usersync.diff.plausibility import similar_keys
 from usersync.ledger import LedgerRun
-from usersync.models import ATTRIBUTE, Result, Row, Status, User
+from usersync.models import ATTRIBUTE, Row, Status, User
 from usersync.planning.baseline import baseline_from_file
 from usersync.planning.input import Input
 from usersync.planning.rows import RowFactory
+from usersync.planning.users import UserLookup
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
     from usersync.settings import Settings
-
-UserReader = Callable[[int], Awaitable[User | Result]]
-"""Reads a user by id; a Result where that failed or the run stops."""
 
 #: Users that are compared at once while they are read one by one.
 READ_BATCH = 1000
@@ -34,11 +32,9 @@ BASELINE_BATCH = 20_000
 class RowComparison:
     """Compares the rows of one run."""
 
-    def __init__(
-        self, given: Input, run: LedgerRun, settings: Settings, context: Context, read_user: UserReader
-    ) -> None:
+    def __init__(self, given: Input, run: LedgerRun, settings: Settings, context: Context, users: UserLookup) -> None:
         self._given, self._run, self._settings, self._context = given, run, settings, context
-        self._read_user = read_user
+        self._users = users
         self._rows = RowFactory(given)
         self._typed = frozenset(name for name, field in settings.fields.items() if "type" in field.model_fields_set)
         self._held_keys: set[str] = set()
@@ -114,9 +110,9 @@ class RowComparison:
             users.clear()
             unread.clear()
 
-        async def read(job: tuple[int, int]) -> None:
-            key, user_id = job
-            found = await self._read_user(user_id)
+        async def read(job: tuple[int, int, bool]) -> None:
+            key, user_id, with_display_name = job
+            found = await self._users.read(user_id, with_display_name=with_display_name)
             if isinstance(found, User):
                 users[key] = found
             else:
@@ -125,12 +121,14 @@ class RowComparison:
             if len(users) + len(unread) >= READ_BATCH:
                 insert_batch()
 
-        jobs = iter(zip(values.index.tolist(), values["id"].tolist(), strict=True))
+        await self._users.expect(len(values))
+        names = values["display_name"].notna().tolist() if "display_name" in values else [False] * len(values)
+        jobs = iter(zip(values.index.tolist(), values["id"].tolist(), names, strict=True))
         self._context.progress.begin("reading", len(values))
         await run_concurrently(jobs, read, concurrency=self._settings.request.concurrency, stop=self._context.stop)
         self._context.progress.end()
         insert_batch()
-        self._run.insert(self._rows.row(key, Status.NOT_SENT) for key, _ in jobs)
+        self._run.insert(self._rows.row(key, Status.NOT_SENT) for key, *_ in jobs)
 
     def _compared_with(self, values: DataFrame, users: dict[int, User]) -> Iterator[Row]:
         comparison = self._compare(values, _current_values(users))

@@ -13,10 +13,11 @@ from usersync.ledger import Ledger, LedgerRun, RunInfo, describe_sources
 from usersync.ledger.run import IN_FLIGHT
 from usersync.loader.dataframe import FRAME
 from usersync.models import Files, Row, Status
-from usersync.planning.compare import RowComparison, UserReader
+from usersync.planning.compare import RowComparison
 from usersync.planning.input import Input, read_input, single_user
 from usersync.planning.plan import Plan
 from usersync.planning.plan_file import load_plan
+from usersync.planning.users import UserLookup
 from usersync.planning.verify import verify_rows
 from usersync.settings import Settings, make_settings
 
@@ -47,7 +48,7 @@ class RowSource:
         """Start the run, or open the one that goes on."""
         raise NotImplementedError
 
-    async def insert_rows(self, run: LedgerRun, context: Context, read_user: UserReader) -> None:
+    async def insert_rows(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
         """Bring the rows into the ledger, compared with what the users hold now."""
         raise NotImplementedError
 
@@ -72,9 +73,9 @@ class FileRows(RowSource):
         """Start the run."""
         return ledger.start(_with_input(new_run(self.kind), self.input))
 
-    async def insert_rows(self, run: LedgerRun, context: Context, read_user: UserReader) -> None:
+    async def insert_rows(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
         """Compare each row with its user."""
-        self.notes = await RowComparison(self.input, run, self.settings, context, read_user).insert_rows()
+        self.notes = await RowComparison(self.input, run, self.settings, context, users).insert_rows()
 
     def row_count(self, run: LedgerRun) -> int:
         """Return the rows of the files, less those that `--limit` left out."""
@@ -138,10 +139,10 @@ class PlanRows(RowSource):
         )
         return ledger.start(info)
 
-    async def insert_rows(self, run: LedgerRun, context: Context, read_user: UserReader) -> None:
+    async def insert_rows(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
         """Insert the rows of the plan, and verify that their old values still stand."""
         run.insert(self._rows)
-        await verify_rows(run, self.settings, context, read_user)
+        await verify_rows(run, self.settings, context, users)
 
     def row_count(self, run: LedgerRun) -> int:
         """Return the rows of the plan."""
@@ -173,7 +174,7 @@ class UndoneRows(RowSource):
         """Start the undo."""
         return ledger.start(replace(new_run(self.kind), parent=self._name, sources=self.former.info.sources))
 
-    async def insert_rows(self, run: LedgerRun, context: Context, read_user: UserReader) -> None:
+    async def insert_rows(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
         """Insert the inverted rows, and leave alone what somebody else changed since.
 
         Rows whose answer never came in are looked at as well: their users may hold the new values.
@@ -181,7 +182,7 @@ class UndoneRows(RowSource):
         rows = [inverted_row(row, self._name) for row in self.former.with_status(Status.UPDATED, *IN_FLIGHT)]
         self._count = len(rows)
         run.insert(rows)
-        await verify_rows(run, self.settings, context, read_user, keep_foreign=True)
+        await verify_rows(run, self.settings, context, users, keep_foreign=True)
 
     def row_count(self, run: LedgerRun) -> int:
         """Return the rows that were updated."""
@@ -222,26 +223,26 @@ class ResumedRows(RowSource):
             self._run.reopen()
         return self._run
 
-    async def insert_rows(self, run: LedgerRun, context: Context, read_user: UserReader) -> None:
+    async def insert_rows(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
         """Plan again what was not sent; a plan that was never complete is completed first."""
         if run.info.planned_at is None:
-            await self._complete_plan(run, context, read_user)
+            await self._complete_plan(run, context, users)
         else:
             keep_foreign = self.kind == "undo"
-            await verify_rows(run, self.settings, context, read_user, keep_foreign=keep_foreign)
+            await verify_rows(run, self.settings, context, users, keep_foreign=keep_foreign)
 
-    async def _complete_plan(self, run: LedgerRun, context: Context, read_user: UserReader) -> None:
+    async def _complete_plan(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
         if self._undone:
             run.delete_rows()
-            await self._undone.insert_rows(run, context, read_user)
+            await self._undone.insert_rows(run, context, users)
             return
         if self.kind == "apply" and not run.counts():
             raise UsageError(f"run {run.info.run} ended before its plan was read; apply the plan again")
         compared = run.keep_compared() if self.kind == "run" else []
-        await verify_rows(run, self.settings, context, read_user)
+        await verify_rows(run, self.settings, context, users)
         if self.kind == "run":
             assert self.given is not None  # noqa: S101 - `load` reads it
-            comparison = RowComparison(self.given, run, self.settings, context, read_user)
+            comparison = RowComparison(self.given, run, self.settings, context, users)
             self.notes = await comparison.insert_rows(compared=compared)
 
     def row_count(self, run: LedgerRun) -> int:
