@@ -36,6 +36,7 @@ from usersync.loader.row_names import no_name
 from usersync.logs import event
 from usersync.models import DesiredValues, Json, Row, Table
 from usersync.planning.input import read_files
+from usersync.planning.matching import sources_with_both
 from usersync.planning.plan import Plan, plan_stats, read_plan
 from usersync.planning.safety import order_emails, reject_protected
 from usersync.planning.sources import RowSource
@@ -183,7 +184,9 @@ async def _prepare(job: Job, ledger: Ledger, run: LedgerRun, sender: Sender) -> 
     if run.info.planned_at is None:
         if (limit := run.info.options.get("limit")) is not None:
             run.keep_first(limit)
-        order_emails(run, settings.diff)
+        given = job.source.given
+        with_both = sources_with_both(given.table, given.source.match_by) if given else ()
+        order_emails(run, settings.diff, users.directory, with_both=with_both)
         left_out = run.drop_left_out()
         if not context.stop:
             run.mark_planned(iso(context.clock.now()))
@@ -305,6 +308,8 @@ def _rejects_writer(job: Job) -> Callable[[Iterable[Row], Path], Path | None] | 
 
     def reread(files: Sequence[str | Path]) -> tuple[Table, DesiredValues]:
         again = read_files(list(files), settings.source, settings.columns, settings.fields)
+        if given.matching and given.matching.index:
+            again = again.matched(given.matching.index)
         return again.table, again.desired
 
     return partial(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from usersync.ledger.database import Database
 from usersync.ledger.schema import JSON_VALUE
 from usersync.models import SECRET_FIELDS, Json, json_text
+from usersync.values import normalize_email
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -47,6 +48,17 @@ class Snapshots:
         parsed = dict(zip(texts, json.loads(f"[{','.join(texts)}]"), strict=True))
         known["custom_attributes"] = known["custom_attributes"].map(parsed.__getitem__)
         return known[known.index >= 0].sort_index()
+
+    def email_addresses(self) -> tuple[dict[str, int], str]:
+        """Return whose address is whose as the platform last confirmed, and when the oldest of it was seen.
+
+        Addresses are normalized; of two users with one address, the one seen last counts.
+        """
+        found = self._database.all(
+            "SELECT email, user, seen_at FROM snapshot WHERE platform = ? AND trim(email) <> '' ORDER BY seen_at",
+            (self._platform,),
+        )
+        return {normalize_email(email): user for email, user, _ in found}, found[0][2] if found else ""
 
     def last_written(self, users: Sequence[int], *, by_newer_runs: bool = False) -> dict[int, dict[str, Json]]:
         """Return the values that usersync last wrote to these users: id -> field -> value.

@@ -21,10 +21,10 @@ def apply_repeated_headers(sheet: RawSheet, headings: Headings) -> RawSheet:
 
     Rows below a header of other columns are rejected.
     """
-    id_column = headings.id_column(sheet.header)
-    if id_column is None or not len(sheet.rows):
+    key_column = headings.key_column(sheet.header)
+    if key_column is None or not len(sheet.rows):
         return sheet
-    headers = _further_headers(sheet, id_column, headings)
+    headers = _further_headers(sheet, key_column, headings)
     if not headers:
         return sheet
     cells = sheet.cells.to_numpy(object, copy=True)
@@ -56,10 +56,10 @@ def apply_repeated_headers(sheet: RawSheet, headings: Headings) -> RawSheet:
     ).without(headers)
 
 
-def _further_headers(sheet: RawSheet, id_column: int, headings: Headings) -> list[int]:
-    """Return the positions of rows that are headers; no header has a number as its id."""
-    ids = sheet.cells[id_column].to_numpy(object)
-    candidates = [at for at, text in enumerate(ids) if text and not text.lstrip()[:1].isdigit()]
+def _further_headers(sheet: RawSheet, key_column: int, headings: Headings) -> list[int]:
+    """Return the positions of rows that are headers; no header has a number or an address as its key."""
+    keys = sheet.cells[key_column].to_numpy(object)
+    candidates = [at for at, text in enumerate(keys) if text and "@" not in text and not text.lstrip()[:1].isdigit()]
     return [at for at in candidates if headings.looks_like_header(sheet.cells.iloc[at].tolist())]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -17,6 +17,7 @@ from usersync.planning.baseline import baseline_from_file
 from usersync.planning.input import Input
 from usersync.planning.rows import RowFactory
 from usersync.planning.users import UserLookup
+from usersync.values import same_email
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -39,6 +40,8 @@ class RowComparison:
         self._typed = frozenset(name for name, field in settings.fields.items() if "type" in field.model_fields_set)
         self._held_keys: set[str] = set()
         self._only_if_blank = frozenset(name for name, field in settings.fields.items() if field.only_if_blank)
+        self._addresses = _addresses_to_verify(given)
+        self._beside_ids = given.matching.beside_ids if given.matching else {}
         self._address_protects = has_email_patterns(settings.limits.protect)
 
     async def insert_rows(self, *, compared: Collection[int] = ()) -> list[str]:
@@ -61,7 +64,7 @@ class RowComparison:
 
     def _must_read(self, values: DataFrame) -> bool:
         """Tell whether what a user holds now decides about a row even where nothing is compared."""
-        return self._address_protects or any(name in values for name in self._only_if_blank)
+        return self._address_protects or bool(self._addresses) or any(name in values for name in self._only_if_blank)
 
     def _compare(self, values: DataFrame, current: DataFrame | None) -> Comparison:
         return compare(values, current, only_if_blank=self._only_if_blank, typed_fields=self._typed)
@@ -74,7 +77,7 @@ class RowComparison:
         """Compare with the last run, or with a file; returns the rows whose users have to be read."""
         source = self._settings.diff.compare_with
         look_up = self._run.snapshots.last_known if source == "last-run" else baseline_from_file(source, self._settings)
-        must_verify = self._settings.diff.verify or self._address_protects
+        must_verify = self._settings.diff.verify or self._address_protects or bool(self._addresses)
         unread = []
         for start in range(0, len(values), BASELINE_BATCH):
             batch = values.iloc[start : start + BASELINE_BATCH]
@@ -113,7 +116,9 @@ class RowComparison:
         async def read(job: tuple[int, int, bool]) -> None:
             key, user_id, with_display_name = job
             found = await self._users.read(user_id, with_display_name=with_display_name)
-            if isinstance(found, User):
+            if isinstance(found, User) and (other := self._other_user(key, found)):
+                unread.append(other)
+            elif isinstance(found, User):
                 users[key] = found
             else:
                 unread.append(self._rows.unread(key, found))
@@ -130,6 +135,15 @@ class RowComparison:
         insert_batch()
         self._run.insert(self._rows.row(key, Status.NOT_SENT) for key, *_ in jobs)
 
+    def _other_user(self, key: int, user: User) -> Row | None:
+        """Return the row where its e-mail address says that another user is meant than the one of its id."""
+        if key in self._addresses and not same_email(user.email, self._addresses[key]):
+            return self._rows.of_former_holder(key, user)
+        if self._beside_ids and self._users.directory:
+            owner = self._users.directory.ids_by_email.get(self._beside_ids.get(key, ""), user.id)
+            return self._rows.of_two_users(key, user, owner) if owner != user.id else None
+        return None
+
     def _compared_with(self, values: DataFrame, users: dict[int, User]) -> Iterator[Row]:
         comparison = self._compare(values, _current_values(users))
         written = self._last_written([user.id for user in users.values()])
@@ -139,6 +153,12 @@ class RowComparison:
             yield self._rows.unchanged(key, users[key], seen_at)
         for key, user_id, changes in comparison.changes():
             yield self._rows.changed(key, user_id, changes, user=users[key], written=written.get(user_id))
+
+
+def _addresses_to_verify(given: Input) -> Mapping[int, str]:
+    """Return the addresses of rows by key, where they were matched with what the platform said earlier."""
+    matching = given.matching
+    return matching.addresses if matching and matching.index and not matching.index.is_current else {}
 
 
 def _current_values(users: dict[int, User]) -> DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,9 @@ from usersync.ledger.run import IN_FLIGHT
 from usersync.loader.dataframe import FRAME
 from usersync.models import Files, Row, Status
 from usersync.planning.compare import RowComparison
+from usersync.planning.email_index import email_index
 from usersync.planning.input import Input, read_input, single_user
+from usersync.planning.matching import STAND_IN, EmailIndex, index_of_rows
 from usersync.planning.plan import Plan
 from usersync.planning.plan_file import load_plan
 from usersync.planning.users import UserLookup
@@ -74,7 +76,10 @@ class FileRows(RowSource):
         return ledger.start(_with_input(new_run(self.kind), self.input))
 
     async def insert_rows(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
-        """Compare each row with its user."""
+        """Find the users of rows without ids, and compare each row with its user."""
+        if self.input.needs_index:
+            index = await email_index(self.settings, users, run.snapshots, context.clock)
+            self.given = self.input.matched(index)
         self.notes = await RowComparison(self.input, run, self.settings, context, users).insert_rows()
 
     def row_count(self, run: LedgerRun) -> int:
@@ -124,7 +129,8 @@ class PlanRows(RowSource):
         self._info, self._rows = load_plan(self._plan)
         require_platform(self._info, self.settings, f"plan {self._info.run}")
         saved = self._plan.saved if isinstance(self._plan, Plan) else None
-        self.given = read_again(self._info, self.settings, files=saved.files if saved else None)
+        files = saved.files if saved else None
+        self.given = read_again(self._info, self.settings, self._rows, files=files)
 
     def start(self, ledger: Ledger, new_run: NewRun) -> LedgerRun:
         """Start the run, with the settings that the plan was made with."""
@@ -212,7 +218,7 @@ class ResumedRows(RowSource):
             self._undone.load(ledger)
             return
         try:
-            self.given = read_again(info, self.settings)
+            self.given = read_again(info, self.settings, self._run.rows())
         except RefusedError as refusal:
             self.refusal = refusal
 
@@ -242,8 +248,19 @@ class ResumedRows(RowSource):
         await verify_rows(run, self.settings, context, users)
         if self.kind == "run":
             assert self.given is not None  # noqa: S101 - `load` reads it
+            if self.given.needs_index:
+                index = await email_index(self.settings, users, run.snapshots, context.clock)
+                self.given = self.given.matched(self._with_compared(index, run))
             comparison = RowComparison(self.given, run, self.settings, context, users)
             self.notes = await comparison.insert_rows(compared=compared)
+
+    def _with_compared(self, index: EmailIndex, run: LedgerRun) -> EmailIndex:
+        """Return the index in which rows that were compared already belong to the same users as then."""
+        assert self.given is not None  # noqa: S101 - `load` reads it
+        assert self.given.matching is not None  # noqa: S101 - else no index is needed
+        then = index_of_rows(self.given.matching, run.rows(), index.origin)
+        compared = {address: number for address, number in then.ids.items() if number < STAND_IN}
+        return replace(index, ids={**index.ids, **compared})
 
     def row_count(self, run: LedgerRun) -> int:
         """Return the rows of the files; where `--limit` left out some, the ledger alone knows how many."""
@@ -287,10 +304,11 @@ def require_platform(info: RunInfo, settings: Settings, what: str) -> None:
         raise RefusedError(f"stale: {what} is for {info.platform}, not {settings.platform.url}")
 
 
-def read_again(info: RunInfo, settings: Settings, *, files: Files | None = None) -> Input:
+def read_again(info: RunInfo, settings: Settings, rows: Iterable[Row], *, files: Files | None = None) -> Input:
     """Read the sources of an earlier run, or the same as given in `files`, with the settings of that run.
 
-    Raises RefusedError where a source has changed since.
+    `rows` are those of that run: rows without ids are those of the same users again, whatever addresses they have by
+    now. Raises RefusedError where a source has changed since.
     """
     for name, what in (("-", "standard input"), (FRAME, "a DataFrame")):
         if files is None and name in info.files:
@@ -305,4 +323,4 @@ def read_again(info: RunInfo, settings: Settings, *, files: Files | None = None)
     for source, known in zip(given.table.sources, info.sources, strict=True):
         if source.sha256 != known["sha256"]:
             raise RefusedError(f"stale: {source.file} has changed since run {info.run}; nothing was sent")
-    return given
+    return given.matched(index_of_rows(given.matching, rows, f"run {info.run}")) if given.matching else given
