@@ -53,7 +53,7 @@ def test_a_problem_names_the_heading_and_the_address() -> None:
     ).desired.problems
     assert (unknown.code, unknown.sentence()) == (
         Code.NO_MATCH,
-        "Mail 'x@x.org': nobody has this e-mail address (three users)",
+        "Mail 'x@x.org': nobody among three users has this e-mail address",
     )
     assert blank.code == Code.ID_MISSING
 

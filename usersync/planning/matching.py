@@ -188,4 +188,4 @@ def _unmatched(table: Table, addresses: Mapping[int, str], index: EmailIndex | N
             message = "the cell is blank, and rows are matched by e-mail address; fill it in"
             yield Problem(key, Code.ID_MISSING, message, heading)
         elif index:
-            yield Problem(key, Code.NO_MATCH, f"nobody has this e-mail address ({index.origin})", heading, address)
+            yield Problem(key, Code.NO_MATCH, f"nobody among {index.origin} has this e-mail address", heading, address)
