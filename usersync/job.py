@@ -33,11 +33,13 @@ from usersync.loader.row_names import no_name
 from usersync.logs import event
 from usersync.models import Code, DesiredValues, Row, Status, Table
 from usersync.planning.input import read_files
+from usersync.planning.matching import sources_with_both
 from usersync.planning.new_run import current_user, new_run_info
 from usersync.planning.plan import Plan, plan_stats, read_plan
 from usersync.planning.rows import with_result
 from usersync.planning.safety import order_emails, reject_protected
 from usersync.planning.sources import RowSource
+from usersync.planning.users import UserLookup
 from usersync.report import RunFacts, Summary, require_writable_folder, summarize, verify_row_count, write_report
 from usersync.report.rejects import write_rejects
 from usersync.settings import Settings
@@ -168,19 +170,22 @@ async def _prepare(job: Job, ledger: Ledger, run: LedgerRun, sender: Sender) -> 
     context, settings = job.context, job.settings
     if run.info.planned_at:
         await _recover(job, run, sender)
-    await job.source.insert_rows(run, context, sender.read)
+    users = UserLookup(sender.read, sender.read_directory)
+    await job.source.insert_rows(run, context, users)
     reject_protected(run, settings.limits.protect)
     left_out = 0
     if run.info.planned_at is None:
         if (limit := run.info.options.get("limit")) is not None:
             run.keep_first(limit)
-        order_emails(run, settings.diff)
+        given = job.source.given
+        with_both = sources_with_both(given.table, given.source.match_by) if given else ()
+        order_emails(run, settings.diff, users.directory, with_both=with_both)
         left_out = run.drop_left_out()
         if not context.stop:
             run.mark_planned(iso(context.clock.now()))
     plan = read_plan(run, job.source.given)
     plan.left_out = left_out + (job.source.given.table.left_out if job.source.given else 0)
-    plan.notes += job.source.notes
+    plan.notes += [*users.notes, *job.source.notes]
     info = run.info
     stats = plan_stats(plan, run, job.source.given, ledger.previous(info), ledger.usual_changes(info))
     plan.violations = check_limits(stats, settings.limits)
@@ -324,6 +329,8 @@ def _rejects_writer(job: Job) -> Callable[[Iterable[Row], Path], Path | None] | 
 
     def reread(files: Sequence[str | Path]) -> tuple[Table, DesiredValues]:
         again = read_files(list(files), settings.source, settings.columns, settings.fields)
+        if given.matching and given.matching.index:
+            again = again.matched(given.matching.index)
         return again.table, again.desired
 
     return partial(

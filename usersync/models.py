@@ -20,6 +20,8 @@ Files: TypeAlias = "str | Path | DataFrame | Sequence[str | Path | DataFrame]"
 """What rows come from: files, addresses as text (`s3://...`), DataFrames; one, or several for one run."""
 
 FIELDS: Final = ("name", "display_name", "email", "password", "custom_attributes")
+NEW_EMAIL: Final = "new_email"
+"""A column with new addresses; the column `email` then only says who is meant."""
 ATTRIBUTE: Final = "custom_attributes."
 """Before a key, the name of one attribute's field: `custom_attributes.seats`."""
 
@@ -98,6 +100,8 @@ class Code(StrEnum):
     ENCODING = "encoding"
     NOTHING_TO_DO = "nothing-to-do"
     VALUE_SUSPECT = "value-suspect"
+    NO_MATCH = "no-match"
+    ID_MISMATCH = "id-mismatch"
     NOT_FOUND = "not-found"
     NOT_PERMITTED = "not-permitted"
     REFUSED = "refused"

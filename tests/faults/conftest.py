@@ -63,14 +63,14 @@ class QuickClock:
 class Aim:
     """Which requests fail: every update of these users, or the nth connections."""
 
-    users: Container[int | None] = ()
+    users: Container[int | str | None] = ()
     #: Whether reads of those users fail as well.
     reads_too: bool = False
     connections: Container[int] = ()
     on_hit: Callable[[], object] = lambda: None
     repaired: bool = False
 
-    def hits(self, method: str, user: int | None, connection: int = 0) -> bool:
+    def hits(self, method: str, user: int | str | None, connection: int = 0) -> bool:
         named = user in self.users and (method == "PATCH" or self.reads_too)
         hit = not self.repaired and (named or connection in self.connections)
         if hit:
@@ -120,7 +120,8 @@ class Misbehaving:
         length = next((int(line[15:]) for line in head.split(b"\r\n") if line[:15].lower() == b"content-length:"), 0)
         raw = head[:-2] + b"Connection: close\r\n\r\n" + await reader.readexactly(length)
         method, path = head.decode("latin-1").split(" ")[:2]
-        act = self.act if self.aim.hits(method, int(path.rpartition("/")[2])) else None
+        name = path.rpartition("/")[2]  # a user's id, or "agents"
+        act = self.act if self.aim.hits(method, int(name) if name.isdigit() else name) else None
         answer = await self._passed_on(raw) if self.applied or not act else b""
         return await self._misbehave(act or bytes, answer, reader, writer)
 

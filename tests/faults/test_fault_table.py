@@ -18,9 +18,10 @@ from tests.faults import conftest as at
 from tests.faults.conftest import NGINX, Act, Aim, Misbehaving, QuickClock, internal_redirect, page, says
 from usersync import api
 from usersync.context import Context, Stop
+from usersync.planning.plan import Plan
 from usersync.report import Summary
-from usersync.sandbox import Fault, Faults, Sandbox, running
-from usersync.settings import Settings
+from usersync.sandbox import Fault, Faults, Sandbox, running, user_token
+from usersync.settings import Settings, make_settings
 
 README = Path(__file__).parent / "README.md"
 TLS = Path(__file__).parent.parent / "platform" / "files"
@@ -77,6 +78,29 @@ ANSWERS: dict[str, Act] = {
     "404 with a page": page("404 Not Found"),
     "407": page("407 Proxy Authentication Required", b""),
     "200 with a login page": page("200 OK"),
+}
+#: Fault -> what the list of an account's users is answered with, and nothing else.
+LISTS: dict[str, Act] = {
+    "closes without an answer": NOTHING,
+    "resets without an answer": "reset",
+    "says nothing": "say nothing",
+    "breaks the answer off": break_off,
+    "no HTTP": says(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"),
+    "302, to a login page": page("302 Found", b"", more="Location: /login"),
+    "401, the token is unknown": page("401 Unauthorized", b'{"error": "Invalid Access Token"}', "application/json"),
+    "401, the token of another account": page(
+        "401 Unauthorized", b'{"error": "You are not authorized to access this account"}', "application/json"
+    ),
+    "403, no right to list users": page("403 Forbidden", b'{"error": "No"}', "application/json"),
+    "404, no such account": page("404 Not Found", b'{"error": "Resource could not be found"}', "application/json"),
+    "500 with a page": page("500 Internal Server Error"),
+    "503 with a page": page("503 Service Unavailable"),
+    "200 with a login page": page("200 OK"),
+    "200 with no array": page("200 OK", b'{"payload": []}', "application/json"),
+    "200 with an empty array": page("200 OK", b"[]", "application/json"),
+    "200 with half an array": page("200 OK", b'[{"id": 1, "name": "A"},', "application/json"),
+    "200 with the first of several pages": page("200 OK", b'[{"id": 1}]', "application/json", 'Link: </x>; rel="next"'),
+    "5 MB answer": page("200 OK", b"[" + b" " * 5_000_000 + b"]", "application/json"),
 }
 UNREACHABLE = (NO_HOST, CLOSED, *CERTIFICATES, *ANSWERS)
 REFRESH = "if this is meant: python -m tests.faults.test_fault_table"
@@ -277,21 +301,54 @@ def test_a_fault_of_every_request_stops_the_run_and_resume_completes_it(name: st
     assert unreachable(name, tmp_path) == tables_of_page()[1][UNREACHABLE.index(name)][1:], REFRESH
 
 
+def unlisted(name: str, folder: Path) -> Line:
+    """Run where the list of users meets the fault; returns why it is not used, the requests, and the ending."""
+    timeout = 0.2 if LISTS[name] == "say nothing" else 5.0
+    server: Any = Misbehaving()
+    notes: list[str] = []
+
+    def confirm(plan: Plan) -> bool:
+        notes.extend(note.partition(": ")[2] for note in plan.notes if "cannot be listed" in note)
+        return True
+
+    with running(Sandbox(users=ROWS, limit=None)) as box, running(server):
+        server.begin(box.port, LISTS[name], Aim(("agents",), reads_too=True), applied=LISTS[name] is break_off)
+        account = {"account": 1, "account_token_command": f"echo {user_token(1)}", "directory_max_bytes": 1 << 20}
+        settings = at.settings_for(f"http://127.0.0.1:{server.port}", folder, timeout=timeout).model_dump()
+        settings["platform"] = {k: v for k, v in settings["platform"].items() if not k.startswith("literal")} | account
+        settings["diff"]["compare_with"] = "remote"
+        (folder / "changes.csv").write_text(at.changes(ROWS))
+        context = Context(clock=QuickClock(40), random=lambda: 0.0)
+        summary = api.run([folder / "changes.csv"], make_settings(settings), confirm=confirm, context=context)
+        lines_of(box, summary, ())
+    (note,) = notes
+    requests = f"{summary.requests['get']} reads, {summary.requests['patch']} updates"
+    counts = " ".join(f"{n} {status}" for status, n in summary.counts.items())
+    return re.sub(r" \(\w+Error\)", "", note), requests, str(summary.exit_code), counts
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_fault_of_the_list_of_users_makes_the_run_read_them_singly(name: str, tmp_path: Path) -> None:
+    assert unlisted(name, tmp_path) == tables_of_page()[2][list(LISTS).index(name)][1:], REFRESH
+
+
 def test_the_page_has_each_fault_once() -> None:
-    one, every = tables_of_page()
+    one, every, lists = tables_of_page()
+    assert [line[0] for line in lists] == list(LISTS)
     assert [line[:2] for line in one] == [(case.name, case.source) for case in CASES]
     assert [line[0] for line in every] == list(UNREACHABLE)
 
 
 def refresh() -> None:
     """Write the results of today into the page; its headings and sentences stay."""
-    lines: tuple[list[Line], list[Line]] = ([], [])
+    lines: tuple[list[Line], list[Line], list[Line]] = ([], [], [])
     with TemporaryDirectory() as home, servers_running(Path(home)) as servers:
         for case in CASES:
             new, other = (Path(mkdtemp(dir=home)) for _ in range(2))
             ends = (*affected_rows(case, servers, new), *resumed(case, 5, servers, other))
             lines[0].append((case.name, case.source, *ends))
         lines[1].extend((name, *unreachable(name, Path(mkdtemp(dir=home)))) for name in UNREACHABLE)
+        lines[2].extend((name, *unlisted(name, Path(mkdtemp(dir=home)))) for name in LISTS)
     tables = iter(["".join(f"| {' | '.join(line)} |\n" for line in table) for table in lines])
     README.write_text(TABLE.sub(lambda found: found[1] + next(tables), README.read_text("utf-8")), "utf-8")
 

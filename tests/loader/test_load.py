@@ -160,7 +160,7 @@ def test_keeps_a_row_whose_id_only_looks_like_a_heading(tmp_path: Path) -> None:
 )
 def test_says_what_to_do_about_a_file_without_ids(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(SourceError) as caught:
-        read(tmp_path, text)
+        read(tmp_path, text, match_by="id")
     assert str(caught.value).removeprefix(f"{tmp_path / 'users.csv'}: ") == message
 
 

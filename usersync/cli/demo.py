@@ -11,16 +11,27 @@ from pathlib import Path
 import yaml
 
 from usersync.api import run
+from usersync.cli.table import table_text
 from usersync.context import Context
 from usersync.job import Confirm
+from usersync.ledger import Ledger
+from usersync.planning.plan import Plan
 from usersync.report import Summary
-from usersync.sandbox import Sandbox, running
+from usersync.sandbox import Sandbox, running, user_token
 from usersync.settings import load_settings
 
 WORKBOOK = Path(__file__).parent.parent / "sandbox" / "demo.xlsx"
 #: The names of the files that the demo leaves in its folder.
-WORKBOOK_NAME, SETTINGS_NAME = "agent-changes.xlsx", "usersync.yaml"
+WORKBOOK_NAME, SETTINGS_NAME, PEOPLE_NAME = "agent-changes.xlsx", "usersync.yaml", "people.csv"
 _TOKEN_ENV = "USERSYNC_DEMO_TOKEN"  # noqa: S105 - a variable's name
+_ACCOUNT_TOKEN_ENV = "USERSYNC_DEMO_ACCOUNT_TOKEN"  # noqa: S105 - a variable's name
+#: The file of the second part: a new name, a new address, nothing new, and somebody whom nobody knows.
+_PEOPLE = """\
+E-mail,Name,New e-mail
+Anna.Kowalska@example.org,Anna Nowak,anna.nowak@example.org
+bakary.traore@example.org,Bakary Traoré,
+nobody@example.org,Somebody Else,
+"""
 _COMMENT = """\
 # The settings of `usersync demo`. Its sandbox is gone; `inspect`, `runs`, `show` and `history` need no platform.
 """
@@ -34,6 +45,33 @@ def run_demo(folder: Path, *, confirm: Confirm | None, context: Context) -> Summ
         os.environ[_TOKEN_ENV] = box.token
         settings = _write_settings(folder, box.url)
         return run([workbook], load_settings(settings), confirm=confirm, context=context)
+
+
+def run_people(folder: Path, *, context: Context) -> str:
+    """Send a sheet of people who are known by e-mail alone to a sandbox; returns how that went, in a few lines."""
+    people = folder / PEOPLE_NAME
+    people.write_text(_PEOPLE, "utf-8")
+    notes: list[str] = []
+
+    def confirm(plan: Plan) -> bool:
+        notes.extend(plan.notes[:1])
+        return True
+
+    with running(Sandbox(users=60)) as box:
+        os.environ[_TOKEN_ENV], os.environ[_ACCOUNT_TOKEN_ENV] = box.token, user_token(1)
+        account = {"url": box.url, "account": 1, "account_token_env": _ACCOUNT_TOKEN_ENV}
+        settings = load_settings(folder / SETTINGS_NAME, {"platform": account})
+        summary = run([people], settings, confirm=confirm, context=context)
+    with Ledger(settings.ledger) as ledger:
+        done = ledger.find(summary.run)
+        rows = [(str(row.row), row.id, row.status, row.name or row.message) for row in done.rows()] if done else []
+    reads, updates = summary.requests["get"], summary.requests["patch"]
+    return "\n".join([
+        f"\nWithout ids: {people} has names and e-mail addresses alone, and is sent to another sandbox.",
+        *notes,
+        table_text([("row", "id", "status", "user"), *rows], right={0, 1}, status=2),
+        f"{reads} read for the whole account, {updates} update",
+    ])  # fmt: skip
 
 
 def _write_settings(folder: Path, url: str) -> Path:

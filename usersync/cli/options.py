@@ -57,6 +57,7 @@ SOURCE_OPTIONS = (
     click.option("--where", multiple=True, metavar="COLUMN=VALUE", help="Only rows with this value (repeatable)."),
     click.option("--skip", type=click.IntRange(min=0), default=0, help="Leave out the first N rows."),
     click.option("--compare-with", help="remote, nothing, last-run, or a file's path.", shell_complete=complete_known),
+    click.option("--match-by", type=click.Choice(["auto", "id", "email"]), help="How rows are matched with users."),
     click.option("--limit", type=click.IntRange(min=1), help="The first N changes only."),
 )
 
@@ -99,8 +100,9 @@ def make_settings_from(options: dict[str, Any]) -> Settings:
         request["verify_ssl"] = False
     overrides: dict[str, Any] = {"request": request}
     overrides |= {name: options[name] for name in ("engine", "scheduler") if options.get(name) is not None}
-    if options.get("sheet"):
-        overrides["source"] = {"sheet": options["sheet"]}
+    source = {name: options[name] for name in ("sheet", "match_by") if options.get(name)}
+    if source:
+        overrides["source"] = source
     if options.get("compare_with"):
         overrides["diff"] = {"compare_with": options["compare_with"]}
     settings = load_settings(options["config"], overrides)

@@ -64,12 +64,14 @@ def sandbox(**options: Any) -> int:
 @click.option("--dir", "folder", type=click.Path(path_type=Path), default=Path("usersync-demo"), show_default=True)
 def demo(folder: Path) -> int:
     """Show a whole run: sandbox, sample workbook, plan, run, report."""
-    from usersync.cli.demo import closing_text, run_demo
+    from usersync.cli.demo import closing_text, run_demo, run_people
+    from usersync.context import Context
 
     options = {"as_json": False, "quiet": False, "verbose": 0}
     context = make_context(options)
     summary = run_demo(folder, confirm=confirmation(options, context, yes=True), context=context)
     exit_code = show_summary(summary, options)
     if summary.files["rejects"]:  # not where the demo was stopped
+        say(run_people(folder, context=Context(stop=context.stop, on_start=context.on_start)))
         say(closing_text(folder, summary))
     return exit_code

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pydantic import SecretStr
 
 from usersync.context import Context, SystemClock
+from usersync.dispatch.directory_reader import DirectoryReader
 from usersync.dispatch.rate_limit import RateLimiter, RateStore
 from usersync.dispatch.sender import Sender
 from usersync.dispatch.shared_rate import LocalRate, SharedRate
@@ -25,17 +26,23 @@ OTHER_FILES = 32
 async def connected(settings: Settings, context: Context, max_duration: float | None = None) -> AsyncIterator[Sender]:
     """Yield a sender; after `max_duration` seconds the run is asked to stop (exit code 4).
 
-    Raises SettingsError where the token or `request.ca_file` cannot be read, or where the system allows too few open
+    Raises SettingsError where a token or `request.ca_file` cannot be read, or where the system allows too few open
     files.
     """
     request = settings.request
     _require_open_files(request.concurrency)
     context.on_start(context.stop)
     token = settings.platform.token()
+    account, account_token = settings.platform.account, settings.platform.account_token()
     with _rate_store(settings, context) as store:
         async with HttpClient(settings, token) as client:
             limiter = RateLimiter(request, context.clock, context.stop, store)
             sender = make_sender(client, limiter, request, context, token)
+            if account is not None and account_token is not None:
+                directory = DirectoryReader(
+                    settings, account, account_token, limiter=limiter, counts=sender.counts, clock=context.clock
+                )
+                sender.read_directory = directory.read
             timers = [asyncio.create_task(_tick(context))]
             if max_duration is not None:
                 timers.append(asyncio.create_task(_stop_after(context, max_duration)))

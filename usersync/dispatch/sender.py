@@ -34,6 +34,7 @@ from usersync.platform.api import (
     update_request,
 )
 from usersync.platform.client import HttpClient
+from usersync.platform.directory import ReadDirectory
 from usersync.platform.quota import read_quota
 
 log = logging.getLogger(__name__)
@@ -100,6 +101,7 @@ class Sender:
     ) -> None:
         self.counts = RequestCounts()
         self.token = token
+        self.read_directory: ReadDirectory | None = None  # None: no account is configured
         self._client = client
         self._limiter = limiter
         self._clock = clock

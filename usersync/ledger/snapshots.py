@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from usersync.ledger.database import Database
 from usersync.ledger.schema import JSON_VALUE
 from usersync.models import SECRET_FIELDS, Json, json_text
+from usersync.values import normalize_email
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -48,6 +49,17 @@ class Snapshots:
         known["custom_attributes"] = known["custom_attributes"].map(parsed.__getitem__)
         return known[known.index >= 0].sort_index()
 
+    def email_addresses(self) -> tuple[dict[str, int], str]:
+        """Return whose address is whose as the platform last confirmed, and when the oldest of it was seen.
+
+        Addresses are normalized; of two users with one address, the one seen last counts.
+        """
+        found = self._database.all(
+            "SELECT email, user, seen_at FROM snapshot WHERE platform = ? AND trim(email) <> '' ORDER BY seen_at",
+            (self._platform,),
+        )
+        return {normalize_email(email): user for email, user, _ in found}, found[0][2] if found else ""
+
     def last_written(self, users: Sequence[int], *, by_newer_runs: bool = False) -> dict[int, dict[str, Json]]:
         """Return the values that usersync last wrote to these users: id -> field -> value.
 
@@ -80,6 +92,7 @@ class Snapshots:
             " AND snapshot.user = CAST(row.id AS INTEGER) WHERE row.run = ?1 AND row.new <> ''"
             " AND row.status IN ('unknown', 'failed', 'sending', 'parked', 'reverting')"
             " AND (row.finished_at = '' OR row.finished_at >= coalesce(snapshot.seen_at, ''))"
+            " UNION SELECT CAST(id AS INTEGER) FROM row WHERE run = ?1 AND status = 'unchanged' AND display_name = ''"
         )
         place = (self._number, self._platform)
         self._database.execute(f"DELETE FROM snapshot WHERE platform = ?2 AND user IN ({doubtful})", place)
@@ -89,6 +102,7 @@ class Snapshots:
         self._database.execute(
             "INSERT INTO snapshot SELECT ?2, CAST(id AS INTEGER), name, display_name, email, custom_attributes,"
             " finished_at FROM row WHERE run = ?1 AND custom_attributes <> '' AND status IN ('updated', 'unchanged')"
+            " AND display_name IS NOT ''"  # see planning.users.UNKNOWN_DISPLAY_NAME
             " ON CONFLICT (platform, user) DO UPDATE SET name = excluded.name, display_name = excluded.display_name,"
             " email = excluded.email, custom_attributes = excluded.custom_attributes, seen_at = excluded.seen_at"
             " WHERE excluded.seen_at >= snapshot.seen_at",

@@ -18,14 +18,16 @@ class Waves:
         self._run, self._number = run, run.number
         self._database = run.database
 
-    def holders(self) -> Iterator[tuple[int, str, str | None, str | None]]:
+    def holders(self) -> Iterator[tuple[int, str, str | None, str | None, str, int]]:
         """Return the rows of users whose address is known, or is to change.
 
-        Each is key, status, the address that the user holds (None: unknown), and the address of an unsent change.
+        Each is key, status, the address that the user holds (None: unknown), the address of an unsent change, the
+        user's id as text, and the position of the source.
         """
         return self._database.stream(
             "SELECT key, status, coalesce(email, json_extract(iif(old = '', '{}', old), '$.email')) AS held,"
-            " iif(status IN (?, ?, ?) AND new <> '', json_extract(new, '$.email'), NULL) AS wanted"
+            " iif(status IN (?, ?, ?) AND new <> '', json_extract(new, '$.email'), NULL) AS wanted,"
+            " id, source"
             " FROM row WHERE run = ? AND duplicate_of IS NULL AND (held IS NOT NULL OR wanted IS NOT NULL)"
             " ORDER BY key",
             (*UNSENT, Status.LEFT_OUT, self._number),

@@ -45,7 +45,7 @@ class DialectMatch:
     stop: int
     """Where the first data row starts in `data`."""
     key: int
-    """Position of the id column."""
+    """Position of the id column, or of the e-mail column where rows are matched by e-mail."""
     well_formed: int = 0
     """Rows of the sample that can be read; `malformed`: that cannot."""
     malformed: int = 0
@@ -121,6 +121,7 @@ class _Finder:
                 found = [match for dialect in dialects if (match := self._find_header(data, dialect))]
                 if quote == "'" and given is None:
                     found = [match for match in found if b"'" in data[: match.stop].rstrip().rpartition(b"\n")[2]]
+                found = [match for match in found if self._headings.is_final(match.header)] or found
                 if found:
                     return [self._try_backslash(self._try_apostrophe(self._count_rows(match))) for match in found]
         return []
@@ -135,9 +136,10 @@ class _Finder:
         yield tuple(DELIMITERS)
 
     def _find_header(self, data: bytes, dialect: Dialect) -> DialectMatch | None:
-        """Find the first row that names an id column, or check the row that settings name."""
+        """Find the first row that names an id column, or else an e-mail column; or check the row that settings name."""
         parser, wanted = RecordParser(dialect), self._options.header_row
         position, row = self._start, 0
+        without_id: DialectMatch | None = None
         while position < len(data) and row < max(TOP, wanted or 0):
             row += 1
             stop = line_stop(data, position)
@@ -146,14 +148,16 @@ class _Finder:
             if parsed.unclosed and (longer := read_on(data, position, stop, parser=parser)):
                 parsed, stop = longer, line_stop(data, longer.end)
             if parsed.cells and (wanted or row) == row:
-                key = self._headings.id_column(parsed.cells)
-                if key is not None:
+                key = self._headings.key_column(parsed.cells)
+                if key is not None and not without_id:
+                    without_id = DialectMatch(dialect, data, parsed.cells, row, stop, key)
+                if key is not None and self._headings.is_final(parsed.cells):
                     return DialectMatch(dialect, data, parsed.cells, row, stop, key)
                 self._remember_candidate(row, parsed.cells)
             if parsed.error and not self.damaged_header and self._looks_like_header(data[position:stop], dialect):
                 self.damaged_header = f"row {row} looks like the header, but {parsed.error}"
             position = stop
-        return None
+        return without_id
 
     def _check_columns(self, row: int, delimiters: int) -> None:
         if delimiters >= _MAX_COLUMNS:
@@ -161,7 +165,7 @@ class _Finder:
 
     def _looks_like_header(self, line: bytes, dialect: Dialect) -> bool:
         parts = line.decode("utf-8").strip().split(dialect.delimiter)
-        return len(parts) > 1 and self._headings.id_column([part.strip("\"' ") for part in parts]) is not None
+        return len(parts) > 1 and self._headings.key_column([part.strip("\"' ") for part in parts]) is not None
 
     def _remember_candidate(self, row: int, cells: Sequence[str]) -> None:
         fields = self._headings.count_fields(cells)

@@ -32,7 +32,8 @@ _REMARK = re.compile(
     rb"(?: selected| affected| returned| in set[^,;\t|]*)?\)?[.]?",
     re.IGNORECASE,
 )
-_WHOLE = re.compile(r"\s*'?[+-]?\d+(?:[.,]0+)?\s*", re.ASCII)
+#: What a cell that says who a row is about looks like: an id, or an e-mail address.
+_KEY = re.compile(r"\s*'?[+-]?\d+(?:[.,]0+)?\s*|\s*[^\s@]+@[^\s@]+\s*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class Block:
 
 
 class RecordReader:
-    """Reads records of `width` cells; cell `key` holds the id."""
+    """Reads records of `width` cells; cell `key` holds the id or the e-mail address."""
 
     def __init__(
         self, data: bytes, parser: RecordParser, *, width: int, key: int = 0, ends_in_crlf: bool = False
@@ -188,10 +189,10 @@ class RecordReader:
     def _could_be_row(self, start: int, stop: int) -> bool:
         """Whether a line inside a longer record could be a row of its own."""
         parsed = self._parser.parse(self._data, start, line_content(self._data, start, stop, self._parser))
-        if parsed.cells and len(parsed.cells) == self.width and _WHOLE.fullmatch(parsed.cells[self._key]):
+        if parsed.cells and len(parsed.cells) == self.width and _KEY.fullmatch(parsed.cells[self._key]):
             return True
         parts = self._split(start, stop)
-        return bool(parts and _WHOLE.fullmatch(parts[self._key].strip().strip(self._parser.dialect.quote)))
+        return bool(parts and _KEY.fullmatch(parts[self._key].strip().strip(self._parser.dialect.quote)))
 
     def _split(self, start: int, stop: int) -> list[str] | None:
         text = self._data[start:stop].decode("utf-8")

@@ -11,11 +11,14 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from usersync.errors import SourceError, UsageError
-from usersync.models import ATTRIBUTE, FIELDS, Column
+from usersync.models import ATTRIBUTE, FIELDS, NEW_EMAIL, Column
 from usersync.values import visible
+
+if TYPE_CHECKING:
+    from usersync.settings.source import MatchBy
 
 #: As a value under `columns:`, says that a heading has no field.
 IGNORE: Final = "ignore"
@@ -32,6 +35,10 @@ SYNONYMS: Final = {
     "email": (
         *("email", "mail", "emailaddress", "mailaddress", "useremail", "emailadresse", "mailadresse"),
         *("correo", "correoelectrónico", "adresseemail", "courriel"),
+    ),
+    NEW_EMAIL: (
+        *("newemail", "newmail", "newemailaddress", "newmailaddress", "neueemail", "neuemail", "neueemailadresse"),
+        *("nuevocorreo", "nuevocorreoelectrónico", "nouvelleadresseemail", "nouveaucourriel"),
     ),
     "password": ("password", "passwort", "kennwort"),
     "custom_attributes": ("customattributes",),
@@ -80,11 +87,13 @@ class Template:
 class Headings:
     """The fields of headings, under the `columns:` of the settings.
 
-    `columns` maps headings to fields, or fields to templates such as `{First name} {Last name}`. Raises UsageError
-    for a template without a field.
+    `columns` maps headings to fields, or fields to templates such as `{First name} {Last name}`. `match_by` says which
+    column tells who a row is about: `id`, `email`, or `auto`: the e-mail address where there is no id. Raises
+    UsageError for a template without a field.
     """
 
-    def __init__(self, columns: Mapping[str, str] | None = None) -> None:
+    def __init__(self, columns: Mapping[str, str] | None = None, *, match_by: MatchBy = "id") -> None:
+        self._match_by = match_by
         self._mapping: dict[str, str] = {}
         self._templates: dict[str, str] = {}
         for heading, meaning in (columns or {}).items():
@@ -121,21 +130,32 @@ class Headings:
     def _is_mapped(self, heading: str) -> bool:
         return _squash(heading) in self._mapping
 
-    def id_column(self, cells: Sequence[str]) -> int | None:
-        """Return the position of the first id heading; None if these cells are not a header row."""
+    def key_column(self, cells: Sequence[str]) -> int | None:
+        """Return the position of the column that tells who a row is about; None if these cells are not a header row.
+
+        An e-mail column does so only beside another field: there would be nothing to change, and a title or a line
+        of contact data may hold the word.
+        """
         fields = self.fields(cells)
-        return fields.index("id") if "id" in fields else None
+        if "id" in fields and self._match_by != "email":
+            return fields.index("id")
+        others = sum(field not in (None, "id", "email") for field in fields) + len(self._templates)
+        return fields.index("email") if self._match_by != "id" and "email" in fields and others else None
+
+    def is_final(self, cells: Sequence[str]) -> bool:
+        """Whether no row below could be the header instead: one with an id column is preferred to one without."""
+        return self._match_by != "auto" or "id" in self.fields(cells)
 
     def looks_like_header(self, cells: Sequence[str]) -> bool:
-        """Whether at least half of the cells that are not blank are headings of fields, the id among them."""
+        """Whether at least half of the cells that are not blank are headings of fields, the key among them."""
         fields = self.fields(cells)
         filled = sum(bool(cell.strip()) for cell in cells)
-        return "id" in fields and 2 * sum(field is not None for field in fields) >= filled
+        return self.key_column(cells) is not None and 2 * sum(field is not None for field in fields) >= filled
 
     def splits_into_header(self, text: str, delimiter: str) -> bool:
-        """Whether a text is a header row with an id, and another field, if `delimiter` separates cells."""
+        """Whether a text is a header row with a key, and another field, if `delimiter` separates cells."""
         parts = [part.strip("\"' ") for part in text.split(delimiter)]
-        return self.count_fields(parts) > 1 and self.id_column(parts) is not None
+        return self.count_fields(parts) > 1 and self.key_column(parts) is not None
 
     def columns(self, header: Sequence[str], file: str) -> tuple[Column, ...]:
         """Return the field of every heading.
@@ -210,6 +230,16 @@ class Headings:
 
     def explain_missing_id(self, row: int, header: Sequence[str]) -> str:
         """Say what to do about a row that looks like the header but has no id column."""
+        if self._match_by == "email":
+            return (
+                f"row {row} looks like the header and has no e-mail column beside another field ({_seen(header)}); add "
+                "one, or map its heading under columns: {Your heading: email}"
+            )
+        if self._match_by == "auto" and "email" in self.fields(header):
+            return (
+                f"row {row} looks like the header and has e-mail addresses, but no field to change ({_seen(header)}); "
+                "add one, or map its heading under columns: {Your heading: name}"
+            )
         candidates = [heading.strip() for heading in header if _squash(heading).endswith(_NUMBERING)]
         remedy = "add a column id with the platform's user ids"
         if candidates:

@@ -54,7 +54,7 @@ def load(files: Files, *, options: SourceSettings, columns: Mapping[str, str] | 
         files = [files]
     if not files:
         raise UsageError("name at least one file")
-    headings = Headings(columns)
+    headings = Headings(columns, match_by=options.match_by)
     return hold_back_rows(_concatenate([_read(file, headings, options) for file in files]))
 
 
@@ -170,7 +170,9 @@ def _ignored_columns(columns: Sequence[Column], templates: Sequence[Template]) -
 
 
 def _without_example(sheet: RawSheet, columns: tuple[Column, ...]) -> RawSheet:
-    key = next(i for i, column in enumerate(columns) if column.field == "id")
+    key = next((i for i, column in enumerate(columns) if column.field == "id"), None)
+    if key is None:
+        return sheet
     examples = sheet.cells.index[sheet.cells[key] == EXAMPLE].tolist()
     if not examples:
         return sheet

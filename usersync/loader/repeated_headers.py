@@ -99,14 +99,14 @@ def _note(sheet: RawSheet, section: _Section) -> str:
 
 
 def _further_headers(sheet: RawSheet, headings: Headings) -> dict[int, list[str]]:
-    """Return rows that are headers, by position; the cell below the id heading has no digit in them."""
-    id_column = headings.id_column(sheet.header)
-    if id_column is None or not len(sheet.rows):
+    """Return rows that are headers, by position; the key of a header has neither a digit nor an @."""
+    key_column = headings.key_column(sheet.header)
+    if key_column is None or not len(sheet.rows):
         return {}
-    ids = sheet.cells[id_column].tolist()
-    if not _NO_DIGIT.search("\n".join(ids)):
+    keys = sheet.cells[key_column].tolist()
+    if not _NO_DIGIT.search("\n".join(keys)):
         return {}
-    candidates = [at for at, text in enumerate(ids) if _NO_DIGIT.search(text)]
+    candidates = [at for at, text in enumerate(keys) if "@" not in text and _NO_DIGIT.search(text)]
     rows = sheet.cells.to_numpy(object)
     found = {at: rows[at].tolist() for at in candidates}
     return {at: cells for at, cells in found.items() if headings.looks_like_header(cells)}

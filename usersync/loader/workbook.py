@@ -1,4 +1,4 @@
-"""Read the sheet with the id column of a workbook, as a `RawSheet`."""
+"""Read the sheet of a workbook that holds the users, as a `RawSheet`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from usersync.settings import SourceSettings
 
 #: Rows that a note lists before it says how many more there are.
 _LISTED: Final = 5
+#: The position of the id column in a sheet without one.
+_NO_COLUMN: Final = -1
 
 
 def read_workbook(data: bytes, *, file: str, headings: Headings, options: SourceSettings) -> RawSheet:
@@ -43,7 +45,8 @@ class _SheetRows:
         heads = sheet.rows[header_row - 1 - sheet.top]
         self._header = column_texts(heads, {}, is_id=False)[0]
         self._fields = headings.fields(self._header)
-        self._id_column = headings.id_column(self._header) or 0
+        self._id_column = self._fields.index("id") if "id" in self._fields else _NO_COLUMN
+        self._key_column = headings.key_column(self._header) or 0
         self._overrides = self._resolve_overrides()
         self._notes: list[str] = []
         self._errors: list[CellError] = []
@@ -52,7 +55,8 @@ class _SheetRows:
     def _resolve_overrides(self) -> dict[int, dict[int, str]]:
         """Return texts by column and row, both counted from the corner of the used area."""
         left, top = self._sheet.left, self._sheet.top
-        overrides = resolve_overrides(self._sheet.info, self._id_column + left, self._sheet.value)
+        id_column = self._id_column if self._id_column == _NO_COLUMN else self._id_column + left
+        overrides = resolve_overrides(self._sheet.info, id_column, self._sheet.value)
         return {
             column - left: {row - top: text for row, text in rows.items()}
             for column, rows in overrides.items()
@@ -86,7 +90,7 @@ class _SheetRows:
         first = self._header_row - self._sheet.top
         marked = {row for rows in self._overrides.values() for row in rows}
         rows = self._sheet.rows
-        probe = self._id_column
+        probe = self._key_column
         kept = [i for i in range(first, len(rows)) if i in marked or not _is_blank(rows[i], rows[i][probe])]
         totals = {row - self._sheet.top for row in self._sheet.info.total_rows}.intersection(kept)
         if totals:
@@ -147,7 +151,7 @@ class _SheetRows:
         choice = self._options.hidden_columns
         for number in sorted(self._sheet.info.hidden_columns):
             i = number - self._sheet.left
-            if not 0 <= i < len(columns) or not self._fields[i] or i == self._id_column or not any(columns[i]):
+            if not 0 <= i < len(columns) or not self._fields[i] or i == self._key_column or not any(columns[i]):
                 continue
             name = f"column {column_letters(number)} ({self._header[i].strip()!r})"
             done = {"reject": "its rows are rejected", "include": "read like all others", "skip": "left out"}

@@ -25,6 +25,8 @@ class Selection:
     reader: SheetReader
     header_row: int
     """From 1, as the spreadsheet numbers it."""
+    has_id: bool
+    """Whether the header has an id column; else its rows are matched by e-mail."""
     has_rows: bool = True
     """Whether anything stands below the header."""
     notes: tuple[str, ...] = ()
@@ -33,7 +35,8 @@ class Selection:
 def select_sheet(book: Workbook, file: str, headings: Headings, options: SourceSettings) -> Selection:
     """Choose the sheet with an id column and rows below it, or the one that `options` name.
 
-    Raises SourceError where no sheet has an id column, or several with rows do.
+    Where no sheet has an id column, and rows can be matched by e-mail, one with an e-mail column is chosen. Raises
+    SourceError where there is no such sheet, or there are several with rows.
     """
     if options.sheet is not None:
         name = _named_sheet([name for name, _ in book.sheets], options.sheet, file)
@@ -47,10 +50,12 @@ def select_sheet(book: Workbook, file: str, headings: Headings, options: SourceS
         more = f" (hidden sheets were not searched: {', '.join(hidden)}; name one with --sheet)" if hidden else ""
         what = f"sheet {shown[0]!r}" if len(book.sheets) == 1 and shown else f"each of its {len(book.sheets)} sheets"
         search.refuse(file, what, more)
+    found = [selection for selection in found if selection.has_id] or found
     candidates = [selection for selection in found if selection.has_rows] or found
     if len(candidates) > 1:
         which = " and ".join(repr(selection.name) for selection in candidates)
-        raise SourceError(file, f"sheets {which} both have an id column; name one with --sheet (source.sheet)")
+        what = "an id column" if candidates[0].has_id else "an e-mail column"
+        raise SourceError(file, f"sheets {which} both have {what}; name one with --sheet (source.sheet)")
     return replace(candidates[0], notes=tuple(_passed_over(candidates[0], found, shown)))
 
 
@@ -84,6 +89,7 @@ class _Search:
         """Return the sheet with the row number of its header; None if it has none."""
         wanted = self._options.header_row
         head = reader(max(_SEARCHED, wanted or 0))
+        without_id: Selection | None = None
         for at, row in enumerate(head.rows):
             number = head.top + at + 1
             if wanted not in (None, number):
@@ -91,11 +97,16 @@ class _Search:
             if number > _SEARCHED and wanted is None:
                 break
             texts = [value if isinstance(value, str) else "" for value in row]
-            if self._headings.id_column(texts) is not None:
+            if self._headings.key_column(texts) is None:
+                self._remember(name, number, texts)
+                continue
+            if self._headings.is_final(texts) or without_id is None:
                 has_rows = _any_filled(head.rows[at + 1 :]) or _any_filled(reader(None).rows[at + 1 :])
-                return Selection(name, reader, number, has_rows)
-            self._remember(name, number, texts)
-        return None
+                selection = Selection(name, reader, number, "id" in self._headings.fields(texts), has_rows)
+                if self._headings.is_final(texts):
+                    return selection
+                without_id = selection
+        return without_id
 
     def _remember(self, sheet: str, row: int, texts: Sequence[str]) -> None:
         filled = [text for text in texts if text.strip()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -12,18 +12,17 @@ from usersync.diff.compare import Comparison, attribute_keys, compare
 from usersync.diff.limits import has_email_patterns
 from usersync.diff.plausibility import similar_keys
 from usersync.ledger import LedgerRun
-from usersync.models import ATTRIBUTE, Result, Row, Status, User
+from usersync.models import ATTRIBUTE, Row, Status, User
 from usersync.planning.baseline import baseline_from_file
 from usersync.planning.input import Input
 from usersync.planning.rows import RowFactory
+from usersync.planning.users import UserLookup
+from usersync.values import same_email
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
     from usersync.settings import Settings
-
-UserReader = Callable[[int], Awaitable[User | Result]]
-"""Reads a user by id; a Result where that failed or the run stops."""
 
 #: Users that are compared at once while they are read one by one.
 READ_BATCH = 1000
@@ -34,15 +33,15 @@ BASELINE_BATCH = 20_000
 class RowComparison:
     """Compares the rows of one run."""
 
-    def __init__(
-        self, given: Input, run: LedgerRun, settings: Settings, context: Context, read_user: UserReader
-    ) -> None:
+    def __init__(self, given: Input, run: LedgerRun, settings: Settings, context: Context, users: UserLookup) -> None:
         self._given, self._run, self._settings, self._context = given, run, settings, context
-        self._read_user = read_user
+        self._users = users
         self._rows = RowFactory(given)
         self._typed = frozenset(name for name, field in settings.fields.items() if "type" in field.model_fields_set)
         self._held_keys: set[str] = set()
         self._only_if_blank = frozenset(name for name, field in settings.fields.items() if field.only_if_blank)
+        self._addresses = _addresses_to_verify(given)
+        self._beside_ids = given.matching.beside_ids if given.matching else {}
         self._address_protects = has_email_patterns(settings.limits.protect)
 
     async def insert_rows(self, *, compared: Collection[int] = ()) -> list[str]:
@@ -65,7 +64,7 @@ class RowComparison:
 
     def _must_read(self, values: DataFrame) -> bool:
         """Tell whether what a user holds now decides about a row even where nothing is compared."""
-        return self._address_protects or any(name in values for name in self._only_if_blank)
+        return self._address_protects or bool(self._addresses) or any(name in values for name in self._only_if_blank)
 
     def _compare(self, values: DataFrame, current: DataFrame | None) -> Comparison:
         return compare(values, current, only_if_blank=self._only_if_blank, typed_fields=self._typed)
@@ -78,7 +77,7 @@ class RowComparison:
         """Compare with the last run, or with a file; returns the rows whose users have to be read."""
         source = self._settings.diff.compare_with
         look_up = self._run.snapshots.last_known if source == "last-run" else baseline_from_file(source, self._settings)
-        must_verify = self._settings.diff.verify or self._address_protects
+        must_verify = self._settings.diff.verify or self._address_protects or bool(self._addresses)
         unread = []
         for start in range(0, len(values), BASELINE_BATCH):
             batch = values.iloc[start : start + BASELINE_BATCH]
@@ -114,10 +113,12 @@ class RowComparison:
             users.clear()
             unread.clear()
 
-        async def read(job: tuple[int, int]) -> None:
-            key, user_id = job
-            found = await self._read_user(user_id)
-            if isinstance(found, User):
+        async def read(job: tuple[int, int, bool]) -> None:
+            key, user_id, with_display_name = job
+            found = await self._users.read(user_id, with_display_name=with_display_name)
+            if isinstance(found, User) and (other := self._other_user(key, found)):
+                unread.append(other)
+            elif isinstance(found, User):
                 users[key] = found
             else:
                 unread.append(self._rows.unread(key, found))
@@ -125,12 +126,23 @@ class RowComparison:
             if len(users) + len(unread) >= READ_BATCH:
                 insert_batch()
 
-        jobs = iter(zip(values.index.tolist(), values["id"].tolist(), strict=True))
+        await self._users.expect(len(values))
+        names = values["display_name"].notna().tolist() if "display_name" in values else [False] * len(values)
+        jobs = iter(zip(values.index.tolist(), values["id"].tolist(), names, strict=True))
         self._context.progress.begin("reading", len(values))
         await run_concurrently(jobs, read, concurrency=self._settings.request.concurrency, stop=self._context.stop)
         self._context.progress.end()
         insert_batch()
-        self._run.insert(self._rows.row(key, Status.NOT_SENT) for key, _ in jobs)
+        self._run.insert(self._rows.row(key, Status.NOT_SENT) for key, *_ in jobs)
+
+    def _other_user(self, key: int, user: User) -> Row | None:
+        """Return the row where its e-mail address says that another user is meant than the one of its id."""
+        if key in self._addresses and not same_email(user.email, self._addresses[key]):
+            return self._rows.of_former_holder(key, user)
+        if self._beside_ids and self._users.directory:
+            owner = self._users.directory.ids_by_email.get(self._beside_ids.get(key, ""), user.id)
+            return self._rows.of_two_users(key, user, owner) if owner != user.id else None
+        return None
 
     def _compared_with(self, values: DataFrame, users: dict[int, User]) -> Iterator[Row]:
         comparison = self._compare(values, _current_values(users))
@@ -141,6 +153,12 @@ class RowComparison:
             yield self._rows.unchanged(key, users[key], seen_at)
         for key, user_id, changes in comparison.changes():
             yield self._rows.changed(key, user_id, changes, user=users[key], written=written.get(user_id))
+
+
+def _addresses_to_verify(given: Input) -> Mapping[int, str]:
+    """Return the addresses of rows by key, where they were matched with what the platform said earlier."""
+    matching = given.matching
+    return matching.addresses if matching and matching.index and not matching.index.is_current else {}
 
 
 def _current_values(users: dict[int, User]) -> DataFrame:

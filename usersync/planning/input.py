@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -16,10 +16,12 @@ from usersync.loader.rejects_columns import original_rows
 from usersync.loader.row_filter import select
 from usersync.loader.row_names import NameOf, names_in
 from usersync.models import Column, DesiredValues, Files, Place, Problem, ProblemGroup, Source, Table
+from usersync.planning.matching import EmailIndex, Matching, match_rows
+from usersync.settings import FieldSettings, SourceSettings
 from usersync.validation import validate
 
 if TYPE_CHECKING:
-    from usersync.settings import FieldSettings, Settings, SourceSettings
+    from usersync.settings import Settings
 
 #: Problems of each kind that are shown one by one; the report has all.
 PROBLEMS_SHOWN = 5
@@ -30,7 +32,21 @@ class Input:
     """The rows of files, as read and as understood."""
 
     table: Table
+    """With the ids of users who were found by their e-mail addresses."""
     desired: DesiredValues
+    matching: Matching | None = None
+    """None: all rows have ids."""
+    source: SourceSettings = field(default_factory=SourceSettings)
+    fields: Mapping[str, FieldSettings] = field(default_factory=dict)
+
+    @property
+    def needs_index(self) -> bool:
+        """Whether users have to be found by their e-mail addresses."""
+        return bool(self.matching and self.matching.addresses)
+
+    def matched(self, index: EmailIndex) -> Input:
+        """Return the input with the users that an index finds for the addresses; as it is where all rows have ids."""
+        return understand(self.table, self.source, self.fields, index) if self.needs_index else self
 
     @property
     def rows_read(self) -> int:
@@ -46,7 +62,8 @@ class Input:
     @property
     def notes(self) -> list[str]:
         """What the authors of the files should know: how headings were understood, and what was ignored."""
-        return [
+        matching = [self.matching.note] if self.matching and self.matching.addresses else []
+        return matching + [
             f"{source.file}: {note}"
             for source in self.table.sources
             for note in (*_mapping_notes(source), *source.notes)
@@ -100,8 +117,17 @@ def read_files(
     table = load(files, options=source, columns=columns)
     if options:
         table = select(table, where=options.where, skip=options.skip)
-    desired = validate(table, fields, duplicates=source.duplicates, suspect=source.suspect)
-    return _with_original_rows(Input(table, desired))
+    return understand(table, source, fields or {})
+
+
+def understand(
+    table: Table, source: SourceSettings, fields: Mapping[str, FieldSettings], index: EmailIndex | None = None
+) -> Input:
+    """Match and validate the rows of a table; without an `index` for those without ids, their users stay unknown."""
+    table, understood, matching = match_rows(table, source.match_by, index)
+    names = matching.names if matching else None
+    desired = validate(understood, fields, duplicates=source.duplicates, suspect=source.suspect, names=names)
+    return _with_original_rows(Input(table, desired, matching, source, fields))
 
 
 def _with_original_rows(given: Input) -> Input:

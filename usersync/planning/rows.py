@@ -12,7 +12,7 @@ import numpy as np
 
 from usersync.diff.conflicts import describe_conflicts, find_conflicts
 from usersync.ledger.run import user_columns
-from usersync.models import FieldChange, Json, Owner, Problem, Result, Row, Status, User, owner_of
+from usersync.models import Code, FieldChange, Json, Owner, Problem, Result, Row, Status, User, owner_of
 from usersync.planning.input import Input
 
 if TYPE_CHECKING:
@@ -75,6 +75,16 @@ class RowFactory:
     def unread(self, key: int, result: Result) -> Row:
         """Make a row whose user could not be read."""
         return unread_row(self.row(key, result.status), result)
+
+    def of_former_holder(self, key: int, user: User) -> Row:
+        """Make a row whose user had its e-mail address when that was last seen, and has another one by now."""
+        message = f"user {user.id} had this e-mail address, and has another one now; correct it, or enter the id"
+        return with_user(self.row(key, Status.REJECTED, user_id=user.id, code=Code.NO_MATCH, message=message), user)
+
+    def of_two_users(self, key: int, user: User, owner: int) -> Row:
+        """Make a row whose id and e-mail address belong to two users."""
+        message = f"this e-mail address belongs to user {owner}, and the id to user {user.id}; correct one of them"
+        return with_user(self.row(key, Status.REJECTED, user_id=user.id, code=Code.ID_MISMATCH, message=message), user)
 
     def unchanged_stretches(self, keys: NDArray[Any]) -> Iterator[tuple[int, int, int, str, list[str]]]:
         """Gather unchanged rows that follow each other, as `LedgerRun.insert_unchanged` takes them."""

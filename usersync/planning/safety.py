@@ -9,10 +9,12 @@ from usersync.diff.email_order import Holder, open_cycle, order, placeholder_add
 from usersync.diff.limits import protecting_entry
 from usersync.ledger import LedgerRun, Waves
 from usersync.models import Code, Row, Status
+from usersync.values import normalize_email, same_email
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
+    from usersync.platform.directory import Directory
     from usersync.settings import Diff
 
 
@@ -36,11 +38,25 @@ def _protected_row(row: Row, protect: Sequence[str]) -> Row:
     return replace(row, status=status, code=Code.PROTECTED, message=message)
 
 
-def order_emails(run: LedgerRun, settings: Diff) -> None:
-    """Let each row wait for the one that gives up its address; reject rows whose address nobody gives up."""
+def order_emails(
+    run: LedgerRun, settings: Diff, directory: Directory | None = None, *, with_both: Collection[int] = ()
+) -> None:
+    """Let each row wait for the one that gives up its address; reject rows whose address nobody gives up.
+
+    With a `directory`, users without a row are known as holders of addresses too. `with_both` are the positions of
+    sources whose rows name a user by id and by e-mail: there, an address of somebody else says that one is wrong.
+    """
     waves = Waves(run)
+    both: set[int] = set()
+    taken: dict[int, int] = {}
+    if directory:
+        both = {key for key, *_, source in waves.holders() if source in with_both}
+        taken = _taken_addresses(waves, directory)
+        for code, keys in ((Code.ID_MISMATCH, taken.keys() & both), (Code.BLOCKED_BY, taken.keys() - both)):
+            waves.reject({key: _taken_message(code, taken[key]) for key in keys}, code)
     holders = (
-        Holder(key, held, wanted if status == Status.PLANNED else None) for key, status, held, wanted in waves.holders()
+        Holder(key, held, wanted if status == Status.PLANNED else None)
+        for key, status, held, wanted, *_ in waves.holders()
     )
     found = order(holders)
     turns, depends_on = dict(found.waves), dict(found.depends_on)
@@ -51,13 +67,42 @@ def order_emails(run: LedgerRun, settings: Diff) -> None:
         depends_on |= cycle_depends_on
         placeholders[cycle[0]] = placeholder_address(settings.swap_placeholder or "", run=run.info.run, key=cycle[0])
     waves.set(turns, depends_on, placeholders)
+    reasons: dict[Code, dict[int, str]] = {Code.ID_MISMATCH: {}, Code.BLOCKED_BY: {}}
     numbers = run.row_numbers(found.blocked.values())
-    waves.reject({key: _blocked_message(numbers[first]) for key, first in found.blocked.items()}, Code.BLOCKED_BY)
+    stuck = found.blocked.keys() | taken.keys()  # they would give up an address if they could
+    mismatched = {key for key, first in found.blocked.items() if key in both and first not in stuck}
+    for key, first in found.blocked.items():
+        code = Code.ID_MISMATCH if key in mismatched else Code.BLOCKED_BY
+        reasons[code][key] = _blocked_message(numbers[first], code)
+    for code, messages in reasons.items():
+        waves.reject(messages, code)
     if not settings.swap_placeholder:
         waves.reject({key: _cycle_message(cycle) for cycle in found.cycles for key in cycle}, Code.SWAP_CYCLE)
 
 
-def _blocked_message(row: int) -> str:
+def _taken_addresses(waves: Waves, directory: Directory) -> dict[int, int]:
+    """Find the rows that want an address of a user who has no row that gives it up: key -> that user."""
+    held: set[str] = set()
+    moving: set[int] = set()
+    wanting: dict[int, str] = {}
+    for key, status, old, new, user_id, _ in waves.holders():
+        held.add(normalize_email(old))
+        if new is not None and status == Status.PLANNED and not same_email(old, new):
+            wanting[key] = normalize_email(new)
+            moving.add(int(user_id))
+    owners = {key: directory.ids_by_email.get(new) for key, new in wanting.items() if new not in held}
+    return {key: owner for key, owner in owners.items() if owner is not None and owner not in moving}
+
+
+def _taken_message(code: Code, owner: int) -> str:
+    if code is Code.ID_MISMATCH:
+        return f"the e-mail address is that of user {owner}, the id that of another; correct one of them"
+    return f"not sent: user {owner} holds this e-mail address, and does not give it up in this run"
+
+
+def _blocked_message(row: int, code: Code) -> str:
+    if code is Code.ID_MISMATCH:
+        return f"the e-mail address is that of the user of row {row}, the id that of another; correct one of them"
     return f"not sent: the user of row {row} holds this e-mail address, and does not give it up in this run"
 
 

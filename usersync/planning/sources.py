@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +13,13 @@ from usersync.ledger import Ledger, LedgerRun, RunInfo, describe_sources
 from usersync.ledger.run import IN_FLIGHT
 from usersync.loader.dataframe import FRAME
 from usersync.models import Files, Row, Status
-from usersync.planning.compare import RowComparison, UserReader
+from usersync.planning.compare import RowComparison
+from usersync.planning.email_index import email_index
 from usersync.planning.input import Input, read_input, single_user
+from usersync.planning.matching import STAND_IN, EmailIndex, index_of_rows
 from usersync.planning.plan import Plan
 from usersync.planning.plan_file import load_plan
+from usersync.planning.users import UserLookup
 from usersync.planning.verify import verify_rows
 from usersync.settings import Settings, make_settings
 
@@ -47,7 +50,7 @@ class RowSource:
         """Start the run, or open the one that goes on."""
         raise NotImplementedError
 
-    async def insert_rows(self, run: LedgerRun, context: Context, read_user: UserReader) -> None:
+    async def insert_rows(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
         """Bring the rows into the ledger, compared with what the users hold now."""
         raise NotImplementedError
 
@@ -72,9 +75,12 @@ class FileRows(RowSource):
         """Start the run."""
         return ledger.start(_with_input(new_run(self.kind), self.input))
 
-    async def insert_rows(self, run: LedgerRun, context: Context, read_user: UserReader) -> None:
-        """Compare each row with its user."""
-        self.notes = await RowComparison(self.input, run, self.settings, context, read_user).insert_rows()
+    async def insert_rows(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
+        """Find the users of rows without ids, and compare each row with its user."""
+        if self.input.needs_index:
+            index = await email_index(self.settings, users, run.snapshots, context.clock)
+            self.given = self.input.matched(index)
+        self.notes = await RowComparison(self.input, run, self.settings, context, users).insert_rows()
 
     def row_count(self, run: LedgerRun) -> int:
         """Return the rows of the files, less those that `--limit` left out."""
@@ -123,7 +129,8 @@ class PlanRows(RowSource):
         self._info, self._rows = load_plan(self._plan)
         require_platform(self._info, self.settings, f"plan {self._info.run}")
         saved = self._plan.saved if isinstance(self._plan, Plan) else None
-        self.given = read_again(self._info, self.settings, files=saved.files if saved else None)
+        files = saved.files if saved else None
+        self.given = read_again(self._info, self.settings, self._rows, files=files)
 
     def start(self, ledger: Ledger, new_run: NewRun) -> LedgerRun:
         """Start the run, with the settings that the plan was made with."""
@@ -138,10 +145,10 @@ class PlanRows(RowSource):
         )
         return ledger.start(info)
 
-    async def insert_rows(self, run: LedgerRun, context: Context, read_user: UserReader) -> None:
+    async def insert_rows(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
         """Insert the rows of the plan, and verify that their old values still stand."""
         run.insert(self._rows)
-        await verify_rows(run, self.settings, context, read_user)
+        await verify_rows(run, self.settings, context, users)
 
     def row_count(self, run: LedgerRun) -> int:
         """Return the rows of the plan."""
@@ -173,7 +180,7 @@ class UndoneRows(RowSource):
         """Start the undo."""
         return ledger.start(replace(new_run(self.kind), parent=self._name, sources=self.former.info.sources))
 
-    async def insert_rows(self, run: LedgerRun, context: Context, read_user: UserReader) -> None:
+    async def insert_rows(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
         """Insert the inverted rows, and leave alone what somebody else changed since.
 
         Rows whose answer never came in are looked at as well: their users may hold the new values.
@@ -181,7 +188,7 @@ class UndoneRows(RowSource):
         rows = [inverted_row(row, self._name) for row in self.former.with_status(Status.UPDATED, *IN_FLIGHT)]
         self._count = len(rows)
         run.insert(rows)
-        await verify_rows(run, self.settings, context, read_user, keep_foreign=True)
+        await verify_rows(run, self.settings, context, users, keep_foreign=True)
 
     def row_count(self, run: LedgerRun) -> int:
         """Return the rows that were updated."""
@@ -211,7 +218,7 @@ class ResumedRows(RowSource):
             self._undone.load(ledger)
             return
         try:
-            self.given = read_again(info, self.settings)
+            self.given = read_again(info, self.settings, self._run.rows())
         except RefusedError as refusal:
             self.refusal = refusal
 
@@ -222,27 +229,38 @@ class ResumedRows(RowSource):
             self._run.reopen()
         return self._run
 
-    async def insert_rows(self, run: LedgerRun, context: Context, read_user: UserReader) -> None:
+    async def insert_rows(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
         """Plan again what was not sent; a plan that was never complete is completed first."""
         if run.info.planned_at is None:
-            await self._complete_plan(run, context, read_user)
+            await self._complete_plan(run, context, users)
         else:
             keep_foreign = self.kind == "undo"
-            await verify_rows(run, self.settings, context, read_user, keep_foreign=keep_foreign)
+            await verify_rows(run, self.settings, context, users, keep_foreign=keep_foreign)
 
-    async def _complete_plan(self, run: LedgerRun, context: Context, read_user: UserReader) -> None:
+    async def _complete_plan(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
         if self._undone:
             run.delete_rows()
-            await self._undone.insert_rows(run, context, read_user)
+            await self._undone.insert_rows(run, context, users)
             return
         if self.kind == "apply" and not run.counts():
             raise UsageError(f"run {run.info.run} ended before its plan was read; apply the plan again")
         compared = run.keep_compared() if self.kind == "run" else []
-        await verify_rows(run, self.settings, context, read_user)
+        await verify_rows(run, self.settings, context, users)
         if self.kind == "run":
             assert self.given is not None  # noqa: S101 - `load` reads it
-            comparison = RowComparison(self.given, run, self.settings, context, read_user)
+            if self.given.needs_index:
+                index = await email_index(self.settings, users, run.snapshots, context.clock)
+                self.given = self.given.matched(self._with_compared(index, run))
+            comparison = RowComparison(self.given, run, self.settings, context, users)
             self.notes = await comparison.insert_rows(compared=compared)
+
+    def _with_compared(self, index: EmailIndex, run: LedgerRun) -> EmailIndex:
+        """Return the index in which rows that were compared already belong to the same users as then."""
+        assert self.given is not None  # noqa: S101 - `load` reads it
+        assert self.given.matching is not None  # noqa: S101 - else no index is needed
+        then = index_of_rows(self.given.matching, run.rows(), index.origin)
+        compared = {address: number for address, number in then.ids.items() if number < STAND_IN}
+        return replace(index, ids={**index.ids, **compared})
 
     def row_count(self, run: LedgerRun) -> int:
         """Return the rows of the files; where `--limit` left out some, the ledger alone knows how many."""
@@ -286,10 +304,11 @@ def require_platform(info: RunInfo, settings: Settings, what: str) -> None:
         raise RefusedError(f"stale: {what} is for {info.platform}, not {settings.platform.url}")
 
 
-def read_again(info: RunInfo, settings: Settings, *, files: Files | None = None) -> Input:
+def read_again(info: RunInfo, settings: Settings, rows: Iterable[Row], *, files: Files | None = None) -> Input:
     """Read the sources of an earlier run, or the same as given in `files`, with the settings of that run.
 
-    Raises RefusedError where a source has changed since.
+    `rows` are those of that run: rows without ids are those of the same users again, whatever addresses they have by
+    now. Raises RefusedError where a source has changed since.
     """
     for name, what in (("-", "standard input"), (FRAME, "a DataFrame")):
         if files is None and name in info.files:
@@ -304,4 +323,4 @@ def read_again(info: RunInfo, settings: Settings, *, files: Files | None = None)
     for source, known in zip(given.table.sources, info.sources, strict=True):
         if source.sha256 != known["sha256"]:
             raise RefusedError(f"stale: {source.file} has changed since run {info.run}; nothing was sent")
-    return given
+    return given.matched(index_of_rows(given.matching, rows, f"run {info.run}")) if given.matching else given

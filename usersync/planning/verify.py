@@ -10,14 +10,15 @@ from usersync.diff.limits import has_email_patterns
 from usersync.diff.verification import split_changes
 from usersync.ledger import LedgerRun
 from usersync.models import UNKNOWN, Code, FieldChange, Json, Result, Row, Status, User
-from usersync.planning.compare import READ_BATCH, UserReader
+from usersync.planning.compare import READ_BATCH
 from usersync.planning.rows import unread_row, with_user
+from usersync.planning.users import UserLookup
 from usersync.settings import Settings
 from usersync.values import same_email, same_value
 
 
 async def verify_rows(
-    run: LedgerRun, settings: Settings, context: Context, read_user: UserReader, *, keep_foreign: bool = False
+    run: LedgerRun, settings: Settings, context: Context, users: UserLookup, *, keep_foreign: bool = False
 ) -> None:
     """Read the users of all unsent rows, and revise the rows: a plan may have waited for days.
 
@@ -33,7 +34,8 @@ async def verify_rows(
         revised.clear()
 
     async def verify(row: Row) -> None:
-        found = await read_user(row.user_id)
+        with_display_name = any(change.field == "display_name" for change in row.changes)
+        found = await users.read(row.user_id, with_display_name=with_display_name)
         if isinstance(found, User):
             revised.append(verified_row(row, found, keep_foreign=keep_foreign))
         elif found.status is not Status.NOT_SENT:
@@ -44,6 +46,7 @@ async def verify_rows(
 
     unsent = list(run.with_status(Status.PLANNED, Status.PARKED))
     rows = [row for row in unsent if must_read or any(c.old is not UNKNOWN for c in row.changes)]
+    await users.expect(len(rows))
     context.progress.begin("reading", len(rows))
     await run_concurrently(rows, verify, concurrency=settings.request.concurrency, stop=context.stop)
     context.progress.end()

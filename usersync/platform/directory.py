@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TypeAlias
 
 from usersync.models import Json, User
 from usersync.platform.api import NoResponse, Response
@@ -42,6 +42,10 @@ class DirectoryUnavailable:
     reason: str
 
 
+#: Reads the directory of the account that the settings name.
+ReadDirectory: TypeAlias = Callable[[], Awaitable[Directory | DirectoryUnavailable]]
+
+
 async def read_directory(
     client: HttpClient, account: int, *, max_bytes: int, secrets: tuple[str, ...] = ()
 ) -> Directory | DirectoryUnavailable:
@@ -49,8 +53,13 @@ async def read_directory(
 
     `client` carries the token of a user of that account. `secrets` are masked where a response quotes them.
     """
-    response = await client.get(f"/api/v1/accounts/{account}/agents", max_bytes=max_bytes)
+    response = await request_directory(client, account, max_bytes=max_bytes)
     return parse_directory(response, account, secrets)
+
+
+async def request_directory(client: HttpClient, account: int, *, max_bytes: int) -> Response | NoResponse:
+    """Send the request for the directory, once."""
+    return await client.get(f"/api/v1/accounts/{account}/agents", max_bytes=max_bytes)
 
 
 def parse_directory(

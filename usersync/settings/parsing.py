@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat
 from pydantic.dataclasses import dataclass
 
-from usersync.models import ATTRIBUTE, FIELDS
+from usersync.models import ATTRIBUTE, FIELDS, NEW_EMAIL
 
 _UNITS = {"s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _RATE = re.compile(r"\s*(\d+)\s*/\s*(\d+(?:\.\d+)?)?\s*(s|sec|min|m|h)\s*")
@@ -111,7 +111,7 @@ def _field_name(name: str) -> str:
 
 def _column_meaning(name: str) -> str:
     is_template = "{" in name  # "{First name} {Last name}", checked where the headings are known
-    return name if is_template or name in ("id", "ignore") else _field_name(name)
+    return name if is_template or name in ("id", NEW_EMAIL, "ignore") else _field_name(name)
 
 
 FieldName = Annotated[str, AfterValidator(_field_name)]

@@ -8,11 +8,15 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, field_validator
 
 from usersync.models import ATTRIBUTE
-from usersync.settings.parsing import Section, is_field, nearest_field, usable_file_name
+from usersync.settings.parsing import FilePath, Section, is_field, nearest_field, usable_file_name
 
 #: What becomes of a cell that looks damaged (#N/A, NULL, JÃ¼rgen): its row is rejected, sent with a note, or sent as
 #: any other.
 SuspectPolicy = Literal["reject", "note", "accept"]
+
+#: How the rows of a file are matched with users: by their ids; by their e-mail addresses; or by e-mail where a file has
+#: no id column.
+MatchBy = Literal["auto", "id", "email"]
 
 
 class SourceSettings(Section):
@@ -29,6 +33,10 @@ class SourceSettings(Section):
     hidden_columns: Literal["reject", "include", "skip"] = "reject"
     duplicates: Literal["reject", "last"] = "reject"
     suspect: SuspectPolicy = "reject"
+    match_by: MatchBy = "auto"
+    directory: FilePath | None = None
+    """A file with the ids and e-mail addresses of users, for rows that are matched by e-mail where the platform's own
+    list is not available."""
 
     @field_validator("delimiter", mode="before")
     @classmethod

@@ -33,13 +33,18 @@ class Duplicates:
 
 
 def resolve_duplicates(
-    values: DataFrame, rejected: AbstractSet[int], *, row_name: Callable[[int], str], keep: str
+    values: DataFrame,
+    rejected: AbstractSet[int],
+    *,
+    row_name: Callable[[int], str],
+    keep: str,
+    names: Mapping[int, str] | None = None,
 ) -> Duplicates:
     """Send equal rows of a user once, reject those that differ, and addresses that several users claim.
 
     `values` is as `DesiredValues.values`, indexed 0..n-1, with all rows of the table: an id of 0 stands for none, and
     the keys in `rejected` have problems already. `row_name` names a row to its author. `keep` is `reject`, or `last`:
-    of rows that differ, the last one is sent.
+    of rows that differ, the last one is sent. `names` says how the author calls a user, where that is not the id.
     """
     problems: list[Problem] = []
     notes: dict[int, str] = {}
@@ -58,7 +63,7 @@ def resolve_duplicates(
             notes.update((key, f"not sent: replaced by {winner} for the same user") for key in keys[:-1])
             notes[keys[-1]] = f"replaces {others.than(keys[-1])} for the same user"
         else:
-            problems.extend(_contradictions(user, keys, differing, others))
+            problems.extend(_contradictions((names or {}).get(user, str(user)), keys, differing, others))
     problems.extend(_claimed_addresses(values, superseded.union(repeats), row_name))
     return Duplicates(tuple(problems), notes, repeats, frozenset(superseded))
 
@@ -95,14 +100,14 @@ def _comparable(value: Any) -> object:
     return (canonical_json(value),)
 
 
-def _contradictions(user: int, keys: Sequence[int], differing: Sequence[str], others: _OtherRows) -> Iterator[Problem]:
+def _contradictions(user: str, keys: Sequence[int], differing: Sequence[str], others: _OtherRows) -> Iterator[Problem]:
     for key in keys:
         message = (
             f"other values for user {user} in {others.than(key)} ({', '.join(differing)}); keep one row"
             if differing
             else f"user {user} is also in {others.than(key)}, and not all of these rows are valid; keep one row"
         )
-        yield Problem(key, Code.DUPLICATE, message, "id", str(user))
+        yield Problem(key, Code.DUPLICATE, message, "id", user)
 
 
 def _claimed_addresses(

@@ -23,11 +23,13 @@ def validate(
     *,
     duplicates: str = "reject",
     suspect: str = "reject",
+    names: Mapping[int, str] | None = None,
 ) -> DesiredValues:
     """Read every cell of a table, and report all problems of all rows together.
 
     `fields` are the settings by field name; `duplicates` is `reject`, or `last`: the last row of a user is sent;
-    `suspect` is `reject`, `note` or `accept`: what becomes of cells that look damaged.
+    `suspect` is `reject`, `note` or `accept`: what becomes of cells that look damaged; `names` says how
+    the author of the rows calls a user, by id, where that is not the id.
     No row is lost: each key is in `values`, has a `Problem`, repeats a row in `values`, or is superseded by one.
     """
     log = ProblemLog(table)
@@ -36,7 +38,7 @@ def validate(
     if suspect != "accept":
         _reject_total_rows(table, values, suspect, log)
     _reject_rows_without_values(values, log)
-    found = resolve_duplicates(values, log.rejected_keys(), row_name=log.row_name, keep=duplicates)
+    found = resolve_duplicates(values, log.rejected_keys(), row_name=log.row_name, keep=duplicates, names=names)
     log.problems.extend(replace(p, column=log.heading(p.column, p.key)) for p in found.problems)
     left_out = np.zeros(len(values), dtype=bool)
     left_out[[*log.rejected_keys(), *found.repeats, *found.superseded]] = True

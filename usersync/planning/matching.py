@@ -1,0 +1,191 @@
+"""Match rows with users by e-mail address, where a file has no ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pandas as pd
+
+from usersync.models import NEW_EMAIL, Code, Problem, Row, Source, Table
+from usersync.values import normalize_email, visible
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from usersync.settings.source import MatchBy
+
+#: The first of the numbers that stand for users whose id is not known; higher than any id that a total could be.
+STAND_IN: Final = 1 << 40
+
+
+@dataclass(frozen=True, slots=True)
+class EmailIndex:
+    """Whose e-mail address is whose."""
+
+    ids: Mapping[str, int]
+    """Normalized address -> id."""
+    origin: str
+    """Where that comes from, for a sentence: `the 1,204 users of account 3`."""
+    is_current: bool = True
+    """Whether the platform says so now; else a user has to be read before the address is trusted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """How rows were matched by e-mail."""
+
+    addresses: Mapping[int, str]
+    """Key -> the normalized address of a row without id, blank where it has none."""
+    beside_ids: Mapping[int, str]
+    """Key -> the normalized address of a row with an id, where the row does not set that address."""
+    index: EmailIndex | None
+    """None: not known yet; numbers that are no ids stand for the users, so that rows can be checked."""
+    names: Mapping[int, str]
+    """Id (or the number that stands for one) -> address."""
+
+    @property
+    def note(self) -> str:
+        """What the author of the files should know first."""
+        if self.index is None:
+            return "there is no id column, so rows are matched by e-mail address"
+        found = sum(address in self.index.ids for address in self.addresses.values())
+        rows = len(self.addresses)
+        return f"rows are matched by e-mail address with {self.index.origin}: {found:,} of {rows:,} rows found"
+
+
+def match_rows(table: Table, match_by: MatchBy, index: EmailIndex | None) -> tuple[Table, Table, Matching | None]:
+    """Give the rows of files without ids the ids of their users.
+
+    Returns the table with the ids in it; the same as it is to be validated, in which `email` is the address to set and
+    never the one that says who is meant; and the Matching, None where all rows have ids.
+    """
+    by_email = _rows_by_email(table, match_by)
+    sets_new = _rows_of(table, [i for i, s in enumerate(table.sources) if _has(s, NEW_EMAIL)])
+    if not (by_email.any() or sets_new.any() or any(_is_by_email(s, match_by) for s in table.sources)):
+        return table, table, None
+    emails = table.cells["email"].to_numpy(object) if "email" in table.cells else np.full(len(table.cells), None)
+    addresses = {key: _normalized(emails[key]) for key in np.flatnonzero(by_email).tolist()}
+    beside_ids = {key: _normalized(emails[key]) for key in np.flatnonzero(sets_new & ~by_email).tolist()}
+    ids = index.ids if index else stand_ins(addresses.values())
+    problems = [*table.problems, *_unmatched(table, addresses, index)]
+    cells = table.cells.assign(id=_ids(table, by_email, [ids.get(address) for address in addresses.values()]))
+    understood = replace(
+        table,
+        cells=_with_new_emails(cells, by_email, sets_new),
+        sources=tuple(_as_understood(source, match_by) for source in table.sources),
+        problems=tuple(sorted(problems, key=lambda problem: problem.key)),
+    )
+    if index is None:
+        cells = cells.assign(id=np.where(by_email, "", cells["id"].to_numpy(object)))
+    names = {ids[address]: address for address in addresses.values() if address in ids}
+    return replace(table, cells=cells), understood, Matching(addresses, beside_ids, index, names)
+
+
+def index_of_rows(matching: Matching, rows: Iterable[Row], origin: str) -> EmailIndex:
+    """Return the index that gives the rows of an earlier plan the same ids again.
+
+    Rows that are not in the plan, because a limit left them out, get numbers that are no ids.
+    """
+    planned = {row.key: row.id for row in rows if row.key in matching.addresses}
+    others = stand_ins(address for key, address in matching.addresses.items() if key not in planned)
+    ids = {matching.addresses[key]: int(number) for key, number in planned.items() if number.isdecimal()}
+    return EmailIndex(others | ids, origin)
+
+
+def sources_with_both(table: Table, match_by: MatchBy) -> frozenset[int]:
+    """Return the positions of sources whose rows have an id, and set an address that may be somebody else's."""
+    return frozenset(
+        i
+        for i, source in enumerate(table.sources)
+        if not _is_by_email(source, match_by) and _has(source, "email") and not _has(source, NEW_EMAIL)
+    )
+
+
+def stand_ins(addresses: Iterable[str]) -> dict[str, int]:
+    """Number addresses where it is not known whose they are."""
+    numbers = count(STAND_IN)
+    return {address: next(numbers) for address in dict.fromkeys(addresses) if address}
+
+
+def _has(source: Source, field: str) -> bool:
+    return any(column.field == field for column in source.columns)
+
+
+def _is_by_email(source: Source, match_by: MatchBy) -> bool:
+    return match_by == "email" or (match_by == "auto" and not _has(source, "id"))
+
+
+def _rows_by_email(table: Table, match_by: MatchBy) -> NDArray[np.bool_]:
+    return _rows_of(table, [i for i, source in enumerate(table.sources) if _is_by_email(source, match_by)])
+
+
+def _rows_of(table: Table, sources: list[int]) -> NDArray[np.bool_]:
+    return np.isin(table.places["source"].to_numpy(), sources)
+
+
+def _normalized(cell: str | None) -> str:
+    return normalize_email(visible(cell or ""))
+
+
+def _ids(table: Table, by_email: NDArray[np.bool_], found: list[int | None]) -> NDArray[np.object_]:
+    """Return the ids of all rows as text."""
+    known = table.cells["id"].to_numpy(object) if "id" in table.cells else np.full(len(table.cells), "", object)
+    ids = known.copy()
+    ids[by_email] = ["" if number is None else str(number) for number in found]
+    return ids
+
+
+def _with_new_emails(cells: pd.DataFrame, by_email: NDArray[np.bool_], sets_new: NDArray[np.bool_]) -> pd.DataFrame:
+    """Return the cells with the addresses to set as `email`."""
+    new = cells[NEW_EMAIL].to_numpy(object) if NEW_EMAIL in cells else np.full(len(cells), None)
+    if "email" in cells:
+        new = np.where(by_email | sets_new, new, cells["email"].to_numpy(object))
+    bare = cells.drop(columns=["email", NEW_EMAIL], errors="ignore")
+    is_set = sets_new.any() or not by_email.all()
+    return bare.assign(email=pd.Series(new, cells.index, dtype=object)) if is_set else bare
+
+
+def _as_understood(source: Source, match_by: MatchBy) -> Source:
+    """Return the source with the meaning that its columns have once rows are matched."""
+    by_email = _is_by_email(source, match_by)
+    meaning: dict[str | None, str | None] = {}
+    if by_email:
+        meaning |= {"id": None, "email": "id", NEW_EMAIL: "email"}
+    elif _has(source, NEW_EMAIL):
+        meaning |= {"email": None, NEW_EMAIL: "email"}
+    columns = tuple(replace(column, field=meaning.get(column.field, column.field)) for column in source.columns)
+    return replace(source, columns=columns)
+
+
+class _Headings:
+    """The headings of the e-mail columns, by row."""
+
+    def __init__(self, table: Table) -> None:
+        self._source_of = table.places["source"].to_numpy()
+        self._headings = [
+            next((c.heading.strip() for c in s.columns if c.field == "email"), "email") for s in table.sources
+        ]
+
+    def of(self, key: int) -> str:
+        return self._headings[int(self._source_of[key])]
+
+
+def _unmatched(table: Table, addresses: Mapping[int, str], index: EmailIndex | None) -> Iterator[Problem]:
+    """Report the rows without an address, and those whose address nobody has; not what the loader has reported."""
+    headings = _Headings(table)
+    reported = {(problem.key, problem.column) for problem in table.problems}
+    for key, address in addresses.items():
+        if (index and address in index.ids) or (address and not index):
+            continue
+        heading = headings.of(key)
+        if (key, "") in reported or (key, heading) in reported:
+            continue
+        if not address:
+            message = "the cell is blank, and rows are matched by e-mail address; fill it in"
+            yield Problem(key, Code.ID_MISSING, message, heading)
+        elif index:
+            yield Problem(key, Code.NO_MATCH, f"nobody among {index.origin} has this e-mail address", heading, address)

@@ -1,0 +1,60 @@
+"""Look users up: all of an account in one request, or else one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Final, TypeAlias
+
+from usersync.models import Result, User
+from usersync.platform.directory import Directory, DirectoryUnavailable, ReadDirectory
+
+#: Reads a user by id; a Result where that failed or the run stops.
+ReadUser: TypeAlias = Callable[[int], Awaitable[User | Result]]
+#: The display name of a user of whom the directory does not say whether there is one. The ledger does not remember
+#: such a user: it would take "not known" for "none".
+UNKNOWN_DISPLAY_NAME: Final = ""
+
+
+class UserLookup:
+    """Looks users up in the directory, where it was read and can tell, and reads all others."""
+
+    def __init__(self, read_user: ReadUser, read_directory: ReadDirectory | None = None) -> None:
+        self._read_user, self._read_directory = read_user, read_directory
+        self.directory: Directory | None = None
+        """None: not read, or not available."""
+        self.unavailable = ""
+        """Why the directory cannot be used; empty where it was read, was not needed, or none is configured."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What the author of a plan should know."""
+        reason = self.unavailable
+        return [f"the users of the account cannot be listed, so they are read one by one: {reason}"] if reason else []
+
+    async def load_directory(self) -> Directory | None:
+        """Read the directory, once; None where none is configured or it is not available."""
+        if self._read_directory:
+            found = await self._read_directory()
+            self._read_directory = None
+            if isinstance(found, DirectoryUnavailable):
+                self.unavailable = found.reason
+            else:
+                self.directory = found
+        return self.directory
+
+    async def expect(self, users: int) -> None:
+        """Read the directory where it saves requests: where more than one user will be looked up."""
+        if users > 1:
+            await self.load_directory()
+
+    async def read(self, user_id: int, *, with_display_name: bool = True) -> User | Result:
+        """Return what the user holds now; a Result (failed, or not-sent where the run stops) if nobody can tell."""
+        user = self.directory.users.get(user_id) if self.directory else None
+        if user is None:
+            return await self._read_user(user_id)
+        if self.directory and user_id in self.directory.unknown_display_names:
+            if with_display_name:
+                return await self._read_user(user_id)
+            return replace(user, display_name=UNKNOWN_DISPLAY_NAME)
+        return user
