@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -15,6 +15,7 @@ from usersync.loader.rejects_columns import original_rows
 from usersync.loader.row_filter import select
 from usersync.loader.row_names import NameOf, names_in
 from usersync.models import Column, DesiredValues, Files, Place, Problem, ProblemGroup, Source, Table
+from usersync.planning.base import Untouched, require_platform_of_bases, without_untouched
 from usersync.validation import validate
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class Input:
 
     table: Table
     desired: DesiredValues
+    untouched: Untouched = field(default_factory=Untouched)
+    """Cells of exports that are left alone."""
 
     @property
     def rows_read(self) -> int:
@@ -40,12 +43,27 @@ class Input:
     def filled_fields(self) -> tuple[str, ...]:
         """The fields that hold a value in any row."""
         values = self.desired.values
-        return tuple(name for name in values.columns[1:] if values[name].notna().any())
+        left_alone = self.untouched.fields
+        return tuple(name for name in values.columns[1:] if name in left_alone or values[name].notna().any())
 
     @property
     def notes(self) -> list[str]:
         """What the authors of the files should know."""
-        return [f"{source.file}: {note}" for source in self.table.sources for note in source.notes]
+        notes = [f"{source.file}: {note}" for source in self.table.sources for note in source.notes]
+        return [*notes, *self.untouched.notes]
+
+    @property
+    def is_exported(self) -> bool:
+        """Whether any file carries what it held when it was exported."""
+        return any(source.base for source in self.table.sources)
+
+    def exported_values(self, key: int, user_id: int) -> dict[str, str]:
+        """Return the texts of a row's user when its file was exported, by field; empty where it was not."""
+        base = self.table.sources[int(self.table.places["source"].to_numpy()[key])].base
+        texts = base.texts.get(user_id) if base else None
+        if base is None or texts is None:
+            return {}
+        return {name: text for name, text in zip(base.fields, texts, strict=True) if text is not None}
 
     @property
     def name_of(self) -> NameOf:
@@ -69,8 +87,13 @@ class Input:
 
 
 def read_input(files: Files, settings: Settings, options: RunOptions) -> Input:
-    """Read and validate files. Raises SourceError where one cannot be read."""
-    return read_files(files, settings.source, settings.columns, settings.fields, options)
+    """Read and validate files.
+
+    Raises SourceError where one cannot be read, RefusedError where one was exported from another platform.
+    """
+    given = read_files(files, settings.source, settings.columns, settings.fields, options)
+    require_platform_of_bases(given.table.sources, settings.platform.url)
+    return given
 
 
 def read_files(
@@ -81,11 +104,12 @@ def read_files(
     options: RunOptions | None = None,
 ) -> Input:
     """Read and validate files where no platform is configured, as `usersync inspect` does."""
-    table = load(files, options=source, columns=columns)
-    if options:
-        table = select(table, where=options.where, skip=options.skip)
-    desired = validate(table, fields, duplicates=source.duplicates, suspect=source.suspect)
-    return _with_original_rows(Input(table, desired))
+    options = options or RunOptions()
+    table = load(files, options=source, columns=columns, base=options.base)
+    table = select(table, where=options.where, skip=options.skip)
+    touched, untouched = without_untouched(table)
+    desired = validate(touched, fields, duplicates=source.duplicates, suspect=source.suspect, exported=untouched.keys)
+    return _with_original_rows(Input(table, desired, untouched))
 
 
 def _with_original_rows(given: Input) -> Input:
