@@ -115,7 +115,7 @@ class Progress(Protocol):
     """Shows how far a run is."""
 
     def begin(self, phase: str, total: int) -> None:
-        """Start a phase, `reading` or `sending`, of so many rows."""
+        """Start a phase, `reading`, `sending` or `writing`, of so many rows."""
 
     def row(self, status: Status) -> None:
         """Count a finished row of this phase."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from usersync.cli import lookup, run, sandbox
+from usersync.cli.export import export
 from usersync.cli.output import say
 from usersync.errors import RowCountError, UsersyncError
 
@@ -27,6 +28,7 @@ for _command in (
     run.resume,
     run.undo,
     run.update,
+    export,
     lookup.inspect,
     lookup.template,
     lookup.runs,

@@ -146,8 +146,10 @@ class RowComparison:
         for key in comparison.unchanged_keys.tolist():
             yield self._rows.unchanged(key, users[key], seen_at)
         for key, user_id, changes in comparison.changes():
-            known = {"written": written.get(user_id), "exported": self._exported(key, user_id)}
-            yield self._rows.changed(key, user_id, changes, user=users[key], **known)
+            exported = self._exported(key, user_id)
+            yield self._rows.changed(
+                key, user_id, changes, user=users[key], written=written.get(user_id), exported=exported
+            )
 
 
 def _current_values(users: dict[int, User]) -> DataFrame:
