@@ -286,6 +286,7 @@ def _facts(job: Job, run: LedgerRun, plan: Plan, sender: Sender | None, seconds:
         stop=job.context.stop.reason,
         problems=plan.problems,
         left_out=plan.left_out,
+        notes=plan.notes,
         limits=[
             {"rule": v.rule, "sentence": v.sentence(), "overridden": v.rule in run.info.overrides}
             for v in plan.violations

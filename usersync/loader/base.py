@@ -64,6 +64,34 @@ class BaseEncoder:
         return text
 
 
+def base_lines(base: Base) -> Iterator[str]:
+    """Encode a base."""
+    encoder = BaseEncoder()
+    yield encoder.head(base.platform, base.exported_at, base.fields, is_escaped=base.is_escaped)
+    for user_id, texts in base.texts.items():
+        yield encoder.user(user_id, texts)
+    yield encoder.end()
+
+
+def base_of_rows(rows: Iterable[tuple[Base | None, int | None]]) -> Base | None:
+    """Return one base for rows, given as the base of their file and the id of their user; None where there is none.
+
+    Where a file did not export a field, its value is not known.
+    """
+    known = [(base, user_id) for base, user_id in rows if base and user_id in base.texts]
+    if not known:
+        return None
+    bases = list({base.digest: base for base, _ in known}.values())
+    fields = tuple(dict.fromkeys(name for base in bases for name in base.fields))
+    texts: dict[int, tuple[str | None, ...]] = {}
+    for base, user_id in known:
+        assert user_id is not None  # noqa: S101 - it is in `texts`
+        held = dict(zip(base.fields, base.texts[user_id], strict=True))
+        texts.setdefault(user_id, tuple(held.get(name) for name in fields))
+    exported_at = min(base.exported_at for base in bases)
+    return Base(bases[0].platform, exported_at, fields, texts, "", any(base.is_escaped for base in bases))
+
+
 def split_cells(line: str) -> list[str]:
     """Split a line into texts that fit into cells."""
     return [line[start : start + _CELL] for start in range(0, len(line), _CELL)]

@@ -16,11 +16,11 @@ from xlsxwriter.exceptions import XlsxWriterException
 from xlsxwriter.worksheet import Worksheet
 
 from usersync.errors import UsageError
-from usersync.loader.base import BASE_SHEET, BaseEncoder, split_cells
+from usersync.loader.base import BaseEncoder
 from usersync.loader.template import heading_advice
 from usersync.report.columns import escape_formula
 from usersync.report.export_columns import ExportColumn, UserTexts
-from usersync.report.xlsx import TextSheet
+from usersync.report.xlsx import BaseSheet, TextSheet
 from usersync.settings import FieldSettings
 
 #: Users that a workbook has room for: its hidden sheet needs two rows more than they are.
@@ -93,8 +93,7 @@ class _Sheets:
 
     def __init__(self, book: Workbook, head: ExportHead) -> None:
         self._users: Worksheet = book.add_worksheet("Users", TextSheet)
-        self._base: Worksheet = book.add_worksheet(BASE_SHEET, TextSheet)
-        self._base.very_hidden()
+        self._base = BaseSheet(book)
         self._head = head
         self._encoder = BaseEncoder()
         self._text = book.add_format({"num_format": "@"})  # what is typed here next stays as it is typed
@@ -102,13 +101,13 @@ class _Sheets:
 
     def write(self, users: Iterable[UserTexts]) -> int:
         self._write_headings()
-        self._write_base(0, self._head.base_line(self._encoder, is_escaped=False))
+        self._base.write(0, self._head.base_line(self._encoder, is_escaped=False))
         count = 0
         for count, user in enumerate(users, 1):
             if count > MOST_USERS:
                 raise UsageError(f"more than {MOST_USERS:,} users, which no sheet has room for; export them as .csv")
             self._write_user(count, user)
-        self._write_base(count + 1, self._encoder.end())
+        self._base.write(count + 1, self._encoder.end())
         self._users.freeze_panes(1, 1)
         self._users.autofilter(0, 0, count, len(self._head.columns))
         self._users.ignore_errors({"number_stored_as_text": f"A1:XFD{count + 1}"})
@@ -132,11 +131,7 @@ class _Sheets:
             held.append(cell.text if fits else None)
             if cell.text and fits:
                 self._users.write_string(y, x, cell.text, self._text)
-        self._write_base(y, self._encoder.user(user.id, held))
-
-    def _write_base(self, y: int, line: str) -> None:
-        for x, text in enumerate(split_cells(line)):
-            self._base.write_string(y, x, text)
+        self._base.write(y, self._encoder.user(user.id, held))
 
 
 def _length(text: str) -> int:

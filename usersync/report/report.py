@@ -37,6 +37,8 @@ class RunFacts:
     """Rows left out by choice."""
     limits: Sequence[Json] = ()
     """Limits that the plan exceeds: `rule`, `sentence`, `overridden`."""
+    notes: Sequence[str] = ()
+    """What the author should know, as the plan had it."""
     timeline: Sequence[TimeSlice] = ()
     name_of: NameOf = no_name
     """The names of rows as their sheet has them (`names_in`)."""
@@ -158,6 +160,7 @@ def _summary(facts: RunFacts, counter: RowCounter, *, files: dict[str, str | Non
         problems=[group.as_json() for group in facts.problems],
         stopped=facts.stop.message if facts.stop else None,
         left_out=facts.left_out,
+        notes=list(facts.notes),
         reasons=counter.reasons(),
         responses=dict(facts.responses),
         lines=counter.rows,
