@@ -445,3 +445,46 @@ def test_a_column_that_nobody_touches_any_more_is_not_taken_for_blank(office: Ca
         at.run("export", "users.csv")
         edit(at.folder / "users.csv", {(1, "email"): "mine@x.org"})
         assert at.run("run", "users.csv", "--yes").code == 0
+
+
+def test_of_two_rows_of_one_user_the_one_that_was_touched_counts(office: Callable[..., Any]) -> None:
+    with office() as (box, at):
+        at.run("export", "users.csv")
+        path = at.folder / "users.csv"
+        lines = path.read_text("utf-8-sig").splitlines()
+        copied = lines[1].replace("Ann,", "mine,")
+        path.write_text("\n".join([*lines, copied]), "utf-8")
+        ran = at.run("run", "users.csv", "--yes")
+        assert ran.statuses() == {"2": "unchanged", "3": "unchanged", "4": "unchanged", "5": "updated"}
+        assert ran.report[0]["message"] == "left alone: no new values since the export"
+        assert box.store.users[1].name == "mine"
+
+
+def test_each_of_several_files_is_compared_with_its_own_base(office: Callable[..., Any]) -> None:
+    with office() as (box, at):
+        at.run("export", "a.xlsx", "--where", "id=1")
+        box.store.update(1, {"name": "theirs"})
+        at.run("export", "b.csv", "--where", "id=2")
+        at.write("c.csv", "id,name\n3,mine\n")
+        edit(at.folder / "b.csv", {(2, "name"): "mine"})
+        planned = at.run("plan", "a.xlsx", "b.csv", "c.csv", "--json").summary
+        assert planned["counts"] == {"planned": 2, "unchanged": 1, "rows": 3}
+        assert at.run("run", "a.xlsx", "b.csv", "c.csv", "--yes").code == 0
+        assert {n: user.name for n, user in box.store.users.items()} == {1: "theirs", 2: "mine", 3: "mine"}
+
+
+def test_two_users_swap_their_addresses_in_an_export(office: Callable[..., Any]) -> None:
+    with office(diff={"swap_placeholder": "swap+{run}-{key}@x.org"}) as (box, at):
+        at.run("export", "users.xlsx")
+        edit(at.folder / "users.xlsx", {(1, "email"): "bob@x.org", (2, "email"): "ann@x.org"})
+        ran = at.run("run", "users.xlsx", "--yes")
+        assert ran.code == 0, ran.err
+        assert (box.store.users[1].email, box.store.users[2].email) == ("bob@x.org", "ann@x.org")
+
+
+def test_inspect_counts_the_rows_that_nobody_touched(office: Callable[..., Any]) -> None:
+    with office() as (_, at):
+        at.run("export", "users.xlsx")
+        edit(at.folder / "users.xlsx", {(1, "name"): "mine"})
+        inspected = at.run("inspect", "users.xlsx", "--json")
+        assert inspected.summary["counts"] == {"rows": 3, "ready": 1, "rejected": 0, "repeated": 0, "untouched": 2}

@@ -76,7 +76,7 @@ def as_json(table: Table, desired: DesiredValues, groups: Sequence[ProblemGroup]
             "ready": len(desired.values),
             "rejected": len({p.key for p in desired.problems}),
             "repeated": len(desired.duplicates),
-            "untouched": len(desired.untouched),
+            **({"untouched": len(desired.untouched)} if desired.untouched else {}),
         },
         "problems": [group.as_json() for group in groups],
         "notes": [{"row": int(numbers[key]), "note": note} for key, note in sorted(desired.notes.items())],

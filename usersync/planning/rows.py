@@ -18,6 +18,9 @@ from usersync.planning.input import Input
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+#: The remark on a row of an export that asks for nothing.
+_UNTOUCHED = "left alone: no new values since the export"
+
 
 class RowFactory:
     """Makes a Row for each row of the input; a row is named by its key."""
@@ -52,8 +55,9 @@ class RowFactory:
 
     def untouched(self, left_out: Collection[int]) -> Iterator[tuple[int, int, int, str, list[str]]]:
         """Gather the rows of an export in which nothing was changed, but for those `left_out`."""
-        keys = sorted(self._desired.untouched.difference(left_out))
-        return self.unchanged_stretches(np.array(keys, dtype=np.int64))
+        keys = np.array(sorted(self._desired.untouched.difference(left_out)), dtype=np.int64)
+        for key, source, row, note, ids in self.unchanged_stretches(keys):
+            yield key, source, row, "; ".join(filter(None, (note, _UNTOUCHED))), ids
 
     def unchanged(self, key: int, user: User, seen_at: str) -> Row:
         """Make a row whose user holds its values already."""
