@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
-from pydantic import SecretStr
-
 from usersync.context import Context, Stopping, run_concurrently
-from usersync.dispatch.connection import connected, read_list
+from usersync.dispatch.connection import connected
+from usersync.dispatch.lists import read_list
 from usersync.errors import SettingsError, StoppedError
 from usersync.ledger.user_buffer import UserBuffer
 from usersync.models import Status, User
-from usersync.platform.account_users import ListError, account_users_path, parse_account_users
-from usersync.platform.directory import Directory, DirectoryUnavailable, directory_path, parse_directory
+from usersync.platform.account_users import ListError, parse_account_users, request_account_users
+from usersync.platform.directory import Directory, DirectoryUnavailable, parse_directory, request_directory
 from usersync.settings import Settings
 
 _NOT_CONFIGURED: Final = (
@@ -63,8 +63,8 @@ async def _read_directory(
     token = settings.platform.account_token()
     if token is None:
         return False
-    max_bytes = settings.platform.directory_max_bytes
-    response = await read_list(settings, context, token, directory_path(account), max_bytes=max_bytes)
+    send = partial(request_directory, account=account, max_bytes=settings.platform.directory_max_bytes)
+    response = await read_list(settings, context, token, send)
     found = parse_directory(response, account, (token.get_secret_value(),))
     if isinstance(found, DirectoryUnavailable):
         collected.notes.append(f"users were read one by one, because they cannot be listed: {found.reason}")
@@ -79,9 +79,9 @@ def _add_all(buffer: UserBuffer, directory: Directory) -> None:
 
 
 async def _list_ids(settings: Settings, context: Context, account: int) -> list[int]:
-    token: SecretStr = settings.platform.token()
-    max_bytes = settings.platform.directory_max_bytes
-    response = await read_list(settings, context, token, account_users_path(account), max_bytes=max_bytes)
+    token = settings.platform.token()
+    send = partial(request_account_users, account=account, max_bytes=settings.platform.directory_max_bytes)
+    response = await read_list(settings, context, token, send)
     try:
         return parse_account_users(response, account, (token.get_secret_value(),))
     except ListError as error:

@@ -59,6 +59,9 @@ def without_untouched(table: Table) -> tuple[Table, Untouched]:
         if source.base:
             merge.leave_untouched(number, source, source.base)
     problems = tuple(p for p in table.problems if p.code is not Code.ROW_HIDDEN or p.key not in merge.untouched_rows)
+    left_alone = len({p.key for p in table.problems}) - len({p.key for p in problems})
+    if left_alone:
+        merge.notes.append(f"hidden rows that are not rejected, because nothing in them was touched: {left_alone:,}")
     cells = pd.DataFrame({name: pd.Series(column, dtype=object) for name, column in merge.columns.items()})
     untouched = Untouched(merge.cells, frozenset(merge.fields), frozenset(merge.exported_rows), tuple(merge.notes))
     return replace(table, cells=cells, problems=problems), untouched

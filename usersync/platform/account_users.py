@@ -5,15 +5,16 @@ from __future__ import annotations
 from usersync.models import Json
 from usersync.platform.api import NoResponse, Response
 from usersync.platform.body import BodyError, parse_body, quotable
+from usersync.platform.client import HttpClient
 
 
 class ListError(ValueError):
     """A list cannot be used; the message is one sentence."""
 
 
-def account_users_path(account: int) -> str:
-    """Return the path of the list."""
-    return f"/platform/api/v1/accounts/{account}/account_users"
+async def request_account_users(client: HttpClient, account: int, *, max_bytes: int) -> Response | NoResponse:
+    """Send the request for the list, once; `client` carries the platform app's token."""
+    return await client.get(f"/platform/api/v1/accounts/{account}/account_users", max_bytes=max_bytes)
 
 
 def parse_account_users(response: Response | NoResponse, account: int, secrets: tuple[str, ...] = ()) -> list[int]:

@@ -49,13 +49,13 @@ async def read_directory(
 
     `client` carries the token of a user of that account. `secrets` are masked where a response quotes them.
     """
-    response = await client.get(directory_path(account), max_bytes=max_bytes)
+    response = await request_directory(client, account, max_bytes=max_bytes)
     return parse_directory(response, account, secrets)
 
 
-def directory_path(account: int) -> str:
-    """Return the path of the list."""
-    return f"/api/v1/accounts/{account}/agents"
+async def request_directory(client: HttpClient, account: int, *, max_bytes: int) -> Response | NoResponse:
+    """Send the request for the directory, once."""
+    return await client.get(f"/api/v1/accounts/{account}/agents", max_bytes=max_bytes)
 
 
 def parse_directory(
