@@ -20,6 +20,7 @@ __all__ = (
     "Summary",
     "UsersyncError",
     "apply",
+    "export",
     "load_settings",
     "make_settings",
     "plan",
@@ -30,7 +31,7 @@ __all__ = (
     "update",
 )
 if TYPE_CHECKING:
-    from usersync.api import apply, plan, resume, run, run_many, undo, update
+    from usersync.api import apply, export, plan, resume, run, run_many, undo, update
     from usersync.context import RunOptions
     from usersync.errors import UsersyncError
     from usersync.models import Row, Status
@@ -46,7 +47,7 @@ else:
         "UsersyncError": "errors",
         **dict.fromkeys(("Row", "Status"), "models"),
         **dict.fromkeys(("Settings", "load_settings", "make_settings"), "settings"),
-        **dict.fromkeys(("apply", "plan", "resume", "run", "run_many", "undo", "update"), "api"),
+        **dict.fromkeys(("apply", "export", "plan", "resume", "run", "run_many", "undo", "update"), "api"),
     }
 
     def __getattr__(name: str) -> object:

@@ -1,4 +1,4 @@
-"""Run, plan, apply, resume, undo and update: the public functions.
+"""Run, plan, apply, resume, undo, update and export: the public functions.
 
 Each builds the source of its rows, and carries out the one job (`usersync.job`). A run that has begun ends with a
 Summary, whose exit code says how: 0 everything is done, 1 some rows need attention, 3 refused by a limit or not
@@ -8,21 +8,26 @@ RowCountError, an internal error, is raised after the report is written.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from usersync.context import Context, RunOptions
+from usersync.context import Context, RunOptions, iso, run_async
+from usersync.dispatch.collect_users import collect_users
 from usersync.errors import RefusedError, StoppedError, UsersyncError
 from usersync.job import Confirm, Job, carry_out, make_plan
 from usersync.ledger import Ledger, LedgerRun
+from usersync.ledger.user_buffer import UserBuffer
 from usersync.loader.row_names import no_name
-from usersync.models import Files, Row
+from usersync.models import Files, Row, Status, User
 from usersync.planning.plan import Plan, SavedPlan
 from usersync.planning.plan_file import plan_document, save_plan
 from usersync.planning.sources import FileRows, PlanRows, ResumedRows, SingleUserRows, UndoneRows
 from usersync.report import Summary
+from usersync.report.export import ExportHead
+from usersync.report.export_columns import all_columns, choose_columns, conditions, user_texts
+from usersync.report.export_files import export_files, write_export
 from usersync.report.html import write_plan_page
 from usersync.settings import Settings, load_settings
 
@@ -158,6 +163,55 @@ def undo(
     settings = settings or load_settings()
     job = Job(UndoneRows(run, settings), settings, options or RunOptions(), context or Context())
     return carry_out(job, confirm)
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What an export holds."""
+
+    users: int
+    files: tuple[Path, ...]
+    """The files that were written: the workbook, or the CSV and its base; none for standard output."""
+    unread: tuple[tuple[int, str], ...] = ()
+    """Users that could not be read: id, and why."""
+    notes: tuple[str, ...] = ()
+
+
+def export(
+    target: str | Path,
+    settings: Settings | None = None,
+    *,
+    ids: Sequence[int] | None = None,
+    where: Sequence[str] = (),
+    columns: Sequence[str] | None = None,
+    context: Context | None = None,
+) -> Exported:
+    """Write the users as they are into an .xlsx or .csv, to be edited and run again; `-` is CSV on standard output.
+
+    Who is exported are the users of the account of the settings, or those with the `ids`; of them, those for whom
+    each of `where` (`COLUMN=VALUE`) holds. `columns` are fields, such as `email`; None: all of them. The file carries
+    what it held, so that a later run leaves alone what nobody touched. Raises UsageError for a file that exists
+    already or a column that is not there, StoppedError where the users cannot be read.
+    """
+    settings, context = settings or load_settings(), context or Context()
+    files = export_files(str(target))
+    with UserBuffer() as buffer:
+        collected = run_async(collect_users(settings, context, buffer, ids))
+        found, notes = all_columns(buffer.attribute_keys, settings.columns)
+        chosen = found if columns is None else choose_columns(found, columns)
+        now = iso(context.clock.now())
+        head = ExportHead(settings.platform.url, now, chosen, settings.fields)
+        users = user_texts(_with_progress(buffer, context), chosen, conditions(found, where))
+        count = write_export(str(target), users, head)
+    return Exported(count, files, tuple(collected.unread), (*collected.notes, *notes))
+
+
+def _with_progress(buffer: UserBuffer, context: Context) -> Iterator[tuple[User, bool]]:
+    context.progress.begin("writing", buffer.count)
+    for user in buffer.users():
+        yield user
+        context.progress.row(Status.UNCHANGED)
+    context.progress.end()
 
 
 def update(

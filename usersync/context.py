@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from usersync.models import Row, Status
@@ -114,7 +115,7 @@ class Progress(Protocol):
     """Shows how far a run is."""
 
     def begin(self, phase: str, total: int) -> None:
-        """Start a phase, `reading` or `sending`, of so many rows."""
+        """Start a phase, `reading`, `sending` or `writing`, of so many rows."""
 
     def row(self, status: Status) -> None:
         """Count a finished row of this phase."""
@@ -158,6 +159,8 @@ class RunOptions:
     """Seconds after which the run stops (exit code 4)."""
     lock_wait: float = 0.0
     """Seconds to wait for another run of this platform to finish."""
+    base: Path | None = None
+    """The file with what an export held, for a file that neither carries it nor has it beside it."""
 
 
 @dataclass(slots=True)

@@ -190,6 +190,21 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Base:
+    """What the cells of an export held when it was written; a cell that equals its base was not touched."""
+
+    platform: str
+    exported_at: str
+    fields: tuple[str, ...]
+    texts: Mapping[int, tuple[str | None, ...]] = field(repr=False)
+    """User id -> the texts of `fields`. None: the cell was left blank although the user may hold a value."""
+    digest: str
+    """SHA-256 of all of it."""
+    is_escaped: bool = False
+    """Whether the file guards texts that a spreadsheet would run as a formula (`escape_formula`)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """One file (and sheet) that rows came from, and how it was understood."""
 
@@ -204,6 +219,8 @@ class Source:
     """What the author should know, in sentences."""
     skipped: int = 0
     """Rows left out by choice: hidden rows where settings say `skip`, the template's example row."""
+    base: Base | None = None
+    """What the file held when it was exported; None where it is no export."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +257,8 @@ class DesiredValues:
     """Key of a row that repeats another -> key of the row that is sent for both."""
     superseded: frozenset[int] = frozenset()
     """Keys of rows that lose against a later one for the same user, where settings say so."""
+    untouched: frozenset[int] = frozenset()
+    """Keys of rows of an export in which nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,13 @@ def canonical_json(value: Json) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
+def cell_text(value: Json) -> str:
+    """Write a value as the text of a cell: nothing as a blank, text as it is, all else as JSON."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else canonical_json(value)
+
+
 def visible(text: str) -> str:
     """Remove invisible characters, surrounding blanks and full-width forms: for ids, headings and e-mails."""
     return unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).strip()

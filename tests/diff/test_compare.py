@@ -42,6 +42,7 @@ SEATS = "custom_attributes__seats"
         pytest.param({SEATS: CLEAR}, {"custom_attributes": {"seats": None}}, id="cleared already"),
         pytest.param({SEATS: CLEAR}, {}, id="clearing what was never there"),
         pytest.param({SEATS: ["a"]}, {"custom_attributes": {"seats": ["a"]}}, id="equal lists"),
+        pytest.param({SEATS: '[ "a" ]'}, {"custom_attributes": {"seats": ["a"]}}, id="the JSON of the stored list"),
         pytest.param(
             {"custom_attributes": {"a": {"x": 1, "y": 2}}},
             {"custom_attributes": {"a": {"y": 2, "x": 1}, "b": 3}},
@@ -86,6 +87,22 @@ def test_finds_nothing_to_change(want: dict[str, Any], have: dict[str, Any]) -> 
         pytest.param(
             {SEATS: "12 b"}, {"custom_attributes": {"seats": 12}},
             [FieldChange("custom_attributes.seats", 12, "12 b")], id="text that is no number",
+        ),
+        pytest.param(
+            {SEATS: '["b"]'}, {"custom_attributes": {"seats": ["a"]}},
+            [FieldChange("custom_attributes.seats", ["a"], ["b"])], id="JSON in place of a list",
+        ),
+        pytest.param(
+            {SEATS: '{"a": 2}'}, {"custom_attributes": {"seats": {"a": 1}}},
+            [FieldChange("custom_attributes.seats", {"a": 1}, {"a": 2})], id="JSON in place of an object",
+        ),
+        pytest.param(
+            {SEATS: '["b"'}, {"custom_attributes": {"seats": ["a"]}},
+            [FieldChange("custom_attributes.seats", ["a"], '["b"')], id="text that is no JSON",
+        ),
+        pytest.param(
+            {SEATS: '["b"]'}, {"custom_attributes": {"seats": "x"}},
+            [FieldChange("custom_attributes.seats", "x", '["b"]')], id="text that looks like JSON in place of text",
         ),
         pytest.param(
             {SEATS: "1.000"}, {"custom_attributes": {"seats": 1}},

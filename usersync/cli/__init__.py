@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from usersync.cli import lookup, run, sandbox
+from usersync.cli.export import export
 from usersync.cli.output import say
 from usersync.errors import OUT_OF_MEMORY, RowCountError, StoppedError, UsersyncError
 
@@ -28,6 +29,7 @@ for _command in (
     run.resume,
     run.undo,
     run.update,
+    export,
     lookup.inspect,
     lookup.template,
     lookup.runs,

@@ -26,6 +26,7 @@ def as_text(table: Table, desired: DesiredValues, groups: Sequence[ProblemGroup]
         ("to send", f"{len(desired.values):,}"),
         ("rejected", f"{len({p.key for p in desired.problems}):,}"),
         ("repeated", f"{len(desired.duplicates):,}"),
+        *([("untouched", f"{len(desired.untouched):,}")] if desired.untouched else []),
         ("rows", f"{len(table.cells):,}"),
     ]
     return "\n\n".join([
@@ -75,6 +76,7 @@ def as_json(table: Table, desired: DesiredValues, groups: Sequence[ProblemGroup]
             "ready": len(desired.values),
             "rejected": len({p.key for p in desired.problems}),
             "repeated": len(desired.duplicates),
+            **({"untouched": len(desired.untouched)} if desired.untouched else {}),
         },
         "problems": [group.as_json() for group in groups],
         "notes": [{"row": int(numbers[key]), "note": note} for key, note in sorted(desired.notes.items())],

@@ -58,6 +58,11 @@ SOURCE_OPTIONS = (
     click.option("--skip", type=click.IntRange(min=0), default=0, help="Leave out the first N rows."),
     click.option("--compare-with", help="remote, nothing, last-run, or a file's path.", shell_complete=complete_known),
     click.option("--match-by", type=click.Choice(["auto", "id", "email"]), help="How rows are matched with users."),
+    click.option(
+        "--base",
+        type=click.Path(path_type=Path),
+        help="What an export held, where the file does not carry it.",
+    ),
     click.option("--limit", type=click.IntRange(min=1), help="The first N changes only."),
 )
 
@@ -81,6 +86,7 @@ def run_options(options: dict[str, Any]) -> RunOptions:
         where=options.get("where", ()),
         skip=options.get("skip", 0),
         limit=options.get("limit"),
+        base=options.get("base"),
         overrides=tuple(options.get("override") or ()),
         max_duration=seconds_of("--max-duration", options.get("max_duration")),
         lock_wait=seconds_of("--lock-wait", options.get("lock_wait")) or 0.0,

@@ -64,7 +64,7 @@ def plan(files: tuple[str, ...], *, save_as: Path | None, html: Path | None, **o
     if save_as:
         following = command("apply", str(save_as), *option_words(options, "config"))
     else:
-        names = ("config", "sheet", "where", "skip", "limit", "compare_with", "match_by")
+        names = ("config", "sheet", "where", "skip", "limit", "compare_with", "match_by", "base")
         following = command("run", *files, *option_words(options, *names))
     click.echo(plan_text(found, width=window_width(sys.stdout), then=following))
     return found.exit_code

@@ -11,7 +11,7 @@ import numpy as np
 from pandas.api.types import infer_dtype
 
 from usersync.models import ATTRIBUTE, CLEAR, SECRET_FIELDS, UNKNOWN, FieldChange, Json
-from usersync.validation.cells import read_boolean, read_number
+from usersync.validation.cells import read_boolean, read_json, read_number
 from usersync.values import same_value
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def compare(
     `current` has the same index and the columns `name`, `display_name`, `email` (text or None) and
     `custom_attributes` (dicts); None where nothing is known: then every desired value is a change.
     Fields in `only_if_blank` change only where the platform has no value. The text of an attribute whose type is not
-    configured, that is: which is not in `typed_fields`, is a number or a boolean where the platform holds one.
+    configured, that is: which is not in `typed_fields`, is a number, a boolean or JSON where the platform holds one.
     """
     differs = {}
     for name in desired.columns:
@@ -139,8 +139,11 @@ def _field_changes(name: str, old: Json, new: Json, *, is_typed: bool) -> Iterat
 
 
 def _as_held(text: str, old: Json) -> Json:
-    """Return a text as the number or the boolean that the platform holds, where it spells one."""
+    """Return a text as what the platform holds, a number, a boolean, a list or an object, where it spells one."""
     try:
+        if isinstance(old, list | dict):
+            value = read_json(text)
+            return value if isinstance(value, type(old)) else text
         if isinstance(old, bool):
             return read_boolean(text)
         if isinstance(old, int | float):

@@ -1,33 +1,53 @@
-"""Find the fields that somebody changed since usersync last wrote them."""
+"""Find the fields that somebody changed since usersync last wrote or exported them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
 from usersync.models import SECRET_FIELDS, UNKNOWN, FieldChange, Json
-from usersync.values import canonical_json, same_value
+from usersync.values import canonical_json, cell_text, same_value
+
+_NOTHING: Mapping[str, str] = {}
 
 
-def find_conflicts(changes: Iterable[FieldChange], written: Mapping[str, Json]) -> tuple[FieldChange, ...]:
-    """Return the changes whose present value is neither what usersync last wrote nor what the file wants.
+def find_conflicts(
+    changes: Iterable[FieldChange], written: Mapping[str, Json], exported: Mapping[str, str] = _NOTHING
+) -> tuple[FieldChange, ...]:
+    """Return the changes whose present value is neither the one known before nor what the file wants.
 
-    `written` holds, by field, the values that usersync wrote last; a field that it never wrote is no conflict.
+    `written` holds, by field, the values that usersync wrote last, `exported` the texts that the file held when it
+    was exported, which count more: they are what its author saw. A field in neither is no conflict.
     """
     return tuple(
         change
         for change in changes
-        if change.field in written
-        and change.field not in SECRET_FIELDS
+        if change.field not in SECRET_FIELDS
         and change.old is not UNKNOWN
-        and not same_value(change.field, written[change.field], change.old)
+        and not _is_known(change.field, change.old, written, exported)
     )
 
 
-def describe_conflicts(conflicts: Iterable[FieldChange], written: Mapping[str, Json]) -> str:
+def _is_known(field: str, held: Json, written: Mapping[str, Json], exported: Mapping[str, str]) -> bool:
+    if field in exported:
+        return cell_text(held) == exported[field] or same_value(field, exported[field], held)
+    return field not in written or same_value(field, written[field], held)
+
+
+def describe_conflicts(
+    conflicts: Iterable[FieldChange], written: Mapping[str, Json], exported: Mapping[str, str] = _NOTHING
+) -> str:
     """Describe conflicts with all three values."""
+    conflicts = tuple(conflicts)
     parts = [
-        f"{c.field}: usersync wrote {canonical_json(written[c.field])}, the platform holds {canonical_json(c.old)}, "
+        f"{c.field}: {_known_text(c.field, written, exported)}, the platform holds {canonical_json(c.old)}, "
         f"the file wants {canonical_json(c.new)}"
         for c in conflicts
     ]
-    return f"{'; '.join(parts)}; resolve it by hand, or set diff.on_conflict: overwrite"
+    again = "export again and decide" if any(c.field in exported for c in conflicts) else "resolve it by hand"
+    return f"{'; '.join(parts)}; {again}, or set diff.on_conflict: overwrite"
+
+
+def _known_text(field: str, written: Mapping[str, Json], exported: Mapping[str, str]) -> str:
+    if field in exported:
+        return f"the export held {canonical_json(exported[field])}"
+    return f"usersync wrote {canonical_json(written[field])}"

@@ -34,7 +34,7 @@ async def connected(settings: Settings, context: Context, max_duration: float | 
     context.on_start(context.stop)
     token = settings.platform.token()
     account, account_token = settings.platform.account, settings.platform.account_token()
-    with _rate_store(settings, context) as store:
+    with rate_store(settings, context) as store:
         async with HttpClient(settings, token) as client:
             limiter = RateLimiter(request, context.clock, context.stop, store)
             sender = make_sender(client, limiter, request, context, token)
@@ -86,7 +86,7 @@ def _require_open_files(concurrency: int) -> None:
 
 
 @contextmanager
-def _rate_store(settings: Settings, context: Context) -> Iterator[RateStore]:
+def rate_store(settings: Settings, context: Context) -> Iterator[RateStore]:
     """Share the rate with other processes, where there is one, and where time is everybody's."""
     if settings.request.rate is None or not isinstance(context.clock, SystemClock):
         yield LocalRate()

@@ -22,11 +22,11 @@ class RunInfo:
     started_by: str
     settings: Mapping[str, Json] = field(default_factory=dict)
     sources: tuple[Mapping[str, str], ...] = ()
-    """`file`, `sheet` and `sha256` of each source."""
+    """`file`, `sheet` and `sha256` of each source; of an export also `base`, the digest of what it held."""
     parent: str | None = None
     overrides: tuple[str, ...] = ()
     options: Mapping[str, Json] = field(default_factory=dict)
-    """`where`, `skip`, `limit`."""
+    """`where`, `skip`, `limit`; `base` where it was named."""
     filled_fields: tuple[str, ...] = ()
     """The fields of the input that hold a value in any row."""
     rows_read: int | None = None
@@ -71,4 +71,7 @@ def parse_run_info(values: Sequence[Any]) -> RunInfo:
 
 def describe_sources(sources: Sequence[Source]) -> tuple[Mapping[str, str], ...]:
     """Return what a run keeps of its sources."""
-    return tuple({"file": s.file, "sheet": s.sheet, "sha256": s.sha256} for s in sources)
+    return tuple(
+        {"file": s.file, "sheet": s.sheet, "sha256": s.sha256, **({"base": s.base.digest} if s.base else {})}
+        for s in sources
+    )

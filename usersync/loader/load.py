@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from usersync.errors import SourceError, UsageError
+from usersync.loader.base import base_beside, read_base
 from usersync.loader.headings import OUR_COLUMNS, Headings, Template, normalize
 from usersync.loader.raw_sheet import CellError, RawSheet
 from usersync.loader.rejects_columns import hold_back_rows
 from usersync.loader.remote import fetch, is_remote, without_secrets
 from usersync.loader.unpack import is_text, unpack
-from usersync.models import MASK, SECRET_FIELDS, Code, Column, Files, Problem, Source, Table
+from usersync.models import MASK, SECRET_FIELDS, Base, Code, Column, Files, Problem, Source, Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,18 +45,22 @@ TOTALS = frozenset(
 _ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
-def load(files: Files, *, options: SourceSettings, columns: Mapping[str, str] | None = None) -> Table:
+def load(
+    files: Files, *, options: SourceSettings, columns: Mapping[str, str] | None = None, base: Path | None = None
+) -> Table:
     """Read files (CSV, Excel, OpenDocument; `-` is standard input), addresses and DataFrames as text.
 
-    `columns` maps headings to fields, or fields to templates (`name: "{First name} {Last name}"`). Raises SourceError
-    where a file as a whole cannot be read. Rows that cannot be read are in the table, with their problems.
+    `columns` maps headings to fields, or fields to templates (`name: "{First name} {Last name}"`). `base` is the file
+    with what an export held, for files that neither carry it nor have it beside them. Raises SourceError where a file
+    as a whole cannot be read. Rows that cannot be read are in the table, with their problems.
     """
     if isinstance(files, str | Path) or not isinstance(files, Sequence):
         files = [files]
     if not files:
         raise UsageError("name at least one file")
     headings = Headings(columns, match_by=options.match_by)
-    return hold_back_rows(_concatenate([_read(file, headings, options) for file in files]))
+    named = read_base(base) if base else None
+    return hold_back_rows(_concatenate([_read(file, headings, options, named) for file in files]))
 
 
 def read_bytes(file: str) -> bytes:
@@ -94,7 +99,7 @@ class _Part:
     templates: tuple[Template, ...]
 
 
-def _read(given: str | Path | DataFrame, headings: Headings, options: SourceSettings) -> _Part:
+def _read(given: str | Path | DataFrame, headings: Headings, options: SourceSettings, named_base: Base | None) -> _Part:
     from usersync.loader.repeated_headers import apply_repeated_headers  # pandas is slow to import
 
     if isinstance(given, str | Path):
@@ -103,11 +108,13 @@ def _read(given: str | Path | DataFrame, headings: Headings, options: SourceSett
             raise SourceError(file, "the file is empty")
         digest = hashlib.sha256(data).hexdigest()
         sheet = _read_sheet(data, file, headings, options)
+        base = sheet.base or named_base or base_beside(str(given))
     else:
         from usersync.loader.dataframe import FRAME, read_frame  # pandas is slow to import
 
         file = FRAME
         digest, sheet = read_frame(given, headings=headings)
+        base = named_base
     columns = headings.columns(sheet.header, file)
     templates = headings.templates(sheet.header, file)
     sheet = _without_example(apply_repeated_headers(sheet, headings), columns)
@@ -127,6 +134,7 @@ def _read(given: str | Path | DataFrame, headings: Headings, options: SourceSett
         dialect=sheet.dialect,
         notes=tuple(notes),
         skipped=sheet.skipped,
+        base=base,
     )
     return _Part(source, sheet, templates)
 

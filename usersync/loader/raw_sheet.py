@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from usersync.models import Code
+from usersync.models import Base, Code
 
 if TYPE_CHECKING:
     from numpy import int64
@@ -48,6 +48,8 @@ class RawSheet:
     skipped: int = 0
     """Rows that are left out, each kind with a note."""
     dialect: Mapping[str, str] = field(default_factory=dict)
+    base: Base | None = None
+    """What an exported workbook held."""
 
     def without(self, positions: Collection[int]) -> RawSheet:
         """Return the sheet without some rows; the caller adds a note that says why."""

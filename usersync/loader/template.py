@@ -151,6 +151,11 @@ def write_template(
         raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
 
 
+def heading_advice(field: str, rules: FieldSettings) -> str:
+    """Return what to write in the cells of a field, in sentences, for the note on its heading."""
+    return _Column(field, field, rules).advice
+
+
 def _columns(columns: Mapping[str, str], fields: Mapping[str, FieldSettings]) -> list[_Column]:
     heading = {name: text for text, name in reversed(list(columns.items()))}
     plain = [name for name in FIELDS if name != "custom_attributes"]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
+from usersync.loader.base import sheet_base
 from usersync.loader.headings import Headings
 from usersync.loader.raw_sheet import CellError, RawSheet
 from usersync.loader.workbook_cell_info import column_letters
@@ -32,7 +34,7 @@ def read_workbook(data: bytes, *, file: str, headings: Headings, options: Source
     selection = select_sheet(book, file, headings, options)
     sheet = selection.reader(None).widened()
     rows = _SheetRows(sheet, selection.header_row, headings, options)
-    return rows.raw_sheet((*book.notes, *selection.notes))
+    return replace(rows.raw_sheet((*book.notes, *selection.notes)), base=sheet_base(book, file))
 
 
 class _SheetRows:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from usersync.errors import SourceError
+from usersync.loader.base import BASE_SHEET
 from usersync.loader.csv_parser import DELIMITERS
 from usersync.loader.headings import Headings
 from usersync.loader.workbook_sheets import SheetReader, Workbook
@@ -43,10 +44,10 @@ def select_sheet(book: Workbook, file: str, headings: Headings, options: SourceS
         search = _Search(headings, options)
         return search.find(name, book.open_sheet(name)) or search.refuse(file, f"sheet {name!r}")
     search = _Search(headings, options)
-    shown = [name for name, is_shown in book.sheets if is_shown]
+    shown = [name for name, is_shown in book.sheets if is_shown and name != BASE_SHEET]
     found = [selection for name in shown if (selection := search.find(name, book.open_sheet(name)))]
     if not found:
-        hidden = [repr(name) for name, is_shown in book.sheets if not is_shown]
+        hidden = [repr(name) for name, is_shown in book.sheets if not is_shown and name != BASE_SHEET]
         more = f" (hidden sheets were not searched: {', '.join(hidden)}; name one with --sheet)" if hidden else ""
         what = f"sheet {shown[0]!r}" if len(book.sheets) == 1 and shown else f"each of its {len(book.sheets)} sheets"
         search.refuse(file, what, more)

@@ -47,6 +47,7 @@ class RowComparison:
     async def insert_rows(self, *, compared: Collection[int] = ()) -> list[str]:
         """Insert every row of the input, but for the keys `compared` before; returns notes for the author."""
         self._run.insert(self._rows.rejected())
+        self._run.insert_unchanged(self._rows.untouched(compared))
         values = self._given.desired.values.drop(index=list(compared), errors="ignore")
         source = self._settings.diff.compare_with
         if source == "nothing" and not self._must_read(values):
@@ -64,7 +65,8 @@ class RowComparison:
 
     def _must_read(self, values: DataFrame) -> bool:
         """Tell whether what a user holds now decides about a row even where nothing is compared."""
-        return self._address_protects or bool(self._addresses) or any(name in values for name in self._only_if_blank)
+        only_if_blank = any(name in values for name in self._only_if_blank)
+        return self._address_protects or bool(self._addresses) or self._given.is_exported or only_if_blank
 
     def _compare(self, values: DataFrame, current: DataFrame | None) -> Comparison:
         return compare(values, current, only_if_blank=self._only_if_blank, typed_fields=self._typed)
@@ -73,11 +75,16 @@ class RowComparison:
         for key, user_id, changes in comparison.changes():
             yield self._rows.changed(key, user_id, changes)
 
+    def _exported(self, key: int, user_id: int) -> dict[str, str]:
+        overwrite = self._settings.diff.on_conflict == "overwrite"
+        return {} if overwrite else self._given.exported_values(key, user_id)
+
     def _compare_with_baseline(self, values: DataFrame) -> DataFrame:
         """Compare with the last run, or with a file; returns the rows whose users have to be read."""
         source = self._settings.diff.compare_with
         look_up = self._run.snapshots.last_known if source == "last-run" else baseline_from_file(source, self._settings)
-        must_verify = self._settings.diff.verify or self._address_protects or bool(self._addresses)
+        by_old_address = bool(self._addresses)
+        must_verify = self._settings.diff.verify or self._address_protects or by_old_address or self._given.is_exported
         unread = []
         for start in range(0, len(values), BASELINE_BATCH):
             batch = values.iloc[start : start + BASELINE_BATCH]
@@ -152,7 +159,10 @@ class RowComparison:
         for key in comparison.unchanged_keys.tolist():
             yield self._rows.unchanged(key, users[key], seen_at)
         for key, user_id, changes in comparison.changes():
-            yield self._rows.changed(key, user_id, changes, user=users[key], written=written.get(user_id))
+            exported = self._exported(key, user_id)
+            yield self._rows.changed(
+                key, user_id, changes, user=users[key], written=written.get(user_id), exported=exported
+            )
 
 
 def _addresses_to_verify(given: Input) -> Mapping[int, str]:

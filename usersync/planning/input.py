@@ -16,6 +16,7 @@ from usersync.loader.rejects_columns import original_rows
 from usersync.loader.row_filter import select
 from usersync.loader.row_names import NameOf, names_in
 from usersync.models import Column, DesiredValues, Files, Place, Problem, ProblemGroup, Source, Table
+from usersync.planning.base import Untouched, require_platform_of_bases, without_untouched
 from usersync.planning.matching import EmailIndex, Matching, match_rows
 from usersync.settings import FieldSettings, SourceSettings
 from usersync.validation import validate
@@ -38,6 +39,8 @@ class Input:
     """None: all rows have ids."""
     source: SourceSettings = field(default_factory=SourceSettings)
     fields: Mapping[str, FieldSettings] = field(default_factory=dict)
+    untouched: Untouched = field(default_factory=Untouched)
+    """Cells of exports that are left alone."""
 
     @property
     def needs_index(self) -> bool:
@@ -63,11 +66,25 @@ class Input:
     def notes(self) -> list[str]:
         """What the authors of the files should know: how headings were understood, and what was ignored."""
         matching = [self.matching.note] if self.matching and self.matching.addresses else []
-        return matching + [
+        of_files = [
             f"{source.file}: {note}"
             for source in self.table.sources
             for note in (*_mapping_notes(source), *source.notes)
         ]
+        return [*matching, *of_files, *self.untouched.notes]
+
+    @property
+    def is_exported(self) -> bool:
+        """Whether any file carries what it held when it was exported."""
+        return any(source.base for source in self.table.sources)
+
+    def exported_values(self, key: int, user_id: int) -> dict[str, str]:
+        """Return the texts of a row's user when its file was exported, by field; empty where it was not."""
+        base = self.table.sources[int(self.table.places["source"].to_numpy()[key])].base
+        texts = base.texts.get(user_id) if base else None
+        if base is None or texts is None:
+            return {}
+        return {name: text for name, text in zip(base.fields, texts, strict=True) if text is not None}
 
     @property
     def name_of(self) -> NameOf:
@@ -102,8 +119,13 @@ def _mapping_notes(source: Source) -> Iterator[str]:
 
 
 def read_input(files: Files, settings: Settings, options: RunOptions) -> Input:
-    """Read and validate files. Raises SourceError where one cannot be read."""
-    return read_files(files, settings.source, settings.columns, settings.fields, options)
+    """Read and validate files.
+
+    Raises SourceError where one cannot be read, RefusedError where one was exported from another platform.
+    """
+    given = read_files(files, settings.source, settings.columns, settings.fields, options)
+    require_platform_of_bases(given.table.sources, settings.platform.url)
+    return given
 
 
 def read_files(
@@ -114,9 +136,9 @@ def read_files(
     options: RunOptions | None = None,
 ) -> Input:
     """Read and validate files where no platform is configured, as `usersync inspect` does."""
-    table = load(files, options=source, columns=columns)
-    if options:
-        table = select(table, where=options.where, skip=options.skip)
+    options = options or RunOptions()
+    table = load(files, options=source, columns=columns, base=options.base)
+    table = select(table, where=options.where, skip=options.skip)
     return understand(table, source, fields or {})
 
 
@@ -126,8 +148,16 @@ def understand(
     """Match and validate the rows of a table; without an `index` for those without ids, their users stay unknown."""
     table, understood, matching = match_rows(table, source.match_by, index)
     names = matching.names if matching else None
-    desired = validate(understood, fields, duplicates=source.duplicates, suspect=source.suspect, names=names)
-    return _with_original_rows(Input(table, desired, matching, source, fields))
+    touched, untouched = without_untouched(understood)
+    desired = validate(
+        touched,
+        fields,
+        duplicates=source.duplicates,
+        suspect=source.suspect,
+        names=names,
+        exported=untouched.keys,
+    )
+    return _with_original_rows(Input(table, desired, matching, source, fields, untouched))
 
 
 def _with_original_rows(given: Input) -> Input:

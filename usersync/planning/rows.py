@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,9 @@ from usersync.planning.input import Input
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+#: The remark on a row of an export that asks for nothing.
+_UNTOUCHED = "left alone: no new values since the export"
 
 
 class RowFactory:
@@ -50,6 +53,12 @@ class RowFactory:
         for key in sorted(self._desired.superseded):
             yield self.row(key, Status.UNCHANGED)
 
+    def untouched(self, left_out: Collection[int]) -> Iterator[tuple[int, int, int, str, list[str]]]:
+        """Gather the rows of an export in which nothing was changed, but for those `left_out`."""
+        keys = np.array(sorted(self._desired.untouched.difference(left_out)), dtype=np.int64)
+        for key, source, row, note, ids in self.unchanged_stretches(keys):
+            yield key, source, row, "; ".join(filter(None, (note, _UNTOUCHED))), ids
+
     def unchanged(self, key: int, user: User, seen_at: str) -> Row:
         """Make a row whose user holds its values already."""
         return with_user(self.row(key, Status.UNCHANGED, user_id=user.id, finished_at=seen_at), user)
@@ -62,11 +71,16 @@ class RowFactory:
         *,
         user: User | None = None,
         written: Mapping[str, Json] | None = None,
+        exported: Mapping[str, str] | None = None,
     ) -> Row:
-        """Make a row that changes its user: planned, or a conflict with what usersync wrote earlier (`written`)."""
-        conflicts = find_conflicts(changes, written) if written else ()
-        if written and conflicts:
-            message = describe_conflicts(conflicts, written)
+        """Make a row that changes its user: planned, or a conflict.
+
+        It is one where somebody changed what usersync wrote earlier (`written`), or what the file held when it was
+        exported (`exported`).
+        """
+        conflicts = find_conflicts(changes, written or {}, exported or {})
+        if conflicts:
+            message = describe_conflicts(conflicts, written or {}, exported or {})
             row = self.row(key, Status.CONFLICT, user_id=user_id, message=message)
         else:
             row = self.row(key, Status.PLANNED, user_id=user_id)

@@ -268,6 +268,13 @@ class ResumedRows(RowSource):
         return len(self.given.table.cells) if self.given and whole else sum(run.counts().values())
 
 
+def _options_of(info: RunInfo) -> RunOptions:
+    """Return the options of a run that decide what its files say."""
+    base = info.options.get("base")
+    where, skip = tuple(info.options.get("where", ())), info.options.get("skip", 0)
+    return RunOptions(where=where, skip=skip, base=Path(base) if base else None)
+
+
 def inverted_row(row: Row, run: str) -> Row:
     """Return the row that restores what an updated row changed."""
     changes, kept = invert(row.changes)
@@ -318,9 +325,14 @@ def read_again(info: RunInfo, settings: Settings, rows: Iterable[Row], *, files:
     given = read_input(
         files if files is not None else info.files,
         make_settings({"platform": platform, **then}, f"run {info.run}"),
-        RunOptions(where=tuple(info.options.get("where", ())), skip=info.options.get("skip", 0)),
+        _options_of(info),
     )
-    for source, known in zip(given.table.sources, info.sources, strict=True):
-        if source.sha256 != known["sha256"]:
-            raise RefusedError(f"stale: {source.file} has changed since run {info.run}; nothing was sent")
+    for source, known in zip(describe_sources(given.table.sources), info.sources, strict=True):
+        if source["sha256"] != known["sha256"]:
+            raise RefusedError(f"stale: {source['file']} has changed since run {info.run}; nothing was sent")
+        if source.get("base") != known.get("base"):
+            raise RefusedError(
+                f"stale: what {source['file']} held when it was exported (its base) is not the one of run {info.run}; "
+                "nothing was sent"
+            )
     return given.matched(index_of_rows(given.matching, rows, f"run {info.run}")) if given.matching else given

@@ -17,8 +17,9 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from usersync.errors import SourceError
+from usersync.loader.base import base_of_rows, base_path
 from usersync.loader.rejects_columns import held_back, original_rows
-from usersync.models import ATTRIBUTE, SECRET_FIELDS, Code, DesiredValues, Problem, Row, Source, Status, Table
+from usersync.models import ATTRIBUTE, SECRET_FIELDS, Base, Code, DesiredValues, Problem, Row, Source, Status, Table
 from usersync.report.rejects_csv import write_csv
 from usersync.report.rejects_rows import Layout, Reject
 
@@ -34,6 +35,8 @@ _CODE_FIELDS: Final = {
 }
 #: What to do about a password, which the file does not hold.
 _PASSWORD: Final = "enter the password again"  # noqa: S105 - no password
+#: Digits that no id of a database has.
+_ID_DIGITS: Final = 20
 #: Reads and validates files, as they are read when they come back.
 Reread = Callable[[Sequence[str | Path]], tuple[Table, DesiredValues]]
 #: Writes rejects into a folder, and returns the file.
@@ -62,12 +65,21 @@ def write_rejects(
     """
     layout = Layout.of(table.sources, header_row)
     builder = _RejectBuilder(table, problems, layout)
-    rejects = [builder.reject(row) for row in rows if is_reject(row.status)]
+    rejected = [row for row in rows if is_reject(row.status)]
+    rejects = [builder.reject(row) for row in rejected]
     if not rejects:
         return None
+    base = base_of_rows((table.sources[row.source].base, _user_id(row)) for row in rejected)
     with TemporaryDirectory(prefix="rejects-", dir=home) as folder:
-        draft = _write_verified(Path(folder), rejects, _writers(layout, table.sources), reread)
+        draft = _write_verified(Path(folder), rejects, _writers(layout, table.sources, base), reread)
+        if base_path(draft).exists():
+            base_path(draft).replace(base_path(home / draft.name))
         return draft.replace(home / draft.name)
+
+
+def _user_id(row: Row) -> int | None:
+    text = row.id.strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) < _ID_DIGITS else None
 
 
 def _write_verified(folder: Path, rejects: Sequence[Reject], writers: Iterable[_Writer], reread: Reread) -> Path:
@@ -109,16 +121,16 @@ def _hold_back(rejects: Sequence[Reject], positions: Iterable[int]) -> list[Reje
     return found
 
 
-def _writers(layout: Layout, sources: Sequence[Source]) -> Iterator[_Writer]:
-    """Yield ways to write the file, the nearest to the source first."""
+def _writers(layout: Layout, sources: Sequence[Source], base: Base | None) -> Iterator[_Writer]:
+    """Yield ways to write the file, the nearest to the source first; of an export, with its base."""
     if all(source.dialect for source in sources):
         given = dict(sources[0].dialect)
         doubled = given | {"escape": "doubled"}
         for dialect in (given, doubled, doubled | {"encoding": "utf-8-sig"}):
-            yield partial(write_csv, layout, dialect)
+            yield partial(write_csv, layout, dialect, base)
     from usersync.report.rejects_workbook import write_workbook  # XlsxWriter is slow to import
 
-    yield partial(write_workbook, layout)
+    yield partial(write_workbook, layout, base)
 
 
 class _RejectBuilder:

@@ -7,14 +7,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from usersync.loader.base import base_lines, base_path
+from usersync.models import Base
 from usersync.report.columns import escape_formula
 from usersync.report.rejects_rows import Layout, Reject
 
 _LINE_ENDS: Final = {"CR": "\r", "LF": "\n", "none": "\n"}
 
 
-def write_csv(layout: Layout, dialect: Mapping[str, str], home: Path, rejects: Sequence[Reject]) -> Path:
-    """Write the file below `home`, in UTF-8 where the source's encoding has not all characters. Raises OSError."""
+def write_csv(
+    layout: Layout, dialect: Mapping[str, str], base: Base | None, home: Path, rejects: Sequence[Reject]
+) -> Path:
+    """Write the file below `home`, in UTF-8 where the source's encoding has not all characters.
+
+    Where the rows come from an export, its `base` is written beside it. Raises OSError.
+    """
     path = home / "rejects.csv"
     encoding = dialect["encoding"]
     mark = "\ufeff" if dialect["why"].startswith("byte-order mark") and encoding in ("utf-16-be", "utf-32-be") else ""
@@ -23,7 +30,10 @@ def write_csv(layout: Layout, dialect: Mapping[str, str], home: Path, rejects: S
             file.write(mark)
             file.writelines(_lines(layout, dialect, rejects))
     except UnicodeEncodeError:
-        return write_csv(layout, {**dialect, "encoding": "utf-8-sig"}, home, rejects)
+        return write_csv(layout, {**dialect, "encoding": "utf-8-sig"}, base, home, rejects)
+    if base:
+        lines = ",\n".join(base_lines(base))
+        base_path(path).write_text(f"[{lines}]\n", encoding="ascii")
     return path
 
 

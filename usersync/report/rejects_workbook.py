@@ -10,8 +10,10 @@ from typing import Any, Final
 from xlsxwriter import Workbook
 from xlsxwriter.exceptions import XlsxWriterException
 
+from usersync.loader.base import base_lines
+from usersync.models import Base
 from usersync.report.rejects_rows import Layout, Reject
-from usersync.report.xlsx import TextSheet
+from usersync.report.xlsx import BaseSheet, TextSheet
 
 #: Excel gets slow beyond so many; further faulty cells are coloured only.
 _COMMENTS: Final = 10_000
@@ -23,12 +25,16 @@ _WIDTHS: Final = (12, 40)
 _LINE_HEIGHT: Final = 15.0
 
 
-def write_workbook(layout: Layout, home: Path, rejects: Sequence[Reject]) -> Path:
-    """Write the file below `home`. Raises OSError."""
+def write_workbook(layout: Layout, base: Base | None, home: Path, rejects: Sequence[Reject]) -> Path:
+    """Write the file below `home`, with the `base` of an export where the rows come from one. Raises OSError."""
     path = home / "rejects.xlsx"
     try:
         with Workbook(path, {"constant_memory": True, "tmpdir": str(home), "use_zip64": True}) as book:
             _SheetWriter(book, layout).write(rejects)
+            if base:
+                sheet = BaseSheet(book)
+                for y, line in enumerate(base_lines(base)):
+                    sheet.write(y, line)
     except XlsxWriterException as error:
         raise OSError(0, str(error)) from error
     return path

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from xlsxwriter import Workbook
 from xlsxwriter.worksheet import Worksheet
+
+from usersync.loader.base import BASE_SHEET, split_cells
 
 
 class TextSheet(Worksheet):  # type: ignore[misc]
@@ -14,6 +17,19 @@ class TextSheet(Worksheet):  # type: ignore[misc]
     def _xml_rich_inline_string(self, string: str, attributes: Sequence[Any] = ()) -> None:
         """Write a name that reads `<r>...</r>` as a name; XlsxWriter takes it for XML of its own."""
         self._xml_inline_string(string, preserve=True, attributes=attributes)
+
+
+class BaseSheet:
+    """The very hidden sheet with what a workbook held when it was exported (see `usersync.loader.base`)."""
+
+    def __init__(self, book: Workbook) -> None:
+        self._sheet = book.add_worksheet(BASE_SHEET, TextSheet)
+        self._sheet.very_hidden()
+
+    def write(self, y: int, line: str) -> None:
+        """Write a line of the base into row `y`, from 0."""
+        for x, text in enumerate(split_cells(line)):
+            self._sheet.write_string(y, x, text)
 
 
 def encodable(text: str) -> str:

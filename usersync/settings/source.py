@@ -80,7 +80,7 @@ class Diff(Section):
     compare_with: Annotated[str, AfterValidator(usable_file_name)] = "remote"
     #: With last-run or a file: read the users that would change once more before sending.
     verify: bool = False
-    #: If others changed a value that usersync wrote: report it and leave it, or overwrite it.
+    #: If others changed a value that usersync wrote or exported: report it and leave it, or overwrite it.
     on_conflict: Literal["report", "overwrite"] = "report"
     #: The address that a user gets for a moment while users swap addresses; `{run}` and `{key}` make it unique. None:
     #: such rows are rejected.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -24,30 +24,33 @@ def validate(
     duplicates: str = "reject",
     suspect: str = "reject",
     names: Mapping[int, str] | None = None,
+    exported: Collection[int] = (),
 ) -> DesiredValues:
     """Read every cell of a table, and report all problems of all rows together.
 
     `fields` are the settings by field name; `duplicates` is `reject`, or `last`: the last row of a user is sent;
     `suspect` is `reject`, `note` or `accept`: what becomes of cells that look damaged; `names` says how
-    the author of the rows calls a user, by id, where that is not the id.
-    No row is lost: each key is in `values`, has a `Problem`, repeats a row in `values`, or is superseded by one.
+    the author of the rows calls a user, by id, where that is not the id. `exported` are the keys of rows that come
+    from an export: they may ask for nothing. No row is lost: each key is in `values` or in `untouched`, has a
+    `Problem`, repeats a row in `values`, or is superseded by one.
     """
     log = ProblemLog(table)
     values = _read_columns(table, fields or {}, suspect, log)
     _reject_keys_given_twice(values, log)
     if suspect != "accept":
         _reject_total_rows(table, values, suspect, log)
-    _reject_rows_without_values(values, log)
+    untouched = _reject_rows_without_values(values, log, frozenset(exported))
     found = resolve_duplicates(values, log.rejected_keys(), row_name=log.row_name, keep=duplicates, names=names)
     log.problems.extend(replace(p, column=log.heading(p.column, p.key)) for p in found.problems)
     left_out = np.zeros(len(values), dtype=bool)
-    left_out[[*log.rejected_keys(), *found.repeats, *found.superseded]] = True
+    left_out[[*log.rejected_keys(), *found.repeats, *found.superseded, *untouched]] = True
     return DesiredValues(
         values[~left_out] if left_out.any() else values,
         tuple(sorted(log.problems, key=lambda problem: problem.key)),
         notes=log.notes | dict(found.notes),
         duplicates=found.repeats,
         superseded=found.superseded,
+        untouched=untouched,
     )
 
 
@@ -84,14 +87,18 @@ def _reject_total_rows(table: Table, values: pd.DataFrame, suspect: str, log: Pr
             values.loc[key, "id"] = 0  # it contradicts no row of the user whose id is the number of rows
 
 
-def _reject_rows_without_values(values: pd.DataFrame, log: ProblemLog) -> None:
+def _reject_rows_without_values(values: pd.DataFrame, log: ProblemLog, exported: frozenset[int]) -> frozenset[int]:
+    """Reject the rows that ask for nothing; those of an export are returned instead."""
     idle = np.ones(len(values), dtype=bool)
     for name in values.columns[1:]:
         idle &= values[name].isna().to_numpy()
         if not idle.any():
-            return
+            return frozenset()
     idle[list(log.rejected_keys())] = False
     message = "the row has an id but no values; fill in what should change"
-    for key in np.flatnonzero(idle).tolist():
-        log.reject_row(key, Code.NOTHING_TO_DO, message)
+    keys = np.flatnonzero(idle).tolist()
+    for key in keys:
+        if key not in exported:
+            log.reject_row(key, Code.NOTHING_TO_DO, message)
     values.loc[idle, "id"] = 0  # a row that asks for nothing contradicts no other row of its user
+    return exported.intersection(keys)

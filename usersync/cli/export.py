@@ -1,0 +1,75 @@
+"""Define `usersync export`: the users as they are, in a file to edit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from usersync.cli.options import (
+    COMMON_OPTIONS,
+    REQUEST_OPTIONS,
+    make_context,
+    make_settings_from,
+    options_of,
+)
+from usersync.cli.output import option_words, say
+
+#: Users that could not be read and are shown one by one.
+_UNREAD_SHOWN = 10
+
+
+@click.command()
+@click.argument("out")
+@click.option("--where", multiple=True, metavar="COLUMN=VALUE", help="Only users with this value (repeatable).")
+@click.option("--columns", metavar="A,B,...", help="Only these columns, such as name,custom_attributes.seats.")
+@click.option("--ids", type=click.Path(path_type=Path), help="A list or table of the ids to export; - is stdin.")
+@options_of(REQUEST_OPTIONS, COMMON_OPTIONS)
+def export(out: str, *, where: tuple[str, ...], columns: str | None, ids: Path | None, **options: Any) -> int:
+    """Write the users as they are to OUT (.xlsx, .csv, or - for CSV on stdout), to edit and run again."""
+    from usersync import api
+    from usersync.errors import StoppedError
+    from usersync.loader.id_list import read_ids
+
+    if out == "-" and options["as_json"]:
+        raise click.UsageError("stdout cannot hold both the users and --json; name a file, or leave out --json")
+    settings, context = make_settings_from(options), make_context(options)
+    user_ids = read_ids(ids, options=settings.source, columns=settings.columns) if ids else None
+    asked = columns.split(",") if columns is not None else None
+    try:
+        found = api.export(out, settings, ids=user_ids, where=where, columns=asked, context=context)
+    except StoppedError as error:
+        say(f"usersync: {error}")
+        return context.stop.reason.exit_code if context.stop.reason else error.exit_code
+    _show(out, found, options)
+    return int(bool(found.unread))
+
+
+def _show(out: str, found: Any, options: dict[str, Any]) -> None:
+    if options["as_json"]:
+        document = {
+            "users": found.users,
+            "files": [str(file) for file in found.files],
+            "unread": [{"id": user_id, "message": message} for user_id, message in found.unread],
+            "notes": list(found.notes),
+        }
+        click.echo(json.dumps(document, ensure_ascii=False, indent=2))
+        return
+    for user_id, message in found.unread[:_UNREAD_SHOWN]:
+        say(f"user {user_id} was left out: {message}")
+    if len(found.unread) > _UNREAD_SHOWN:
+        say(f"... and {len(found.unread) - _UNREAD_SHOWN:,} more")
+    if options["quiet"]:
+        return
+    for note in found.notes:
+        say(f"note: {note}")
+    if out == "-":
+        say(f"{found.users:,} users")
+        return
+    from usersync.cli.console import command
+
+    files = " and ".join(map(str, found.files))
+    following = command("plan", out, *option_words(options, "config"))
+    say(f"{files}: {found.users:,} users; change cells, then review with: {following}")

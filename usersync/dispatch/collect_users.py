@@ -1,0 +1,110 @@
+"""Read the users to export: those of an account in one request, or one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from usersync.context import Context, Stopping, run_concurrently
+from usersync.dispatch.connection import connected
+from usersync.dispatch.lists import read_list
+from usersync.errors import SettingsError, StoppedError
+from usersync.ledger.user_buffer import UserBuffer
+from usersync.models import Status, User
+from usersync.platform.account_users import ListError, parse_account_users, request_account_users
+from usersync.platform.directory import Directory, DirectoryUnavailable, parse_directory, request_directory
+from usersync.settings import Settings
+
+_NOT_CONFIGURED: Final = (
+    "nothing says which users to export: name the account under platform.account (with a user's token under "
+    "platform.account_token_env all are read in one request), or their ids with --ids FILE"
+)
+
+
+@dataclass(slots=True)
+class Collected:
+    """What became of reading the users, other than the users themselves."""
+
+    #: Users that could not be read: id, and why.
+    unread: list[tuple[int, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+async def collect_users(
+    settings: Settings, context: Context, buffer: UserBuffer, ids: Sequence[int] | None = None
+) -> Collected:
+    """Read users into `buffer`: those with these `ids`, or all of the account.
+
+    Raises SettingsError where neither ids nor an account are given, StoppedError where the users cannot be read.
+    """
+    collected = Collected()
+    account = settings.platform.account
+    if ids is None and account is None:
+        raise SettingsError("export", (_NOT_CONFIGURED,))
+    try:
+        if ids is None and account is not None:
+            if await _read_directory(settings, context, buffer, account, collected):
+                return collected
+            ids = await _list_ids(settings, context, account)
+        await _read_singly(settings, context, buffer, ids or (), collected)
+    except Stopping:
+        pass
+    if context.stop.reason:
+        raise StoppedError(f"nothing was exported: {context.stop.reason.message}")
+    return collected
+
+
+async def _read_directory(
+    settings: Settings, context: Context, buffer: UserBuffer, account: int, collected: Collected
+) -> bool:
+    """Read all users in one request; return False where that cannot be done."""
+    token = settings.platform.account_token()
+    if token is None:
+        return False
+    send = partial(request_directory, account=account, max_bytes=settings.platform.directory_max_bytes)
+    response = await read_list(settings, context, token, send)
+    found = parse_directory(response, account, (token.get_secret_value(),))
+    if isinstance(found, DirectoryUnavailable):
+        collected.notes.append(f"users were read one by one, because they cannot be listed: {found.reason}")
+        return False
+    _add_all(buffer, found)
+    return True
+
+
+def _add_all(buffer: UserBuffer, directory: Directory) -> None:
+    for user in directory.users.values():
+        buffer.add(user, knows_display_name=user.id not in directory.unknown_display_names)
+
+
+async def _list_ids(settings: Settings, context: Context, account: int) -> list[int]:
+    token = settings.platform.token()
+    send = partial(request_account_users, account=account, max_bytes=settings.platform.directory_max_bytes)
+    response = await read_list(settings, context, token, send)
+    try:
+        return parse_account_users(response, account, (token.get_secret_value(),))
+    except ListError as error:
+        raise StoppedError(
+            f"nothing was exported, because the users of account {account} cannot be listed: {error}; "
+            "or name their ids with --ids FILE"
+        ) from None
+
+
+async def _read_singly(
+    settings: Settings, context: Context, buffer: UserBuffer, ids: Sequence[int], collected: Collected
+) -> None:
+    async with connected(settings, context) as sender:
+
+        async def read(user_id: int) -> None:
+            found = await sender.read(user_id)
+            if isinstance(found, User):
+                buffer.add(found)
+            elif found.status is not Status.NOT_SENT:
+                collected.unread.append((user_id, found.message))
+            context.progress.row(Status.UNCHANGED if isinstance(found, User) else found.status)
+
+        context.progress.begin("reading", len(ids))
+        await run_concurrently(ids, read, concurrency=settings.request.concurrency, stop=context.stop)
+        context.progress.end()
+    collected.unread.sort()
