@@ -35,10 +35,10 @@ class RunFacts:
     problems: Sequence[ProblemGroup] = ()
     left_out: int = 0
     """Rows left out by choice."""
+    notes: Sequence[str] = ()
+    """What the author of the files should know."""
     limits: Sequence[Json] = ()
     """Limits that the plan exceeds: `rule`, `sentence`, `overridden`."""
-    notes: Sequence[str] = ()
-    """What the author should know, as the plan had it."""
     timeline: Sequence[TimeSlice] = ()
     name_of: NameOf = no_name
     """The names of rows as their sheet has them (`names_in`)."""
