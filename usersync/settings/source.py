@@ -73,7 +73,7 @@ class Diff(Section):
     verify: bool = False
     """With last-run or a file: read the users that would change once more before."""
     on_conflict: Literal["report", "overwrite"] = "report"
-    """Where a person changed what we wrote or exported earlier: leave it and say so, or write over it."""
+    """Where a person changed what we wrote earlier: leave it and say so, or write over it."""
     swap_placeholder: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")] | None = None
     """The address that a user gets for a moment where users exchange addresses in a ring; `{run}` and `{key}`
     make it unique. None: such rows are rejected."""
