@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from usersync.models import Row, Status
+from usersync.models import Json, Row, Status
 
 Job = TypeVar("Job")
 Value = TypeVar("Value")
@@ -161,6 +161,11 @@ class RunOptions:
     """Seconds to wait for another run of this platform to finish."""
     base: Path | None = None
     """The file with what an export held, for a file that neither carries it nor has it beside it."""
+
+    def recorded(self) -> dict[str, Json]:
+        """Return the options that decide which rows a run has, as the ledger keeps them."""
+        base = {"base": str(self.base)} if self.base else {}
+        return {"where": self.where, "skip": self.skip, "limit": self.limit, **base}
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from xlsxwriter import Workbook
 
@@ -51,6 +51,7 @@ HEAD = {"usersync_base": 1, "platform": "", "exported_at": "", "fields": ["name"
 MADE = base({1: ("Ann", "ann@x.org"), 2: (None, "")})
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # the first text of all takes seconds
 @given(st.dictionaries(st.integers(1, 2**63 - 1), st.tuples(TEXT, TEXT)), st.booleans())
 def test_any_texts_read_back_as_they_were_written(texts: dict[int, tuple[str | None, ...]], is_escaped: bool) -> None:
     made = base(texts, is_escaped=is_escaped)

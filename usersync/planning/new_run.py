@@ -29,7 +29,7 @@ def new_run_info(kind: str, settings: Settings, options: RunOptions, clock: Cloc
         started_at=iso(now),
         started_by=current_user(),
         settings=recorded_settings(settings),
-        options=recorded_options(options),
+        options=options.recorded(),
         overrides=options.overrides,
     )
 
@@ -39,12 +39,6 @@ def recorded_settings(settings: Settings) -> dict[str, Json]:
     found = settings.model_dump(mode="json", exclude={"platform", "ledger", "report", "metrics", "notify"})
     found["diff"]["compare_with"] = without_secrets(settings.diff.compare_with)
     return found
-
-
-def recorded_options(options: RunOptions) -> dict[str, Json]:
-    """Return the options that decide which rows a run has, and what they are compared with."""
-    base = {"base": str(options.base)} if options.base else {}
-    return {"where": options.where, "skip": options.skip, "limit": options.limit, **base}
 
 
 def current_user() -> str:

@@ -40,10 +40,10 @@ class Summary:
     """Why the run ended early."""
     left_out: int = 0
     """Rows left out by choice; they are neither sent nor reported."""
-    notes: list[str] = field(default_factory=list)
-    """What the author should know about the files and their rows."""
     reasons: list[Json] = field(default_factory=list)
     """Why rows need attention: `code`, how many `rows`, and the first of them (`row`, `id`, `name`, `message`)."""
+    notes: list[str] = field(default_factory=list)
+    """What the author of the files should know: how headings were understood, which columns were ignored."""
     notices: list[str] = field(default_factory=list)
     """What went wrong after the run: a notification or a metrics file that could not be delivered."""
     responses: dict[str, int] = field(default_factory=dict)
