@@ -61,7 +61,7 @@ class Input:
     @property
     def notes(self) -> list[str]:
         """What the authors of the files should know."""
-        matching = [self.matching.note] if self.matching and self.matching.addresses else []
+        matching = [self.matching.note] if self.matching and self.matching.note else []
         return matching + [f"{source.file}: {note}" for source in self.table.sources for note in source.notes]
 
     @property
