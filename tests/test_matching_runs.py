@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from openpyxl import Workbook
 
-from usersync.sandbox import Answer, Faults, Sandbox, StoredUser, user_token
+from usersync.sandbox import Answer, Faults, Sandbox, StoredUser, running, user_token
 
 Desk = Callable[..., Any]
 ACCOUNT = {"account": 1, "account_token_env": "ACCOUNT_TOKEN"}
@@ -287,3 +287,37 @@ def test_inspect_needs_no_platform_to_show_a_sheet_without_ids(desk: Desk) -> No
         found = json.loads(at.run("inspect", "staff.csv", "--json").out)
     assert found["counts"] == {"rows": 5, "ready": 2, "rejected": 3, "repeated": 0}
     assert [group["code"] for group in found["problems"]] == ["duplicate", "id-missing"]
+
+
+def test_several_platforms_find_their_own_users(desk: Desk) -> None:
+    other = Sandbox(users=(StoredUser(70, "Ann", "ann@example.org"), StoredUser(71, "Zoe", "zoe@x.org")), limit=None)
+    with open_desk(desk) as (box, at), running(other):
+        at.write("staff.csv", "email,name\nann@example.org,New Ann\n")
+        at.env |= {"ACCOUNT_TOKEN": user_token(1), "OTHER_TOKEN": user_token(71)}
+        platform = {"token_env": "USERSYNC_TOKEN", "account": 1}
+        for name, url, token in (("a", box.url, "ACCOUNT_TOKEN"), ("b", other.url, "OTHER_TOKEN")):
+            own = {"platform": {**platform, "url": url, "account_token_env": token}, "ledger": f"{name}.db"}
+            at.write(f"{name}.yaml", json.dumps({**own, "report": {"dir": f"runs-{name}"}}))
+        ran = at.run("run", "staff.csv", "--yes", "-c", "a.yaml", "-c", "b.yaml")
+        assert ran.code == 0, ran.err
+        assert (box.store.users[1].name, other.store.users[70].name) == ("New Ann", "New Ann")
+
+
+def test_a_plan_that_was_never_complete_is_completed_with_the_same_users(desk: Desk) -> None:
+    down = [True]
+
+    def script(method: str, user_id: int | None, _: int) -> Answer | None:
+        return Answer(401, {"error": "Invalid access_token"}) if user_id == 2 and down else None
+
+    box = Sandbox(users=USERS, limit=None, faults=Faults(script=script))
+    settings = {"platform": {}, "source": {"directory": "people.csv"}, "request": {"rate": "off", "concurrency": 1}}
+    with open_desk(desk, box, **settings) as (_, at):
+        at.write("people.csv", "id,email\n1,ann@example.org\n2,ben@example.org\n3,cy@example.org\n")
+        at.write("staff.csv", "email,name\nann@example.org,A\nben@example.org,B\ncy@example.org,C\nno@x.org,N\n")
+        ran = at.run("run", "staff.csv", "--yes")
+        assert ran.code == 4
+        assert list(ran.statuses().values()) == ["not-sent", "not-sent", "not-sent", "rejected no-match"]
+        down.clear()
+        again = at.run("resume", "--yes", "--json")
+        assert again.summary["counts"] == {"updated": 3, "rejected": 1, "rows": 4}
+        assert [box.store.users[i].name for i in (1, 2, 3)] == ["A", "B", "C"]

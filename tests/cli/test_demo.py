@@ -14,9 +14,7 @@ def test_the_demo_ends_with_its_files_and_a_command_that_works(desk: Callable[..
         assert ran.code == 1
         assert "with the 60 users of account 1: 2 of 3 rows found" in ran.err
         assert re.search(r"^ +2 +2 +updated +Anna Nowak$", ran.err, re.M)
-        assert re.search(
-            r"^ +4 +rejected +E-mail 'nobody@example.org': nobody among the 60 users of account 1", ran.err, re.M
-        )
+        assert re.search(r"^ +4 +rejected +E-mail 'nobody@example.org': nobody among the 60 users", ran.err, re.M)
         assert sandbox.startswith("This was the sandbox")
         assert all((at.folder / line.split()[1]).is_file() for line in (workbook, page, rejects))
         assert checked.code == 1, "the rejects are not corrected yet"

@@ -1,5 +1,7 @@
 """Check how headings are mapped to fields."""
 
+from typing import Literal
+
 import pytest
 import yaml
 
@@ -32,6 +34,8 @@ def refusal(header: list[str], mapping: dict[str, str] | None = None) -> str:
         pytest.param("E\u2011mail", "email", id="a no-break hyphen"),
         pytest.param("Email Address", "email", id="an address"),
         pytest.param("E-Mail-Adresse", "email", id="a German address"),
+        pytest.param("New e-mail", "new_email", id="a new address"),
+        pytest.param("Neue E-Mail-Adresse", "new_email", id="a German new address"),
         pytest.param("Passwort", "password", id="a German password"),
         pytest.param("Custom attributes", "custom_attributes", id="attributes"),
         pytest.param("custom attributes.seats", "custom_attributes.seats", id="one attribute"),
@@ -129,3 +133,27 @@ def test_reports_all_columns_that_share_a_field_together() -> None:
 def test_refuses_a_template_without_a_field_or_a_heading(columns: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         Headings(columns)
+
+
+@pytest.mark.parametrize(
+    ("match_by", "header", "key"),
+    [
+        pytest.param("id", ["name", "email", "id"], 2, id="the id"),
+        pytest.param("id", ["name", "email"], None, id="no id"),
+        pytest.param("auto", ["name", "email", "id"], 2, id="the id, where there is one"),
+        pytest.param("auto", ["name", "email"], 1, id="else the address"),
+        pytest.param("auto", ["Contact", "email"], None, id="an address and nothing to change"),
+        pytest.param("auto", ["Contact", "email", "New mail"], 1, id="an address and a new one"),
+        pytest.param("email", ["id", "name", "email"], 2, id="the address, though there is an id"),
+        pytest.param("email", ["id", "name"], None, id="no address"),
+    ],
+)
+def test_one_column_says_who_a_row_is_about(
+    match_by: Literal["auto", "id", "email"], header: list[str], key: int | None
+) -> None:
+    assert Headings(match_by=match_by).key_column(header) == key
+
+
+def test_a_template_beside_an_address_is_something_to_change() -> None:
+    headings = Headings({"name": "{First} {Last}"}, match_by="auto")
+    assert headings.key_column(["First", "Last", "Mail"]) == 2

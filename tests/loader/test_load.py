@@ -247,3 +247,28 @@ def test_refuses_a_file_of_another_kind_in_one_sentence(tmp_path: Path, name: st
     with pytest.raises(SourceError) as caught:
         load(path, options=SourceSettings())
     assert str(caught.value) == f"{path}: {sentence}"
+
+
+def test_a_header_with_an_id_below_is_preferred_to_one_with_an_address(tmp_path: Path) -> None:
+    table = read(tmp_path, "Name,Mail,\nOffice,office@example.org,\nid,name,email\n7,Ann,a@example.org\n")
+    assert (table.sources[0].header_row, table.cells["id"].tolist()) == (3, ["7"])
+
+
+def test_a_file_without_ids_is_read_by_its_addresses(tmp_path: Path) -> None:
+    table = read(tmp_path, "Staff list\n\nName;Mail\nAnn;a@example.org\n\nName;Mail\nBob;b@example.org\n")
+    assert table.cells["email"].tolist() == ["a@example.org", "b@example.org"]
+    assert table.sources[0].notes[1:3] == (
+        "row 6 repeats the header; it is left out",
+        "there is no id column, so rows are matched by e-mail address",
+    )
+
+
+def test_lines_between_stray_quotes_are_rejected_where_addresses_say_who_is_meant(tmp_path: Path) -> None:
+    table = read(tmp_path, 'email,name\na@x.org,"Ann\nb@x.org,Bob\nc@x.org,Cy"\nd@x.org,Dan\n')
+    assert [problem.code for problem in table.problems] == ["row-ragged"] * 3
+    assert table.cells["email"].tolist() == ["", "", "", "d@x.org"]
+
+
+def test_match_by_email_needs_an_address(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="row 1 looks like the header and has no e-mail column"):
+        read(tmp_path, "id,name\n1,Ann\n", match_by="email")

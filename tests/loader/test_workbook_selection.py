@@ -89,6 +89,24 @@ def test_says_what_a_sheet_with_e_mails_and_no_ids_needs() -> None:
     )
 
 
+def test_reads_the_sheet_with_addresses_where_none_has_ids() -> None:
+    people = [["Name", "E-mail"], ["Ann", "a@example.org"]]
+    data = book({"Intro": [["Hello"]], "Staff": people, "Users": [["id", "name"], [7, "Ann"]]})
+    assert read_by_email(data).sheet == "Users", "ids are preferred"
+    assert read_by_email(book({"Intro": [["Hello"]], "Staff": people})).sheet == "Staff"
+    with pytest.raises(SourceError, match="sheets 'A' and 'B' both have an e-mail column; name one"):
+        read_by_email(book({"A": people, "B": people}))
+
+
+def test_a_number_in_the_first_column_of_a_sheet_without_ids_is_no_id() -> None:
+    found = read_by_email(book({"Staff": [["custom_attributes.seats", "E-mail"], [12.5, "a@example.org"]]}))
+    assert (found.cells[0].tolist(), found.errors) == (["12.5"], ())
+
+
+def read_by_email(data: bytes) -> RawSheet:
+    return read_workbook(data, file="users.xlsx", headings=Headings(match_by="auto"), options=SourceSettings())
+
+
 @pytest.mark.parametrize("heading", ["id,name,email", "ID;Name", '"User ID"|"E-mail"'])
 def test_says_that_all_columns_are_in_one_cell(heading: str) -> None:
     assert refusal(book({"Users": [[heading], ["1,Ann,a@example.org"]]})) == (

@@ -22,7 +22,8 @@ from usersync.settings import load_settings
 
 WORKBOOK = Path(__file__).parent.parent / "sandbox" / "demo.xlsx"
 #: The names of the files that the demo leaves in its folder.
-WORKBOOK_NAME, SETTINGS_NAME, PEOPLE_NAME = "agent-changes.xlsx", "usersync.yaml", "people.csv"
+WORKBOOK_NAME, SETTINGS_NAME = "agent-changes.xlsx", "usersync.yaml"
+PEOPLE_NAME, PEOPLE_RUNS = "people.csv", "people-runs"
 _TOKEN_ENV = "USERSYNC_DEMO_TOKEN"  # noqa: S105 - a variable's name
 _ACCOUNT_TOKEN_ENV = "USERSYNC_DEMO_ACCOUNT_TOKEN"  # noqa: S105 - a variable's name
 #: The file of the second part: a new name, a new address, nothing new, and somebody whom nobody knows.
@@ -60,7 +61,8 @@ def run_people(folder: Path, *, context: Context) -> str:
     with running(Sandbox(users=60)) as box:
         os.environ[_TOKEN_ENV], os.environ[_ACCOUNT_TOKEN_ENV] = box.token, user_token(1)
         account = {"url": box.url, "account": 1, "account_token_env": _ACCOUNT_TOKEN_ENV}
-        settings = load_settings(folder / SETTINGS_NAME, {"platform": account})
+        report = {"dir": str(folder / PEOPLE_RUNS)}
+        settings = load_settings(folder / SETTINGS_NAME, {"platform": account, "report": report})
         summary = run([people], settings, confirm=confirm, context=context)
     with Ledger(settings.ledger) as ledger:
         done = ledger.find(summary.run)

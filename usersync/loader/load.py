@@ -119,7 +119,12 @@ def _read(given: str | Path | DataFrame, headings: Headings, options: SourceSett
     templates = headings.templates(sheet.header, file)
     sheet = _without_example(apply_repeated_headers(sheet, headings), columns)
     sheet = _reject_total(sheet, columns)
-    notes = [*sheet.notes, *_composed_fields(columns, templates), *_ignored_columns(columns, templates)]
+    notes = [
+        *sheet.notes,
+        *_matched_by_email(columns, options),
+        *_composed_fields(columns, templates),
+        *_ignored_columns(columns, templates),
+    ]
     suggestion = headings.suggest_name(sheet.header)
     if suggestion:
         notes.append(f"to send the name, add under columns: {suggestion}")
@@ -137,6 +142,14 @@ def _read(given: str | Path | DataFrame, headings: Headings, options: SourceSett
         base=base,
     )
     return _Part(source, sheet, templates)
+
+
+def _matched_by_email(columns: Sequence[Column], options: SourceSettings) -> Iterator[str]:
+    has_id = any(column.field == "id" for column in columns)
+    if not has_id:
+        yield "there is no id column, so rows are matched by e-mail address"
+    elif options.match_by == "email":
+        yield "the id column is not used, because rows are matched by e-mail address (source.match_by)"
 
 
 def _reject_total(sheet: RawSheet, columns: Sequence[Column]) -> RawSheet:

@@ -65,7 +65,7 @@ class Input:
     @property
     def notes(self) -> list[str]:
         """What the authors of the files should know: how headings were understood, and what was ignored."""
-        matching = [self.matching.note] if self.matching and self.matching.addresses else []
+        matching = [self.matching.note] if self.matching and self.matching.note else []
         of_files = [
             f"{source.file}: {note}"
             for source in self.table.sources

@@ -49,9 +49,9 @@ class Matching:
 
     @property
     def note(self) -> str:
-        """What the author of the files should know first."""
-        if self.index is None:
-            return "there is no id column, so rows are matched by e-mail address"
+        """What the author of the files should know first; blank where nothing was matched."""
+        if not self.addresses or self.index is None:
+            return ""
         found = sum(address in self.index.ids for address in self.addresses.values())
         rows = len(self.addresses)
         return f"rows are matched by e-mail address with {self.index.origin}: {found:,} of {rows:,} rows found"
