@@ -14,6 +14,7 @@ SECRET = "Str0ng!secret"
     ("raw", "reason"),
     [
         pytest.param(b"[" * 600 + b"]" * 600, "nested deeper", id="nested 600 deep"),
+        pytest.param(b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1), "nested deeper", id="nested one too deep"),
         pytest.param(b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "nested deeper", id="nested 100,000 deep"),
         pytest.param(b'{"a": [{"b": 1e999}]}', "a number that is not finite", id="a number without end"),
         pytest.param(b'{"a": -Infinity}', "a number that is not finite", id="an infinity"),
@@ -38,6 +39,8 @@ def test_refuses(raw: bytes, reason: str) -> None:
             json.loads("[" * MAX_DEPTH + "]" * MAX_DEPTH), id="nested as deep as is allowed",
         ),
         pytest.param(rb'{"a\u0000": "x\u001b]0;title\u0007y\u009b"}', {"a": "x]0;titley"}, id="control characters"),
+        pytest.param('"x\x9by\\u00e9z"'.encode(), "xyéz", id="a control character as it is"),
+        pytest.param('\ufeff{"a": "é"}'.encode(), {"a": "é"}, id="a byte order mark"),
         pytest.param(rb'"one\ttab\nline\r"', "one\ttab\nline\r", id="white space is data"),
         pytest.param(rb'"\ud83d\ude00 and \ud83d"', "\U0001f600 and ?", id="half a character"),
     ],

@@ -135,6 +135,13 @@ def test_a_proxy_that_asks_for_a_password_on_the_way_to_tls_is_permanent() -> No
     assert (reply.permanent, "put them into request.proxy" in reply.message) == (True, True)
 
 
+def test_a_proxy_on_the_way_to_tls_does_not_see_the_token() -> None:
+    seen: list[bytes] = []
+    ask(says(answer(b"407 Proxy Authentication Required", b""), seen), via="ann:s3cret@", platform="https://x.example")
+    assert seen[0].startswith(b"CONNECT x.example:443 ")
+    assert b"tok-secret" not in seen[0]
+
+
 def test_a_certificate_of_ones_own_authority_is_accepted() -> None:
     assert isinstance(ask(says(answer(b"200 OK", USER)), tls=SERVER, ca_file=str(HERE / "server.pem")), Response)
 

@@ -14,7 +14,7 @@ import stat
 import struct
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import fields
 from math import isfinite
 from operator import attrgetter
@@ -53,12 +53,11 @@ class LocalRate:
     """The rate of this process alone."""
 
     def __init__(self) -> None:
-        self._state = RateState()
+        self._locked = nullcontext(RateState())
 
-    @contextmanager
-    def locked(self) -> Iterator[RateState]:
+    def locked(self) -> AbstractContextManager[RateState]:
         """Yield the numbers, to be read and changed."""
-        yield self._state
+        return self._locked
 
 
 class SharedRate:

@@ -31,14 +31,20 @@ class BodyError(ValueError):
 def parse_body(raw: bytes) -> Json:
     """Parse JSON, without control characters and half characters in its text. Raises BodyError."""
     try:
-        value = json.loads(raw, parse_float=_finite, parse_constant=_not_finite)
+        text = raw.decode("utf-8-sig")
+        value = _decode(text)
     except RecursionError:
         raise BodyError(f"JSON nested deeper than {MAX_DEPTH} levels") from None
     except BodyError:
         raise
     except ValueError:
         raise BodyError("something that is no JSON") from None
-    return _cleaned(value, MAX_DEPTH)
+    return value if _is_clean(text) else _cleaned(value, MAX_DEPTH)
+
+
+def _is_clean(text: str) -> bool:
+    """Tell whether JSON text cannot hold anything to remove or to refuse; most cannot, and need no second look."""
+    return text.isprintable() and "\\" not in text and text.count("{") + text.count("[") <= MAX_DEPTH
 
 
 def quotable(value: Json, secrets: tuple[str, ...] = ()) -> str:
@@ -56,6 +62,9 @@ def _finite(text: str) -> float:
 
 def _not_finite(_: str) -> NoReturn:
     raise BodyError("a number that is not finite")
+
+
+_decode = json.JSONDecoder(parse_float=_finite, parse_constant=_not_finite).decode
 
 
 def _cleaned(value: Json, depth: int) -> Json:

@@ -35,7 +35,9 @@ class HttpClient:
         request, platform = settings.request, settings.platform
         #: What messages call the platform.
         self.address = platform.url
-        self._url_before_id, self._url_after_id = f"{platform.url}{platform.path}".split("{id}")
+        self._url = URL(f"{platform.url}{platform.path}", encoded=True)
+        self._path_before_id, self._path_after_id = self._url.raw_path_qs.split("{id}")
+        # Of each request, not of the session, which would send the token to a proxy in the clear, on the way to TLS.
         self._headers = {
             platform.token_header: token.get_secret_value(),
             "Accept": "application/json",
@@ -52,7 +54,6 @@ class HttpClient:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._connections, ssl=self._ssl),
             timeout=self._timeout,
-            headers=self._headers,
             cookie_jar=aiohttp.DummyCookieJar(),
             max_line_size=_MAX_LINE,
             max_field_size=_MAX_LINE,
@@ -67,23 +68,25 @@ class HttpClient:
 
     async def send(self, request: Request) -> Response | NoResponse:
         """Send one request, once; every ending is a value, never an exception."""
-        url = f"{self._url_before_id}{request.user_id}{self._url_after_id}"
+        path = f"{self._path_before_id}{request.user_id}{self._path_after_id}"
+        url = self._url.with_path(path, encoded=True)  # parses no address a second time
         return await self._request(request.method, url, request.body, MAX_BODY)
 
     async def get(self, path: str, *, max_bytes: int) -> Response | NoResponse:
         """Read another path of the platform, once; `path` begins with / and is percent-encoded where needed."""
-        return await self._request("GET", f"{self.address}{path}", None, max_bytes)
+        return await self._request("GET", URL(f"{self.address}{path}", encoded=True), None, max_bytes)
 
-    async def _request(self, method: str, url: str, data: bytes | None, max_bytes: int) -> Response | NoResponse:
+    async def _request(self, method: str, url: URL, data: bytes | None, max_bytes: int) -> Response | NoResponse:
         assert self._session is not None  # noqa: S101 - used inside `async with`
         try:
             async with self._session.request(
                 method,
-                URL(url, encoded=True),
+                url,
                 data=data,
+                headers=self._headers,
                 proxy=self._proxy,
                 allow_redirects=False,
-                middlewares=(_Once(),),
+                middlewares=(_Once(),) if method == "GET" else None,
             ) as response:
                 body = await _read_bounded(response, max_bytes)
                 return Response(response.status, response.headers, body)
