@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 
 from usersync.errors import SourceError, UsageError
 from usersync.loader.headings import OUR_COLUMNS, Headings, Template, normalize
-from usersync.loader.raw_sheet import CellError, RawSheet
+from usersync.loader.raw_sheet import RawSheet
 from usersync.loader.rejects_columns import hold_back_rows
 from usersync.loader.remote import fetch, is_remote, without_secrets
-from usersync.loader.unpack import is_text, unpack
-from usersync.models import MASK, SECRET_FIELDS, Code, Column, Files, Problem, Source, Table
+from usersync.loader.unpack import OLE, ZIP, is_text, unpack
+from usersync.models import MASK, SECRET_FIELDS, Column, Files, Problem, Source, Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,14 +34,6 @@ WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods")
 TEXTS = (".csv", ".tsv", ".txt")
 #: The id of a template's example row, which is left out.
 EXAMPLE = "EXAMPLE"
-#: What the last row of a table calls itself if it sums up or counts the others.
-TOTALS = frozenset(
-    (
-        *("total", "totals", "grand total", "subtotal", "sum", "count", "average", "summe", "gesamt", "gesamtsumme"),
-        *("insgesamt", "anzahl", "mittelwert", "somme", "totaux", "nombre", "suma", "totale", "somma", "totaal"),
-    )
-)
-_ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
 def load(files: Files, *, options: SourceSettings, columns: Mapping[str, str] | None = None) -> Table:
@@ -111,7 +103,6 @@ def _read(given: str | Path | DataFrame, headings: Headings, options: SourceSett
     columns = headings.columns(sheet.header, file)
     templates = headings.templates(sheet.header, file)
     sheet = _without_example(apply_repeated_headers(sheet, headings), columns)
-    sheet = _reject_total(sheet, columns)
     notes = [*sheet.notes, *_composed_fields(columns, templates), *_ignored_columns(columns, templates)]
     suggestion = headings.suggest_name(sheet.header)
     if suggestion:
@@ -129,25 +120,6 @@ def _read(given: str | Path | DataFrame, headings: Headings, options: SourceSett
         skipped=sheet.skipped,
     )
     return _Part(source, sheet, templates)
-
-
-def _reject_total(sheet: RawSheet, columns: Sequence[Column]) -> RawSheet:
-    """Reject a last row that looks like a total; its id, a sum or a count, may be that of a user."""
-    if not len(sheet.rows):
-        return sheet
-    last = len(sheet.rows) - 1
-    cells = sheet.cells.iloc[last].tolist()
-    words = [
-        text.strip()
-        for i, text in enumerate(cells)
-        if columns[i].field in (None, "id", "name", "display_name")
-        and " ".join(text.split()).strip(" :").casefold() in TOTALS
-        and (sheet.cells[i] == text).sum() == 1
-    ]
-    if not words or any("@" in text for text in cells):
-        return sheet
-    message = f"the last row looks like a total ({words[0]!r}); delete it, or move it up if it is a user"
-    return replace(sheet, errors=(*sheet.errors, CellError(last, Code.ROW_RAGGED, message)))
 
 
 def _composed_fields(columns: Sequence[Column], templates: Sequence[Template]) -> Iterator[str]:
@@ -184,7 +156,7 @@ def _read_sheet(data: bytes, file: str, headings: Headings, options: SourceSetti
         raise SourceError(file, f"is the lock file of a workbook that is open in Excel; name {name} itself")
     data, name = unpack(data, file, file, suffixes=(*TEXTS, *WORKBOOKS))
     suffix = Path(name).suffix.lower()
-    if data.startswith((_ZIP, _OLE)) or (suffix in WORKBOOKS and not is_text(data)):
+    if data.startswith((ZIP, OLE)) or (suffix in WORKBOOKS and not is_text(data)):
         from usersync.loader.workbook import read_workbook  # pandas is slow to import
 
         return read_workbook(data, file=file, headings=headings, options=options)

@@ -12,9 +12,8 @@ import zlib
 from typing import Final
 
 from usersync.errors import SourceError
+from usersync.loader.unpack import OLE, ZIP
 
-_OLE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-_ZIP: Final = b"PK\x03\x04"
 #: Bytes that all members together may unpack to; a million rows of thirty columns stay below.
 _TOTAL: Final = 2 << 30
 #: A member this large with a higher compression ratio is not a sheet: a million rows of one value reach about 60.
@@ -40,9 +39,9 @@ _AGAIN: Final = "open it in the spreadsheet program and save it again as .xlsx"
 
 def kind_of(data: bytes, file: str) -> str:
     """Return `xlsx` (or .xlsm), `xlsb`, `ods` or `xls`, by content; SourceError for anything else."""
-    if data.startswith(_ZIP):
+    if data.startswith(ZIP):
         return _zip_kind(data, file)
-    if data.startswith(_OLE):
+    if data.startswith(OLE):
         if "EncryptedPackage".encode("utf-16-le") in data:
             raise SourceError(file, "is protected by a password; save it without one and try again")
         if not _BOOK.search(data):

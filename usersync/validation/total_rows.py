@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 #: What total rows are called, in the languages of spreadsheets; in lower case.
 _WORDS: Final = (
     "total", "totals", "grand total", "subtotal", "sum", "count", "average", "summe", "gesamt", "gesamtsumme",
-    "gesamtergebnis", "zwischensumme", "teilergebnis", "ergebnis", "anzahl", "mittelwert", "total général", "somme",
-    "sous-total", "nombre", "moyenne", "totale", "somma", "conteggio", "suma", "total general", "recuento", "soma",
+    "insgesamt", "gesamtergebnis", "zwischensumme", "teilergebnis", "ergebnis", "anzahl", "mittelwert",
+    "total général", "somme", "totaux", "sous-total", "nombre", "moyenne", "totale", "somma",
+    "conteggio", "suma", "total general", "recuento", "soma",
     "total geral", "contagem", "totaal", "som", "aantal", "razem", "celkem", "součet", "összesen", "yhteensä", "summa",
     "totalt", "i alt", "toplam", "итого", "всего", "сумма", "количество", "合計", "总计", "總計",
 )  # fmt: skip
@@ -46,19 +47,35 @@ def find_total_rows(table: Table, ids: NDArray[np.int64]) -> dict[int, str]:
             key = int(keys[count])
             if not ids[key]:
                 continue  # rejected anyway
-            reason = _word_of_total(table, key, source) or _numbers_of_total(table, ids, keys[: count + 1])
+            down_to_row = keys[: count + 1]
+            reason = _word_of_total(table, source, down_to_row) or _numbers_of_total(table, ids, down_to_row)
             if not reason:
                 break
             found[key] = reason
     return found
 
 
-def _word_of_total(table: Table, key: int, source: int) -> str | None:
-    """Return the cell that says "Total"; columns that mean nothing to us count as well."""
-    for text in (*_cells_of(table, key), *_ignored_cells(table, key, source)):
-        if _TOTAL.fullmatch(visible(text).lower()):
+def _word_of_total(table: Table, source: int, keys: NDArray[np.intp]) -> str | None:
+    """Return the cell of the last row that says "Total" as none above it does; a row with an address is a user's."""
+    if any("@" in text for text in _cells_of(table, int(keys[-1]))):
+        return None
+    for column in _columns_of_words(table, source, keys):
+        text = column[-1] or ""
+        if _TOTAL.fullmatch(visible(text).lower()) and (column == text).sum() == 1:
             return repr(text.strip())
     return None
+
+
+def _columns_of_words(table: Table, source: int, keys: NDArray[np.intp]) -> Iterator[NDArray[np.object_]]:
+    """Yield the columns that may name a row: names, and columns without a field."""
+    for name in ("name", "display_name"):
+        if name in table.cells:
+            yield table.cells[name].to_numpy(object)[keys]
+    if table.sheets:
+        places = table.places["at"].to_numpy()[keys]
+        for i, column in enumerate(table.sources[source].columns):
+            if column.field is None:
+                yield table.sheets[source][i].to_numpy(object)[places]
 
 
 def _numbers_of_total(table: Table, ids: NDArray[np.int64], keys: NDArray[np.intp]) -> str | None:
@@ -88,8 +105,3 @@ def _as_number(text: str | None) -> float | None:
 
 def _cells_of(table: Table, key: int) -> Iterator[str]:
     return (text for text in table.cells.iloc[key] if isinstance(text, str))
-
-
-def _ignored_cells(table: Table, key: int, source: int) -> Iterator[str]:
-    if source < len(table.sheets) and "at" in table.places:
-        yield from table.sheets[source].iloc[table.places["at"].to_numpy()[key]]

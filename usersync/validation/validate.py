@@ -78,7 +78,7 @@ def _reject_total_rows(table: Table, values: pd.DataFrame, suspect: str, log: Pr
         if suspect == "note":
             log.note(key, message)
         else:
-            log.reject_row(key, Code.VALUE_SUSPECT, f"{message}; delete it, or set source.suspect: accept")
+            log.reject_row(key, Code.VALUE_SUSPECT, f"{message}; delete it, or move it up if it is a user")
             values.loc[key, "id"] = 0  # it contradicts no row of the user whose id is the number of rows
 
 
