@@ -67,6 +67,11 @@ def test_accepts_a_last_row_that_is_a_user(row: dict[str, str]) -> None:
     assert not validate(table(*USERS, row)).problems
 
 
+def test_rejects_a_total_row_without_an_id_as_a_total() -> None:
+    found = validate(table(*USERS, {"id": "Total", "name": "", SEATS: "141"}))
+    assert codes(found.problems) == [(6, "value-suspect")]
+
+
 def test_accepts_an_only_row_with_the_name_total() -> None:
     assert not validate(table({"id": "9", "name": "Total"})).problems
 

@@ -35,7 +35,7 @@ _ROWS_ABOVE: Final = 4
 
 
 def find_total_rows(table: Table, ids: NDArray[np.int64]) -> dict[int, str]:
-    """Return the rows that would change a user but look like a total: key -> what gives them away.
+    """Return the rows that look like a total: key -> what gives them away.
 
     `ids` are those of all rows, 0 where there is none. The first row of a sheet is no total: there is nothing above it.
     """
@@ -45,13 +45,12 @@ def find_total_rows(table: Table, ids: NDArray[np.int64]) -> dict[int, str]:
         keys = np.flatnonzero(source_of == source)
         for count in range(len(keys) - 1, max(len(keys) - 1 - _LAST_ROWS, 0), -1):
             key = int(keys[count])
-            if not ids[key]:
-                continue  # rejected anyway
             down_to_row = keys[: count + 1]
             reason = _word_of_total(table, source, down_to_row) or _numbers_of_total(table, ids, down_to_row)
-            if not reason:
+            if reason:
+                found[key] = reason
+            elif ids[key]:
                 break
-            found[key] = reason
     return found
 
 
@@ -67,8 +66,8 @@ def _word_of_total(table: Table, source: int, keys: NDArray[np.intp]) -> str | N
 
 
 def _columns_of_words(table: Table, source: int, keys: NDArray[np.intp]) -> Iterator[NDArray[np.object_]]:
-    """Yield the columns that may name a row: names, and columns without a field."""
-    for name in ("name", "display_name"):
+    """Yield the columns that may name a row: id, names, and columns without a field."""
+    for name in ("id", "name", "display_name"):
         if name in table.cells:
             yield table.cells[name].to_numpy(object)[keys]
     if table.sheets:
@@ -82,7 +81,7 @@ def _numbers_of_total(table: Table, ids: NDArray[np.int64], keys: NDArray[np.int
     """Return what a row of bare numbers adds up to: the last one of `keys`, against the others."""
     above, last = keys[:-1], int(keys[-1])
     texts = [text.strip() for text in _cells_of(table, last) if text.strip()]
-    if len(above) < _ROWS_ABOVE or ids[last] not in (len(above), ids[above].sum()):
+    if len(above) < _ROWS_ABOVE or not ids[last] or ids[last] not in (len(above), ids[above].sum()):
         return None
     if not all(map(_NUMBER.fullmatch, texts)):
         return None

@@ -73,7 +73,10 @@ def _reject_keys_given_twice(values: pd.DataFrame, log: ProblemLog) -> None:
 
 
 def _reject_total_rows(table: Table, values: pd.DataFrame, suspect: str, log: ProblemLog) -> None:
-    for key, reason in find_total_rows(table, values["id"].to_numpy()).items():
+    totals = find_total_rows(table, values["id"].to_numpy())
+    if suspect == "reject":
+        log.drop_cell_problems(totals)
+    for key, reason in totals.items():
         message = f"this row at the end looks like a total, not like a user: {reason}"
         if suspect == "note":
             log.note(key, message)
