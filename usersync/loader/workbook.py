@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Final
 
 import numpy as np
 import pandas as pd
 
 from usersync.loader.headings import Headings
-from usersync.loader.raw_sheet import CellError, RawSheet
+from usersync.loader.raw_sheet import CellError, RawSheet, first_few
 from usersync.loader.workbook_cell_info import column_letters
 from usersync.loader.workbook_selection import select_sheet
 from usersync.loader.workbook_sheets import Sheet, Workbook
 from usersync.loader.workbook_values import cell_error, column_texts, resolve_overrides
 from usersync.models import Code
 from usersync.settings import SourceSettings
-
-#: Rows that a note lists before it says how many more there are.
-_LISTED: Final = 5
 
 
 def read_workbook(data: bytes, *, file: str, headings: Headings, options: SourceSettings) -> RawSheet:
@@ -105,9 +101,7 @@ class _SheetRows:
         return kept
 
     def _listed(self, positions: Collection[int]) -> str:
-        numbers = [at + self._sheet.top + 1 for at in sorted(positions)]
-        more = f" and {len(numbers) - _LISTED} more" if len(numbers) > _LISTED else ""
-        return ", ".join(map(str, numbers[:_LISTED])) + more
+        return first_few([at + self._sheet.top + 1 for at in sorted(positions)])
 
     def _report_hidden(self, hidden: list[int], kept: list[int]) -> None:
         how = "by a filter" if self._sheet.info.filtered else "by hand"

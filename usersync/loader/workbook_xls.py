@@ -12,6 +12,7 @@ import xlrd.compdoc
 
 from usersync.errors import SourceError
 from usersync.loader.workbook_cell_info import CellInfo, shows_digits
+from usersync.loader.workbook_package import damaged, protected
 
 #: Rows of a sheet.
 MAX_ROWS: Final = 65_536
@@ -56,13 +57,13 @@ def read_tables(data: bytes, file: str) -> list[Table]:
     except (xlrd.XLRDError, xlrd.compdoc.CompDocError) as error:
         reason = " ".join(str(error).split())[:200]
         if "encrypted" in reason.lower():
-            raise SourceError(file, "is protected by a password; save it without one and try again") from None
+            raise protected(file) from None
         raise SourceError(file, f"is damaged or not a workbook ({reason}); open it and save it again") from None
     except SourceError:
         raise
     except Exception as error:  # a damaged file makes xlrd raise nearly anything
         reason = str(error) or type(error).__name__
-        raise SourceError(file, f"is damaged ({reason}); open it and save it again") from None
+        raise damaged(file, reason) from None
     return tables
 
 
