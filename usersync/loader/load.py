@@ -198,8 +198,8 @@ def _concatenate(parts: list[_Part]) -> Table:
 
 def _fields_only(part: _Part) -> DataFrame:
     cells, columns = part.sheet.cells, part.source.columns
-    wanted = [i for i, column in enumerate(columns) if column.field]
-    named = cells[wanted].set_axis([columns[i].field for i in wanted], axis=1).astype(object)
+    with_field = [i for i, column in enumerate(columns) if column.field]
+    named = cells[with_field].set_axis([columns[i].field for i in with_field], axis=1).astype(object)
     for template in part.templates:
         rows = zip(*(cells[i] for i in template.columns), strict=True)
         named[template.field] = [template.fill(row) for row in rows]

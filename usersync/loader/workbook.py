@@ -104,7 +104,7 @@ class _SheetRows:
         return first_few([at + self._sheet.top + 1 for at in sorted(positions)])
 
     def _report_hidden(self, hidden: list[int], kept: list[int]) -> None:
-        how = "by a filter" if self._sheet.info.filtered else "by hand"
+        how = "by a filter" if self._sheet.info.filtered else "manually"
         numbers = [i + self._sheet.top + 1 for i in hidden]
         done = {"reject": "rejected", "include": "read like all others", "skip": "left out"}
         noun = "row is" if len(numbers) == 1 else "rows are"

@@ -35,7 +35,7 @@ _Writer = Callable[[Path, Sequence[Reject]], Path]
 
 
 def is_reject(status: Status) -> bool:
-    """Tell whether a row belongs in the rejects file: `unknown` is for `usersync resume`, not for its author."""
+    """Return whether a row belongs in the rejects file: `unknown` is for `usersync resume`, not for its author."""
     return status.needs_attention and status is not Status.UNKNOWN
 
 
