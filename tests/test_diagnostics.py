@@ -32,8 +32,8 @@ def test_with_everything_in_place_all_checks_pass_and_no_patch_is_sent(desk: Ope
             "ledger", "ledger disk", "report disk",
         ]  # fmt: skip
         assert "X-RateLimit-Limit: 3000" in ran.out
-        told = at.run("check")
-        assert (told.code, told.err, "ok      permission   user 1 can be read" in told.out) == (0, "", True)
+        checked = at.run("check")
+        assert (checked.code, checked.err, "ok      permission   user 1 can be read" in checked.out) == (0, "", True)
         assert dict(box.tally) == {("GET", 200): 2}
         assert not (at.folder / "usersync.db").exists()
 

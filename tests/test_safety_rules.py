@@ -149,7 +149,7 @@ def test_every_command_obeys_every_safety_rule(rule: str, command: str, expected
 
 
 def make_box() -> Sandbox:
-    """Make a platform whose token can be made wrong for a moment, so that a run stops before it sends anything."""
+    """Make a platform whose token can be made wrong temporarily, so that a run stops before it sends anything."""
     users = [StoredUser(id=i, name=f"User {i}", email=f"u{i}@example.org") for i in range(1, 61)]
     closed: set[str] = set()
 

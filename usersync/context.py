@@ -55,10 +55,10 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
-def iso(moment: datetime) -> str:
+def iso(time: datetime) -> str:
     """Format a time as reports do: ISO 8601, UTC, milliseconds."""
-    moment = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
-    return f"{moment.isoformat(timespec='milliseconds')[:-6]}Z"
+    utc = time if time.tzinfo is UTC else time.astimezone(UTC)
+    return f"{utc.isoformat(timespec='milliseconds')[:-6]}Z"
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ class RunOptions:
 
 @dataclass(slots=True)
 class Context:
-    """What a run takes from its surroundings; tests pass their own."""
+    """What a run depends on beside its settings and its rows; tests pass their own."""
 
     clock: Clock = field(default_factory=SystemClock)
     random: Callable[[], float] = random.random

@@ -49,13 +49,13 @@ def configure_logging(*, verbose: int, quiet: bool, style: str | None = None, fi
     """
     logging.raiseExceptions = False  # a full disk must not print tracebacks into a run
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
-    events_wanted = file is not None or (style is not None and not quiet)
-    EVENTS.setLevel(logging.NOTSET if events_wanted or verbose > 1 else logging.WARNING)  # -v alone logs no rows
+    log_events = file is not None or (style is not None and not quiet)
+    EVENTS.setLevel(logging.NOTSET if log_events or verbose > 1 else logging.WARNING)  # -v alone logs no rows
     event_lines = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     event_lines = JsonFormatter() if style == "json" else event_lines
     plain_lines = logging.Formatter("%(levelname)s %(name)s: %(message)s")
     stderr: logging.Handler = logging.StreamHandler(sys.stderr)
-    stderr.setLevel(level if file or not events_wanted else min(level, logging.INFO))
+    stderr.setLevel(level if file or not log_events else min(level, logging.INFO))
     stderr.setFormatter(plain_lines if file or style is None else event_lines)
     handlers = [stderr]
     if file:

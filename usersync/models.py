@@ -1,4 +1,7 @@
-"""The nouns that pass between stages; a row carries its *key*, its position in the input, through all."""
+"""Define the values that pass between the stages of a run.
+
+A row carries its *key*, its position in the input, through all of them.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +17,16 @@ if TYPE_CHECKING:
 
     from pandas import DataFrame
 
+#: Whatever `json.loads` returns.
 Json = Any
-"""Whatever `json.loads` returns."""
+#: What rows come from: files, addresses as text (`s3://...`), DataFrames; one, or several for one run.
 Files: TypeAlias = "str | Path | DataFrame | Sequence[str | Path | DataFrame]"
-"""What rows come from: files, addresses as text (`s3://...`), DataFrames; one, or several for one run."""
 
 FIELDS: Final = ("name", "display_name", "email", "password", "custom_attributes")
+#: A column with new addresses; the column `email` then only says who is meant.
 NEW_EMAIL: Final = "new_email"
-"""A column with new addresses; the column `email` then only says who is meant."""
+#: Before a key, the name of one attribute's field: `custom_attributes.seats`.
 ATTRIBUTE: Final = "custom_attributes."
-"""Before a key, the name of one attribute's field: `custom_attributes.seats`."""
 
 
 class Unknown:
@@ -34,7 +37,7 @@ class Unknown:
 
 
 class Clear:
-    """A wanted value: set the attribute to null."""
+    """A desired value: set the attribute to null."""
 
     def __repr__(self) -> str:
         return "CLEAR"
@@ -125,7 +128,7 @@ _OWNERS: Final = {
 
 
 def owner_of(code: str) -> Owner:
-    """Tell who has to act on a row with `code`; nobody where there is none."""
+    """Return who has to act on a row with `code`; nobody where there is none."""
     return _OWNERS.get(Code(code), Owner.SHEET) if code else Owner.NOBODY
 
 
@@ -174,7 +177,7 @@ class ProblemGroup:
     first: tuple[tuple[Place, Problem], ...]
 
     def as_json(self) -> Json:
-        """Give the group as summaries have it."""
+        """Return the group as summaries have it."""
         first = [
             {**asdict(place), "column": p.column, "value": p.value, "message": p.message} for place, p in self.first
         ]
@@ -283,7 +286,7 @@ class User:
 
 
 def value_of(user: User, name: str) -> Json:
-    """Give what a user holds in a field; None where there is nothing."""
+    """Return the value of a field of a user; None where there is none."""
     if name.startswith(ATTRIBUTE):
         return user.custom_attributes.get(name[len(ATTRIBUTE) :])
     return getattr(user, name)
@@ -343,7 +346,7 @@ class Row:
     depends_on: int | None = None
     """Key of the row that must give up its e-mail address first."""
     placeholder: str | None = None
-    """The address that this user gets for a moment, so that an e-mail swap can begin."""
+    """The temporary address that this user gets, so that an e-mail swap can begin."""
     file: str = ""
     """The file of `source`, filled in when the row is read from the ledger; so is `sheet`."""
     sheet: str = ""
@@ -378,6 +381,7 @@ class Row:
         return self.code.partition(";")[0]
 
 
+#: Writes a JSON value as compact text.
 json_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -394,15 +398,15 @@ class TimeSlice:
     """What the dispatcher measured in one slice of a run; slices follow each other without gaps."""
 
     at: float
-    """Seconds since the run began, at the slice's begin."""
+    """Start of the slice, in seconds since the run began."""
     seconds: float
     """How long the slice is."""
     requests: int
     throttled: int
     """Requests answered with 429."""
-    trouble: int
+    errors: int
     """Requests without an answer, or with a 5xx."""
-    pace: float | None
+    rate: float | None
     """Requests per second that were allowed at the slice's end; None: no limit."""
     median: float | None
     """Seconds to an answer, half of the requests; None where there were none. So is `slowest`."""
@@ -410,10 +414,12 @@ class TimeSlice:
     """Seconds to an answer, 95 % of the requests."""
 
 
+#: Fields whose values are never shown, logged or stored.
 SECRET_FIELDS: Final = frozenset({"password"})
+#: Stands for the value of a secret field.
 MASK: Final = "***"
 
 
 def shown(name: str, value: Json) -> Json:
-    """`value` as people and files may see it."""
+    """Return a value as people and files may see it."""
     return MASK if name in SECRET_FIELDS else value

@@ -8,7 +8,9 @@ import unicodedata
 
 from usersync.models import ATTRIBUTE, Json
 
-_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+#: Invisible characters, for the inside of a character class: soft hyphens, zero-width characters, direction marks.
+INVISIBLE = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
+_INVISIBLE = re.compile(f"[{INVISIBLE}]")
 
 
 def normalize_email(address: str | None) -> str:
@@ -20,26 +22,26 @@ def normalize_email(address: str | None) -> str:
 
 
 def same_email(one: str | None, other: str | None) -> bool:
-    """Tell whether two addresses are one to the platform."""
+    """Return whether two addresses are one to the platform."""
     return bool(one and other) and normalize_email(one) == normalize_email(other)
 
 
-def same_value(field: str, wanted: Json, held: Json) -> bool:
-    """Tell whether the platform's value `held` is as good as the wanted one.
+def same_value(field: str, desired: Json, current: Json) -> bool:
+    """Return whether the platform's current value is as good as the desired one.
 
-    A text attribute equals the number that it spells: a spreadsheet cannot tell `5` from `"5"`, and turning one into
-    the other would change data that nobody meant to change.
+    A text attribute equals the number that it spells: a spreadsheet does not distinguish `5` from `"5"`, and
+    converting one into the other would change data that nobody meant to change.
     """
     if field == "email":
-        both_text = isinstance(wanted, str) and isinstance(held, str)
-        return both_text and normalize_email(wanted) == normalize_email(held)
-    if field.startswith(ATTRIBUTE) and isinstance(wanted, str) and not isinstance(held, str):
-        return held is not None and wanted == canonical_json(held)
-    if isinstance(wanted, str) and isinstance(held, str):
-        return unicodedata.normalize("NFC", wanted) == unicodedata.normalize("NFC", held)
-    if isinstance(wanted, str) or wanted is None:
-        return bool(wanted == held)
-    return canonical_json(wanted) == canonical_json(held)
+        both_text = isinstance(desired, str) and isinstance(current, str)
+        return both_text and normalize_email(desired) == normalize_email(current)
+    if field.startswith(ATTRIBUTE) and isinstance(desired, str) and not isinstance(current, str):
+        return current is not None and desired == canonical_json(current)
+    if isinstance(desired, str) and isinstance(current, str):
+        return unicodedata.normalize("NFC", desired) == unicodedata.normalize("NFC", current)
+    if isinstance(desired, str) or desired is None:
+        return bool(desired == current)
+    return canonical_json(desired) == canonical_json(current)
 
 
 def canonical_json(value: Json) -> str:

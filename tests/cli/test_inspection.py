@@ -6,9 +6,11 @@ import io
 from pathlib import Path
 
 import click
+import click.testing
 import pytest
 
-from usersync.cli import inspection
+from usersync.cli import cli, inspection
+from usersync.errors import SettingsError
 from usersync.loader import load
 from usersync.models import Code, DesiredValues, Place, ProblemGroup, Table
 from usersync.settings import SourceSettings
@@ -44,6 +46,14 @@ def test_text_shows_columns_and_problems_and_ends_with_the_counts(inspected: Ins
     ]  # fmt: skip
 
 
+def test_text_says_what_the_columns_of_a_rejects_file_are(tmp_path: Path) -> None:
+    (tmp_path / "rejects.csv").write_text("usersync: row,usersync: why,id,name\n17,no name,1,Ann\n")
+    table = load([tmp_path / "rejects.csv"], options=SourceSettings())
+    lines = inspection.as_text(table, validate(table), []).splitlines()
+    assert "  'usersync: row'  (row of the original file)" in lines
+    assert "  'usersync: why'  (why the row was rejected)" in lines
+
+
 def test_json_has_the_same(inspected: Inspected) -> None:
     document = inspection.as_json(*inspected)
     assert document["counts"] == {"rows": 5, "ready": 2, "rejected": 2, "repeated": 1}
@@ -60,3 +70,22 @@ def test_cells_are_the_rows_as_read_without_those_that_cannot_be(inspected: Insp
         "id,Name,Mail,Comment\n1,Ann,,x\nx,Bo Reed,,\n3,Cy,c@x.org,\n3,Cy,c@x.org,\n"
     )
     assert left_out.startswith("row 6: row-ragged: ")
+
+
+def test_inspect_and_template_need_no_platform_in_the_settings(tmp_path: Path) -> None:
+    (tmp_path / "users.csv").write_text("Agent;Full name\n1;Ann\n")
+    settings = tmp_path / "sheet.yaml"
+    settings.write_text("columns: {Agent: id, Full name: name}\n")
+    runner = click.testing.CliRunner()
+    inspected = runner.invoke(cli, ["inspect", str(tmp_path / "users.csv"), "-c", str(settings)], standalone_mode=False)
+    assert (inspected.return_value, "'Agent'      id" in inspected.output) == (0, True), inspected.output
+    filled_in = runner.invoke(cli, ["template", str(tmp_path / "new.xlsx"), "-c", str(settings)], standalone_mode=False)
+    assert filled_in.return_value == 0
+    assert load([tmp_path / "new.xlsx"], options=SourceSettings(), columns={"Agent": "id"}).cells.empty
+
+
+def test_inspect_reports_errors_of_a_settings_file_without_platform(tmp_path: Path) -> None:
+    settings = tmp_path / "sheet.yaml"
+    settings.write_text("colums: {Agent: id}\n")
+    with pytest.raises(SettingsError, match="colums: unknown key; did you mean columns"):
+        cli(["inspect", "users.csv", "-c", str(settings)], standalone_mode=False)

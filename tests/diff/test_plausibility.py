@@ -143,7 +143,7 @@ def test_is_another_person(change: PersonChange) -> None:
 
 
 @pytest.mark.parametrize(
-    ("new", "held", "near"),
+    ("new", "current", "near"),
     [
         pytest.param("Plan", "plan", True, id="another case"),
         pytest.param("seat", "seats", True, id="one letter less"),
@@ -154,11 +154,11 @@ def test_is_another_person(change: PersonChange) -> None:
         pytest.param("team_b", "team_a", False, id="another last letter"),
         pytest.param("plan", "team", False, id="another word"),
         pytest.param("region", "regional_office", False, id="a longer word"),
-        pytest.param("ext", "text", False, id="words too short to tell"),
+        pytest.param("ext", "text", False, id="words too short to compare"),
     ],
 )
-def test_finds_a_key_that_is_nearly_one_that_users_hold(new: str, held: str, near: bool) -> None:
-    assert similar_keys([new, "unrelated"], {held, "other"}) == ({new: held} if near else {})
+def test_finds_a_key_that_is_nearly_one_that_users_hold(new: str, current: str, near: bool) -> None:
+    assert similar_keys([new, "unrelated"], {current, "other"}) == ({new: current} if near else {})
 
 
 def test_asks_nothing_about_keys_that_users_hold() -> None:

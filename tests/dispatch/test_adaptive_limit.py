@@ -1,4 +1,4 @@
-"""What 429s and quotas tell, on an injected clock: half an hour of a platform's limits in a second."""
+"""Test what is learned from 429s and quotas, on an injected clock."""
 
 import heapq
 import random
@@ -84,14 +84,14 @@ class Run:
         return 1 / Gcra(self.rate).step(self.state)
 
     def until(self, seconds: float, *, latency: float = 0.05, workers: int = 16, seed: int = 1) -> "Run":
-        gcra, chance, now = Gcra(self.rate), random.Random(seed), 0.0
+        gcra, rng, now = Gcra(self.rate), random.Random(seed), 0.0
         flight: list[tuple[float, float, bool]] = []
         while now < seconds:
             arrives = flight[0][0] if flight else float("inf")
             wait = gcra.delay(self.state, now) if len(flight) < workers else float("inf")
             if wait == 0:
                 gcra.start(self.state, now)
-                taken = self.limit.take(now + latency / 2) and chance.random() >= self.noise
+                taken = self.limit.take(now + latency / 2) and rng.random() >= self.noise
                 self.log.append((now, taken))
                 heapq.heappush(flight, (now + latency, now, taken))
             elif arrives <= now + wait:
@@ -109,7 +109,7 @@ class Run:
         after = 1 + to_minute if self.says_when else 0.0
         self.state.limit.refuse(now, started, after, to_minute=to_minute + CLOCK_TOLERANCE if self.aligned else 60.0)
 
-    def settled(self, begin: float, end: float) -> tuple[float, float]:
+    def steady(self, begin: float, end: float) -> tuple[float, float]:
         """The share of the limit that was used, and the share of 429s."""
         part = [taken for when, taken in self.log if begin <= when < end]
         allowed = sum(at(self.limit.limits, t) for t in range(int(begin), int(end))) / self.limit.seconds
@@ -124,7 +124,7 @@ CONFIGURED = Rate(3000, 60.0)
     [pytest.param(True, 0.05, id="minutes"), pytest.param(False, 0.1, id="windows of its own")],
 )
 @pytest.mark.parametrize(
-    ("rate", "limit", "settled"),
+    ("rate", "limit", "steady"),
     [
         pytest.param(CONFIGURED, Window(((0, 1000),)), [(240, 1200)], id="1000/min, where 3000/min were said"),
         pytest.param("auto", Window(((0, 3000),)), [(240, 1200)], id="3000/min, unknown"),
@@ -144,11 +144,11 @@ CONFIGURED = Rate(3000, 60.0)
     ],
 )  # fmt: skip
 def test_a_lower_limit_is_found_and_used(
-    rate: Rate | Literal["auto"], limit: Limit, settled: list[tuple[float, float]], aligned: bool, latency: float
+    rate: Rate | Literal["auto"], limit: Limit, steady: list[tuple[float, float]], aligned: bool, latency: float
 ) -> None:
-    run = Run(rate, copy(limit), aligned).until(settled[-1][1], latency=latency)
-    for begin, end in settled:
-        used, refused = run.settled(begin, end)
+    run = Run(rate, copy(limit), aligned).until(steady[-1][1], latency=latency)
+    for begin, end in steady:
+        used, refused = run.steady(begin, end)
         assert used >= 0.9
         assert refused < 0.01
 
@@ -158,26 +158,26 @@ def test_a_lower_limit_is_found_and_used(
 @pytest.mark.parametrize("count", [5, 50, 200])
 def test_429s_that_no_lower_rate_avoids_cost_less_than_half(count: int, noise: float, seed: int) -> None:
     run = Run(Rate(count, 1.0), Bucket(((0, count * 1.02),), 20), noise=noise).until(400, seed=seed)
-    used, _ = run.settled(60, 400)
+    used, _ = run.steady(60, 400)
     assert used >= (0.5 if count < 50 else 0.7) * (1 - noise)
 
 
 def test_a_limit_that_falls_among_429s_for_no_reason_is_found() -> None:
     run = Run(Rate(50, 1.0), Bucket(((0, 60), (300, 15)), 20), noise=0.03).until(900)
-    used, refused = run.settled(400, 900)
+    used, refused = run.steady(400, 900)
     assert used >= 0.7
     assert refused < 0.1
 
 
 def test_a_window_whose_end_is_told_is_measured() -> None:
-    used, refused = Run(CONFIGURED, Window(((0, 1000),)), says_when=True).until(600).settled(180, 600)
+    used, refused = Run(CONFIGURED, Window(((0, 1000),)), says_when=True).until(600).steady(180, 600)
     assert used >= 0.9
     assert refused < 0.01
 
 
 def test_a_limit_above_the_settings_changes_nothing() -> None:
     run = Run(CONFIGURED, Window(((0, 3200),))).until(300)
-    assert run.settled(60, 300) == (pytest.approx(0.93, abs=0.01), 0.0)
+    assert run.steady(60, 300) == (pytest.approx(0.93, abs=0.01), 0.0)
 
 
 def test_what_was_learned_is_given_up_when_the_settings_allow_no_more() -> None:

@@ -190,7 +190,7 @@ def test_what_a_person_changed_meanwhile_is_not_reverted(tmp_path: Path) -> None
         chosen, context = options(box, tmp_path), Context()
         context.progress = StopAfter(context.stop, 5)  # four are read, one is sent
         run = api.run([tmp_path / "swap.csv"], chosen, confirm=ask, context=context).run
-        box.store.update(1, {"email": "by.hand@example.org"})
-        box.store.update(2, {"email": "hand.too@example.org"})
+        box.store.update(1, {"email": "changed.meanwhile@example.org"})
+        box.store.update(2, {"email": "changed.too@example.org"})
         api.resume(run, chosen, confirm=ask)
-        assert emails(box)[:2] == ["by.hand@example.org", "hand.too@example.org"]
+        assert emails(box)[:2] == ["changed.meanwhile@example.org", "changed.too@example.org"]

@@ -11,9 +11,9 @@ def test_counts_by_the_second() -> None:
     line.record(100.1, 100.5, ResponseKind.THROTTLED, 50.0)
     line.record(100.1, 102.1, ResponseKind.TROUBLE, 25.0)
     first, second, third = line.slices()
-    assert (first.requests, first.throttled, first.trouble, first.pace) == (2, 1, 0, 50.0)
-    assert (second.requests, second.median, second.pace) == (0, None, 50.0)
-    assert (third.at, third.trouble) == (2.0, 1)
+    assert (first.requests, first.throttled, first.errors, first.rate) == (2, 1, 0, 50.0)
+    assert (second.requests, second.median, second.rate) == (0, None, 50.0)
+    assert (third.at, third.errors) == (2.0, 1)
     assert 0.08 < (first.median or 0) < 0.12
     assert 0.33 < (first.slowest or 0) < 0.48
 

@@ -70,7 +70,7 @@ def cut_off(rows: Rows, at: int, rng: random.Random, delimiter: str, end: str) -
 
 
 def after_a_remark(rows: Rows, at: int, rng: random.Random, delimiter: str, end: str) -> None:
-    rows.insert(at, rng.choice(("# by hand", "------", "(5 rows)", "", delimiter * 3)) + end)
+    rows.insert(at, rng.choice(("# a comment", "------", "(5 rows)", "", delimiter * 3)) + end)
 
 
 def after_another_header(rows: Rows, at: int, rng: random.Random, delimiter: str, end: str) -> None:

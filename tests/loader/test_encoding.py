@@ -124,7 +124,7 @@ def test_guesses_in_linear_time(data: bytes) -> None:
         pytest.param("田中;佐藤;鈴木", "euc_jp", id="Japanese of Unix, which Chinese encodings read as words too"),
         pytest.param("田中;さくら", "iso2022_jp", id="Japanese of e-mails"),
         pytest.param("王伟;李娜", "gb18030", id="Chinese"),
-        pytest.param("Hélène", "cp1252", id="a western word too few to tell from Czech"),
+        pytest.param("Hélène", "cp1252", id="too few western words to exclude Czech"),
     ],
 )
 def test_refuses_an_unsafe_guess_and_accepts_a_named_encoding(names: str, encoding: str) -> None:

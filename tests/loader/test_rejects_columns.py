@@ -16,9 +16,9 @@ def read(path: Path, why: str) -> Table:
 
 
 def test_a_held_back_row_is_rejected_with_its_code_and_reason(tmp_path: Path) -> None:
-    table = read(tmp_path / "a.csv", held_back(Code.ROW_HIDDEN, "row 17 is hidden (by hand): unhide it"))
+    table = read(tmp_path / "a.csv", held_back(Code.ROW_HIDDEN, "row 17 is hidden (manually): unhide it"))
     ((key, code, message),) = [(p.key, p.code, p.message) for p in table.problems]
-    assert (key, code, message) == (0, Code.ROW_HIDDEN, "row 17 is hidden (by hand): unhide it")
+    assert (key, code, message) == (0, Code.ROW_HIDDEN, "row 17 is hidden (manually): unhide it")
     assert hold_back_rows(table) is table
 
 

@@ -103,7 +103,7 @@ def refusal(data: bytes, **options: object) -> str:
         pytest.param("2026-11-24", id="a date typed as text"),
         pytest.param("#N/A", id="an error's name typed as text"),
         pytest.param("1E5", id="E-notation in a name"),
-        pytest.param("😀 Zoë 東京", id="column_letters of the world"),
+        pytest.param("😀 Zoë 東京", id="letters of all scripts"),
         pytest.param("x" * 32_767, id="the longest text"),
         pytest.param('<a t="e" hidden="1"/>', id="a text that looks like suspicious XML"),
         pytest.param("TRUE", id="TRUE typed as text"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-from pathlib import Path
 from typing import Any
 
 import openpyxl
@@ -12,7 +11,6 @@ import pytest
 import xlsxwriter
 
 from usersync.errors import SourceError
-from usersync.loader import load
 from usersync.loader.headings import Headings
 from usersync.loader.raw_sheet import RawSheet
 from usersync.loader.workbook import read_workbook
@@ -184,25 +182,6 @@ def test_leaves_out_the_total_row_of_a_table(ids_as_text: bool) -> None:
     found = read(table_with_totals(ids_as_text=ids_as_text))
     assert found.cells[1].tolist() == [f"User {i}" for i in range(1, 7)]
     assert (found.notes, found.skipped) == (("left out the total row of a table: row 8",), 1)
-
-
-@pytest.mark.parametrize(
-    ("last", "is_total"),
-    [
-        pytest.param("6,Total,,", True, id="a count below the ids"),
-        pytest.param("6,Summe:,,", True, id="German, with a colon"),
-        pytest.param(",Anzahl,6,", True, id="without an id"),
-        pytest.param("6,Total,total@example.org,", False, id="a user of that name"),
-        pytest.param("6,Total Recall,,", False, id="a longer name"),
-        pytest.param("6,Eve,,Total", False, id="an attribute"),
-        pytest.param("6,Sum,,", False, id="a name that others have"),
-    ],
-)
-def test_rejects_a_last_row_that_looks_like_a_total(tmp_path: Path, last: str, is_total: bool) -> None:
-    path = tmp_path / "users.csv"
-    path.write_text(f"id,name,email,custom_attributes.plan\n1,Sum,,\n5,Eve,e@example.org,\n{last}\n")
-    table = load(path, options=SourceSettings())
-    assert [(p.key, p.code) for p in table.problems] == ([(2, Code.ROW_RAGGED)] if is_total else [])
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def refused(code: Code, status: int, message: str) -> Rejected:
     return Rejected(code, message, status)
 
 
-def trouble(status: int, message: str, code: Code = Code.PLATFORM_ERROR) -> TransientError:
+def transient(status: int, message: str, code: Code = Code.PLATFORM_ERROR) -> TransientError:
     return TransientError(code, message, status)
 
 
@@ -72,7 +72,7 @@ def foreign(status: int, what: str) -> TransientError:
 
 
 def bad_body(what: str) -> TransientError:
-    return trouble(200, f"answered 200 with {what}")
+    return transient(200, f"answered 200 with {what}")
 
 
 @pytest.mark.parametrize(
@@ -98,11 +98,11 @@ def bad_body(what: str) -> TransientError:
         ),
         pytest.param(400, HTML, refused(Code.REFUSED, 400, f"the platform refused it: {PAGE}"), id="a proxy's refusal"),
         pytest.param(429, b"Retry later", RateLimited(None), id="the limit is used up"),
-        pytest.param(503, {"error": "down"}, trouble(503, "answered 503: down"), id="down"),
-        pytest.param(502, HTML, trouble(502, "answered 502 with an HTML page, as a proxy does"), id="a proxy's page"),
-        pytest.param(504, b"", trouble(504, "answered 504", Code.TIMEOUT), id="a proxy's time-out"),
+        pytest.param(503, {"error": "down"}, transient(503, "answered 503: down"), id="down"),
+        pytest.param(502, HTML, transient(502, "answered 502 with an HTML page, as a proxy does"), id="a proxy's page"),
+        pytest.param(504, b"", transient(504, "answered 504", Code.TIMEOUT), id="a proxy's time-out"),
         pytest.param(
-            202, b"", trouble(202, "answered 202, which does not say whether the update was carried out"),
+            202, b"", transient(202, "answered 202, which does not say whether the update was carried out"),
             id="accepted, perhaps",
         ),
         pytest.param(403, {"error": "no"}, refused(Code.NOT_PERMITTED, 403, "the platform forbids it: no"), id="403"),
@@ -111,7 +111,7 @@ def bad_body(what: str) -> TransientError:
         pytest.param(405, b"", foreign(405, NO_OBJECT), id="405 with nothing"),
         pytest.param(404, b'"Not Found"', foreign(404, NO_OBJECT), id="404 with a text"),
         pytest.param(404, b"[" * 600 + b"]" * 600, foreign(404, NO_OBJECT), id="404, nested without end"),
-        pytest.param(200, HTML, trouble(200, f"answered 200 with {PAGE}"), id="a login page"),
+        pytest.param(200, HTML, transient(200, f"answered 200 with {PAGE}"), id="a login page"),
         pytest.param(200, {"id": "7"}, NO_USER, id="no user"),
         pytest.param(200, b"[]", NO_USER, id="no object"),
         pytest.param(200, b"\xff\xfe", bad_body("something that is no JSON"), id="no JSON"),
@@ -160,7 +160,7 @@ def test_tokens_and_control_characters_of_a_reason_are_not_shown() -> None:
     assert answer.message == 'the platform refused it: ]0;owned {"id": 7, "access_token": *** ({"access_token": "***"})'
 
 
-def test_a_lost_answer_is_trouble() -> None:
+def test_a_lost_answer_is_transient() -> None:
     assert read_response(NoResponse(Code.TIMEOUT, "no answer"), NOW) == TransientError(Code.TIMEOUT, "no answer")
 
 

@@ -1,4 +1,4 @@
-"""Headers that tell what is left of the limit; nonsense counts as none."""
+"""Test headers that say what is left of the limit; nonsense counts as none."""
 
 import pytest
 from multidict import CIMultiDict

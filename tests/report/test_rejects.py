@@ -127,8 +127,8 @@ def test_a_csv_keeps_order_headings_and_dialect(tmp_path: Path, delimiter: str) 
         pytest.param("utf-8", b"\xef\xbb\xbf", None, id="UTF-8 with its mark"),
         pytest.param("utf-16-le", b"\xff\xfe", None, id="UTF-16 with its mark"),
         pytest.param("utf-16-be", b"\xfe\xff", None, id="UTF-16, the other way round"),
-        pytest.param("cp1252", b"", "cp1252", id="Windows, settled by source.encoding"),
-        pytest.param("shift_jis", b"", "shift_jis", id="Japanese, settled by source.encoding"),
+        pytest.param("cp1252", b"", "cp1252", id="Windows, decided by source.encoding"),
+        pytest.param("shift_jis", b"", "shift_jis", id="Japanese, decided by source.encoding"),
     ],
 )
 def test_a_csv_keeps_its_encoding(tmp_path: Path, encoding: str, mark: bytes, given: str | None) -> None:

@@ -48,8 +48,8 @@ def test_the_workbook_holds_what_report_csv_holds_and_the_summary_has_its_path(d
         assert tuple(next(rows)) == COLUMNS
         for cells, line in zip(rows, ran.report, strict=True):
             found = dict(zip(COLUMNS, cells, strict=True))
-            moment = found.pop("finished_at")
-            finished = moment.isoformat(timespec="milliseconds") + "Z" if isinstance(moment, datetime) else ""
+            time = found.pop("finished_at")
+            finished = time.isoformat(timespec="milliseconds") + "Z" if isinstance(time, datetime) else ""
             assert line.pop("finished_at") == finished
             assert {name: str(v if v is not None else "") for name, v in found.items()} == {
                 name: unescape_formula(v) for name, v in line.items()

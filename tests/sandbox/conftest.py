@@ -19,21 +19,21 @@ START = datetime(2027, 1, 15, 8, 0, 12, 250_000, tzinfo=UTC)
 
 
 @dataclass
-class HandClock:
+class ManualClock:
     """A clock that advances only when somebody sleeps on it."""
 
-    moment: datetime = START
+    time: datetime = START
     slept: list[float] = field(default_factory=list)
 
     def monotonic(self) -> float:
-        return self.moment.timestamp()
+        return self.time.timestamp()
 
     def now(self) -> datetime:
-        return self.moment
+        return self.time
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
-        self.moment += timedelta(seconds=seconds)
+        self.time += timedelta(seconds=seconds)
 
 
 @dataclass(frozen=True, slots=True)

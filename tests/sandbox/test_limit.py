@@ -11,9 +11,9 @@ from usersync.settings import Rate
 MINUTE = 1_800_000_000.0
 
 
-def admitted(rate: Rate, moments: list[float]) -> list[bool]:
+def admitted(rate: Rate, times: list[float]) -> list[bool]:
     window = FixedWindow(rate)
-    return [window.take(moment) for moment in moments]
+    return [window.take(time) for time in times]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from tests.conftest import wait_until
-from tests.sandbox.conftest import JSON, START, TOKEN, Ask, HandClock, Reply, ask, send
+from tests.sandbox.conftest import JSON, START, TOKEN, Ask, ManualClock, Reply, ask, send
 from usersync.errors import UsageError
 from usersync.sandbox import Answer, Fault, Faults, Request, Sandbox, StoredUser, running, serve
 from usersync.settings import Rate, load_settings
@@ -107,7 +107,7 @@ def test_a_body_of_another_content_type_is_ignored() -> None:
 
 
 def test_every_request_is_logged() -> None:
-    clock = HandClock()
+    clock = ManualClock()
     box = Sandbox(limit=Rate(4, 60.0), clock=clock)
     ask(box, Ask(user=99), rename(), Ask(headers={}), Ask("PATCH", 7, b"{"), rename("Late"))
     assert box.log == (
@@ -136,7 +136,7 @@ def test_one_connection_serves_requests_one_after_the_other() -> None:
 def test_requests_in_flight_at_the_same_time_are_counted() -> None:
     everybody_in = asyncio.Event()
 
-    class Turnstile(HandClock):
+    class Turnstile(ManualClock):
         async def sleep(self, seconds: float) -> None:
             if box.in_flight == 8:
                 everybody_in.set()
@@ -169,19 +169,19 @@ def test_hold_carries_requests_out_and_delays_their_answers_until_release() -> N
 
 
 def test_latency_is_waited_for_on_the_given_clock() -> None:
-    clock = HandClock()
+    clock = ManualClock()
     ask(Sandbox(latency=0.25, clock=clock), Ask(), Ask(user=99))
     assert clock.slept == [0.25, 0.25]
 
 
 def test_failed_requests_count_against_the_limit_too() -> None:
-    clock = HandClock()
+    clock = ManualClock()
     box = Sandbox(limit=Rate(4, 60.0), clock=clock)
     asks = [Ask(headers={}), Ask(user=99), Ask("PATCH", 7, {"email": "no"}), rename(), Ask(), rename("Lost"), Ask()]
 
     def half_a_minute_after_the_sixth() -> None:
         if len(box.log) == 6:
-            clock.moment += timedelta(seconds=48)
+            clock.time += timedelta(seconds=48)
 
     replies = ask(box, *asks, between=half_a_minute_after_the_sixth)
     assert [reply.status for reply in replies] == [401, 404, 422, 200, 429, 429, 200]
@@ -204,7 +204,7 @@ def test_limit_none_refuses_nothing() -> None:
     ],
 )
 def test_limit_headers_are_sent_in_the_chosen_form(options: dict[str, Any], refused: dict[str, str]) -> None:
-    first, second = ask(Sandbox(limit=Rate(1, 60.0), clock=HandClock(), **options), Ask(), Ask())
+    first, second = ask(Sandbox(limit=Rate(1, 60.0), clock=ManualClock(), **options), Ask(), Ask())
     assert (first.status, second.status) == (200, 429)
     assert refused.items() <= second.headers.items()
     assert "Retry-After" not in first.headers
@@ -236,7 +236,7 @@ def test_a_503_answers_with_an_html_page() -> None:
 
 
 def test_a_stalled_answer_comes_after_the_given_seconds() -> None:
-    clock = HandClock()
+    clock = ManualClock()
     box = Sandbox(faults=Faults(timeouts=1.0, stall=45.0), clock=clock)
     assert ask(box, Ask())[0].status == 200
     assert clock.slept == [45.0]
@@ -253,7 +253,7 @@ def test_a_script_can_answer_instead_of_the_platform() -> None:
 
 def test_a_script_does_not_count_requests_that_the_limit_refused() -> None:
     box = Sandbox(
-        limit=Rate(1, 60.0), clock=HandClock(), faults=Faults(script=lambda *_: Answer(500, "")), keep_log=True
+        limit=Rate(1, 60.0), clock=ManualClock(), faults=Faults(script=lambda *_: Answer(500, "")), keep_log=True
     )
     assert [reply.status for reply in ask(box, Ask(), Ask())] == [500, 429]
 

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from tests.validation.tables import codes, table
+from usersync.models import Column
 from usersync.validation import validate
 
 USERS = [{"id": str(i), "name": f"User {i}", "custom_attributes.seats": str(i + 20)} for i in range(1, 7)]
@@ -19,14 +20,16 @@ def test_rejects_a_last_row_that_is_named_total(word: str) -> None:
     found = validate(table(*USERS, {"id": "6", "name": word, SEATS: "141"}))
     assert codes(found.problems) == [(6, "value-suspect")]
     assert found.problems[0].message == (
-        f"this row at the end looks like a total, not like a user: {word!r}; delete it, or set source.suspect: accept"
+        f"this row at the end looks like a total, not like a user: {word!r}; delete it, or move it up if it is a user"
     )
 
 
 def test_rejects_a_total_row_that_a_column_without_meaning_gives_away() -> None:
     rows = table(*USERS, {"id": "9", "name": "", SEATS: "141"})
-    sheet = pd.DataFrame({0: [""] * 6 + ["Total"]})
-    found = validate(replace(rows, sheets=(sheet,), places=rows.places.assign(at=range(7))))
+    (source,) = rows.sources
+    source = replace(source, columns=(*source.columns, Column("Note", None)))
+    sheet = pd.DataFrame({3: [""] * 6 + ["Total"]})
+    found = validate(replace(rows, sources=(source,), sheets=(sheet,), places=rows.places.assign(at=range(7))))
     assert codes(found.problems) == [(6, "value-suspect")]
 
 
@@ -53,6 +56,8 @@ def test_rejects_a_total_row_above_a_footnote() -> None:
     "row",
     [
         pytest.param({"id": "7", "name": "Total Recall"}, id="a name that begins with total"),
+        pytest.param({"id": "7", "name": "Total", "email": "total@example.org"}, id="a user with an address"),
+        pytest.param({"id": "7", "name": "Eve", "custom_attributes.plan": "Total"}, id="an attribute"),
         pytest.param({"id": "7", "name": "Ann", SEATS: "141"}, id="a name, and a sum by chance"),
         pytest.param({"id": "60", "name": "6", SEATS: "5"}, id="numbers that add up to nothing"),
         pytest.param({"id": "21", SEATS: "1"}, id="an id that is a sum by chance"),
@@ -62,8 +67,17 @@ def test_accepts_a_last_row_that_is_a_user(row: dict[str, str]) -> None:
     assert not validate(table(*USERS, row)).problems
 
 
+def test_rejects_a_total_row_without_an_id_as_a_total() -> None:
+    found = validate(table(*USERS, {"id": "Total", "name": "", SEATS: "141"}))
+    assert codes(found.problems) == [(6, "value-suspect")]
+
+
 def test_accepts_an_only_row_with_the_name_total() -> None:
     assert not validate(table({"id": "9", "name": "Total"})).problems
+
+
+def test_accepts_a_name_that_others_have_too() -> None:
+    assert not validate(table({"id": "9", "name": "Sum"}, *USERS, {"id": "8", "name": "Sum"})).problems
 
 
 def test_accepts_a_user_named_total_in_the_middle() -> None:

@@ -11,10 +11,14 @@ import numpy as np
 
 from usersync.cli.console import problems_text
 from usersync.cli.table import table_text
-from usersync.models import Code, DesiredValues, Json, ProblemGroup, Source, Table
+from usersync.loader.headings import normalize
+from usersync.loader.rejects_columns import ROW, WHY
+from usersync.models import Code, Column, DesiredValues, Json, ProblemGroup, Source, Table
 
 #: Codes of rows that are wrong as they are written; their cells are not known.
 _UNWRITABLE: Final = frozenset({Code.ROW_RAGGED, Code.ENCODING, Code.FORMULA_UNSAVED})
+#: Headings that a rejects file adds -> what `inspect` says of them.
+_OUR_COLUMNS: Final = {ROW: "(row of the original file)", WHY: "(why the row was rejected)"}
 #: Notes on rows that are shown.
 _NOTES_SHOWN: Final = 10
 
@@ -48,10 +52,14 @@ def _source_text(source: Source) -> str:
         lines.append(f"sheet {source.sheet!r}")
     lines.extend(f"{name}: {value}" for name, value in source.dialect.items())
     lines.append(f"header in row {source.header_row}")
-    meaning = [(repr(c.heading), c.field or "(ignored)") for c in source.columns]
+    meaning = [(repr(column.heading), _meaning(column)) for column in source.columns]
     lines.append(table_text([("column", "field"), *meaning], right=set()))
     lines.extend(f"note: {note}" for note in source.notes)
     return "\n".join(lines)
+
+
+def _meaning(column: Column) -> str:
+    return column.field or _OUR_COLUMNS.get(normalize(column.heading), "(ignored)")
 
 
 def as_json(table: Table, desired: DesiredValues, groups: Sequence[ProblemGroup]) -> Json:

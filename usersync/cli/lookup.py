@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -34,15 +33,11 @@ def inspect(file: str, *, cells: bool, **options: Any) -> int:
     """Show what the loader sees in FILE, without a platform; settings are optional here."""
     from usersync.cli import inspection
     from usersync.planning.input import read_files
-    from usersync.settings import SourceSettings, load_settings
+    from usersync.settings import load_offline_settings
 
-    config = options["config"] or os.environ.get("USERSYNC_CONFIG") or Path("usersync.yaml")
     overrides = {"source": {"sheet": options["sheet"]}} if options["sheet"] else {}
-    if options["config"] or Path(config).exists():
-        settings = load_settings(Path(config), overrides)
-        given = read_files([file], settings.source, settings.columns, settings.fields)
-    else:
-        given = read_files([file], SourceSettings(sheet=options["sheet"]))
+    settings = load_offline_settings(options["config"], overrides)
+    given = read_files([file], settings.source, settings.columns, settings.fields)
     groups = given.problem_groups(None if options["as_json"] or options["verbose"] else PROBLEMS_INSPECTED)
     if cells:
         for line in inspection.write_cells(given.table, sys.stdout.buffer):
@@ -60,14 +55,10 @@ def inspect(file: str, *, cells: bool, **options: Any) -> int:
 def template(out: Path, **options: Any) -> int:
     """Write OUT.xlsx, an empty workbook for the people who fill it in; settings are optional here."""
     from usersync.loader.template import write_template
-    from usersync.settings import load_settings
+    from usersync.settings import load_offline_settings
 
-    config = Path(options["config"] or os.environ.get("USERSYNC_CONFIG") or "usersync.yaml")
-    if options["config"] or config.exists():
-        settings = load_settings(config)
-        write_template(out, columns=settings.columns, fields=settings.fields, sheet=settings.source.sheet)
-    else:
-        write_template(out, columns={}, fields={})
+    settings = load_offline_settings(options["config"])
+    write_template(out, columns=settings.columns, fields=settings.fields, sheet=settings.source.sheet)
     if options["as_json"]:
         click.echo(json.dumps({"file": str(out)}))
     elif not options["quiet"]:

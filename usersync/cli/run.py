@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -26,6 +27,9 @@ from usersync.cli.options import (
 )
 from usersync.cli.output import option_words, say, show_summary
 
+if TYPE_CHECKING:
+    from usersync.report import Summary
+
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, shell_complete=complete_files)
@@ -39,10 +43,7 @@ def run(files: tuple[str, ...], *, yes: bool, config: tuple[Path, ...], **option
     if len(configs) > 1:
         return run_for_platforms(files, configs, options, yes=yes)
     options["config"] = configs[0] if configs else None
-    settings, context = make_settings_from(options), make_context(options)
-    confirm = confirmation(options, context, yes=yes)
-    summary = api.run(files, settings, confirm=confirm, options=run_options(options), context=context)
-    return show_summary(summary, options)
+    return _execute(api.run, files, options, yes=yes)
 
 
 @click.command()
@@ -77,10 +78,7 @@ def apply(plan_file: Path, *, yes: bool, **options: Any) -> int:
     """Send exactly a plan that `usersync plan -o` saved."""
     from usersync import api
 
-    settings, context = make_settings_from(options), make_context(options)
-    confirm = confirmation(options, context, yes=yes)
-    summary = api.apply(plan_file, settings, confirm=confirm, options=run_options(options), context=context)
-    return show_summary(summary, options)
+    return _execute(api.apply, plan_file, options, yes=yes)
 
 
 @click.command()
@@ -90,10 +88,7 @@ def resume(run_name: str | None, *, yes: bool, **options: Any) -> int:
     """Complete a run that was interrupted; by default the latest."""
     from usersync import api
 
-    settings, context = make_settings_from(options), make_context(options)
-    confirm = confirmation(options, context, yes=yes)
-    summary = api.resume(run_name, settings, confirm=confirm, options=run_options(options), context=context)
-    return show_summary(summary, options)
+    return _execute(api.resume, run_name, options, yes=yes)
 
 
 @click.command()
@@ -103,10 +98,7 @@ def undo(run_name: str, *, yes: bool, **options: Any) -> int:
     """Restore the old values of a run, where its own values still stand."""
     from usersync import api
 
-    settings, context = make_settings_from(options), make_context(options)
-    confirm = confirmation(options, context, yes=yes)
-    summary = api.undo(run_name, settings, confirm=confirm, options=run_options(options), context=context)
-    return show_summary(summary, options)
+    return _execute(api.undo, run_name, options, yes=yes)
 
 
 @click.command()
@@ -151,6 +143,14 @@ def update(user_id: str, *, password_stdin: bool, attr: tuple[str, ...], **optio
         return 0
     say(f"usersync: user {user_id}: {row.reason}")
     return 1
+
+
+def _execute(job: Callable[..., Summary], source: object, options: dict[str, Any], *, yes: bool) -> int:
+    """Call a public function that sends the rows of a source, and show how it ended."""
+    settings, context = make_settings_from(options), make_context(options)
+    confirm = confirmation(options, context, yes=yes)
+    summary = job(source, settings, confirm=confirm, options=run_options(options), context=context)
+    return show_summary(summary, options)
 
 
 def _parse_attribute(item: str) -> tuple[str, str, bool]:

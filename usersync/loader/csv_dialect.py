@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from usersync.errors import SourceError
 from usersync.loader.csv_hints import TOP, explain_missing_header, no_header
 from usersync.loader.csv_parser import DELIMITERS, Dialect, RecordParser
-from usersync.loader.csv_records import RecordReader, line_content, line_stop, read_on
+from usersync.loader.csv_records import RecordReader, line_stop, parsed_records
 
 if TYPE_CHECKING:
     from usersync.loader.headings import Headings
@@ -105,9 +106,13 @@ def describe(match: DialectMatch) -> dict[str, str]:
 
 class _Finder:
     def __init__(self, file: str, start: int, headings: Headings, options: SourceSettings) -> None:
-        self._file, self._start, self._headings, self._options = file, start, headings, options
+        self._file = file
+        self._start = start
+        self._headings = headings
+        self._options = options
+        #: What is wrong with a row that looks like the header.
         self.damaged_header = ""
-        """What is wrong with a row that looks like the header; `missing_id`: what to do if it has no id column."""
+        #: What to do about a row that looks like the header and has no id column.
         self.missing_id = ""
         self._fields = 0
 
@@ -137,26 +142,21 @@ class _Finder:
 
     def _find_header(self, data: bytes, dialect: Dialect) -> DialectMatch | None:
         """Find the first row that names an id column, or else an e-mail column; or check the row that settings name."""
-        parser, wanted = RecordParser(dialect), self._options.header_row
-        position, row = self._start, 0
+        parser = RecordParser(dialect)
+        named = self._options.header_row
         without_id: DialectMatch | None = None
-        while position < len(data) and row < max(TOP, wanted or 0):
-            row += 1
-            stop = line_stop(data, position)
-            self._check_columns(row, data.count(parser.delimiter, position, stop))
-            parsed = parser.parse(data, position, line_content(data, position, stop, parser))
-            if parsed.unclosed and (longer := read_on(data, position, stop, parser=parser)):
-                parsed, stop = longer, line_stop(data, longer.end)
-            if parsed.cells and (wanted or row) == row:
+        records = islice(parsed_records(data, self._start, parser), max(TOP, named or 0))
+        for row, (start, stop, parsed) in enumerate(records, 1):
+            self._check_columns(row, data.count(parser.delimiter, start, line_stop(data, start)))
+            if parsed.cells and (named or row) == row:
                 key = self._headings.key_column(parsed.cells)
                 if key is not None and not without_id:
                     without_id = DialectMatch(dialect, data, parsed.cells, row, stop, key)
                 if key is not None and self._headings.is_final(parsed.cells):
                     return DialectMatch(dialect, data, parsed.cells, row, stop, key)
                 self._remember_candidate(row, parsed.cells)
-            if parsed.error and not self.damaged_header and self._looks_like_header(data[position:stop], dialect):
+            if parsed.error and not self.damaged_header and self._looks_like_header(data[start:stop], dialect):
                 self.damaged_header = f"row {row} looks like the header, but {parsed.error}"
-            position = stop
         return without_id
 
     def _check_columns(self, row: int, delimiters: int) -> None:

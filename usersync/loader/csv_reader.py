@@ -18,7 +18,7 @@ from usersync.errors import SourceError
 from usersync.loader.csv_dialect import DialectMatch, describe, detect_dialect
 from usersync.loader.csv_width import excel_fills, fit_width
 from usersync.loader.encoding import DecodedText, to_utf8
-from usersync.loader.raw_sheet import CellError, RawSheet
+from usersync.loader.raw_sheet import CellError, RawSheet, first_few
 from usersync.models import Code
 
 if TYPE_CHECKING:
@@ -37,8 +37,6 @@ _REPLACEMENT = "\ufffd"
 #: Characters of a cell, and of a row, that an error quotes.
 _CELL_SHOWN = 80
 _ROW_SHOWN = 300
-#: Rows that a note lists before it says how many more there are.
-_LISTED = 5
 
 
 def read_text(data: bytes, *, file: str, headings: Headings, options: SourceSettings) -> RawSheet:
@@ -135,9 +133,7 @@ class _BodyReader:
     def notes(self) -> Iterator[str]:
         """Return what the author should know about the lines read."""
         if self._remarks:
-            more = f" and {len(self._remarks) - _LISTED} more" if len(self._remarks) > _LISTED else ""
-            listed = ", ".join(map(str, self._remarks[:_LISTED]))
-            yield f"left out lines that are comments, rulers or row counts: row {listed}{more}"
+            yield f"left out lines that are comments, rulers or row counts: row {first_few(self._remarks)}"
         if self._filled_rows:
             yield f"added the blank cells that Excel left off at the ends of {self._filled_rows} rows"
         if self._match.data[-1:] not in b"\r\n" and self._last_is_bad:

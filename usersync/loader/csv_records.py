@@ -8,7 +8,7 @@ at the next line. So damage never reaches beyond the record it is in.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -241,6 +241,18 @@ def line_content(data: bytes, start: int, stop: int, parser: RecordParser) -> in
         if stop > start and data[stop - 1] == 13 and not parser.dialect.swapped:
             stop -= 1
     return stop
+
+
+def parsed_records(data: bytes, start: int, parser: RecordParser) -> Iterator[tuple[int, int, ParsedRecord]]:
+    """Yield start, stop and cells (or error) of each record from `start` on, those with line breaks included."""
+    while start < len(data):
+        stop = line_stop(data, start)
+        parsed = parser.parse(data, start, line_content(data, start, stop, parser))
+        longer = read_on(data, start, stop, parser=parser) if parsed.unclosed else None
+        if longer:
+            parsed, stop = longer, line_stop(data, longer.end)
+        yield start, stop, parsed
+        start = stop
 
 
 def read_on(data: bytes, start: int, stop: int, *, parser: RecordParser) -> ParsedRecord | None:

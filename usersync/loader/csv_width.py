@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from usersync.errors import SourceError
 from usersync.loader.csv_dialect import DialectMatch
 from usersync.loader.csv_parser import DELIMITERS, RecordParser
-from usersync.loader.csv_records import is_remark, line_content, line_stop, read_on
+from usersync.loader.csv_records import is_remark, parsed_records
 
 #: Rows that are looked at; one of another width among them, and the header stays as it is.
 _SAMPLE = 1000
@@ -21,7 +22,7 @@ def fit_width(match: DialectMatch, file: str) -> tuple[DialectMatch, tuple[str, 
 
     Raises SourceError where all rows begin with a number that has no heading, as R writes them.
     """
-    rows = list(_rows(match))
+    rows = list(islice(_rows(match), _SAMPLE))
     width = len(match.header)
     widths = {len(row) for row in rows}
     if len(rows) < 2 or len(widths) != 1 or width in widths:
@@ -44,17 +45,10 @@ def fit_width(match: DialectMatch, file: str) -> tuple[DialectMatch, tuple[str, 
 
 
 def _rows(match: DialectMatch) -> Iterator[tuple[str, ...]]:
-    parser, data = RecordParser(match.dialect), match.data
-    position, count = match.stop, 0
-    while position < len(data) and count < _SAMPLE:
-        stop = line_stop(data, position)
-        parsed = parser.parse(data, position, line_content(data, position, stop, parser))
-        if parsed.unclosed and (longer := read_on(data, position, stop, parser=parser)):
-            parsed, stop = longer, line_stop(data, longer.end)
-        if parsed.cells and any(cell.strip() for cell in parsed.cells) and not is_remark(data[position:stop]):
-            count += 1
+    data = match.data
+    for start, stop, parsed in parsed_records(data, match.stop, RecordParser(match.dialect)):
+        if parsed.cells and any(cell.strip() for cell in parsed.cells) and not is_remark(data[start:stop]):
             yield parsed.cells
-        position = stop
 
 
 def excel_fills(rows: Sequence[int], short: Mapping[int, int], *, header_row: int) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from usersync.errors import SourceError, UsageError
+from usersync.loader.raw_sheet import first_few
 from usersync.models import ATTRIBUTE, FIELDS, NEW_EMAIL, Column
 from usersync.values import visible
 
@@ -54,6 +55,9 @@ _LONGEST: Final = 200
 _IN_BRACES: Final = re.compile(r"\{([^{}]*)\}")
 #: Headings that can stand in YAML without quotes.
 _PLAIN_YAML: Final = re.compile(r"[^\W\d_][\w ./()-]*(?<! )")
+
+#: Texts that YAML takes for something else.
+_YAML_CONSTANTS: Final = frozenset(("yes", "no", "on", "off", "true", "false", "null"))
 
 
 def normalize(heading: str) -> str:
@@ -254,22 +258,12 @@ class Headings:
 
 
 def _seen(header: Sequence[str]) -> str:
-    names = [repr(heading.strip()) for heading in header if heading.strip()]
-    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
-    return f"headings: {', '.join(names[:20])}{more}"
+    return f"headings: {first_few([repr(heading.strip()) for heading in header if heading.strip()], 20)}"
 
 
 def _mapping_line(heading: str, field: str) -> str:
     """Write a line for the `columns:` of the settings."""
-    plain = _PLAIN_YAML.fullmatch(heading) and heading.lower() not in (
-        "yes",
-        "no",
-        "on",
-        "off",
-        "true",
-        "false",
-        "null",
-    )
+    plain = _PLAIN_YAML.fullmatch(heading) and heading.lower() not in _YAML_CONSTANTS
     return f"{heading if plain else json.dumps(heading, ensure_ascii=False)}: {field}"
 
 

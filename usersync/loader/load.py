@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 from usersync.errors import SourceError, UsageError
 from usersync.loader.base import base_beside, read_base
 from usersync.loader.headings import OUR_COLUMNS, Headings, Template, normalize
-from usersync.loader.raw_sheet import CellError, RawSheet
+from usersync.loader.raw_sheet import RawSheet
 from usersync.loader.rejects_columns import hold_back_rows
 from usersync.loader.remote import fetch, is_remote, without_secrets
-from usersync.loader.unpack import is_text, unpack
-from usersync.models import MASK, SECRET_FIELDS, Base, Code, Column, Files, Problem, Source, Table
+from usersync.loader.unpack import OLE, ZIP, is_text, unpack
+from usersync.models import MASK, SECRET_FIELDS, Base, Column, Files, Problem, Source, Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,14 +35,6 @@ WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods")
 TEXTS = (".csv", ".tsv", ".txt")
 #: The id of a template's example row, which is left out.
 EXAMPLE = "EXAMPLE"
-#: What the last row of a table calls itself if it sums up or counts the others.
-TOTALS = frozenset(
-    (
-        *("total", "totals", "grand total", "subtotal", "sum", "count", "average", "summe", "gesamt", "gesamtsumme"),
-        *("insgesamt", "anzahl", "mittelwert", "somme", "totaux", "nombre", "suma", "totale", "somma", "totaal"),
-    )
-)
-_ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
 def load(
@@ -118,7 +110,6 @@ def _read(given: str | Path | DataFrame, headings: Headings, options: SourceSett
     columns = headings.columns(sheet.header, file)
     templates = headings.templates(sheet.header, file)
     sheet = _without_example(apply_repeated_headers(sheet, headings), columns)
-    sheet = _reject_total(sheet, columns)
     notes = [
         *sheet.notes,
         *_matched_by_email(columns, options),
@@ -150,25 +141,6 @@ def _matched_by_email(columns: Sequence[Column], options: SourceSettings) -> Ite
         yield "there is no id column, so rows are matched by e-mail address"
     elif options.match_by == "email":
         yield "the id column is not used, because rows are matched by e-mail address (source.match_by)"
-
-
-def _reject_total(sheet: RawSheet, columns: Sequence[Column]) -> RawSheet:
-    """Reject a last row that looks like a total; its id, a sum or a count, may be that of a user."""
-    if not len(sheet.rows):
-        return sheet
-    last = len(sheet.rows) - 1
-    cells = sheet.cells.iloc[last].tolist()
-    words = [
-        text.strip()
-        for i, text in enumerate(cells)
-        if columns[i].field in (None, "id", "name", "display_name")
-        and " ".join(text.split()).strip(" :").casefold() in TOTALS
-        and (sheet.cells[i] == text).sum() == 1
-    ]
-    if not words or any("@" in text for text in cells):
-        return sheet
-    message = f"the last row looks like a total ({words[0]!r}); delete it, or move it up if it is a user"
-    return replace(sheet, errors=(*sheet.errors, CellError(last, Code.ROW_RAGGED, message)))
 
 
 def _composed_fields(columns: Sequence[Column], templates: Sequence[Template]) -> Iterator[str]:
@@ -207,7 +179,7 @@ def _read_sheet(data: bytes, file: str, headings: Headings, options: SourceSetti
         raise SourceError(file, f"is the lock file of a workbook that is open in Excel; name {name} itself")
     data, name = unpack(data, file, file, suffixes=(*TEXTS, *WORKBOOKS))
     suffix = Path(name).suffix.lower()
-    if data.startswith((_ZIP, _OLE)) or (suffix in WORKBOOKS and not is_text(data)):
+    if data.startswith((ZIP, OLE)) or (suffix in WORKBOOKS and not is_text(data)):
         from usersync.loader.workbook import read_workbook  # pandas is slow to import
 
         return read_workbook(data, file=file, headings=headings, options=options)
@@ -249,8 +221,8 @@ def _concatenate(parts: list[_Part]) -> Table:
 
 def _fields_only(part: _Part) -> DataFrame:
     cells, columns = part.sheet.cells, part.source.columns
-    wanted = [i for i, column in enumerate(columns) if column.field]
-    named = cells[wanted].set_axis([columns[i].field for i in wanted], axis=1).astype(object)
+    with_field = [i for i, column in enumerate(columns) if column.field]
+    named = cells[with_field].set_axis([columns[i].field for i in with_field], axis=1).astype(object)
     for template in part.templates:
         rows = zip(*(cells[i] for i in template.columns), strict=True)
         named[template.field] = [template.fill(row) for row in rows]

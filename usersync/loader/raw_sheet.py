@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -63,3 +63,9 @@ class RawSheet:
             errors=tuple(replace(e, at=new_positions[e.at]) for e in self.errors if e.at in new_positions),
             skipped=self.skipped + len(self.rows) - len(kept),
         )
+
+
+def first_few(items: Sequence[object], most: int = 5) -> str:
+    """List the first items, and how many more there are: `3, 4, 5 and 12 more`."""
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(map(str, items[:most])) + more

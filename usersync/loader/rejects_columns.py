@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from usersync.loader.headings import OUR_COLUMNS
+from usersync.loader.headings import OUR_COLUMNS, normalize
 from usersync.models import Code, Problem, Table
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def original_rows(table: Table) -> dict[int, str]:
 def _cells(table: Table, heading: str) -> Iterator[tuple[int, str]]:
     """Yield key and text of one of our columns, for the rows whose source has it."""
     for number, (source, sheet) in enumerate(zip(table.sources, table.sheets, strict=True)):
-        headings = [" ".join(column.heading.split()).casefold() for column in source.columns]
+        headings = [normalize(column.heading) for column in source.columns]
         if heading not in headings:
             continue
         texts: NDArray[object_] = sheet.iloc[:, headings.index(heading)].to_numpy(object)

@@ -14,6 +14,7 @@ import numpy as np
 
 from usersync.errors import UsageError
 from usersync.loader.headings import normalize
+from usersync.loader.raw_sheet import first_few
 from usersync.models import Source, Table
 
 if TYPE_CHECKING:
@@ -65,9 +66,7 @@ def _values(table: Table, column: str) -> str:
             counts.update(filter(None, (cell.strip() for cell in sheet[position])))
     if not counts:
         return "the column is blank"
-    shown = ", ".join(value for value, _ in counts.most_common(_VALUES_SHOWN))
-    more = f" and {len(counts) - _VALUES_SHOWN} more" if len(counts) > _VALUES_SHOWN else ""
-    return f"there are: {shown}{more}"
+    return f"there are: {first_few([value for value, _ in counts.most_common()], _VALUES_SHOWN)}"
 
 
 def _position(source: Source, column: str) -> int | None:

@@ -12,7 +12,9 @@ from typing import IO
 from usersync.errors import SourceError
 
 _GZIP = b"\x1f\x8b"
-_ZIP = b"PK\x03\x04"
+#: What zip files begin with, .xlsx among them, and what Office files of before 2007 do.
+ZIP = b"PK\x03\x04"
+OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 #: Bytes that a packed file may have unpacked.
 _MOST = 2 << 30
 _DAMAGED = (OSError, EOFError, ValueError, RuntimeError, NotImplementedError, zlib.error, zipfile.BadZipFile)
@@ -28,7 +30,7 @@ def unpack(data: bytes, name: str, file: str, *, suffixes: tuple[str, ...]) -> t
         if data.startswith(_GZIP):
             with gzip.open(io.BytesIO(data)) as packed:
                 return _read(packed, file), name.removesuffix(".gz")
-        if data.startswith(_ZIP):
+        if data.startswith(ZIP):
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
                 member = _only_member(archive, file, suffixes)
                 if member is not None:

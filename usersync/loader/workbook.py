@@ -11,7 +11,7 @@ import pandas as pd
 
 from usersync.loader.base import sheet_base
 from usersync.loader.headings import Headings
-from usersync.loader.raw_sheet import CellError, RawSheet
+from usersync.loader.raw_sheet import CellError, RawSheet, first_few
 from usersync.loader.workbook_cell_info import column_letters
 from usersync.loader.workbook_selection import select_sheet
 from usersync.loader.workbook_sheets import Sheet, Workbook
@@ -19,8 +19,6 @@ from usersync.loader.workbook_values import cell_error, column_texts, resolve_ov
 from usersync.models import Code
 from usersync.settings import SourceSettings
 
-#: Rows that a note lists before it says how many more there are.
-_LISTED: Final = 5
 #: The position of the id column in a sheet without one.
 _NO_COLUMN: Final = -1
 
@@ -111,12 +109,10 @@ class _SheetRows:
         return kept
 
     def _listed(self, positions: Collection[int]) -> str:
-        numbers = [at + self._sheet.top + 1 for at in sorted(positions)]
-        more = f" and {len(numbers) - _LISTED} more" if len(numbers) > _LISTED else ""
-        return ", ".join(map(str, numbers[:_LISTED])) + more
+        return first_few([at + self._sheet.top + 1 for at in sorted(positions)])
 
     def _report_hidden(self, hidden: list[int], kept: list[int]) -> None:
-        how = "by a filter" if self._sheet.info.filtered else "by hand"
+        how = "by a filter" if self._sheet.info.filtered else "manually"
         numbers = [i + self._sheet.top + 1 for i in hidden]
         done = {"reject": "rejected", "include": "read like all others", "skip": "left out"}
         noun = "row is" if len(numbers) == 1 else "rows are"

@@ -57,12 +57,17 @@ def column_letters(column: int) -> str:
     return text
 
 
+def column_number(letters: bytes) -> int:
+    """A -> 0, AB -> 27."""
+    number = 0
+    for letter in letters.upper():
+        number = number * 26 + letter - 64
+    return number - 1
+
+
 def parse_reference(ref: str) -> Place | None:
     """B4 -> (3, 1); None where it is not a valid cell reference."""
     head = ref.rstrip("0123456789")
     if not ref[len(head) :] or not head.isascii() or not head.isalpha() or len(head) > 3:
         return None
-    column = 0
-    for letter in head.upper():
-        column = column * 26 + ord(letter) - 64
-    return int(ref[len(head) :]) - 1, column - 1
+    return int(ref[len(head) :]) - 1, column_number(head.encode())

@@ -13,7 +13,7 @@ from xml.parsers import expat
 
 from usersync.errors import SourceError
 from usersync.loader.workbook_cell_info import CellInfo, Place
-from usersync.loader.workbook_package import Package
+from usersync.loader.workbook_package import Package, damaged, protected
 
 #: Cells that repeated rows and columns may come to.
 _CELLS: Final = 20_000_000
@@ -51,7 +51,7 @@ class Table:
 def read_tables(package: Package, file: str) -> list[Table]:
     """Read every sheet. Raises SourceError where the file is encrypted, damaged or too large for memory."""
     if "meta-inf/manifest.xml" in package.names and b"encryption-data" in package.read("META-INF/manifest.xml"):
-        raise SourceError(file, "is protected by a password; save it without one and try again")
+        raise protected(file)
     reader = _Reader(file)
     parser = expat.ParserCreate("utf-8", " ")
     parser.buffer_text = True
@@ -60,7 +60,7 @@ def read_tables(package: Package, file: str) -> list[Table]:
     try:
         parser.Parse(package.read("content.xml"), True)
     except expat.ExpatError as error:
-        raise SourceError(file, f"is damaged ({error}); open it and save it again") from None
+        raise damaged(file, error) from None
     return reader.tables
 
 

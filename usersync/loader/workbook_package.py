@@ -12,9 +12,8 @@ import zlib
 from typing import Final
 
 from usersync.errors import SourceError
+from usersync.loader.unpack import OLE, ZIP
 
-_OLE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-_ZIP: Final = b"PK\x03\x04"
 #: Bytes that all members together may unpack to; a million rows of thirty columns stay below.
 _TOTAL: Final = 2 << 30
 #: A member this large with a higher compression ratio is not a sheet: a million rows of one value reach about 60.
@@ -38,13 +37,23 @@ _READ: Final = re.compile(r"content\.xml|.*(?:workbook|styles|sharedstrings|work
 _AGAIN: Final = "open it in the spreadsheet program and save it again as .xlsx"
 
 
+def damaged(file: str, reason: object, what: str = "") -> SourceError:
+    """Return the error of a workbook, or of its sheet `what`, that cannot be read because it is broken."""
+    return SourceError(file, f"{what}is damaged ({reason}); open it and save it again")
+
+
+def protected(file: str) -> SourceError:
+    """Return the error of an encrypted workbook."""
+    return SourceError(file, "is protected by a password; save it without one and try again")
+
+
 def kind_of(data: bytes, file: str) -> str:
     """Return `xlsx` (or .xlsm), `xlsb`, `ods` or `xls`, by content; SourceError for anything else."""
-    if data.startswith(_ZIP):
+    if data.startswith(ZIP):
         return _zip_kind(data, file)
-    if data.startswith(_OLE):
+    if data.startswith(OLE):
         if "EncryptedPackage".encode("utf-16-le") in data:
-            raise SourceError(file, "is protected by a password; save it without one and try again")
+            raise protected(file)
         if not _BOOK.search(data):
             raise SourceError(file, "is an Office file, but not a workbook; save the sheet as .xlsx")
         return "xls"
@@ -108,7 +117,7 @@ class Package:
                 f"would unpack to {size:,} bytes, more than any real sheet (a zip bomb?); nothing was read",
             )
         if any(info.flag_bits & 1 for info in infos):
-            raise SourceError(self._file, "is protected by a password; save it without one and try again")
+            raise protected(self._file)
 
     def check(self) -> None:
         """Read every small XML member once: sizes as declared, no DTD. Sheets are checked when they are read."""

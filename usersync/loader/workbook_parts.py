@@ -18,18 +18,21 @@ _AREA: Final = re.compile(r"[A-Z]+(\d{1,7}):[A-Z]+(\d{1,7})")
 def sheet_parts(package: Package) -> dict[str, str]:
     """Map the name of each sheet to the member that holds it."""
     home = next(name for name in package.names if name.endswith(("xl/workbook.xml", "workbook.xml")))
-    folder, _, base = home.rpartition("/")
-    targets = {
-        a.get("Id", ""): _target(folder, a)
-        for tag, a in elements(package.read(f"{folder}/_rels/{base}.rels".lstrip("/")))
-        if tag == "Relationship"
-    }
+    targets = {a.get("Id", ""): target for a, target in relationships(package, home)}
     parts = {}
     for tag, a in elements(package.read(home)):
         if tag == "sheet":
             link = next((value for key, value in a.items() if key.endswith(":id")), "")
             parts[a.get("name", "")] = targets.get(link, "")
     return parts
+
+
+def relationships(package: Package, member: str) -> list[tuple[dict[str, str], str]]:
+    """Return the relationships of a member: the attributes of each, and the member that it points to."""
+    folder, _, base = member.rpartition("/")
+    name = f"{folder}/_rels/{base}.rels".lstrip("/")
+    found = elements(package.read(name)) if name in package.names else ()
+    return [(a, _target(folder, a)) for tag, a in found if tag == "Relationship"]
 
 
 def elements(xml: bytes) -> Iterator[tuple[str, dict[str, str]]]:
@@ -42,12 +45,12 @@ def elements(xml: bytes) -> Iterator[tuple[str, dict[str, str]]]:
     return iter(found)
 
 
-def number_formats(styles: bytes) -> dict[str, str]:
+def number_formats(package: Package) -> dict[str, str]:
     """Map a style's number (as cells refer to it) to its number format, where that says how digits are shown."""
     codes = {str(number): code for number, code in BUILT_IN_FORMATS.items()}
     shown, inside = {}, False
     number = 0
-    for tag, a in elements(styles):
+    for tag, a in _styles(package):
         if tag == "numFmt":
             codes[a.get("numFmtId", "")] = a.get("formatCode", "")
         elif tag in ("cellXfs", "cellStyleXfs", "cellStyles", "dxfs"):
@@ -60,19 +63,17 @@ def number_formats(styles: bytes) -> dict[str, str]:
     return shown
 
 
-def read_number_formats(package: Package) -> dict[str, str]:
-    """Return the number formats of a workbook by style; none if it has no styles."""
+def _styles(package: Package) -> Iterator[tuple[str, dict[str, str]]]:
     name = next((name for name in package.names if name.endswith("styles.xml")), None)
-    return number_formats(package.read(name)) if name else {}
+    return elements(package.read(name)) if name else iter(())
 
 
 def struck_styles(package: Package) -> set[str]:
     """Return the styles, as cells refer to them, that strike text through."""
-    name = next((name for name in package.names if name.endswith("styles.xml")), None)
     fonts: list[bool] = []
     found: set[str] = set()
     section, number = "", 0
-    for tag, a in elements(package.read(name)) if name else ():
+    for tag, a in _styles(package):
         if tag in ("fonts", "cellXfs", "cellStyleXfs", "cellStyles", "dxfs"):
             section = tag
         elif tag == "font" and section == "fonts":
@@ -98,16 +99,10 @@ def struck_rows(xml: bytes, styles: Collection[str]) -> set[int]:
 
 def total_rows(package: Package, part: str) -> set[int]:
     """Return the total rows of a sheet's tables, from 0."""
-    folder, _, base = part.rpartition("/")
-    relations = f"{folder}/_rels/{base}.rels"
-    if relations not in package.names:
-        return set()
     found: set[int] = set()
-    for tag, a in elements(package.read(relations)):
-        if tag == "Relationship" and a.get("Type", "").endswith("/table"):
-            table = _target(folder, a)
-            if table in package.names:
-                found |= _total_rows_of(package.read(table))
+    for a, table in relationships(package, part):
+        if a.get("Type", "").endswith("/table") and table in package.names:
+            found |= _total_rows_of(package.read(table))
     return found
 
 

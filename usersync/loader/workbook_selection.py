@@ -69,13 +69,13 @@ def _passed_over(chosen: Selection, found: Sequence[Selection], shown: Sequence[
         yield f"sheets without an id column were not read: {', '.join(others)}"
 
 
-def _named_sheet(names: Sequence[str], wanted: str, file: str) -> str:
-    same = [n for n in names if n == wanted] or [n for n in names if n.strip().casefold() == wanted.strip().casefold()]
+def _named_sheet(names: Sequence[str], name: str, file: str) -> str:
+    same = [n for n in names if n == name] or [n for n in names if n.strip().casefold() == name.strip().casefold()]
     if same:
         return same[0]
-    near = difflib.get_close_matches(wanted, names, len(names) or 1, 0.0)
-    near += [name for name in names if name not in near]
-    raise SourceError(file, f"has no sheet {wanted!r}; its sheets: {', '.join(map(repr, near)) or 'none'}")
+    near = difflib.get_close_matches(name, names, len(names) or 1, 0.0)
+    near += [other for other in names if other not in near]
+    raise SourceError(file, f"has no sheet {name!r}; its sheets: {', '.join(map(repr, near)) or 'none'}")
 
 
 class _Search:
@@ -88,14 +88,14 @@ class _Search:
 
     def find(self, name: str, reader: SheetReader) -> Selection | None:
         """Return the sheet with the row number of its header; None if it has none."""
-        wanted = self._options.header_row
-        head = reader(max(_SEARCHED, wanted or 0))
+        named = self._options.header_row
+        head = reader(max(_SEARCHED, named or 0))
         without_id: Selection | None = None
         for at, row in enumerate(head.rows):
             number = head.top + at + 1
-            if wanted not in (None, number):
+            if named not in (None, number):
                 continue
-            if number > _SEARCHED and wanted is None:
+            if number > _SEARCHED and named is None:
                 break
             texts = [value if isinstance(value, str) else "" for value in row]
             if self._headings.key_column(texts) is None:

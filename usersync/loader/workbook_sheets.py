@@ -18,7 +18,7 @@ from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, Shee
 from usersync.errors import SourceError
 from usersync.loader import workbook_ods, workbook_parts, workbook_xls, workbook_xlsb, workbook_xlsx
 from usersync.loader.workbook_cell_info import CellInfo
-from usersync.loader.workbook_package import Package, kind_of
+from usersync.loader.workbook_package import Package, damaged, kind_of, protected
 
 _ERROR: Final = re.compile(rb"""(<c\b[^>]*\bt="e"[^>]*>(?:<f\b.*?</f>|<f\b[^>]*/>)?<v>)([^<]*)(</v>)""", re.DOTALL)
 _DIMENSION: Final = re.compile(rb"<(?:\w+:)?dimension\b[^>]*>")
@@ -132,7 +132,7 @@ class _CalamineFile:
         self._package, self._is_xlsx, self._file = package, kind == "xlsx", file
         if self._is_xlsx:
             self._parts = workbook_parts.sheet_parts(package)
-            self._formats = workbook_parts.read_number_formats(package)
+            self._formats = workbook_parts.number_formats(package)
         else:
             workbook_xlsb.check_sheet_list(package, file)
         with _calamine_errors(file):
@@ -213,10 +213,10 @@ def _calamine_errors(file: str, what: str = "") -> Iterator[None]:
     except CalamineError as error:
         reason = " ".join(str(error).split())[:200]
         if "password" in reason.lower() or type(error).__name__ == "PasswordError":
-            raise SourceError(file, "is protected by a password; save it without one and try again") from None
+            raise protected(file) from None
         raise SourceError(file, f"{what}is damaged or not a workbook ({reason}); open it and save it again") from None
     except (OSError, ValueError, OverflowError, MemoryError) as error:
-        raise SourceError(file, f"{what}is damaged ({error}); open it and save it again") from None
+        raise damaged(file, error, what) from None
     except BaseException as error:
         if type(error).__name__ != "PanicException":
             raise

@@ -12,6 +12,7 @@ import xlrd.compdoc
 
 from usersync.errors import SourceError
 from usersync.loader.workbook_cell_info import CellInfo, shows_digits
+from usersync.loader.workbook_package import damaged, protected
 
 #: Rows of a sheet.
 MAX_ROWS: Final = 65_536
@@ -56,13 +57,13 @@ def read_tables(data: bytes, file: str) -> list[Table]:
     except (xlrd.XLRDError, xlrd.compdoc.CompDocError) as error:
         reason = " ".join(str(error).split())[:200]
         if "encrypted" in reason.lower():
-            raise SourceError(file, "is protected by a password; save it without one and try again") from None
+            raise protected(file) from None
         raise SourceError(file, f"is damaged or not a workbook ({reason}); open it and save it again") from None
     except SourceError:
         raise
     except Exception as error:  # a damaged file makes xlrd raise nearly anything
         reason = str(error) or type(error).__name__
-        raise SourceError(file, f"is damaged ({reason}); open it and save it again") from None
+        raise damaged(file, reason) from None
     return tables
 
 
@@ -115,7 +116,7 @@ def _value(book: xlrd.Book, formats: list[str], info: CellInfo, place: tuple[int
     if cell.ctype == xlrd.XL_CELL_DATE:
         if cell.value < 0:
             info.negative.add(place)
-        return _moment(cell.value, formats[cell.xf_index], book.datemode)
+        return _date_or_time(cell.value, formats[cell.xf_index], book.datemode)
     if cell.ctype == xlrd.XL_CELL_BOOLEAN:
         return bool(cell.value)
     if cell.ctype == xlrd.XL_CELL_ERROR:
@@ -124,14 +125,14 @@ def _value(book: xlrd.Book, formats: list[str], info: CellInfo, place: tuple[int
     return cell.value
 
 
-def _moment(value: float, code: str, datemode: int) -> date | time | timedelta | float:
+def _date_or_time(value: float, code: str, datemode: int) -> date | time | timedelta | float:
     """Return a date number as what its format shows: a duration, a time of day, a day, or both; a number if none."""
     try:
         if code.startswith(("[h", "[m", "[s")):
             return timedelta(days=value)
-        moment: datetime = xlrd.xldate.xldate_as_datetime(max(value, 0.0), datemode)
+        shown: datetime = xlrd.xldate.xldate_as_datetime(max(value, 0.0), datemode)
     except (ValueError, OverflowError):
         return value
     if 0 < value < 1:
         return (datetime(2000, 1, 1) + timedelta(days=value)).time()
-    return moment.date() if float(value).is_integer() else moment
+    return shown.date() if float(value).is_integer() else shown

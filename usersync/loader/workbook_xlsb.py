@@ -5,15 +5,14 @@ Source: [MS-XLSB], section 2.4.
 
 from __future__ import annotations
 
-import posixpath
 import struct
 from collections.abc import Iterator
 from typing import Final
 
 from usersync.errors import SourceError
 from usersync.loader.workbook_cell_info import BUILT_IN_FORMATS, MAX_COLUMNS, CellInfo, shows_digits
-from usersync.loader.workbook_package import Package
-from usersync.loader.workbook_parts import elements
+from usersync.loader.workbook_package import Package, damaged
+from usersync.loader.workbook_parts import relationships
 from usersync.loader.workbook_xlsx import CELLS
 
 #: Errors by their numbers in binary formats.
@@ -74,18 +73,14 @@ def check_sheet_list(package: Package, file: str) -> None:
     try:
         missing = [name for name, part in _sheet_list(package) if not part]
     except (struct.error, IndexError) as error:
-        raise SourceError(file, f"is damaged ({error}); open it and save it again") from None
+        raise damaged(file, error) from None
     if missing:
         raise SourceError(file, f"sheet {missing[0]!r} is not in the file; open it and save it again")
 
 
 def _sheet_list(package: Package) -> list[tuple[str, str]]:
     """Return the name of each sheet with the member that holds it; "" if that is not listed."""
-    targets = {
-        a.get("Id", ""): posixpath.normpath(posixpath.join("/xl", a.get("Target", ""))).lstrip("/")
-        for tag, a in elements(package.read("xl/_rels/workbook.bin.rels"))
-        if tag == "Relationship"
-    }
+    targets = {a.get("Id", ""): target for a, target in relationships(package, "xl/workbook.bin")}
     parts = []
     for kind, content in records(package.read("xl/workbook.bin")):
         if kind == _BUNDLE:
@@ -100,7 +95,7 @@ def scan_sheet(package: Package, name: str, file: str) -> CellInfo:
         part = dict(_sheet_list(package))[name]
         return _scan(package.read(part), _number_formats(package), file)
     except (struct.error, KeyError, IndexError) as error:
-        raise SourceError(file, f"sheet {name!r} is damaged ({error}); open it and save it again") from None
+        raise damaged(file, error, f"sheet {name!r} ") from None
 
 
 def _number_formats(package: Package) -> dict[int, str]:

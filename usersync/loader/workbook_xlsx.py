@@ -11,12 +11,8 @@ from typing import Final
 from xml.parsers import expat
 
 from usersync.errors import SourceError
-from usersync.loader.workbook_cell_info import (
-    MAX_COLUMNS,
-    CellInfo,
-    column_letters,
-    parse_reference,
-)
+from usersync.loader.workbook_cell_info import MAX_COLUMNS, CellInfo, column_letters, column_number, parse_reference
+from usersync.loader.workbook_package import damaged
 
 #: Cells of a sheet's used area; a larger one has a stray cell far from the table, and would not fit in memory.
 CELLS: Final = 50_000_000
@@ -54,7 +50,7 @@ def check_area(xml: bytes, file: str) -> None:
     """Raise SourceError for a sheet whose used area would not fit in memory."""
     if any(len(row) > 7 or int(row) > _MAX_ROWS for row in _HIGH_ROW.findall(xml)):
         raise SourceError(file, f"is damaged: it has a row beyond {_MAX_ROWS:,}; open it and save it again")
-    wide = max((column_of(c) for c in set(_WIDE.findall(xml))), default=26)
+    wide = max((column_number(letters[:8]) + 1 for letters in set(_WIDE.findall(xml))), default=26)
     if wide * _MAX_ROWS <= CELLS:
         return
     rows = max((int(row[-8:]) for _, row in _REF.findall(xml)), default=0)
@@ -65,14 +61,6 @@ def check_area(xml: bytes, file: str) -> None:
             f"has a cell as far out as {column_letters(wide - 1)}{rows}; delete the empty rows and columns beyond "
             "the table, or copy the table into a new workbook",
         )
-
-
-def column_of(name: bytes) -> int:
-    """AA -> 27."""
-    number = 0
-    for letter in name.upper()[:8]:
-        number = number * 26 + letter - 64
-    return number
 
 
 def scan_sheet(xml: bytes, formats: dict[str, str], file: str) -> CellInfo:
@@ -94,7 +82,7 @@ def scan_sheet(xml: bytes, formats: dict[str, str], file: str) -> CellInfo:
         try:
             _RowParser(info, formats).feed(slices)
         except expat.ExpatError as error:
-            raise SourceError(file, f"is damaged ({error}); open it and save it again") from None
+            raise damaged(file, error) from None
     return info
 
 
@@ -116,7 +104,7 @@ def _read_formats(xml: bytes, at: int, stop: int, formats: dict[str, str], info:
         styles += 1
         if style in codes and not typed:
             if column not in columns:
-                columns[column] = column_of(column) - 1
+                columns[column] = column_number(column)
             info.formats[int(row) - 1, columns[column]] = codes[style]
     return styles == xml.count(b' s="', at, stop)
 

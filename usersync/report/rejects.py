@@ -25,14 +25,8 @@ from usersync.report.rejects_rows import Layout, Reject
 
 log = logging.getLogger(__name__)
 
-#: Code of a row that was refused later -> the fields that are wrong.
-_CODE_FIELDS: Final = {
-    "not-found": ["id"],
-    "not-permitted": ["id"],
-    "protected": ["id"],
-    "no-match": ["email"],
-    "id-mismatch": ["id", "email"],
-}
+#: Codes of rows that were refused later because of their id.
+_ID_CODES: Final = (Code.NOT_FOUND, Code.NOT_PERMITTED, Code.PROTECTED)
 #: What to do about a password, which the file does not hold.
 _PASSWORD: Final = "enter the password again"  # noqa: S105 - no password
 #: Digits that no id of a database has.
@@ -44,7 +38,7 @@ _Writer = Callable[[Path, Sequence[Reject]], Path]
 
 
 def is_reject(status: Status) -> bool:
-    """Tell whether a row belongs in the rejects file: `unknown` is for `usersync resume`, not for its author."""
+    """Return whether a row belongs in the rejects file: `unknown` is for `usersync resume`, not for its author."""
     return status.needs_attention and status is not Status.UNKNOWN
 
 
@@ -191,7 +185,7 @@ class _RejectBuilder:
                 if problem.column in self._headings[source]:
                     faulty[self._headings[source][problem.column]].append(problem.message)
             return {place: "; ".join(messages) for place, messages in faulty.items()}
-        names = _CODE_FIELDS.get(row.code) or _named_fields(row)
+        names = ["id"] if row.code in _ID_CODES else _named_fields(row)
         places = [self._fields.get(n, self._fields.get(n.partition(".")[0])) for n in names]
         return {place: row.message for place in places if place is not None}
 

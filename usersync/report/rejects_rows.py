@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from usersync.loader.headings import normalize
 from usersync.loader.rejects_columns import ROW, WHY
 from usersync.models import Column, Source
 
@@ -48,7 +49,7 @@ class Layout:
             seen: Counter[str] = Counter()
             places: list[int | None] = []
             for column in source.columns:
-                heading = " ".join(column.heading.split()).casefold()
+                heading = normalize(column.heading)
                 seen[heading] += 1
                 meaning = column.field or (heading, seen[heading])
                 is_ours = heading in (ROW, WHY)

@@ -120,7 +120,7 @@ def write_summary(summary: Summary) -> None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a text file aside and rename it, so that nobody reads half of it. Raises OSError."""
+    """Write a text file under another name and rename it, so that nobody reads half of it. Raises OSError."""
     draft = path.with_name(f"{path.name}.new")
     draft.write_text(text, encoding="utf-8")
     draft.replace(path)

@@ -8,7 +8,7 @@ from typing import Final
 
 from usersync.models import Json, TimeSlice
 
-#: Slices of a timeline that can be told apart on a screen.
+#: Slices of a timeline that can be distinguished on a screen.
 _SLICES: Final = 200
 #: Size of the chart, in SVG units.
 _WIDTH: Final = 1000
@@ -36,24 +36,24 @@ def chart_of(timeline: Sequence[TimeSlice]) -> Json:
             joined = value is not None
         return "".join(steps)
 
-    fastest = max(*map(_rate, slices), *(one.pace or 0 for one in slices), _LEAST)
+    fastest = max(*map(_sent_per_second, slices), *(one.rate or 0 for one in slices), _LEAST)
     slowest = max(_LEAST, *(one.slowest or 0 for one in slices))
     middles = [(f"{(one.at + one.seconds / 2 - start) * scale:.1f}", one) for one in slices]
     return {
-        "requests": path(_rate, fastest),
-        "pace": path(lambda one: one.pace, fastest),
+        "requests": path(_sent_per_second, fastest),
+        "rate": path(lambda one: one.rate, fastest),
         "fastest": fastest,
         "median": path(lambda one: one.median, slowest),
         "late": path(lambda one: one.slowest, slowest),
         "slowest": slowest,
         "throttled": [(x, one.throttled) for x, one in middles if one.throttled],
-        "trouble": [(x, one.trouble) for x, one in middles if one.trouble],
+        "errors": [(x, one.errors) for x, one in middles if one.errors],
         "seconds": end - start,
-        "peak": max(map(_rate, slices)),
+        "peak": max(map(_sent_per_second, slices)),
     }
 
 
-def _rate(one: TimeSlice) -> float:
+def _sent_per_second(one: TimeSlice) -> float:
     return one.requests / max(one.seconds, _LEAST)
 
 
@@ -70,8 +70,8 @@ def _joined(slices: Sequence[TimeSlice]) -> TimeSlice:
         seconds=sum(one.seconds for one in slices),
         requests=sum(one.requests for one in slices),
         throttled=sum(one.throttled for one in slices),
-        trouble=sum(one.trouble for one in slices),
-        pace=slices[-1].pace,
+        errors=sum(one.errors for one in slices),
+        rate=slices[-1].rate,
         median=median(medians) if medians else None,
         slowest=max((one.slowest for one in slices if one.slowest is not None), default=None),
     )

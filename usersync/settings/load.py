@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator
@@ -30,10 +30,10 @@ _MAX_PROBLEMS: Final = 100
 _MAX_SHOWN: Final = 300
 
 
-class Settings(Section):
-    """All settings of a run; the annotated example is config/usersync.yaml."""
+class OfflineSettings(Section):
+    """The settings of commands that read files only, and need no platform."""
 
-    platform: Platform
+    platform: Platform | None = None
     request: Request = Request()
     source: SourceSettings = SourceSettings()
     columns: dict[str, ColumnMeaning] = Field(default_factory=dict)
@@ -58,6 +58,15 @@ class Settings(Section):
         if typed:
             raise ValueError(f"{', '.join(typed)}: only custom attributes can have a type other than text")
         return fields
+
+
+class Settings(OfflineSettings):
+    """All settings of a run; the annotated example is config/usersync.yaml."""
+
+    platform: Platform
+
+
+AnySettings = TypeVar("AnySettings", bound=OfflineSettings)
 
 
 class _Loader(yaml.SafeLoader):
@@ -113,7 +122,22 @@ def load_settings(path: Path | None = None, overrides: dict[str, Any] | None = N
     `overrides` (section -> key -> value, or name -> value, as options of the command line) replace what the file says.
     Raises SettingsError with every error in the file and its place.
     """
-    path = path or Path(os.environ.get("USERSYNC_CONFIG") or "usersync.yaml")
+    path = _path_of_settings(path)
+    return _validated(Settings, _read(path, overrides), str(path))
+
+
+def load_offline_settings(path: Path | None = None, overrides: dict[str, Any] | None = None) -> OfflineSettings:
+    """Read settings as `load_settings` does, but need neither `platform:` nor, without `path`, a file."""
+    found = _path_of_settings(path)
+    raw = _read(found, overrides) if path or found.exists() else overrides or {}
+    return _validated(OfflineSettings, raw, str(found))
+
+
+def _path_of_settings(path: Path | None) -> Path:
+    return path or Path(os.environ.get("USERSYNC_CONFIG") or "usersync.yaml")
+
+
+def _read(path: Path, overrides: dict[str, Any] | None) -> dict[str, Any]:
     try:
         raw = yaml.load(_read_text(path), _Loader)  # noqa: S506 - a SafeLoader
     except FileNotFoundError:
@@ -130,7 +154,7 @@ def load_settings(path: Path | None = None, overrides: dict[str, Any] | None = N
             raw[section] = values
         elif isinstance(inner := raw.setdefault(section, {}), dict):
             inner.update(values)
-    return make_settings(raw, str(path))
+    return raw
 
 
 def _read_text(path: Path) -> str:
@@ -143,8 +167,12 @@ def _read_text(path: Path) -> str:
 
 def make_settings(raw: dict[str, Any], where: str = "settings") -> Settings:
     """Validate a mapping of settings; `where` is its name in the SettingsError."""
+    return _validated(Settings, raw, where)
+
+
+def _validated(model: type[AnySettings], raw: dict[str, Any], where: str) -> AnySettings:
     try:
-        return Settings.model_validate(raw)
+        return model.model_validate(raw)
     except ValidationError as error:
         errors = error.errors(include_url=False, include_input=False)
         problems = [_sentence(one) for one in errors[:_MAX_PROBLEMS]]

@@ -22,7 +22,7 @@ class Metrics(Section):
     """A text file for Prometheus, read by node exporter's textfile collector (extra `metrics`)."""
 
     file: FilePath
-    #: Tells several jobs apart; each needs a file of its own.
+    #: Distinguishes several jobs; each needs a file of its own.
     job: str = "usersync"
 
 
@@ -36,8 +36,8 @@ class Email(Section):
     user: str | None = None
     password_env: str | None = None
     starttls: bool = True
+    #: Files to attach: the report's page, and the rejects. They hold names, addresses and values.
     attach: tuple[Literal["html", "rejects"], ...] = ()
-    """Files to attach: the report's page, and the rejects. They hold names, addresses and values."""
 
 
 class Notify(Section):

@@ -20,7 +20,7 @@ MatchBy = Literal["auto", "id", "email"]
 
 
 class SourceSettings(Section):
-    """How files are read where they do not tell themselves."""
+    """How files are read where they leave it open."""
 
     sheet: str | None = None
     header_row: PositiveInt | None = None
@@ -82,8 +82,8 @@ class Diff(Section):
     verify: bool = False
     #: If others changed a value that usersync wrote or exported: report it and leave it, or overwrite it.
     on_conflict: Literal["report", "overwrite"] = "report"
-    #: The address that a user gets for a moment while users swap addresses; `{run}` and `{key}` make it unique. None:
-    #: such rows are rejected.
+    #: The temporary address of a user while users swap addresses; `{run}` and `{key}` make it unique. None: such rows
+    #: are rejected.
     swap_placeholder: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")] | None = None
 
 
@@ -127,9 +127,9 @@ class Limits(Section):
     #: Refuse a plan in which most rows (five at least) give a user the name and the e-mail of somebody else: the ids
     #: are those of other people.
     identity: bool | None = True
-    #: Users that are never changed: ids, or e-mail patterns with `*`.
     #: Refuse a source that would change more than ten times the users of any of its last ten runs, and more than 100.
     unusual: bool | None = True
+    #: Users that are never changed: ids, or e-mail patterns with `*`.
     protect: tuple[str, ...] = ()
 
     @field_validator("fields")

@@ -101,7 +101,7 @@ def read_email(text: str) -> str:
 
 def _email_reason(message: str) -> str:
     short = re.sub(r"^(?:An|The) email address ", "it ", message.rstrip("."))
-    return _EMAIL_REASONS.get(message) or _lower_first(short)
+    return _EMAIL_REASONS.get(message) or f"{short[:1].lower()}{short[1:]}"
 
 
 #: Zero-width characters and direction marks. Joiners stay between letters of scripts (and emoji) that need them.
@@ -162,16 +162,15 @@ def _finite(text: str) -> float:
     return number
 
 
-_decoder = json.JSONDecoder(object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_finite)
+_decode_json = json.JSONDecoder(
+    object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_finite
+).decode
 
 
 def read_json(text: str) -> Json:
     """Read strict JSON: no repeated keys, no NaN, no half characters; texts in it in their composed form (NFC)."""
     try:
-        composed = unicodedata.normalize("NFC", text)
-        value = json.loads(
-            composed, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_finite
-        )
+        value = _decode_json(unicodedata.normalize("NFC", text))
         json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise CellError(Code.JSON_INVALID, f"not valid JSON: {_json_reason(text, error)}") from None
@@ -276,7 +275,3 @@ def typed_reader(field: FieldSettings, *, reject_thousands: bool = False) -> Cal
             raise CellError(Code.TYPE_INVALID, str(error)) from None
 
     return read_typed
-
-
-def _lower_first(text: str) -> str:
-    return text[:1].lower() + text[1:]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from usersync.models import MASK, SECRET_FIELDS, Code, Problem, Source, Table
 from usersync.validation.cells import CellError
 
@@ -47,6 +49,10 @@ class ProblemLog:
         """Record a problem of a whole row, unless the loader could not read it."""
         if key not in self._unreadable:
             self.problems.append(Problem(key, code, message))
+
+    def drop_cell_problems(self, keys: Container[int]) -> None:
+        """Forget what is wrong with single cells of rows that are rejected as a whole."""
+        self.problems = [p for p in self.problems if p.key not in keys or not p.column]
 
     def note(self, key: int, remark: str) -> None:
         """Add a remark to a row; it stays in the report whatever becomes of the row."""

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 
 from usersync.models import SECRET_FIELDS, Code
 from usersync.validation.misread_text import ACCENTED_RUN, MISREAD
+from usersync.values import INVISIBLE
 
 Kind = Literal["name", "attribute", "email", "password"]
 Search = Callable[[str], object]
@@ -39,7 +40,7 @@ class SuspectCheck:
 
 
 #: `#N/A`, `#NV`, `#REF!`, `#¿NOMBRE?`, `#ДЕЛ/0!`: capitals of any script behind a number sign. A closing mark or a
-#: slash tells them from hashtags; the words that have neither are listed.
+#: slash distinguishes them from hashtags; the words that have neither are listed.
 _CAPITAL: Final = r"[^\W\d_a-zß-öø-ÿа-яёα-ω]"
 _ERROR_WORD: Final = (
     rf"#[¡¿]?{_CAPITAL}(?:{_CAPITAL}|[/._0 ])*[!?]|#{_CAPITAL}{{1,2}}/{_CAPITAL}{{1,2}}"
@@ -85,7 +86,7 @@ _FOREIGN_LETTER: Final = (
     rf"[{_LATIN}][^@.\n]{{0,64}}[{_OTHER_ALPHABETS}]|[{_OTHER_ALPHABETS}][^@.\n]{{0,64}}[{_LATIN}]"
     rf"|(?:^|[@.]){_LOOK_ALIKE}+(?=[@.])"
 )
-_INVISIBLE: Final = "[\\s\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]"
+_INVISIBLE: Final = rf"[\s{INVISIBLE}]"
 
 
 def _whole(pattern: str, sentence: str, fields: tuple[Kind, ...], **others: Any) -> SuspectCheck:

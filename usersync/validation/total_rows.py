@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 #: What total rows are called, in the languages of spreadsheets; in lower case.
 _WORDS: Final = (
     "total", "totals", "grand total", "subtotal", "sum", "count", "average", "summe", "gesamt", "gesamtsumme",
-    "gesamtergebnis", "zwischensumme", "teilergebnis", "ergebnis", "anzahl", "mittelwert", "total général", "somme",
-    "sous-total", "nombre", "moyenne", "totale", "somma", "conteggio", "suma", "total general", "recuento", "soma",
+    "insgesamt", "gesamtergebnis", "zwischensumme", "teilergebnis", "ergebnis", "anzahl", "mittelwert",
+    "total général", "somme", "totaux", "sous-total", "nombre", "moyenne", "totale", "somma",
+    "conteggio", "suma", "total general", "recuento", "soma",
     "total geral", "contagem", "totaal", "som", "aantal", "razem", "celkem", "součet", "összesen", "yhteensä", "summa",
     "totalt", "i alt", "toplam", "итого", "всего", "сумма", "количество", "合計", "总计", "總計",
 )  # fmt: skip
@@ -34,7 +35,7 @@ _ROWS_ABOVE: Final = 4
 
 
 def find_total_rows(table: Table, ids: NDArray[np.int64]) -> dict[int, str]:
-    """Return the rows that would change a user but look like a total: key -> what gives them away.
+    """Return the rows that look like a total: key -> what gives them away.
 
     `ids` are those of all rows, 0 where there is none. The first row of a sheet is no total: there is nothing above it.
     """
@@ -44,28 +45,43 @@ def find_total_rows(table: Table, ids: NDArray[np.int64]) -> dict[int, str]:
         keys = np.flatnonzero(source_of == source)
         for count in range(len(keys) - 1, max(len(keys) - 1 - _LAST_ROWS, 0), -1):
             key = int(keys[count])
-            if not ids[key]:
-                continue  # rejected anyway
-            reason = _word_of_total(table, key, source) or _numbers_of_total(table, ids, keys[: count + 1])
-            if not reason:
+            down_to_row = keys[: count + 1]
+            reason = _word_of_total(table, source, down_to_row) or _numbers_of_total(table, ids, down_to_row)
+            if reason:
+                found[key] = reason
+            elif ids[key]:
                 break
-            found[key] = reason
     return found
 
 
-def _word_of_total(table: Table, key: int, source: int) -> str | None:
-    """Return the cell that says "Total"; columns that mean nothing to us count as well."""
-    for text in (*_cells_of(table, key), *_ignored_cells(table, key, source)):
-        if _TOTAL.fullmatch(visible(text).lower()):
+def _word_of_total(table: Table, source: int, keys: NDArray[np.intp]) -> str | None:
+    """Return the cell of the last row that says "Total" as none above it does; a row with an address is a user's."""
+    if any("@" in text for text in _cells_of(table, int(keys[-1]))):
+        return None
+    for column in _columns_of_words(table, source, keys):
+        text = column[-1] or ""
+        if _TOTAL.fullmatch(visible(text).lower()) and (column == text).sum() == 1:
             return repr(text.strip())
     return None
+
+
+def _columns_of_words(table: Table, source: int, keys: NDArray[np.intp]) -> Iterator[NDArray[np.object_]]:
+    """Yield the columns that may name a row: id, names, and columns without a field."""
+    for name in ("id", "name", "display_name"):
+        if name in table.cells:
+            yield table.cells[name].to_numpy(object)[keys]
+    if table.sheets:
+        places = table.places["at"].to_numpy()[keys]
+        for i, column in enumerate(table.sources[source].columns):
+            if column.field is None:
+                yield table.sheets[source][i].to_numpy(object)[places]
 
 
 def _numbers_of_total(table: Table, ids: NDArray[np.int64], keys: NDArray[np.intp]) -> str | None:
     """Return what a row of bare numbers adds up to: the last one of `keys`, against the others."""
     above, last = keys[:-1], int(keys[-1])
     texts = [text.strip() for text in _cells_of(table, last) if text.strip()]
-    if len(above) < _ROWS_ABOVE or ids[last] not in (len(above), ids[above].sum()):
+    if len(above) < _ROWS_ABOVE or not ids[last] or ids[last] not in (len(above), ids[above].sum()):
         return None
     if not all(map(_NUMBER.fullmatch, texts)):
         return None
@@ -88,8 +104,3 @@ def _as_number(text: str | None) -> float | None:
 
 def _cells_of(table: Table, key: int) -> Iterator[str]:
     return (text for text in table.cells.iloc[key] if isinstance(text, str))
-
-
-def _ignored_cells(table: Table, key: int, source: int) -> Iterator[str]:
-    if source < len(table.sheets) and "at" in table.places:
-        yield from table.sheets[source].iloc[table.places["at"].to_numpy()[key]]

@@ -78,12 +78,15 @@ def _reject_keys_given_twice(values: pd.DataFrame, log: ProblemLog) -> None:
 
 
 def _reject_total_rows(table: Table, values: pd.DataFrame, suspect: str, log: ProblemLog) -> None:
-    for key, reason in find_total_rows(table, values["id"].to_numpy()).items():
+    totals = find_total_rows(table, values["id"].to_numpy())
+    if suspect == "reject":
+        log.drop_cell_problems(totals)
+    for key, reason in totals.items():
         message = f"this row at the end looks like a total, not like a user: {reason}"
         if suspect == "note":
             log.note(key, message)
         else:
-            log.reject_row(key, Code.VALUE_SUSPECT, f"{message}; delete it, or set source.suspect: accept")
+            log.reject_row(key, Code.VALUE_SUSPECT, f"{message}; delete it, or move it up if it is a user")
             values.loc[key, "id"] = 0  # it contradicts no row of the user whose id is the number of rows
 
 
