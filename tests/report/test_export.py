@@ -388,6 +388,15 @@ def test_the_public_function_returns_what_was_exported(tmp_path: Path, monkeypat
             usersync.export(tmp_path / "users.csv", made)
 
 
+@pytest.mark.parametrize("kind", ["xlsx", "csv"])
+def test_an_export_of_nobody_has_its_header_and_is_planned_as_nothing(office: Callable[..., Any], kind: str) -> None:
+    with office() as (_, at):
+        assert at.run("export", f"users.{kind}", "--where", "name=Nobody").code == 0
+        planned = at.run("plan", f"users.{kind}")
+        assert planned.code == 0
+        assert "Nothing to do: no data rows were read" in planned.out
+
+
 def test_a_progress_bar_counts_the_users_that_are_read_and_written(office: Callable[..., Any]) -> None:
     phases: list[tuple[str, int]] = []
     rows: list[str] = []
@@ -411,7 +420,7 @@ def test_a_progress_bar_counts_the_users_that_are_read_and_written(office: Calla
             own.chdir(at.folder)
             for name, value in at.env.items():
                 own.setenv(name, value)
-            usersync.export("users.csv", ids=[2, 3], context=Context(progress=Watch()))
+            usersync.export("users.csv", ids=[3, 2, 3], context=Context(progress=Watch()))
     assert phases == [("reading", 2), ("end", 2), ("writing", 2), ("end", 4)]
 
 

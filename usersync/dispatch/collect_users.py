@@ -48,7 +48,7 @@ async def collect_users(
             if await _read_directory(settings, context, buffer, account, collected):
                 return collected
             ids = await _list_ids(settings, context, account)
-        await _read_singly(settings, context, buffer, ids or (), collected)
+        await _read_singly(settings, context, buffer, sorted(set(ids or ())), collected)
     except Stopping:
         pass
     if context.stop.reason:
