@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from openpyxl import Workbook
+from openpyxl.worksheet.worksheet import Worksheet
 
 from usersync.sandbox import Answer, Faults, Sandbox, StoredUser, running, user_token
 
@@ -80,6 +81,7 @@ def test_rows_of_one_user_are_duplicates(desk: Desk) -> None:
 
 def test_a_workbook_of_names_and_e_mails_is_matched(desk: Desk) -> None:
     book = Workbook()
+    assert isinstance(book.active, Worksheet)
     for row in (["Mail", "Name"], ["cy@example.org", "New Cy"]):
         book.active.append(row)
     with open_desk(desk) as (box, at):
@@ -101,8 +103,7 @@ def test_files_with_ids_and_files_with_e_mails_make_one_run(desk: Desk) -> None:
 
 @pytest.mark.parametrize("option", [["--match-by", "email"], []])
 def test_match_by_email_leaves_an_id_column_aside(desk: Desk, option: list[str]) -> None:
-    source = {} if option else {"source": {"match_by": "email"}}
-    with open_desk(desk, **source) as (box, at):
+    with open_desk(desk, source={} if option else {"match_by": "email"}) as (box, at):
         with_token(at).write("staff.csv", "id,email,name\n3,ann@example.org,A\n")
         ran = at.run("run", "staff.csv", "--yes", *option)
         assert (ran.code, ids(ran)) == (0, {"2": "1"})

@@ -1,5 +1,7 @@
 """Check how rows without ids are matched with users by e-mail address."""
 
+from typing import Any
+
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -125,7 +127,9 @@ ROWS = st.lists(st.tuples(NAMES, SPELLINGS, st.sampled_from(["", "A", "B"])), mi
 
 
 @given(known=st.dictionaries(NAMES, st.integers(1, 10**6)).filter(lambda d: len(set(d.values())) == len(d)), rows=ROWS)
-def test_a_sheet_of_addresses_asks_for_the_same_as_a_sheet_of_ids(known: dict[str, int], rows: list[tuple]) -> None:
+def test_a_sheet_of_addresses_asks_for_the_same_as_a_sheet_of_ids(
+    known: dict[str, int], rows: list[tuple[Any, ...]]
+) -> None:
     """Rows of users whom nobody knows are rejected; all others end as they do in a sheet with ids instead."""
     index = EmailIndex({f"{name}@x.org": user for name, user in known.items()}, "users")
     by_email = understood(

@@ -12,7 +12,8 @@ from usersync.models import Code, Row, Status
 from usersync.values import normalize_email, same_email
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from usersync.platform.directory import Directory
     from usersync.settings import Diff
@@ -47,13 +48,12 @@ def order_emails(
     sources whose rows name a user by id and by e-mail: there, an address of somebody else says that one is wrong.
     """
     waves = Waves(run)
-    both: set[int] = set()
+    named_twice: set[int] = set()
     taken: dict[int, int] = {}
     if directory:
-        both = {key for key, *_, source in waves.holders() if source in with_both}
+        named_twice = {key for key, *_, source in waves.holders() if source in with_both}
         taken = _taken_addresses(waves, directory)
-        for code, keys in ((Code.ID_MISMATCH, taken.keys() & both), (Code.BLOCKED_BY, taken.keys() - both)):
-            waves.reject({key: _taken_message(code, taken[key]) for key in keys}, code)
+        _reject(waves, {key: f"user {owner}" for key, owner in taken.items()}, named_twice)
     holders = (
         Holder(key, held, wanted if status == Status.PLANNED else None)
         for key, status, held, wanted, *_ in waves.holders()
@@ -67,15 +67,12 @@ def order_emails(
         depends_on |= cycle_depends_on
         placeholders[cycle[0]] = placeholder_address(settings.swap_placeholder or "", run=run.info.run, key=cycle[0])
     waves.set(turns, depends_on, placeholders)
-    reasons: dict[Code, dict[int, str]] = {Code.ID_MISMATCH: {}, Code.BLOCKED_BY: {}}
     numbers = run.row_numbers(found.blocked.values())
-    stuck = found.blocked.keys() | taken.keys()  # they would give up an address if they could
-    mismatched = {key for key, first in found.blocked.items() if key in both and first not in stuck}
-    for key, first in found.blocked.items():
-        code = Code.ID_MISMATCH if key in mismatched else Code.BLOCKED_BY
-        reasons[code][key] = _blocked_message(numbers[first], code)
-    for code, messages in reasons.items():
-        waves.reject(messages, code)
+    stuck = found.blocked.keys() | taken.keys()  # rows that would give up an address if they could
+    kept = {key for key, first in found.blocked.items() if first not in stuck}
+    _reject(
+        waves, {key: f"the user of row {numbers[first]}" for key, first in found.blocked.items()}, named_twice & kept
+    )
     if not settings.swap_placeholder:
         waves.reject({key: _cycle_message(cycle) for cycle in found.cycles for key in cycle}, Code.SWAP_CYCLE)
 
@@ -94,16 +91,20 @@ def _taken_addresses(waves: Waves, directory: Directory) -> dict[int, int]:
     return {key: owner for key, owner in owners.items() if owner is not None and owner not in moving}
 
 
-def _taken_message(code: Code, owner: int) -> str:
-    if code is Code.ID_MISMATCH:
-        return f"the e-mail address is that of user {owner}, the id that of another; correct one of them"
-    return f"not sent: user {owner} holds this e-mail address, and does not give it up in this run"
-
-
-def _blocked_message(row: int, code: Code) -> str:
-    if code is Code.ID_MISMATCH:
-        return f"the e-mail address is that of the user of row {row}, the id that of another; correct one of them"
-    return f"not sent: the user of row {row} holds this e-mail address, and does not give it up in this run"
+def _reject(waves: Waves, owners: Mapping[int, str], mismatched: AbstractSet[int]) -> None:
+    """Reject rows that want an address of somebody else: key -> who that is; in `mismatched`, as a mistake."""
+    mistakes = {
+        key: f"the e-mail address is that of {owner}, the id that of another; correct one of them"
+        for key, owner in owners.items()
+        if key in mismatched
+    }
+    blocked = {
+        key: f"not sent: {owner} holds this e-mail address, and does not give it up in this run"
+        for key, owner in owners.items()
+        if key not in mismatched
+    }
+    waves.reject(mistakes, Code.ID_MISMATCH)
+    waves.reject(blocked, Code.BLOCKED_BY)
 
 
 def _cycle_message(cycle: Sequence[int]) -> str:
