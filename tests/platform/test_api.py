@@ -39,7 +39,7 @@ def read(status: int, body: object = b"", **headers: str) -> Answer:
 def test_a_change_becomes_one_body_with_attributes_as_an_object() -> None:
     body = body_of(change(name="Zoë", custom_attributes__seats=5, custom_attributes__team=None))
     assert body == {"name": "Zoë", "custom_attributes": {"seats": 5, "team": None}}
-    assert update_request(7, change(name="Zoë")).body == '{"name": "Zoë"}'.encode()
+    assert update_request(7, change(name="Zoë")).body == '{"name":"Zoë"}'.encode()
 
 
 def test_a_user_is_taken_in_without_its_tokens() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from itertools import islice
 from logging import INFO
@@ -50,6 +51,10 @@ class Dispatcher:
         """Send everything that would change so many users, unless the run stops."""
         waves, swaps = Waves(self._run), EmailSwaps(self._run, self._sender)
         self._context.progress.begin("sending", users)
+        with _input_frozen():
+            await self._send_waves(waves, swaps)
+
+    async def _send_waves(self, waves: Waves, swaps: EmailSwaps) -> None:
         async with self._flush_regularly(), self._engine() as send:
             await self._concurrently(swaps.ready(), swaps.park)
             for wave in range(waves.last() + 1):
@@ -150,6 +155,19 @@ class Dispatcher:
         finally:
             flusher.cancel()
             self._context.progress.end()
+
+
+@contextmanager
+def _input_frozen() -> Iterator[None]:
+    """Keep the garbage collector from walking over files and plan, which stay to the end, while rows stream."""
+    if gc.get_freeze_count():  # somebody else's, who will not want it ended
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 class Claims:

@@ -28,6 +28,8 @@ _REVISE = (
     " attempts = ?, name = ?, display_name = ?, email = ?, custom_attributes = ?, finished_at = ?"
     " WHERE run = ? AND key = ?"
 )
+#: Looked up, where calling Status would cost as much as the rest of a row.
+_STATUSES = {status.value: status for status in Status}
 #: Rows that are still to be sent.
 UNSENT = (Status.PLANNED, Status.PARKED)
 #: Rows that a request went out for, and whose end is not known.
@@ -48,6 +50,7 @@ class LedgerRun:
         self.database = database
         self.left_out = 0
         """Rows that `--limit` left out; they are not in the ledger."""
+        self._places = {n: (source["file"], source["sheet"]) for n, source in enumerate(info.sources)}
         self._results: list[tuple[int, Result]] = []
         self._claimed: dict[int, int] = {}  # wave -> the last key that was claimed
 
@@ -112,9 +115,7 @@ class LedgerRun:
 
     def _row(self, values: Sequence[Any]) -> Row:
         key, source, row, user_id, status, *rest = values
-        sources = self.info.sources
-        place = (sources[source]["file"], sources[source]["sheet"]) if source < len(sources) else ("", "")
-        return Row(key, source, row, user_id, Status(status), *rest, *place)
+        return Row(key, source, row, user_id, _STATUSES[status], *rest, *self._places.get(source, ("", "")))
 
     def claim(self, most: int, *, wave: int = 0) -> list[Row]:
         """Take the next unsent rows of a wave, and record, durably, that they are being sent."""

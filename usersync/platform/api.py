@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,13 +10,14 @@ from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Any
 
+from pydantic_core import to_json
+
 from usersync.models import ATTRIBUTE, Code, FieldChange, Json, User
 from usersync.platform.body import BodyError, parse_body, quotable
 
 JSON_TYPE = "application/json; charset=utf-8"
 #: Where these come without a JSON object, somebody else than the API answered.
 _API_ERRORS = (403, 404, 405)
-_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ def read_request(user_id: int) -> Request:
 
 def update_request(user_id: int, changes: Sequence[FieldChange]) -> Request:
     """Ask for a user's change, all fields in one call."""
-    return Request("PATCH", user_id, _encode(body_of(changes)).encode())
+    return Request("PATCH", user_id, to_json(body_of(changes)))
 
 
 def body_of(changes: Sequence[FieldChange]) -> dict[str, Json]:
