@@ -1,4 +1,4 @@
-"""Share a fake clock, a sandbox and the command line, in process and as a process, with all tests."""
+"""Share a fake clock, a sandbox and the command line with all tests."""
 
 import asyncio
 import csv

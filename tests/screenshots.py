@@ -1,4 +1,7 @@
-"""Draw the README's picture from the demo: `python tests/screenshots.py`, by Chromium and Pillow."""
+"""Draw the README's picture from the demo.
+
+Run: python tests/screenshots.py (needs Chromium and Pillow)
+"""
 
 import csv
 import html

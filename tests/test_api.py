@@ -1,4 +1,4 @@
-"""Use usersync as a library: DataFrames, types, and a fast import."""
+"""Test usersync as a library: DataFrames, types, and a fast import."""
 
 import asyncio
 import subprocess

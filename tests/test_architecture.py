@@ -1,4 +1,4 @@
-"""The package keeps the layout and the direction of imports that its architecture names."""
+"""Test that the package keeps its layout and the direction of its imports."""
 
 import ast
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Run the main commands on real files, against a sandbox on a real socket."""
+"""Test the main commands on real files, against a sandbox on a real socket."""
 
 import json
 import select

@@ -1,4 +1,4 @@
-"""Run the samples in config/ with the tools that they are for, where those are installed."""
+"""Test the samples in config/ with the tools that they are for."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Check `usersync check`: every failed check has a remedy and an exit code."""
+"""Test `usersync check`: every failed check has a remedy and an exit code."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

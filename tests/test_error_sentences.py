@@ -1,4 +1,4 @@
-"""Test that trouble with disk, ledger, limits and paths ends in a sentence, an exit code and a report, and a way on."""
+"""Test that failures of disk, ledger, limits and paths end in a sentence."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Test that an interruption at any step loses no row, changes nobody by accident, and leaves no placeholder behind."""
+"""Test that an interruption at any step loses no row and leaves no placeholder."""
 
 import asyncio
 import csv

@@ -1,4 +1,4 @@
-"""Check what is logged, and that logs hold no personal data and no secrets."""
+"""Test what is logged: no personal data, no secrets."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Test notifications with real sockets: they hold no values, and change no exit code."""
+"""Test notifications on real sockets: no values in them, no effect on exit codes."""
 
 import email
 import email.policy

@@ -1,4 +1,4 @@
-"""Every number, example and limit of a plan is about the rows that would be sent."""
+"""Test that a plan's numbers are about the rows that would be sent."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager

@@ -1,4 +1,4 @@
-"""Do what the reference node was measured to do wrong."""
+"""Test what the reference node was measured to do wrong."""
 
 from collections.abc import Callable
 from pathlib import Path

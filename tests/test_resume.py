@@ -1,4 +1,4 @@
-"""Test that a run interrupted anywhere loses no row, and that `resume` sends none again that was answered."""
+"""Test that `resume` loses no row, and sends none again that was answered."""
 
 import json
 import random

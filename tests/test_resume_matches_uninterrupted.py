@@ -1,4 +1,4 @@
-"""Test that a run which is stopped or killed at any moment, and resumed, ends as one without interruption."""
+"""Test that a stopped and resumed run ends as one without interruption."""
 
 import csv
 import os

@@ -1,4 +1,4 @@
-"""Test runs for several platforms: each has its own rate and report, and one exit code stands for all."""
+"""Test several platforms: own rates and reports, and one exit code."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""Every command obeys every safety rule, as one table says."""
+"""Test every command against every safety rule."""
 
 import json
 import sqlite3

@@ -1,4 +1,4 @@
-"""Check that `inspect` prints for each sample what samples/README.md shows.
+"""Test that `inspect` prints what samples/README.md shows.
 
 `python tests/test_samples.py` rewrites the blocks of the README.
 """

@@ -1,4 +1,4 @@
-"""Check against false answers, stops at bad moments, and settings that are nearly right."""
+"""Test false answers, badly timed stops, and settings that are nearly right."""
 
 import os
 import pty

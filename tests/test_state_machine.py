@@ -1,4 +1,4 @@
-"""Test that sandbox, ledger and report never disagree, whatever happens in whatever order.
+"""Test that sandbox, ledger and report never disagree.
 
 Hypothesis edits sheets, runs, stops, kills, resumes and undoes, edits the platform as a person does, and lets it fail.
 `HYPOTHESIS_PROFILE=long` does more of it.

@@ -1,4 +1,4 @@
-"""`python -m usersync`."""
+"""Run the command line as `python -m usersync`."""
 
 from usersync.cli import main
 

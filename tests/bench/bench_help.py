@@ -1,4 +1,4 @@
-"""`usersync --help` against `python -c pass`.  Run: python tests/bench/bench_help.py"""
+"""Measure the start of `usersync --help` against `python -c pass`."""
 
 import statistics
 import subprocess

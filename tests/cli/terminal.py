@@ -1,4 +1,4 @@
-"""A real terminal for tests."""
+"""Run commands in a real terminal."""
 
 import fcntl
 import os

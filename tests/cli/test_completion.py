@@ -1,4 +1,4 @@
-"""Typing less and mistyping: completion in real shells, and the nearest word for a wrong one."""
+"""Test completion in real shells, and the nearest word for a wrong one."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Format text for terminals: it fits the window, has colours, and ends with the next command."""
+"""Test text for terminals: widths, colours, and the command to type next."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Check that the demo says what it leaves behind, and that the command it ends with works."""
+"""Test that the demo names its files, and that the command it ends with works."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""`usersync runs` lists runs, what became of them, and how to continue."""
+"""Test what `runs` lists: runs, how they ended, and how to continue them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`usersync inspect` shows what the loader reads: as text, as JSON, or cell by cell."""
+"""Test what `inspect` shows of a file: as text, as JSON, or cell by cell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Progress is a bar on a terminal that fits it, and plain lines elsewhere."""
+"""Test progress: a bar that fits its terminal, and plain lines elsewhere."""
 
 import logging
 import sys

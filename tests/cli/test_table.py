@@ -1,4 +1,4 @@
-"""Tables align whatever their cells hold, and fit the window."""
+"""Test that tables align whatever their cells hold, and fit the window."""
 
 import pytest
 from hypothesis import given

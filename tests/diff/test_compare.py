@@ -1,4 +1,4 @@
-"""Compare desired values with current ones."""
+"""Test the comparison of desired values with current ones."""
 
 from typing import Any
 

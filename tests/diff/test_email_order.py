@@ -1,4 +1,4 @@
-"""Order changes of e-mail addresses; the sandbox's users judge the order."""
+"""Test the order of e-mail changes; the sandbox's users judge it."""
 
 from __future__ import annotations
 

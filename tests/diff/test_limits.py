@@ -1,4 +1,4 @@
-"""Check plans against limits, and find protected users."""
+"""Test limits, and the search for protected users."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Judge whether changes are about the users they are sent to."""
+"""Test whether changes are about the users they are sent to."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Test that updates sent by the workers of a Dask cluster end as those of one process, even if a worker is lost."""
+"""Test that a Dask cluster ends as one process does, even if a worker is lost."""
 
 import asyncio
 import csv

@@ -1,4 +1,4 @@
-"""Test that users who exchange e-mail addresses all move, or all keep their own, as the report says."""
+"""Test that users who exchange addresses all move, or all keep their own."""
 
 import tempfile
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The spacing of requests, on an injected clock: ten minutes in milliseconds."""
+"""Test the spacing of requests, on an injected clock."""
 
 import random
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""Back-off, circuit breaker, concurrency and canary stages, on an injected clock."""
+"""Test back-off, circuit breaker and concurrency, on an injected clock."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""One user at a time against a real platform: what was read, updated, retried and looked up."""
+"""Test what is read, updated, retried and looked up for a single user."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""One rate for several processes, in a real file; tests/faults/test_rates.py tries it with real processes."""
+"""Test the rate that several processes share, in a real file."""
 
 import errno
 import fcntl

@@ -1,4 +1,4 @@
-"""The timeline of requests that the report draws."""
+"""Test the timeline of requests that the report draws."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""Test that a platform which answers 500 gets tens of requests, and the run a clean stop and a full report."""
+"""Test that a platform which answers 500 stops the run after few requests."""
 
 from pathlib import Path
 

@@ -1,4 +1,7 @@
-"""Test that each fault ends as README.md says; `python -m tests.faults.test_fault_table` writes that page."""
+"""Test that each fault ends as README.md says.
+
+`python -m tests.faults.test_fault_table` writes that page.
+"""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""The rate holds before platforms that count: a real nginx, a fixed window, and several processes at the same time."""
+"""Test that the rate holds before a real nginx, and with several processes."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Record runs and rows in the ledger."""
+"""Test how runs and rows are recorded in the ledger."""
 
 import sqlite3
 from collections.abc import Iterator

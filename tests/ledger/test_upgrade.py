@@ -1,4 +1,4 @@
-"""Upgrade ledgers that former versions wrote.
+"""Test the upgrade of ledgers that former versions wrote.
 
 `files/version-2.db` was written by the version before the redesign: a finished run with duplicates, passwords and an
 e-mail swap; a second run with a conflict; a run of `files/killed.csv` that was killed while rows 3 and 4 were in

@@ -1,4 +1,4 @@
-"""Check that no row of a damaged file is misread: it comes out as it was written, or is rejected."""
+"""Test that no row of a damaged file is misread."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""Test how delimiter, quote, escape and header of a text file are found."""
+
 from __future__ import annotations
 
 import pytest

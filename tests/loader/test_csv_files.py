@@ -1,4 +1,4 @@
-"""Check whole text files: widths, remarks, endings, sizes, and what is said where no header is found."""
+"""Test whole text files: widths, remarks, endings, sizes, missing headers."""
 
 from __future__ import annotations
 

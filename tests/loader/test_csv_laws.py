@@ -1,4 +1,4 @@
-"""Check properties of the text reader: tables are read back unchanged, and damage stays local."""
+"""Test laws of the text reader: tables read back unchanged, damage stays local."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""Test how the rows of a text file are read, and which are rejected."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""Test how the encoding of a text file is found."""
+
 from __future__ import annotations
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Check how headings are mapped to fields."""
+"""Test how headings are mapped to fields."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""Check what becomes of whole files: headers, composed fields, joined files, notes."""
+"""Test whole files: headers, composed fields, joined files, notes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of a rejects file stay rejected while their reason says that they are held back."""
+"""Test which rows of a rejects file stay rejected."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Check remote files: read once, hashed like local ones, credentials never shown."""
+"""Test remote files: read once, hashed like local ones, no credentials shown."""
 
 import base64
 import subprocess

@@ -1,4 +1,4 @@
-"""Rows are shown with the name that people know them by."""
+"""Test the names that rows are shown with."""
 
 from dataclasses import replace
 from pathlib import Path

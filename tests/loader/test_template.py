@@ -1,4 +1,4 @@
-"""The template explains itself, and the loader reads it."""
+"""Test that the template explains itself, and that the loader reads it."""
 
 from __future__ import annotations
 

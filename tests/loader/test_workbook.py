@@ -1,3 +1,5 @@
+"""Test the values of workbooks in all formats."""
+
 from __future__ import annotations
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Check binary workbooks, built record by record, and damaged files of all formats."""
+"""Test binary workbooks, built record by record, and damaged files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check which sheet, rows and columns of a workbook are read."""
+"""Test which sheet, rows and columns of a workbook are read."""
 
 from __future__ import annotations
 

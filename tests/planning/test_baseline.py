@@ -1,4 +1,4 @@
-"""Compare with the last run or a file, find conflicts, and send e-mail changes in order."""
+"""Test comparison with the last run or a file, conflicts, and e-mail order."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Derive a plan's numbers from the rows that would be sent."""
+"""Test that a plan's numbers come from the rows that would be sent."""
 
 from collections.abc import Callable
 from typing import Any

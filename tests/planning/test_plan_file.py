@@ -1,4 +1,4 @@
-"""Save plans, apply them, hold them against limits, and undo runs."""
+"""Test saved plans: applied, refused by limits, undone."""
 
 import json
 from collections.abc import Callable

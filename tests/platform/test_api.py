@@ -1,4 +1,4 @@
-"""What the API's responses mean: every row of its tables, by case and status."""
+"""Test what the API's responses mean, by case and status."""
 
 import json
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""A response's body is not trusted: bounded when parsed, and harmless when quoted."""
+"""Test that the body of a response is bounded, and harmless when quoted."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The client on real sockets: proxies, certificates, broken answers."""
+"""Test the client on real sockets: proxies, certificates, broken answers."""
 
 import asyncio
 import base64

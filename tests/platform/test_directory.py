@@ -1,4 +1,4 @@
-"""Read the directory of an account from a sandbox; a list that is not whole is never used."""
+"""Test the directory of an account; an incomplete list is never used."""
 
 import asyncio
 import json

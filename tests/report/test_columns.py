@@ -1,4 +1,4 @@
-"""Cells that a spreadsheet would run as a formula are escaped, and read back unharmed."""
+"""Test that cells like formulas are escaped, and read back unchanged."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""The page in a real browser: people can read, search and print it, and it fetches nothing."""
+"""Test the page in a real browser: readable, searchable, fetching nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics are what Prometheus reads of a run."""
+"""Test that Prometheus reads the metrics of a run."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""The rejects file has the author's own columns, and reads back the same."""
+"""Test that rejects have the author's columns, and read back the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write reports: one line per row, in input order, and whole files."""
+"""Test reports: one line per row, in input order, and whole files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`report.xlsx` holds what report.csv holds, typed, for people with a spreadsheet."""
+"""Test that `report.xlsx` holds what report.csv holds, with types."""
 
 import tracemalloc
 from collections.abc import Callable, Iterator

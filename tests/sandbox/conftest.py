@@ -1,4 +1,4 @@
-"""Share a clock of the test's and a small HTTP client with the tests of the sandbox."""
+"""Share a manual clock and a small HTTP client with the sandbox's tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check the lists of an account's users, over a real socket."""
+"""Test the lists of an account's users, over a real socket."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Check the sandbox's fixed window on given times."""
+"""Test the sandbox's fixed window at given times."""
 
 from __future__ import annotations
 

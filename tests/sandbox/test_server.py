@@ -1,4 +1,4 @@
-"""Check the sandbox over a real socket, on a clock of the test's."""
+"""Test the sandbox over a real socket, on a manual clock."""
 
 from __future__ import annotations
 

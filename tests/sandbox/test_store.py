@@ -1,4 +1,4 @@
-"""Check the rules by which the sandbox stores users, without a socket."""
+"""Test the rules by which the sandbox stores users, without a socket."""
 
 from __future__ import annotations
 

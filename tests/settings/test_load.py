@@ -1,4 +1,4 @@
-"""Check how a settings file is read, and that all its errors are reported together."""
+"""Test how settings are read, and that all errors are reported together."""
 
 import time
 from pathlib import Path

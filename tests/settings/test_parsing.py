@@ -1,4 +1,4 @@
-"""Check how rates and durations of the settings are read."""
+"""Test how rates and durations of the settings are read."""
 
 import pytest
 

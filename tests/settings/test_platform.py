@@ -1,4 +1,4 @@
-"""Check which settings of the platform are accepted, and how its address is normalized."""
+"""Test which settings of the platform are accepted, and its normalized address."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Check where tokens are read from, and which are refused before they are sent."""
+"""Test where tokens are read from, and which are refused."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Tables as the loader makes them, for the tests of validation."""
+"""Make tables as the loader makes them."""
 
 import pandas as pd
 

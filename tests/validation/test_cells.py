@@ -1,4 +1,4 @@
-"""Read single cells."""
+"""Test how single cells are read."""
 
 import pytest
 

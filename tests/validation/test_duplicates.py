@@ -1,4 +1,4 @@
-"""Resolve rows that share a user, and addresses that several users claim."""
+"""Test rows that share a user, and addresses that several users claim."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Recognise damaged text: what is rejected, what gets a note, and what is left alone."""
+"""Test which damaged texts are rejected, noted, or left alone."""
 # ruff: noqa: RUF001 - characters that are easily taken for others are what these tests are about
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Find total rows at the end of a sheet."""
+"""Test which rows at the end of a sheet are taken for totals."""
 
 from dataclasses import replace
 

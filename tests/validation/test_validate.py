@@ -1,4 +1,4 @@
-"""Validate tables: typed values, and every problem of every row."""
+"""Test validation of tables: typed values, and every problem of every row."""
 # ruff: noqa: RUF001 - letters of many scripts are what some of these tests are about
 
 import pytest

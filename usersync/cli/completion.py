@@ -1,4 +1,4 @@
-"""What a shell asks for while a command is typed: files, names of runs, values of options."""
+"""Complete files, names of runs and values of options in the shell."""
 
 from __future__ import annotations
 

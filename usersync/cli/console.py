@@ -1,4 +1,4 @@
-"""Word a plan or a summary as the text that people read on a terminal.
+"""Format a plan or a summary as text for a terminal.
 
 What matters most stands last, where a small screen still shows it: the counts, and what to type next.
 """

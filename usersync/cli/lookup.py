@@ -1,4 +1,4 @@
-"""Define the commands that look at files, at past runs and at the setup; they send nothing."""
+"""Define the commands that send nothing: inspect, template, runs, show, check."""
 
 from __future__ import annotations
 

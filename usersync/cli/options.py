@@ -1,4 +1,4 @@
-"""The options that commands share, and what becomes of them: settings, surroundings, a question, an ending."""
+"""Define the options that commands share, and read settings and context from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Show how far a run is: a bar on a terminal, a plain line every ten seconds elsewhere."""
+"""Show how far a run is: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Define the commands to try usersync with: a platform in a box, and a demonstration."""
+"""Define the commands to try usersync with: sandbox and demo."""
 
 from __future__ import annotations
 

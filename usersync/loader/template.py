@@ -1,4 +1,4 @@
-"""Write an empty workbook for the people who fill it in, with headings, drop-downs and advice."""
+"""Write an empty workbook to fill in, with headings, drop-downs and advice."""
 
 from __future__ import annotations
 

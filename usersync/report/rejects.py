@@ -1,4 +1,4 @@
-"""Write the rows to correct as `rejects.xlsx` or `rejects.csv`, in the author's own columns.
+"""Write the rows to correct, in their author's columns, as a workbook or text.
 
 A row that nobody corrects is rejected again when the file comes back: a fault that its cells do not show is kept in
 the column `usersync: why` (see `usersync.loader.rejects_columns`), and a hidden row of a workbook stays hidden.

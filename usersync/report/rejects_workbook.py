@@ -1,4 +1,4 @@
-"""Write rejects as a workbook of text cells; faulty cells are coloured and say why."""
+"""Write rejects as a workbook of text cells; faulty cells have comments."""
 
 from __future__ import annotations
 

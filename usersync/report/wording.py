@@ -1,4 +1,4 @@
-"""Word statuses, exit codes and owners alike on the terminal and on pages."""
+"""Define the words for statuses, exit codes and owners."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""List the users of an account as the platform does, with the access checks of each list."""
+"""List the users of an account as the platform does, checking access."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Count requests in fixed windows of time, and write the headers that report the limit."""
+"""Count requests in fixed windows, and write the headers that report the limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keep the users of the sandbox, and answer reads and updates as the platform does."""
+"""Keep the sandbox's users, and answer reads and updates as the platform does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read the text of one cell as an id, an e-mail address, a password or an attribute."""
+"""Read one cell as an id, an e-mail address, a password or an attribute."""
 
 from __future__ import annotations
 
