@@ -50,7 +50,9 @@ class LedgerRun:
         self.database = database
         self.left_out = 0
         """Rows that `--limit` left out; they are not in the ledger."""
-        self._places: dict[int, Sequence[str]] = {n: (source["file"], source["sheet"]) for n, source in enumerate(info.sources)}
+        self._places: dict[int, Sequence[str]] = {
+            n: (source["file"], source["sheet"]) for n, source in enumerate(info.sources)
+        }
         self._results: list[tuple[int, Result]] = []
         self._claimed: dict[int, int] = {}  # wave -> the last key that was claimed
 
