@@ -1,4 +1,4 @@
-"""Measure time and memory of reading a clean text file against `pandas.read_csv`."""
+"""Measure time and memory of reading a text file against `pandas.read_csv`."""
 
 from __future__ import annotations
 

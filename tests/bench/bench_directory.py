@@ -1,4 +1,4 @@
-"""Measure how long the list of an account's users takes to parse, and its memory, against a plain `json.loads`."""
+"""Measure time and memory of parsing an account's users against `json.loads`."""
 
 from __future__ import annotations
 

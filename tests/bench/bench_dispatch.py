@@ -1,4 +1,4 @@
-"""Rows per second of the whole dispatch (ledger and report on, pace off), divided by a bare aiohttp loop.
+"""Measure rows per second of the whole dispatch against a bare aiohttp loop.
 
 Both send the same bodies with the same concurrency, on the same kind of loop (uvloop where it is installed), to the
 same sandbox, one after the other, several times.

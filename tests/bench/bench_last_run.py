@@ -1,4 +1,6 @@
-"""Planning a nightly file of a million rows, 1 % changed, against `last-run`, as a multiple of pandas.read_csv.
+"""Measure planning of a nightly file against `last-run`.
+
+A million rows, 1 % of them changed, as a multiple of `pandas.read_csv`.
 
 Run: python tests/bench/bench_last_run.py [rows]
 """
@@ -14,7 +16,7 @@ from usersync.ledger import Ledger
 
 PLAIN = "began = now(); pd.read_csv('nightly.csv', dtype=str); done = now()"
 OURS = """
-from usersync import check, planning, api; from usersync.settings import make_settings
+from usersync import api; from usersync.settings import make_settings
 settings = make_settings({"platform": {"url": "http://127.0.0.1:9", "token_command": "echo t"},
                           "diff": {"compare_with": "last-run"}, "ledger": "usersync.db"})
 began = now()
@@ -43,7 +45,7 @@ def main(rows: int) -> None:
             pass
         db = sqlite3.connect(folder / "usersync.db")
         db.executemany(
-            "INSERT INTO known VALUES ('http://127.0.0.1:9', ?, ?, NULL, ?, ?, '{}')",
+            "INSERT INTO snapshot VALUES ('http://127.0.0.1:9', ?, ?, NULL, ?, ?, '')",
             ((i, f"User {i}", f"user{i}@example.org", json.dumps({"seats": str(i % 50)})) for i in range(1, rows + 1)),
         )
         db.commit()

@@ -1,4 +1,6 @@
-"""Memory of a run while its planned rows stream through: after the first 50,000 it must not grow with them.
+"""Measure the memory of a run while its planned rows stream through.
+
+After the first 50,000 rows it must not grow with them.
 
 Run: python tests/bench/bench_memory.py [rows]
 """

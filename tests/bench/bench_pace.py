@@ -1,4 +1,4 @@
-"""The share of a platform's limit that is used, and the share of 429s, over real sockets and on a real clock.
+"""Measure the share of a platform's limit that is used, and the share of 429s.
 
 Run: python tests/bench/bench_pace.py [seconds]
 """

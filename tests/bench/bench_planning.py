@@ -1,6 +1,7 @@
-"""Load + check + diff (`nothing`) of a CSV of a million rows, as a multiple of a plain pandas.read_csv.
+"""Measure reading, validation and comparison of a CSV of a million rows.
 
-Each is a process of its own; peak memory is the process's.  Run: python tests/bench/bench_planning.py [rows]
+It is a multiple of a plain `pandas.read_csv`. Each is a process of its own; peak memory is the process's.
+Run: python tests/bench/bench_planning.py [rows]
 """
 
 import statistics
@@ -11,11 +12,11 @@ from pathlib import Path
 
 PLAIN = "import pandas as pd; began = now(); pd.read_csv(path, dtype=str); done = now()"
 OURS = """
-from usersync.validation import check; from usersync.diff.compare import compare; from usersync.loader import load
+from usersync.validation import validate; from usersync.diff.compare import compare; from usersync.loader import load
 from usersync.settings import SourceSettings
 began = now()
-wanted = check(load([path], options=SourceSettings()))
-assert compare(wanted.values).changed.sum() == rows and not wanted.problems
+desired = validate(load([path], options=SourceSettings()))
+assert compare(desired.values).changed.sum() == rows and not desired.problems
 done = now()
 """
 FRAME = """
