@@ -2,44 +2,68 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 import click
 
-from usersync.cli import lookup, run, sandbox
-from usersync.cli.export import export
 from usersync.cli.output import say
 from usersync.errors import OUT_OF_MEMORY, RowCountError, StoppedError, UsersyncError
 
+#: Command -> its module in this package, and what `usersync --help` says of it.
+_COMMANDS = {
+    "apply": ("run", "Send exactly a plan that `usersync plan -o` saved."),
+    "check": ("lookup", "Check that everything is in place: settings, token, platform."),
+    "demo": ("sandbox", "Show a whole run: sandbox, sample workbook, plan, run, report."),
+    "export": ("export", "Write the users as they are, to edit them and run the file again."),
+    "history": ("lookup", "Show every change that was sent for one user, old -> new."),
+    "inspect": ("lookup", "Show what the loader sees in FILE, without a platform."),
+    "plan": ("run", "Show what a run would change, and send nothing."),
+    "resume": ("run", "Complete a run that was interrupted; by default the latest."),
+    "run": ("run", "Plan, show, ask, send, report: the main job."),
+    "runs": ("lookup", "List what was done, newest first."),
+    "sandbox": ("sandbox", "Start a small platform in a box, to rehearse on."),
+    "show": ("lookup", "Show one run: who, when, from which file, and every row."),
+    "template": ("lookup", "Write OUT.xlsx, an empty workbook for the people who fill it in."),
+    "undo": ("run", "Restore the old values of a run, where its own values still stand."),
+    "update": ("run", "Update one user, and print it as JSON."),
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+
+class _Commands(Mapping[str, click.Command]):
+    """The commands by name, each imported when it is asked for."""
+
+    def __getitem__(self, name: str) -> click.Command:
+        module, _ = _COMMANDS[name]
+        command: click.Command = getattr(import_module(f"usersync.cli.{module}"), name)
+        return command
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_COMMANDS)
+
+    def __len__(self) -> int:
+        return len(_COMMANDS)
+
+
+class _Group(click.Group):
+    """Lists its commands without importing them."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+@click.group(
+    cls=_Group, commands=_Commands(), context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(package_name="usersync")
 def cli() -> None:
     """Bring a spreadsheet of user changes to the platform, and account for every row."""
-
-
-for _command in (
-    run.run,
-    run.plan,
-    run.apply,
-    run.resume,
-    run.undo,
-    run.update,
-    export,
-    lookup.inspect,
-    lookup.template,
-    lookup.runs,
-    lookup.show,
-    lookup.history,
-    lookup.check,
-    sandbox.sandbox,
-    sandbox.demo,
-):
-    cli.add_command(_command)
 
 
 def main() -> None:
@@ -68,6 +92,8 @@ def main() -> None:
         say(f"usersync: {OUT_OF_MEMORY}")
         code = StoppedError.exit_code
     except Exception as error:
+        import logging  # slow to import, and rarely needed here
+
         logging.getLogger(__name__).debug("internal error", exc_info=True)
         say(
             f"usersync: internal error: {type(error).__name__}: {error}; please report it (-vv shows where). "

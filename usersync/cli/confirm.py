@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import sys
 from collections.abc import Callable
@@ -41,6 +40,8 @@ def confirmation(
 
 def _ask(question: str, context: Context) -> bool:
     """Ask on the terminal; meanwhile Ctrl-C does not wait for the event loop, nor reach it later."""
+    import asyncio  # slow to import, and `usersync --help` has no use for it
+
     loop = asyncio.get_running_loop()
     with suppress(NotImplementedError):
         loop.remove_signal_handler(signal.SIGINT)

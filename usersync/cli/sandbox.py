@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,8 @@ from usersync.cli.signals import on_signals
 @click.option("--seed", type=int, default=0, help="Makes faults repeatable.")
 def sandbox(**options: Any) -> int:
     """Start a small platform in a box, to rehearse on."""
+    import asyncio  # slow to import, and `usersync --help` has no use for it
+
     from usersync.sandbox import Faults, Sandbox, serve
     from usersync.settings import Rate, parse_rate
 

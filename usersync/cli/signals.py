@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -12,6 +11,8 @@ from typing import TYPE_CHECKING, NoReturn
 from usersync.cli.output import say
 
 if TYPE_CHECKING:
+    import asyncio
+
     from usersync.context import Context, Stop
 
 #: The signals that end a run; Windows has no SIGHUP.
@@ -31,6 +32,8 @@ def connect_signals(stop: Stop) -> None:
 
 def connect_signals_of_many(contexts: Sequence[Context]) -> None:
     """Let signals end all runs, those too that have not begun; each runs in a thread and a loop of its own."""
+    import asyncio  # slow to import, and `usersync --help` has no use for it
+
     loops: dict[int, asyncio.AbstractEventLoop] = {}
     received: list[int] = []
 
@@ -60,6 +63,8 @@ def connect_signals_of_many(contexts: Sequence[Context]) -> None:
 
 def on_signals(call: Callable[[int], object]) -> None:
     """Have signals call a function inside the running event loop, on Windows too."""
+    import asyncio  # as above
+
     loop = asyncio.get_running_loop()
     for number in STOP_SIGNALS:
         try:

@@ -1,0 +1,26 @@
+"""The list of commands in `usersync --help`, which is written without importing them."""
+
+import subprocess
+import sys
+
+import click
+import pytest
+
+from usersync.cli import cli
+
+
+@pytest.mark.parametrize("name", cli.commands)
+def test_the_list_says_of_a_command_what_its_own_help_says_first(name: str) -> None:
+    formatter = click.HelpFormatter(width=200)
+    cli.format_commands(click.Context(cli), formatter)
+    listed = dict(line.split(maxsplit=1) for line in formatter.getvalue().splitlines()[1:])
+    own = " ".join((cli.commands[name].help or "").split())
+    assert own.startswith(listed[name].removesuffix("."))
+
+
+def test_the_help_imports_no_command() -> None:
+    code = "import sys; from usersync.cli import cli; cli.main(['--help'], standalone_mode=False); print(*sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    modules = shown.splitlines()[-1].split()
+    assert [name for name in modules if name.startswith("usersync.cli.")] == ["usersync.cli.output"]
+    assert not {"asyncio", "logging", "importlib.metadata"}.intersection(modules)
