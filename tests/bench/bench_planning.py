@@ -1,6 +1,7 @@
 """Measure reading, validation and comparison of a CSV of a million rows.
 
-It is a multiple of a plain `pandas.read_csv`. Each is a process of its own; peak memory is the process's.  Run: python tests/bench/bench_planning.py [rows]
+It is a multiple of a plain `pandas.read_csv`. Each is a process of its own; peak memory is the process's.
+Run: python tests/bench/bench_planning.py [rows]
 """
 
 import statistics

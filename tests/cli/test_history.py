@@ -43,7 +43,7 @@ def record(settings: Settings) -> Callable[..., None]:
         **more: Any,
     ) -> None:
         started = "2026-11-24T12:00:00.000Z"
-        sources = ({"file": "a.csv", "sheet": "", "sha256": ""},)
+        sources = ({"file": more.pop("file", "a.csv"), "sheet": "", "sha256": ""},)
         info = RunInfo(name, more.pop("kind", "run"), PLATFORM, started, "ann@desk", sources=sources, **more)
         with Ledger(settings.ledger) as ledger:
             run = ledger.start(info)
@@ -105,7 +105,22 @@ def test_a_change_is_shown_with_the_user_and_the_difference(
     *_, row, _, reason = click.unstyle(history.show("R1", settings, as_json=False)).splitlines()
     assert row.split() == ["2", "7", "Ann", "failed", "name", "Ann", "->", "Bea"]
     assert reason == "row 2: refused: too short"
-    assert history.history(7, settings, as_json=False).splitlines()[-1].split()[-4:] == ["name", "Ann", "->", "Bea"]
+    head, change = history.history(7, settings, as_json=False).splitlines()
+    assert head == "2026-11-24 12:00:00 UTC  failed  by ann@desk in R1"
+    assert change.split() == ["name", "Ann", "->", "Bea"]
+
+
+@pytest.mark.parametrize("columns", [80, 100])
+def test_names_states_and_counts_of_runs_are_never_cut(
+    settings: Settings, record: Callable[..., None], monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    name = "20261124T120000-0123abcd"
+    record(name, exit_code=4, status=Status.NOT_SENT, file="/srv/exports/of/all/customers/2026-11-24/agents.csv")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    line = history.runs(settings, as_json=False).splitlines()[1]
+    assert line.startswith(f"  {name}  run")
+    assert line.endswith("unfinished  1 not-sent")
+    assert len(line) <= columns
 
 
 @pytest.mark.parametrize("reports", [False, True])
