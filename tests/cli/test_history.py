@@ -79,7 +79,7 @@ def test_runs_are_marked_as_done_undone_or_unfinished(settings: Settings, record
     ]
 
 
-def test_scripts_get_the_same_as_json(settings: Settings, record: Callable[..., None]) -> None:
+def test_json_holds_the_runs_and_their_states(settings: Settings, record: Callable[..., None]) -> None:
     record("R1", exit_code=0)
     record("R2", exit_code=4, status=Status.NOT_SENT)
     record("R3", exit_code=0, kind="undo", parent="R1")
@@ -91,7 +91,7 @@ def test_scripts_get_the_same_as_json(settings: Settings, record: Callable[..., 
     ]
 
 
-def test_nothing_follows_a_list_of_finished_runs(settings: Settings, record: Callable[..., None]) -> None:
+def test_finished_runs_have_no_command_to_continue(settings: Settings, record: Callable[..., None]) -> None:
     assert history.runs(settings, as_json=False) == "no runs yet"
     record("R1", exit_code=0)
     assert len(history.runs(settings, as_json=False).splitlines()) == 2
@@ -124,7 +124,7 @@ def test_names_states_and_counts_of_runs_are_never_cut(
 
 
 @pytest.mark.parametrize("reports", [False, True])
-def test_pruning_names_what_goes_and_deletes_it(settings: Settings, record: Callable[..., None], reports: bool) -> None:
+def test_pruning_lists_what_it_deletes(settings: Settings, record: Callable[..., None], reports: bool) -> None:
     for name, code in (("R1", 0), ("R2", 4), ("R3", None)):
         record(name, exit_code=code)
         folder = settings.report.dir / name
@@ -143,6 +143,6 @@ def test_pruning_names_what_goes_and_deletes_it(settings: Settings, record: Call
     assert states(history.runs(settings, as_json=False)) == {"R3": "unfinished"}
 
 
-def test_nothing_is_asked_where_nothing_is_old_enough(settings: Settings, record: Callable[..., None]) -> None:
+def test_pruning_without_old_runs_asks_nothing(settings: Settings, record: Callable[..., None]) -> None:
     record("R1", exit_code=0)
     assert history.prune_question(settings, 1e9, reports=True) == ""
