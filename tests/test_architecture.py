@@ -69,7 +69,7 @@ def test_folders_and_top_modules_import_in_one_direction_on_few_levels() -> None
     assert found[deepest] <= MOST_LEVELS, sorted(found.items(), key=lambda item: item[1])
 
 
-def test_no_module_imports_itself_on_a_way_round() -> None:
+def test_no_module_imports_itself_through_others() -> None:
     packages = {module for module, path in MODULES.items() if path.name == "__init__.py"}
     graph = imports_between(lambda module: module)
     levels({module: targets - packages for module, targets in graph.items()})

@@ -119,7 +119,7 @@ def test_each_failed_check_has_a_remedy_and_an_exit_code(case: Case, desk: Opene
         assert "sandbox-token" not in ran.out
 
 
-def test_an_unknown_user_still_proves_platform_and_token(desk: Opened) -> None:
+def test_an_unknown_user_confirms_platform_and_token(desk: Opened) -> None:
     with desk(Sandbox(users=9)) as (_, at):
         ran = at.run("check", "--user", "77")
         assert ran.code == 0

@@ -160,7 +160,7 @@ def test_success_is_notified_only_where_settings_ask_for_it(
     assert verdicts(hook) == sent
 
 
-def test_a_run_that_exceeds_a_limit_names_the_limits_that_nobody_overrode(hook: Hook, summary: Summary) -> None:
+def test_a_run_that_exceeds_limits_names_those_not_overridden(hook: Hook, summary: Summary) -> None:
     limits = [{"rule": rule, "sentence": "", "overridden": rule == "changes"} for rule in ("changes", "same-name")]
     refused = replace(summary, status="refused", exit_code=3, limits=limits, stopped="refused")
     finish(settings_with(notify={"webhook": hook.url}), refused)

@@ -32,7 +32,7 @@ def test_a_limited_plan_counts_and_shows_only_the_rows_it_would_send(desk: Opene
         assert ("new3@example.org" in shown, "new4@example.org" in shown, "more" in shown) == (True, False, False)
 
 
-def test_limits_weigh_the_rows_that_limit_leaves(desk: Opened) -> None:
+def test_limits_apply_to_the_rows_that_limit_leaves(desk: Opened) -> None:
     with desk(platform(30), limits={"fields": {"email": {"changes": 5}}, "changes_percent": 10}) as (_, at):
         at.write("changes.csv", sheet(30))
         ran = at.run("run", "changes.csv", "--limit", "3", "--yes", "--json")
@@ -48,7 +48,7 @@ def test_equal_names_beyond_the_limit_do_not_count(desk: Opened) -> None:
         assert {limit["rule"] for limit in refused.summary["limits"]} == {"same-name", "same-password"}
 
 
-def test_an_undo_is_not_weighed_against_the_size_of_the_file(desk: Opened) -> None:
+def test_an_undo_is_not_compared_with_the_size_of_the_file(desk: Opened) -> None:
     with desk(platform(100), limits={"changes_percent": 50, "min_rows": 50}) as (box, at):
         rows = [f"{i},{'New' if i <= 10 else 'User'} {i}\n" for i in range(1, 101)]
         at.write("changes.csv", "id,name\n" + "".join(rows))
@@ -105,7 +105,7 @@ def test_a_cycle_that_a_conflict_keeps_closed_is_blocked_and_nothing_of_it_is_se
         assert len([r for r in box.log if r.method == "PATCH"]) == sent
 
 
-def test_an_address_that_an_unchanged_user_of_the_file_holds_blocks_the_row_that_wants_it(desk: Opened) -> None:
+def test_an_address_of_an_unchanged_user_of_the_file_blocks_the_row_that_would_take_it(desk: Opened) -> None:
     with desk(platform(3)) as (box, at):
         at.write("changes.csv", "id,name,email\n1,,u2@example.org\n2,User 2,\n")
         ran = at.run("run", "changes.csv", "--yes")

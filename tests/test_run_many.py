@@ -37,6 +37,14 @@ def test_the_platforms_of_a_folder_are_updated_at_the_same_time(desk: Opened) ->
         assert {line.split(": ")[0] for line in ran.err.splitlines() if line} == hosts
 
 
+def test_platforms_on_one_host_are_named_by_their_settings_files(desk: Opened) -> None:
+    with desk(Sandbox(users=40, limit=None)) as (box, at):
+        platforms(at, sales={"url": box.url}, support={"url": f"{box.url}/", "ledger": "support.db"})
+        ran = at.run("run", "changes.csv", "-c", "platforms", "--yes")
+        prefixes = {line.split(": ")[0] for line in ran.err.splitlines() if line}
+        assert {"sales.yaml", "support.yaml"} <= prefixes <= {"sales.yaml", "support.yaml", "sales.yaml, support.yaml"}
+
+
 def test_a_platform_that_is_down_stops_only_its_own_run(desk: Opened) -> None:
     with desk(Sandbox(users=40, limit=None)) as (box, at):
         down = {"url": "http://127.0.0.1:9", "request": {"rate": "off", "retries": 0, "stop_after": 0.2}}

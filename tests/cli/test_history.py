@@ -43,7 +43,7 @@ def record(settings: Settings) -> Callable[..., None]:
         **more: Any,
     ) -> None:
         started = "2026-11-24T12:00:00.000Z"
-        sources = ({"file": "a.csv", "sheet": "", "sha256": ""},)
+        sources = ({"file": more.pop("file", "a.csv"), "sheet": "", "sha256": ""},)
         info = RunInfo(name, more.pop("kind", "run"), PLATFORM, started, "ann@desk", sources=sources, **more)
         with Ledger(settings.ledger) as ledger:
             run = ledger.start(info)
@@ -79,7 +79,7 @@ def test_runs_are_marked_as_done_undone_or_unfinished(settings: Settings, record
     ]
 
 
-def test_scripts_get_the_same_as_json(settings: Settings, record: Callable[..., None]) -> None:
+def test_json_holds_the_runs_and_their_states(settings: Settings, record: Callable[..., None]) -> None:
     record("R1", exit_code=0)
     record("R2", exit_code=4, status=Status.NOT_SENT)
     record("R3", exit_code=0, kind="undo", parent="R1")
@@ -91,7 +91,7 @@ def test_scripts_get_the_same_as_json(settings: Settings, record: Callable[..., 
     ]
 
 
-def test_nothing_follows_a_list_of_finished_runs(settings: Settings, record: Callable[..., None]) -> None:
+def test_finished_runs_have_no_command_to_continue(settings: Settings, record: Callable[..., None]) -> None:
     assert history.runs(settings, as_json=False) == "no runs yet"
     record("R1", exit_code=0)
     assert len(history.runs(settings, as_json=False).splitlines()) == 2
@@ -105,11 +105,26 @@ def test_a_change_is_shown_with_the_user_and_the_difference(
     *_, row, _, reason = click.unstyle(history.show("R1", settings, as_json=False)).splitlines()
     assert row.split() == ["2", "7", "Ann", "failed", "name", "Ann", "->", "Bea"]
     assert reason == "row 2: refused: too short"
-    assert history.history(7, settings, as_json=False).splitlines()[-1].split()[-4:] == ["name", "Ann", "->", "Bea"]
+    head, change = history.history(7, settings, as_json=False).splitlines()
+    assert head == "2026-11-24 12:00:00 UTC  failed  by ann@desk in R1"
+    assert change.split() == ["name", "Ann", "->", "Bea"]
+
+
+@pytest.mark.parametrize("columns", [80, 100])
+def test_names_states_and_counts_of_runs_are_never_cut(
+    settings: Settings, record: Callable[..., None], monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    name = "20261124T120000-0123abcd"
+    record(name, exit_code=4, status=Status.NOT_SENT, file="/srv/exports/of/all/customers/2026-11-24/agents.csv")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    line = history.runs(settings, as_json=False).splitlines()[1]
+    assert line.startswith(f"  {name}  run")
+    assert line.endswith("unfinished  1 not-sent")
+    assert len(line) <= columns
 
 
 @pytest.mark.parametrize("reports", [False, True])
-def test_pruning_names_what_goes_and_deletes_it(settings: Settings, record: Callable[..., None], reports: bool) -> None:
+def test_pruning_lists_what_it_deletes(settings: Settings, record: Callable[..., None], reports: bool) -> None:
     for name, code in (("R1", 0), ("R2", 4), ("R3", None)):
         record(name, exit_code=code)
         folder = settings.report.dir / name
@@ -128,6 +143,6 @@ def test_pruning_names_what_goes_and_deletes_it(settings: Settings, record: Call
     assert states(history.runs(settings, as_json=False)) == {"R3": "unfinished"}
 
 
-def test_nothing_is_asked_where_nothing_is_old_enough(settings: Settings, record: Callable[..., None]) -> None:
+def test_pruning_without_old_runs_asks_nothing(settings: Settings, record: Callable[..., None]) -> None:
     record("R1", exit_code=0)
     assert history.prune_question(settings, 1e9, reports=True) == ""

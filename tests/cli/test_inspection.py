@@ -54,7 +54,7 @@ def test_text_says_what_the_columns_of_a_rejects_file_are(tmp_path: Path) -> Non
     assert "  'usersync: why'  (why the row was rejected)" in lines
 
 
-def test_json_has_the_same(inspected: Inspected) -> None:
+def test_json_holds_what_the_text_shows(inspected: Inspected) -> None:
     document = inspection.as_json(*inspected)
     assert document["counts"] == {"rows": 5, "ready": 2, "rejected": 2, "repeated": 1}
     assert [column["field"] for column in document["sources"][0]["columns"]] == ["id", "name", "email", None]

@@ -257,7 +257,7 @@ def test_finds_exactly_the_rows_that_wait_for_themselves(case: Case) -> None:
 
 
 @given(cases(), st.data())
-def test_with_a_placeholder_every_user_gets_the_wanted_address(case: Case, data: st.DataObject) -> None:
+def test_with_a_placeholder_every_user_gets_the_desired_address(case: Case, data: st.DataObject) -> None:
     found, store = order(case.moves), UserStore(case.users)
     going = sorted(set(case.by_key).difference(*found.cycles), key=lambda k: found.waves.get(k, 0))
     plain = [Step(key, case.wanted(key)) for key in going]

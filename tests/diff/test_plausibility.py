@@ -125,7 +125,7 @@ def test_a_few_successors_stay_possible() -> None:
         pytest.param(PersonChange(1, None, "Ann Lee", None, "ann@x.org"), id="nothing known"),
     ],
 )
-def test_is_the_same_person(change: PersonChange) -> None:
+def test_recognises_the_same_person(change: PersonChange) -> None:
     assert not is_other_person(change)
 
 
@@ -138,7 +138,7 @@ def test_is_the_same_person(change: PersonChange) -> None:
         pytest.param(PersonChange(1, "Пётр Ильич", "Анна Ли", "petr@x.org", "anna@x.org"), id="another script"),
     ],
 )
-def test_is_another_person(change: PersonChange) -> None:
+def test_recognises_another_person(change: PersonChange) -> None:
     assert is_other_person(change)
 
 

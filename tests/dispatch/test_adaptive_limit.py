@@ -169,7 +169,7 @@ def test_a_limit_that_falls_among_429s_for_no_reason_is_found() -> None:
     assert refused < 0.1
 
 
-def test_a_window_whose_end_is_told_is_measured() -> None:
+def test_a_window_whose_end_is_in_a_header_is_measured() -> None:
     used, refused = Run(CONFIGURED, Window(((0, 1000),)), says_when=True).until(600).steady(180, 600)
     assert used >= 0.9
     assert refused < 0.01
@@ -208,7 +208,7 @@ def refuse(limit: AdaptiveLimit, now: float, times: int = IN_A_ROW) -> None:
         limit.refuse(now, now)
 
 
-def test_a_single_429_pauses_nobody() -> None:
+def test_a_single_429_starts_no_pause() -> None:
     limit = AdaptiveLimit()
     refuse(limit, 10.0, IN_A_ROW - 1)
     limit.accept(10.1, 10.0, 50.0)
@@ -253,7 +253,7 @@ def test_the_429s_of_requests_in_flight_together_count_once() -> None:
     assert limit.delay(10.0) == 1.0
 
 
-def test_a_429_with_a_wish_is_obeyed() -> None:
+def test_retry_after_of_a_429_is_waited_for() -> None:
     limit = AdaptiveLimit()
     limit.refuse(10.0, 9.9, 7.5)
     assert limit.delay(10.0) == 7.5

@@ -41,7 +41,7 @@ SWAP = "id,name,email\n1,Ann,u2@example.org\n2,Ben,u3@example.org\n3,Cem,u1@exam
 BEFORE = [f"u{i}@example.org" for i in (1, 2, 3)]
 
 
-def test_a_swap_goes_by_way_of_a_placeholder(desk: Opened) -> None:
+def test_a_swap_uses_a_placeholder_address(desk: Opened) -> None:
     with desk(Sandbox(users=users(4), limit=None), diff=PLACEHOLDER) as (box, at):
         at.write("swap.csv", SWAP)
         ran = at.run("run", "swap.csv", "--yes")

@@ -53,14 +53,14 @@ def test_a_platform_that_fails_everything_is_asked_some_tens_of_times_in_five_mi
     assert asked < 40
 
 
-def test_some_trouble_does_not_open_the_breaker() -> None:
+def test_a_few_failures_do_not_open_the_circuit_breaker() -> None:
     breaker = CircuitBreaker()
     for n in range(1000):
         breaker.bad(n, n, 0.0) if n % 5 == 0 else breaker.good(n)
         assert breaker.delay(n) == 0
 
 
-def test_an_open_breaker_lets_one_try_and_closes_when_that_succeeds() -> None:
+def test_an_open_circuit_breaker_admits_one_request_and_closes_when_it_succeeds() -> None:
     breaker = CircuitBreaker()
     for _ in range(10):
         breaker.bad(10.0, 9.0, 0.0)

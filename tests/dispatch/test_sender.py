@@ -183,7 +183,7 @@ def test_what_no_waiting_heals_stops_the_run_and_all_rows_are_not_sent(
     assert context.clock.monotonic() < 30
 
 
-def test_a_page_for_one_user_alone_fails_that_row_and_the_run_goes_on() -> None:
+def test_a_page_instead_of_one_user_fails_that_row_only() -> None:
     context = Context(clock=FakeClock(), random=lambda: 0.0)
 
     async def work(sender: Sender, _: Sandbox) -> list[Result]:
@@ -227,7 +227,7 @@ def test_an_answer_that_cannot_be_used_is_a_platform_error_of_its_row(body: str)
     assert (result.status, result.code) == (Status.UNKNOWN, Code.PLATFORM_ERROR)
 
 
-def test_no_request_goes_out_that_was_not_counted() -> None:
+def test_every_request_sent_is_counted() -> None:
     """By the platform's own log, with every second read lost on a kept-alive connection."""
 
     async def work(sender: Sender, box: Sandbox) -> tuple[int, int]:
@@ -240,7 +240,7 @@ def test_no_request_goes_out_that_was_not_counted() -> None:
 
 
 @pytest.mark.parametrize("retries", [0, 4])
-def test_a_platform_that_fails_everything_is_spared(retries: int) -> None:
+def test_a_platform_that_fails_everything_gets_few_requests(retries: int) -> None:
     context = Context(clock=FakeClock(), random=lambda: 1.0)
 
     async def work(sender: Sender, box: Sandbox) -> int:

@@ -242,7 +242,7 @@ def test_a_process_killed_while_it_held_the_lock_leaves_it_free(folder: Path) ->
         pytest.param(lambda raw: raw[:8] + bytes(8) + raw[16:], id="another boot of the computer"),
     ],
 )
-def test_a_file_that_cannot_be_believed_is_begun_anew(damage: Callable[[bytes], bytes], folder: Path) -> None:
+def test_a_damaged_file_of_the_shared_rate_is_replaced(damage: Callable[[bytes], bytes], folder: Path) -> None:
     with SharedRate(URL, folder) as rate, rate.locked() as state:
         state.limit.rate = 5.0
     file_in(folder).write_bytes(damage(file_in(folder).read_bytes()))

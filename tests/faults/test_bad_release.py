@@ -58,7 +58,7 @@ def test_a_bad_release_costs_tens_of_requests(good: int, most: int, tmp_path: Pa
         assert all(box.store.users[i].name == f"New {i}" for i in range(1, good + 1))
 
 
-def test_after_half_a_minute_of_trouble_all_rows_are_updated(tmp_path: Path) -> None:
+def test_after_half_a_minute_of_failures_all_rows_are_updated(tmp_path: Path) -> None:
     clock = QuickClock(60)
     began: list[float] = []
 

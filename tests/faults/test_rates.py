@@ -152,6 +152,6 @@ def test_a_process_that_was_killed_gives_its_share_back() -> None:
     assert sum(r.at > last - timedelta(seconds=1) for r in box.log) >= 17
 
 
-def test_a_process_that_was_suspended_stops_nobody() -> None:
+def test_a_suspended_process_does_not_stop_the_others() -> None:
     box, _ = when_both_work(lambda process: process.send_signal(signal.SIGSTOP))
     assert {r.user_id for r in box.log if r.applied} >= set(range(1, 36))

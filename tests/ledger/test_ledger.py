@@ -144,7 +144,7 @@ def test_an_older_answer_does_not_replace_a_newer_one(tmp_path: Path) -> None:
         assert run.snapshots.last_written([1]) == {1: {"name": "newer"}}
 
 
-def test_stretches_of_unchanged_rows_are_read_as_single_rows(run: LedgerRun) -> None:
+def test_ranges_of_unchanged_rows_are_read_as_single_rows(run: LedgerRun) -> None:
     run.insert_unchanged([(0, 0, 2, "", ["1", " 2"]), (2, 0, 9, "id '3.0' read as 3", ["3.0"])])
     assert [(r.key, r.row, r.id, r.status, r.reason, r.new, r.email) for r in run.rows()] == [
         (0, 2, "1", "unchanged", "", "", None),

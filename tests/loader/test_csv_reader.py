@@ -185,7 +185,7 @@ def test_rejects_a_row_that_a_lone_lf_cut(body: str, expected: list[object]) -> 
 
 def test_reports_the_cell_that_cannot_be_decoded() -> None:
     raw_sheet = read("id,name\n1,Zoë\n2,Jörg\n3,".encode() + b"M\xfcller\n4,a\0b\n5,x\n")
-    remedy = "type the text again, or set source.encoding"
+    remedy = "type the text again, or export the file again as UTF-8"
     assert raw_sheet.errors == (
         CellError(
             2, Code.ENCODING, f"the cell holds a character that cannot be decoded (\ufffd); {remedy}", 1, "M\ufffdller"

@@ -34,7 +34,7 @@ def test_several_sheets_may_have_different_columns(tmp_path: Path) -> None:
     assert [name_of(0), name_of(1)] == ["Ann", "b@x.org"]
 
 
-def test_the_platform_knows_better_than_the_sheet() -> None:
+def test_names_of_the_platform_are_preferred_to_those_of_the_sheet() -> None:
     row = Row(0, 0, 2, "7", Status.UPDATED, name="Ann", email="a@x.org")
     assert name_of_row(row, lambda _: "Bea") == "Ann"
     assert name_of_row(replace(row, name=None), lambda _: "Bea") == "a@x.org"

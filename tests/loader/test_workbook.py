@@ -164,7 +164,7 @@ def test_writes_a_value_as_its_cell_shows_it(value: object, code: str, text: str
 
 
 @pytest.mark.parametrize("second", range(0, 86_400, 6_007))
-def test_a_moment_keeps_its_second(second: int) -> None:
+def test_a_time_keeps_its_second(second: int) -> None:
     iso_text = datetime(2026, 3, 29) + timedelta(seconds=second)
     assert texts(read(xlsx(["id", "name"], [7, iso_text])))[0][1] == (
         iso_text.isoformat() if second else iso_text.date().isoformat()

@@ -25,7 +25,7 @@ SECRET = "Str0ng!secret"
         pytest.param(b"", "no JSON", id="nothing"),
     ],
 )
-def test_refuses(raw: bytes, reason: str) -> None:
+def test_refuses_a_body(raw: bytes, reason: str) -> None:
     with pytest.raises(BodyError, match=reason):
         parse_body(raw)
 
@@ -45,7 +45,7 @@ def test_refuses(raw: bytes, reason: str) -> None:
         pytest.param(rb'"\ud83d\ude00 and \ud83d"', "\U0001f600 and ?", id="half a character"),
     ],
 )  # fmt: skip
-def test_parses(raw: bytes, value: Json) -> None:
+def test_parses_a_body(raw: bytes, value: Json) -> None:
     assert parse_body(raw) == value
 
 
@@ -65,7 +65,7 @@ def test_parses(raw: bytes, value: Json) -> None:
         pytest.param("Invalid access_token", "Invalid access_token", id="the word alone"),
     ],
 )
-def test_quotes(value: Json, text: str) -> None:
+def test_quotes_a_message(value: Json, text: str) -> None:
     assert quotable(value, (SECRET, 'a"b1')) == text
 
 

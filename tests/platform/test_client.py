@@ -116,7 +116,7 @@ def test_a_bad_certificate_is_named_and_permanent(certificate: str, trusted: boo
     assert message in reply.message
 
 
-def test_no_tls_where_tls_was_expected_is_a_sentence() -> None:
+def test_missing_tls_is_explained_in_one_sentence() -> None:
     async def work() -> NoResponse | Response:
         async with Sandbox(users=1) as box:
             address = box.url.replace("http:", "https:")
@@ -175,7 +175,7 @@ def test_an_authority_that_cannot_be_read_is_a_mistake_in_the_settings(tmp_path:
         ),
     ],
 )  # fmt: skip
-def test_a_broken_answer_is_a_sentence(raw: bytes, code: str, message: str) -> None:
+def test_a_broken_answer_is_explained_in_one_sentence(raw: bytes, code: str, message: str) -> None:
     reply = ask(says(raw))
     assert isinstance(reply, NoResponse)
     assert (reply.code, message in reply.message) == (code, True), reply.message
@@ -190,7 +190,7 @@ def test_an_answer_that_never_comes_ends_with_the_time_out() -> None:
     assert (reply.code, reply.message) == ("timeout", "no answer within 0.2 s; request.timeout can be raised")
 
 
-def test_a_proxy_that_is_not_there_is_told_without_its_password() -> None:
+def test_an_unreachable_proxy_is_reported_without_its_password() -> None:
     settings = make_settings(
         {"platform": {"url": "http://x", "token_env": "X"}, "request": {"proxy": "http://ann:s3cret@127.0.0.1:1"}}
     )

@@ -24,7 +24,7 @@ NOW = 1_800_000_000.0
         pytest.param({"RateLimit": "???"}, id="no grammar"),
     ],
 )
-def test_says_nothing_for(headers: dict[str, str]) -> None:
+def test_unusable_headers_give_no_quota(headers: dict[str, str]) -> None:
     quota = read_quota(CIMultiDict(headers), NOW)
     assert quota is None or quota == Quota(left=1.0)
 
@@ -71,5 +71,5 @@ FULL = Quota(100, 60, 50, 30)
         ),
     ],
 )  # fmt: skip
-def test_reads(headers: dict[str, str], quota: Quota) -> None:
+def test_reads_the_quota(headers: dict[str, str], quota: Quota) -> None:
     assert read_quota(CIMultiDict(headers), NOW) == quota

@@ -439,7 +439,7 @@ def test_corrected_rejects_of_a_workbook_can_be_run(desk: Callable[..., Any]) ->
         assert (box.store.users[2].name, box.store.users[3].name) == ("=Bea()", "Ghost")
 
 
-def test_rejects_that_nobody_corrected_send_nothing(desk: Callable[..., Any]) -> None:
+def test_uncorrected_rejects_send_nothing(desk: Callable[..., Any]) -> None:
     with desk(Sandbox(users=50, limit=None)) as (box, at):
         damaged_workbook(at.folder / "changes.xlsx")
         first = at.run("run", "changes.xlsx", "--yes", "--json")

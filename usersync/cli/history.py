@@ -20,8 +20,8 @@ from usersync.report.summary import status_of_run
 from usersync.report.wording import plural
 from usersync.settings import Settings
 
-#: The column of run names, which people copy.
-_RUN: Final = frozenset({0})
+#: Columns of `runs` that are never cut: the run, its state and its counts. The name of a run begins with its time.
+_NEVER_CUT: Final = frozenset({0, 4, 5})
 
 
 def runs(settings: Settings, *, as_json: bool) -> str:
@@ -48,7 +48,7 @@ def runs(settings: Settings, *, as_json: bool) -> str:
         state = "unfinished" if info.run in unfinished else "undone" if info.run in undone else _state(info)
         by_status = ", ".join(f"{n:,} {status}" for status, n in count.items())
         cells.append((info.run, info.kind, info.started_by, _files(info), state, by_status))
-    table = table_text(cells, right=set(), width=window_width(sys.stdout), whole=_RUN)
+    table = table_text(cells, right=set(), width=window_width(sys.stdout), whole=_NEVER_CUT)
     following = [f"{name}: continue with `usersync resume {name}`" for name in sorted(unfinished, reverse=True)]
     following += [f"{name}: undone by {by}" for name, by in sorted(undone.items(), reverse=True) if name]
     return "\n\n".join([table, *(["\n".join(following)] if following else [])])
@@ -97,11 +97,16 @@ def history(user_id: int, settings: Settings, *, as_json: bool) -> str:
         return _dump([{**_info_json(info), "row": _row_json(row)} for info, row in found])
     if not found:
         return f"nothing was ever sent for user {user_id}"
-    cells: list[tuple[str, ...]] = [("run", "by", "when", "status", "field", "old", "", "new")]
-    for info, row in found:
-        start = (info.run, info.started_by, row.finished_at, row.status)
-        cells.extend(change_lines(start, row))
-    return table_text(cells, right=set(), width=window_width(sys.stdout), status=3, whole=_RUN, pair=(5, 7))
+    return "\n\n".join(_entry(info, row) for info, row in found)
+
+
+def _entry(info: RunInfo, row: Row) -> str:
+    """Return a line that says when, by whom and in which run, and the changes below it."""
+    day, _, rest = (row.finished_at or info.started_at).partition("T")
+    head = f"{day} {rest[:8]} UTC  {row.status}  by {info.started_by} in {info.run}"
+    return (
+        f"{head}\n{table_text(list(change_lines((), row)), right=set(), width=window_width(sys.stdout), pair=(1, 3))}"
+    )
 
 
 def prune_question(settings: Settings, seconds: float, *, reports: bool) -> str:

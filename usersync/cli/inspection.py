@@ -43,6 +43,8 @@ def _notes_text(table: Table, desired: DesiredValues) -> list[str]:
     lines = [f"note: row {numbers[key]}: {desired.notes[key]}" for key in sorted(desired.notes)[:_NOTES_SHOWN]]
     if len(desired.notes) > _NOTES_SHOWN:
         lines.append(f"  ... and {len(desired.notes) - _NOTES_SHOWN} more")
+    if any(problem.code is Code.VALUE_SUSPECT for problem in desired.problems):
+        lines.append("note: values that look damaged are rejected (source.suspect and fields.NAME.suspect decide)")
     return ["\n".join(lines)] if lines else []
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from usersync.context import Context
     from usersync.planning.plan import Plan
     from usersync.report import Summary
+    from usersync.settings import Settings
 
 #: Exit codes, the worst last.
 WORST = (0, 1, 5, 3, 2, 4, 129, 143, 130, 6)
@@ -46,17 +47,19 @@ def run_for_platforms(files: Sequence[str], configs: Sequence[Path], options: di
     if "-" in files:
         raise UsageError("standard input can be read for one platform only; save it as a file first")
     settings = [make_settings_from({**options, "config": config}) for config in configs]
-    contexts = [_context(options, one.platform.url) for one in settings]
+    labels = _labels(settings, configs)
+    contexts = [_context(options, label) for label in labels]
     connect_signals_of_many(contexts)
 
     def confirm(plan: Plan) -> bool:
-        ask = confirmation(options, contexts[0], yes=True, show=_printer(plan.platform))
+        shared = [label for one, label in zip(settings, labels, strict=True) if one.platform.url == plan.platform]
+        ask = confirmation(options, contexts[0], yes=True, show=_printer(", ".join(shared)))
         return ask is None or ask(plan)
 
     results = api.run_many(files, settings, confirm=confirm, options=run_options(options), contexts=contexts)
     endings = []
-    for one, config, result in zip(settings, configs, results, strict=True):
-        _show(one.platform.url, {**options, "config": config}, result)
+    for one, config, label, result in zip(settings, configs, labels, results, strict=True):
+        _show(label, {**options, "config": config}, result)
         endings.append({"platform": one.platform.url, "config": str(config), **_as_json(result)})
     code = max((int(ending["exit_code"]) for ending in endings), key=WORST.index)
     if options["as_json"]:
@@ -64,30 +67,36 @@ def run_for_platforms(files: Sequence[str], configs: Sequence[Path], options: di
     return code
 
 
-def _context(options: dict[str, Any], platform: str) -> Context:
+def _labels(settings: Sequence[Settings], configs: Sequence[Path]) -> list[str]:
+    """Return the prefixes of output lines: the hosts, or the settings files where hosts are equal."""
+    hosts = [urlsplit(one.platform.url).netloc for one in settings]
+    names = [config.name for config in configs]
+    return next((labels for labels in (hosts, names) if len({*labels}) == len(labels)), list(map(str, configs)))
+
+
+def _context(options: dict[str, Any], label: str) -> Context:
     from usersync.cli.progress import Bar, Lines
 
     context = make_context(options)
     if isinstance(context.progress, Bar | Lines):  # several bars would draw over each other
-        context.progress = Lines(_printer(platform), context.clock.monotonic)
+        context.progress = Lines(_printer(label), context.clock.monotonic)
     return context
 
 
-def _printer(platform: str) -> Callable[[str], None]:
-    """Return a `say` that names the platform in each line."""
-    host = urlsplit(platform).netloc
+def _printer(label: str) -> Callable[[str], None]:
+    """Return a `say` that begins each line with a label."""
 
     def show(text: str) -> None:
-        say("\n".join(f"{host}: {line}" if line else "" for line in text.splitlines()))
+        say("\n".join(f"{label}: {line}" if line else "" for line in text.splitlines()))
 
     return show
 
 
-def _show(platform: str, options: dict[str, Any], result: Summary | UsersyncError) -> None:
+def _show(label: str, options: dict[str, Any], result: Summary | UsersyncError) -> None:
     if isinstance(result, UsersyncError):
-        _printer(platform)(f"usersync: {result}")
+        _printer(label)(f"usersync: {result}")
     elif not options["as_json"]:
-        show_summary(result, options, show=_printer(platform))
+        show_summary(result, options, show=_printer(label))
 
 
 def _as_json(result: Summary | UsersyncError) -> dict[str, Any]:

@@ -208,7 +208,7 @@ class _BodyReader:
             return [""] * self._width
         for column, cell in enumerate(record.cells):
             if (found := _unreadable(cell)) is not None:
-                message = f"the cell holds {found}; type the text again, or set source.encoding"
+                message = f"the cell holds {found}; type the text again, or export the file again as UTF-8"
                 shown = cell.replace("\0", _REPLACEMENT)[:_CELL_SHOWN]
                 self.errors.append(CellError(at, Code.ENCODING, message, column, shown))
         return [cell.replace("\0", _REPLACEMENT) for cell in record.cells]

@@ -123,7 +123,7 @@ class _SheetRows:
         if self._options.hidden_rows == "reject":
             at = {row: position for position, row in enumerate(kept)}
             for row, number in zip(hidden, numbers, strict=True):
-                message = f"row {number} is hidden {how}; unhide it, or set source.hidden_rows to include or skip"
+                message = f"row {number} is hidden {how}; unhide it, or delete it"
                 self._errors.append(CellError(at[row], Code.ROW_HIDDEN, message))
 
     def _columns(self, data: list[list[object]], where: dict[int, int]) -> list[list[str]]:
@@ -157,7 +157,7 @@ class _SheetRows:
             if choice == "skip":
                 self._header[i] = f"(hidden column {column_letters(number)})"
             if choice == "reject":
-                message = "the column is hidden; unhide it, or set source.hidden_columns to include or skip"
+                message = "the column is hidden; unhide it, or delete it"
                 filled = [at for at, text in enumerate(columns[i]) if text]
                 self._errors.extend(CellError(at, Code.ROW_HIDDEN, message, i) for at in filled)
 

@@ -229,7 +229,7 @@ def read_boolean(text: str) -> bool:
     """Read true or false, in words as spreadsheets of many languages write them; raises ValueError."""
     word = _BOOLEANS.get(text.casefold())
     if word is None:
-        raise ValueError("neither true nor false; enter one of them, or map other words with the field's replace")
+        raise ValueError("neither true nor false; enter one of them")
     return word
 
 

@@ -103,8 +103,7 @@ def _apply_checks(name: str, values: Objects, policy: str, log: ProblemLog) -> N
         key, text = found[i]
         if policy == "reject" and check.verdict == "reject":
             values[key] = None
-            hint = f"; if it is meant, set fields.{name}.suspect: accept" if check.code is Code.VALUE_SUSPECT else ""
-            log.reject(key, name, CellError(check.code, check.sentence + hint), text)
+            log.reject(key, name, CellError(check.code, check.sentence), text)
         else:
             log.note(key, f"{log.heading(name, key)}: {check.sentence}")
 
