@@ -101,7 +101,7 @@ def test_without_an_index_rows_are_checked_and_no_id_is_shown() -> None:
     found = understood(table([{"email": "a@x.org", "name": "N"}, {"email": "A@x.org", "name": "M"}]), index=None)
     assert found.table.cells["id"].tolist() == ["", ""]
     assert [problem.value for problem in found.desired.problems] == ["a@x.org", "a@x.org"]
-    assert found.notes == []
+    assert not [note for note in found.notes if "matched" in note]
 
 
 def test_a_file_without_rows_is_understood() -> None:
