@@ -22,7 +22,7 @@ from usersync.ledger.user_buffer import UserBuffer
 from usersync.loader.row_names import no_name
 from usersync.models import Files, Row, Status, User
 from usersync.planning.plan import Plan, SavedPlan
-from usersync.planning.plan_file import plan_document, save_plan
+from usersync.planning.plan_file import keep_document, save_plan
 from usersync.planning.sources import FileRows, PlanRows, ResumedRows, SingleUserRows, UndoneRows
 from usersync.report import Summary
 from usersync.report.export import ExportHead
@@ -101,10 +101,10 @@ def plan(
     job = Job(FileRows(files, settings, options, kind="plan"), settings, options, context or Context())
 
     def review(ledger_run: LedgerRun, found: Plan) -> None:
-        document = plan_document(ledger_run, found)
+        document = keep_document(ledger_run, found)
         found.saved = SavedPlan(document, files, settings)
         if save_as:
-            save_plan(save_as, document)
+            save_plan(save_as, document())
         if html:
             name_of = job.source.given.name_of if job.source.given else no_name
             write_plan_page(html, ledger_run.rows(), found.as_json(), asdict(ledger_run.info), name_of=name_of)

@@ -28,6 +28,8 @@ _REVISE = (
     " attempts = ?, name = ?, display_name = ?, email = ?, custom_attributes = ?, finished_at = ?"
     " WHERE run = ? AND key = ?"
 )
+#: Rows in one text of JSON.
+_ROWS_AT_ONCE = 50_000
 #: Looked up, where calling Status would cost as much as the rest of a row.
 _STATUSES = {status.value: status for status in Status}
 #: Rows that are still to be sent.
@@ -89,6 +91,19 @@ class LedgerRun:
             (self.number, only),
         )
         return map(self._row, found)
+
+    def rows_as_json(self, columns: Sequence[str]) -> Iterator[str]:
+        """Return columns of the rows in input order, with their public status, as JSON arrays of some rows each.
+
+        Making them takes a fraction of the time and memory that Rows take.
+        """
+        last = self.database.first("SELECT max(key) FROM row WHERE run = ?", (self.number,))[0]
+        for key in range(0, -1 if last is None else last + 1, _ROWS_AT_ONCE):
+            yield self.database.first(
+                f"SELECT json_group_array(json_array({', '.join(columns)})) FROM"
+                f" (SELECT * FROM ({READ_ROWS}) WHERE run = ? AND key BETWEEN ? AND ? ORDER BY key)",
+                (self.number, key, key + _ROWS_AT_ONCE - 1),
+            )[0]
 
     def with_status(self, *statuses: Status) -> Iterator[Row]:
         """Return the rows whose own status is one of these, in input order."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -24,8 +25,8 @@ EXAMPLES = 10
 class SavedPlan:
     """What `apply` needs of a plan that is not saved as a file."""
 
-    document: Json
-    """What the file would hold."""
+    document: Callable[[], Json]
+    """Returns what the file would hold."""
     files: Files
     """The sources as they were given: DataFrames, and addresses with their credentials."""
     settings: Settings

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,15 @@ VERSION = 2
 _COLUMNS = ("key", "source", "row", "id", "status", "code", "message", "note", "http_status", "duplicate_of")
 
 
-def plan_document(run: LedgerRun, plan: Plan) -> dict[str, Json]:
-    """Return what a run would send; a password is "set, from row 7 of the file"."""
-    info = run.info
+def keep_document(run: LedgerRun, plan: Plan) -> Callable[[], dict[str, Json]]:
+    """Return the way to make the document of a plan when it is asked for, also after its ledger is gone.
+
+    It says what a run would send; a password is "set, from row 7 of the file".
+    """
+    return partial(_document, run.info, plan.as_json(), list(run.rows_as_json((*_COLUMNS, "old", "new"))))
+
+
+def _document(info: RunInfo, plan: Mapping[str, Json], rows: list[str]) -> dict[str, Json]:
     document = {
         "usersync_plan": VERSION,
         "plan": info.run,
@@ -30,17 +37,19 @@ def plan_document(run: LedgerRun, plan: Plan) -> dict[str, Json]:
         "settings": dict(info.settings),
         "options": dict(info.options),
         "rows_read": info.rows_read,
-        **{k: v for k, v in plan.as_json().items() if k not in ("status", "exit_code", "problems")},
-        "rows": [_row_document(row) for row in run.rows()],
+        **{k: v for k, v in plan.items() if k not in ("status", "exit_code", "problems")},
+        "rows": [_row_document(*values) for some in rows for values in json.loads(some)],
     }
     return {**document, "digest": _digest(document)}
 
 
-def _row_document(row: Row) -> dict[str, Json]:
-    new = json.loads(row.new or "{}")
+def _row_document(*values: Json) -> dict[str, Json]:
+    *columns, old, new = values
+    row = dict(zip(_COLUMNS, columns, strict=True))
+    new = json.loads(new or "{}")
     for name in SECRET_FIELDS & new.keys():
-        new[name] = f"set, from row {row.row} of the file"
-    return {**{name: getattr(row, name) for name in _COLUMNS}, "old": json.loads(row.old or "{}"), "new": new}
+        new[name] = f"set, from row {row['row']} of the file"
+    return {**row, "old": json.loads(old or "{}"), "new": new}
 
 
 def _digest(document: Mapping[str, Json]) -> str:
@@ -63,7 +72,7 @@ def load_plan(plan: Plan | Path) -> tuple[RunInfo, list[Row]]:
     if isinstance(plan, Plan):
         if plan.saved is None:
             raise UsageError("this plan has no rows; make it with usersync.plan(...)")
-        return _parse(plan.saved.document, "the plan")
+        return _parse(plan.saved.document(), "the plan")
     try:
         document = json.loads(plan.read_text("utf-8"))
     except FileNotFoundError:
