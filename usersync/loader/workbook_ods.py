@@ -79,7 +79,7 @@ class _Reader:
         self._cells: list[tuple[dict[str, str], str, int]] = []
         self._cell: dict[str, str] | None = None
         self._paragraphs: list[list[str]] = []
-        self._held = 0
+        self._cells_read = 0
 
     def start(self, tag: str, given: dict[str, str]) -> None:
         space, _, name = tag.rpartition(" ")
@@ -147,8 +147,8 @@ class _Reader:
                 table.info.merged.append(((first, column), (first + down - 1, column + right - 1)))
         if not values and not any(kind for _, kind in kinds.values()):
             return
-        self._held += repeated * max(len(values), 1)
-        if table.next_row > _ROWS or len(values) > _COLUMNS or self._held > _CELLS:
+        self._cells_read += repeated * max(len(values), 1)
+        if table.next_row > _ROWS or len(values) > _COLUMNS or self._cells_read > _CELLS:
             raise SourceError(
                 self._file,
                 f"sheet {table.name!r} repeats its cells as far as row {table.next_row:,}; "
