@@ -19,7 +19,8 @@ from usersync.settings import load_settings
 
 WORKBOOK = Path(__file__).parent.parent / "sandbox" / "demo.xlsx"
 #: The names of the files that the demo leaves in its folder.
-WORKBOOK_NAME, SETTINGS_NAME = "agent-changes.xlsx", "usersync.yaml"
+WORKBOOK_NAME = "agent-changes.xlsx"
+SETTINGS_NAME = "usersync.yaml"
 _TOKEN_ENV = "USERSYNC_DEMO_TOKEN"  # noqa: S105 - a variable's name
 _COMMENT = """\
 # The settings of `usersync demo`. Its sandbox is gone; `inspect`, `runs`, `show` and `history` need no platform.
