@@ -144,6 +144,19 @@ class Desk:
         self.started.callback(_end, process)
         return process
 
+    def interrupt(
+        self, box: Sandbox, *words: str, answers: int, in_flight: int, by: signal.Signals = signal.SIGINT
+    ) -> Ran:
+        """Run a command as a process, and send it a signal after some answers, while requests are in flight."""
+        expected = len(box.log) + answers + in_flight
+        box.hold(after=answers)
+        process = self.start(*words)
+        wait_until(lambda: len(box.log) == expected, process)
+        process.send_signal(by)
+        box.release()
+        out, err = process.communicate(timeout=PATIENCE)
+        return self._ran(process.returncode, out, err)
+
     def _ran(self, code: int, out: str, err: str) -> Ran:
         assert "Traceback" not in err, err
         return Ran(code, out, err, self.folder)

@@ -228,14 +228,10 @@ def test_ctrl_c_finishes_what_is_in_flight_and_writes_the_report(desk: Callable[
     with desk(Sandbox(users=300, limit=None)) as (box, at):
         at.settings["request"] = {"rate": "off", "concurrency": 4}
         at.write("changes.csv", "id,name\n" + "".join(f"{i},New {i}\n" for i in range(1, 301)))
-        box.hold(after=20)
-        process = at.start("run", "changes.csv", "--yes", "--compare-with", "nothing", "--json")
-        wait_until(lambda: len(box.log) == 24, process)
-        process.send_signal(signal.SIGINT)
-        box.release()
-        out, err = process.communicate(timeout=PATIENCE)
-        assert process.returncode == 130, err
-        counts = json.loads(out)["counts"]
+        words = ("run", "changes.csv", "--yes", "--compare-with", "nothing", "--json")
+        ran = at.interrupt(box, *words, answers=20, in_flight=4)
+        assert ran.code == 130, ran.err
+        counts = ran.summary["counts"]
         assert counts["updated"] == len(box.log)
         assert counts["updated"] + counts["not-sent"] == counts["rows"] == 300
 

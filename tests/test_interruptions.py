@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from tests.conftest import PATIENCE, TOKEN, Ran, wait_until
+from tests.conftest import PATIENCE, TOKEN, wait_until
 from tests.kills import Killed, Life
 from usersync import api
 from usersync.context import Context, RunOptions, SystemClock
@@ -214,8 +214,8 @@ def test_the_next_run_reverts_a_swap_that_was_killed_at_any_update(tmp_path: Pat
         assert at.emails() in (OWN, SWAPPED)
         at.check_placeholders()
         for row in at.rows(interrupted):
-            held = at.box.store.users[row.user_id].email
-            assert (held == SWAPPED[row.user_id]) == (row.status in (Status.UPDATED, Status.UNKNOWN)), row
+            current = at.box.store.users[row.user_id].email
+            assert (current == SWAPPED[row.user_id]) == (row.status in (Status.UPDATED, Status.UNKNOWN)), row
 
 
 def test_undo_restores_both_users_of_a_swap_that_was_killed_at_any_update(tmp_path: Path) -> None:
@@ -254,17 +254,10 @@ def test_a_swap_stopped_by_a_signal_is_reverted_by_the_next_run(desk: Opened, na
     with desk(Sandbox(users=[StoredUser(i, f"User {i}", OWN[i]) for i in OWN], limit=None)) as (box, at):
         at.settings["diff"] = {"swap_placeholder": PLACEHOLDER}
         at.write("changes.csv", SWAP)
-        box.hold(after=2)
-        process = at.start("run", "changes.csv", "--yes")
-        wait_until(lambda: len(box.log) == 3)
-        process.send_signal(getattr(signal, name))
-        box.release()
-        _, err = process.communicate(timeout=PATIENCE)
-        assert (process.returncode, f"exit {code}: stopped by {name}; continue with: usersync resume" in err) == (
-            code,
-            True,
-        ), err
-        assert [line["status"] for line in Ran(0, "", "", at.folder).report] == ["not-sent", "not-sent"]
+        ran = at.interrupt(box, "run", "changes.csv", "--yes", answers=2, in_flight=1, by=signal.Signals[name])
+        assert ran.code == code, ran.err
+        assert f"exit {code}: stopped by {name}; continue with: usersync resume" in ran.err
+        assert [line["status"] for line in ran.report] == ["not-sent", "not-sent"]
         at.write("changes.csv", OTHER_ROWS)
         assert at.run("run", "changes.csv", "--yes", "-q").code == 0
         assert [box.store.users[i].email for i in (1, 2)] == [OWN[1], OWN[2]]
@@ -401,9 +394,9 @@ def test_a_chain_of_addresses_killed_at_any_update_is_completed_by_resume(tmp_pa
         at.check(summary, 3)
 
 
-@pytest.mark.parametrize(("text", "wanted"), [(SWAP, SWAPPED), (CYCLE, CYCLED), (CHAIN, CHAINED)])
+@pytest.mark.parametrize(("text", "expected"), [(SWAP, SWAPPED), (CYCLE, CYCLED), (CHAIN, CHAINED)])
 def test_an_apply_killed_at_any_update_is_completed_by_resume(
-    tmp_path: Path, text: str, wanted: dict[int, str]
+    tmp_path: Path, text: str, expected: dict[int, str]
 ) -> None:
     def apply(at: Platform) -> Summary:
         plan = api.plan([at.write("changes.csv", text)], at.settings(), save_as=at.folder / "plan.json")
@@ -412,7 +405,7 @@ def test_an_apply_killed_at_any_update_is_completed_by_resume(
 
     for at in each_kill(tmp_path, apply):
         summary = at.resume(at.interrupted())
-        assert (summary.exit_code, at.emails()) == (0, wanted)
+        assert (summary.exit_code, at.emails()) == (0, expected)
         at.check(summary, len(text.splitlines()) - 1)
 
 

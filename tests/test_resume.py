@@ -95,14 +95,10 @@ def test_a_run_stopped_by_sigterm_and_resumed_sends_every_row_once(desk: Opened)
     with desk(Sandbox(users=ROWS, limit=None)) as (box, at):
         at.settings["request"] = {"rate": "off", "concurrency": 4}
         at.write("changes.csv", changes())
-        box.hold(after=20)
-        process = at.start("run", "changes.csv", "--yes", "--compare-with", "nothing")
-        wait_until(lambda: len(box.log) == 24, process)
-        process.send_signal(signal.SIGTERM)
-        box.release()
-        _, err = process.communicate(timeout=PATIENCE)
-        assert process.returncode == 143
-        assert "exit 143: stopped by SIGTERM; continue with: usersync resume 2026" in err
+        words = ("run", "changes.csv", "--yes", "--compare-with", "nothing")
+        stopped = at.interrupt(box, *words, answers=20, in_flight=4, by=signal.SIGTERM)
+        assert stopped.code == 143
+        assert "exit 143: stopped by SIGTERM; continue with: usersync resume 2026" in stopped.err
         at.settings["request"] = {"rate": "off"}
         ran = at.run("resume", "--yes", "--json")
         assert (ran.code, ran.summary["counts"]) == (0, {"updated": ROWS, "rows": ROWS})
@@ -113,13 +109,7 @@ def test_a_run_stopped_while_reading_is_completed_by_resume(desk: Opened) -> Non
     with desk(Sandbox(users=ROWS, limit=None)) as (box, at):
         at.settings["request"] = {"rate": "off", "concurrency": 4}
         at.write("changes.csv", changes() + "x,bad\n")
-        box.hold(after=20)
-        process = at.start("run", "changes.csv", "--yes")
-        wait_until(lambda: len(box.log) == 24, process)
-        process.send_signal(signal.SIGINT)
-        box.release()
-        process.communicate(timeout=PATIENCE)
-        assert process.returncode == 130
+        assert at.interrupt(box, "run", "changes.csv", "--yes", answers=20, in_flight=4).code == 130
         read = [r.user_id for r in box.log]
         at.settings["request"] = {"rate": "off"}
         ran = at.run("resume", "--yes", "--json")
@@ -133,12 +123,7 @@ def test_resume_does_not_read_unchanged_users_again(desk: Opened) -> None:
         at.settings["request"] = {"rate": "off", "concurrency": 4}
         rows = (f"{i},{user.name}\n" for i, user in box.store.users.items())
         at.write("same.csv", "id,name\n" + "".join(rows) + "1,Other\n999,Nobody\n")
-        box.hold(after=20)
-        process = at.start("run", "same.csv", "--yes")
-        wait_until(lambda: len(box.log) == 24, process)
-        process.send_signal(signal.SIGINT)
-        box.release()
-        process.communicate(timeout=PATIENCE)
+        assert at.interrupt(box, "run", "same.csv", "--yes", answers=20, in_flight=4).code == 130
         at.settings["request"] = {"rate": "off"}
         ran = at.run("resume", "--yes", "--json")
         expected = {"unchanged": ROWS - 1, "rejected": 3, "rows": ROWS + 2}
@@ -153,15 +138,10 @@ def test_a_stopped_undo_is_resumed_as_an_undo(method: str, desk: Opened) -> None
         names = {i: user.name for i, user in box.store.users.items()}
         at.write("changes.csv", changes())
         run = at.run("run", "changes.csv", "--yes", "--json").summary["run"]
-        before = len(box.log)
         at.settings["request"] = {"rate": "off", "concurrency": 4}
-        box.hold(after=20 if method == "GET" else ROWS + 20)
-        process = at.start("undo", run, "--yes")
-        wait_until(lambda: sum(r.method == method for r in box.log[before:]) == 24, process)
-        process.send_signal(signal.SIGINT)
-        box.release()
-        process.communicate(timeout=PATIENCE)
-        assert process.returncode == 130
+        answers = 20 if method == "GET" else ROWS + 20
+        assert at.interrupt(box, "undo", run, "--yes", answers=answers, in_flight=4).code == 130
+        assert box.log[-1].method == method
         at.settings["request"] = {"rate": "off"}
         ran = at.run("resume", "--yes", "--json")
         assert (ran.code, ran.summary["counts"]) == (0, {"updated": ROWS, "rows": ROWS})

@@ -226,12 +226,7 @@ def test_a_run_with_superseded_rows_that_was_stopped_while_reading_is_resumed(de
     with desk(Sandbox(users=60, limit=None)) as (box, at):
         at.settings |= {"request": {"rate": "off", "concurrency": 2}, "source": {"duplicates": "last"}}
         at.write("changes.csv", "id,name\n1,Old\n" + "".join(f"{i},N{i}\n" for i in range(1, 61)))
-        box.hold(after=10)
-        process = at.start("run", "changes.csv", "--yes")
-        wait_until(lambda: len(box.log) == 12, process)
-        process.send_signal(signal.SIGINT)
-        box.release()
-        process.communicate(timeout=PATIENCE)
+        assert at.interrupt(box, "run", "changes.csv", "--yes", answers=10, in_flight=2).code == 130
         at.settings["request"] = {"rate": "off"}
         ran = at.run("resume", "--yes", "--json")
         assert ran.summary["counts"] == {"updated": 60, "unchanged": 1, "rows": 61}

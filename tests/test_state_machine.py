@@ -141,7 +141,7 @@ class Team(RuleBasedStateMachine):
         faults = Faults(script=lambda *_: self.faults_ahead.popleft() if self.faults_ahead else None)
         self.box = self._stack.enter_context(running(Sandbox(users=users, limit=None, faults=faults)))
         self.clock = Clock()
-        self.stories: dict[str, Story] = {}
+        self.started: dict[str, Story] = {}
         self.sheet: list[Line] = []
         self.file = self.folder / "none.csv"
         #: Users whom a person changed since they were last read.
@@ -157,9 +157,9 @@ class Team(RuleBasedStateMachine):
     def _complete_interrupted_runs(self) -> None:
         """Resume until nothing is left: nobody keeps a placeholder whose old address is free."""
         self.faults_ahead.clear()
-        for _ in range(2 * len(self.stories)):
+        for _ in range(2 * len(self.started)):
             if name := self._stopped():
-                self._carry_out(self._resuming(self._settings()), self.stories[name], Life(), None, name)
+                self._carry_out(self._resuming(self._settings()), self.started[name], Life(), None, name)
         taken = {user.email for user in self.box.store.users.values()}
         for user in self._holders_of_placeholders():
             assert f"u{user}@example.org" in taken or user in self.changed_since, self.box.store.users[user]
@@ -181,8 +181,8 @@ class Team(RuleBasedStateMachine):
 
     @rule(user=st.sampled_from(MEMBERS), name=st.sampled_from(["Pia", "Pit"]), email=st.sampled_from(["", *EMAILS]))
     def a_person_edits_the_platform(self, user: int, name: str, email: str) -> None:
-        wanted = {"name": name, **({"email": email} if email else {})}
-        if self.box.store.update(user, wanted).status == 200:
+        sent = {"name": name, **({"email": email} if email else {})}
+        if self.box.store.update(user, sent).status == 200:
             self._changed_by_person({user})
 
     @rule(faults=some_faults | wrong_tokens)
@@ -219,7 +219,7 @@ class Team(RuleBasedStateMachine):
     def resume(self, life: Life, stop: int | None, patience: float) -> None:
         if not (name := self._stopped()):  # no precondition: sockets are not the same in every replay
             return
-        since, story = len(self.box.log), self.stories[name]
+        since, story = len(self.box.log), self.started[name]
         lines = self._ledger(name)
         answered = {int(line["id"]) for line in lines if line["status"] in ("updated", "failed")}
         exchanging = self._users_in_swaps()  # who has to be reverted if another row of the swap fails
@@ -283,9 +283,9 @@ class Team(RuleBasedStateMachine):
 
     def _check_unchanged(self, summary: Summary, *, trusting: bool) -> None:
         """A row that is unchanged wants nothing that the platform does not hold."""
-        for wanted, line in zip(self.stories[summary.run].sheet or (), self._report(summary), strict=True):
+        for sent, line in zip(self.started[summary.run].sheet or (), self._report(summary), strict=True):
             if line["status"] == "unchanged" and not (trusting and int(line["id"]) in self.changed_since):
-                new = {name: value for name, value in wanted.items() if value and name != "id"}
+                new = {name: value for name, value in sent.items() if value and name != "id"}
                 assert self._stands({**line, "new": json.dumps(new)}, "new"), line
             if line["status"] in ("updated", "unchanged") and not trusting:
                 self.changed_since.discard(int(line["id"]))
@@ -304,8 +304,8 @@ class Team(RuleBasedStateMachine):
                 continue  # the platform was away
             now = self.box.store.users[user.id]
             for name, value in new.items():
-                if name in old and same_value(name, value, _held(user, name)):
-                    assert same_value(name, old[name], _held(now, name)), (former, line)
+                if name in old and same_value(name, value, _value(user, name)):
+                    assert same_value(name, old[name], _value(now, name)), (former, line)
 
     # helpers
 
@@ -337,11 +337,11 @@ class Team(RuleBasedStateMachine):
         if name is None:
             with Ledger(self.folder / "usersync.db") as ledger:
                 name = next((info.run for info in ledger.runs()), "")
-            if name not in self.stories:  # else it was killed before it began
-                self.stories[name] = story
+            if name not in self.started:  # else it was killed before it began
+                self.started[name] = story
         story.patches += self._patches(since)
         touched = {r.user_id for r in self._patches(since) if r.user_id}
-        for other in self.stories.values():
+        for other in self.started.values():
             if other is not story:
                 other.edited |= touched
         if summary:
@@ -351,7 +351,7 @@ class Team(RuleBasedStateMachine):
 
     def _changed_by_person(self, users: set[int]) -> None:
         self.changed_since |= users
-        for story in self.stories.values():
+        for story in self.started.values():
             story.edited |= users
 
     def _stopped(self) -> str | None:
@@ -382,7 +382,7 @@ class Team(RuleBasedStateMachine):
         return {user.id for user in self.box.store.users.values() if _is_placeholder(user.email)}
 
     def _last_finished(self) -> str | None:
-        return next((name for name, story in reversed(self.stories.items()) if story.finished), None)
+        return next((name for name, story in reversed(self.started.items()) if story.finished), None)
 
     def _patches(self, since: int) -> list[Request]:
         return [r for r in self.box.log[since:] if r.method == "PATCH"]
@@ -400,7 +400,7 @@ class Team(RuleBasedStateMachine):
     def _stands(self, line: Line, side: str) -> bool:
         user = self.box.store.users.get(int(line["id"]))
         values = json.loads(line[side] or "{}").items()
-        return user is not None and all(same_value(name, value, _held(user, name)) for name, value in values)
+        return user is not None and all(same_value(name, value, _value(user, name)) for name, value in values)
 
 
 SHOWN = ("row", "id", "status", "changed", "old", "new", "code", "message", "finished_at")
@@ -414,7 +414,7 @@ def _is_placeholder(email: str | None) -> bool:
     return (email or "").startswith("placeholder+")
 
 
-def _held(user: StoredUser, name: str) -> Any:
+def _value(user: StoredUser, name: str) -> Any:
     if name.startswith("custom_attributes."):
         return user.custom_attributes.get(name.partition(".")[2])
     return getattr(user, name)

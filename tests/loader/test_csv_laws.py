@@ -245,22 +245,22 @@ def test_reads_any_quotes_and_commas_as_the_model_does(pieces: list[str]) -> Non
     body = "".join(pieces)
     assume(not has_other_width(body))
     found = outcome(read(b"id,name,email\n" + body.encode(), delimiter=",", quote='"'))
-    wanted = {i: row for i, row in enumerate(model(body, 3), 2) if row is None or any(map(str.strip, row))}
-    assume(not any(row and any("7" in cell and "\n" in cell for cell in row) for row in wanted.values()))
+    expected = {i: row for i, row in enumerate(model(body, 3), 2) if row is None or any(map(str.strip, row))}
+    assume(not any(row and any("7" in cell and "\n" in cell for cell in row) for row in expected.values()))
     lines = ["", "", *body.split("\n")]
 
     def torn(number: int) -> bool:
         """Whether the row's last cell may go on in the bad lines below it, up to a stray quote."""
-        for after in (n for n in sorted(wanted) if n > number):
-            if wanted[after] is not None:
+        for after in (n for n in sorted(expected) if n > number):
+            if expected[after] is not None:
                 return False
             if lines[after].strip().endswith('"'):
                 return True
         return False
 
-    for number in found.keys() | wanted.keys():
+    for number in found.keys() | expected.keys():
         row = found[number]
-        assert (None if isinstance(row, set) else row) == wanted[number] or (isinstance(row, set) and torn(number))
+        assert (None if isinstance(row, set) else row) == expected[number] or (isinstance(row, set) and torn(number))
 
 
 def sample(rng: random.Random) -> tuple[list[list[str]], str, str]:

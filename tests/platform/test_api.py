@@ -182,9 +182,9 @@ def test_reads_retry_after(header: str, seconds: float | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "held", "differs"),
+    ("sent", "current", "differs"),
     [
-        pytest.param({"name": "A"}, {"name": "A"}, (), id="held"),
+        pytest.param({"name": "A"}, {"name": "A"}, (), id="the new value"),
         pytest.param({"email": "a@x.org"}, {"email": "A@x.org"}, (), id="an e-mail in another case"),
         pytest.param({"password": "Aa1!xx"}, {}, (), id="a password is never answered"),
         pytest.param({"custom_attributes__x": None}, {}, (), id="cleared and gone"),
@@ -192,6 +192,8 @@ def test_reads_retry_after(header: str, seconds: float | None) -> None:
         pytest.param({"custom_attributes__x": 1}, {"custom_attributes": {"y": 1}}, ("custom_attributes.x",), id="lost"),
     ],
 )
-def test_compares_the_echo(sent: dict[str, object], held: dict[str, object], differs: tuple[str, ...]) -> None:
-    user = {"name": None, "display_name": None, "email": None, "custom_attributes": {}, **held}
+def test_compares_sent_values_with_the_answer(
+    sent: dict[str, object], current: dict[str, object], differs: tuple[str, ...]
+) -> None:
+    user = {"name": None, "display_name": None, "email": None, "custom_attributes": {}, **current}
     assert mismatched_fields(change(**sent), User(7, **user)) == differs  # type: ignore[arg-type]

@@ -22,8 +22,10 @@ from usersync.settings import load_settings
 
 WORKBOOK = Path(__file__).parent.parent / "sandbox" / "demo.xlsx"
 #: The names of the files that the demo leaves in its folder.
-WORKBOOK_NAME, SETTINGS_NAME = "agent-changes.xlsx", "usersync.yaml"
-PEOPLE_NAME, PEOPLE_RUNS = "people.csv", "people-runs"
+WORKBOOK_NAME = "agent-changes.xlsx"
+SETTINGS_NAME = "usersync.yaml"
+PEOPLE_NAME = "people.csv"
+PEOPLE_RUNS = "people-runs"
 _TOKEN_ENV = "USERSYNC_DEMO_TOKEN"  # noqa: S105 - a variable's name
 _ACCOUNT_TOKEN_ENV = "USERSYNC_DEMO_ACCOUNT_TOKEN"  # noqa: S105 - a variable's name
 #: The file of the second part: a new name, a new address, nothing new, and somebody whom nobody knows.

@@ -16,6 +16,7 @@ from usersync.errors import SourceError
 from usersync.loader.csv_hints import TOP, explain_missing_header, no_header
 from usersync.loader.csv_parser import DELIMITERS, Dialect, RecordParser
 from usersync.loader.csv_records import RecordReader, line_stop, parsed_records
+from usersync.loader.workbook_cell_info import MAX_COLUMNS
 
 if TYPE_CHECKING:
     from usersync.loader.headings import Headings
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 _SWAP = bytes.maketrans(b"\r\n", b"\n\r")
 #: The line end of a file that was written twice in text mode on Windows.
 _DOUBLED = b"\r\r\n"
-#: Columns of the widest spreadsheet.
-_MAX_COLUMNS = 16_384
 #: Bytes below the header on which dialects are compared.
 _SAMPLE = 1 << 20
 #: Bytes around a first unusual quote or escape further down that are compared as well.
@@ -160,7 +159,7 @@ class _Finder:
         return without_id
 
     def _check_columns(self, row: int, delimiters: int) -> None:
-        if delimiters >= _MAX_COLUMNS:
+        if delimiters >= MAX_COLUMNS:
             raise SourceError(self._file, f"row {row} has {delimiters + 1:,} cells; no table of users is that wide")
 
     def _looks_like_header(self, line: bytes, dialect: Dialect) -> bool:

@@ -66,8 +66,8 @@ class RecordParser:
         self._closed = re.compile(quoted) if q else None
         self._plain = re.compile(plain)
         self._with_quotes = re.compile(_quotes_inside(d, end)) if q == b'"' and not slash else None
+        #: A line of one cell, without quotes except at its end.
         self.bare = re.compile(b"[^" + d + q + b"]++" + (q + b"?" if q else b""))
-        """A line of one cell, without quotes except at its end."""
         self._escape = re.compile(rb"\\(.)" + (b"|" + q + q if q else b""), re.DOTALL)
 
     def parse(self, data: bytes, start: int, stop: int) -> ParsedRecord:

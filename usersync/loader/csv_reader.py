@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from usersync.loader.headings import Headings
     from usersync.settings import SourceSettings
 
+#: Bytes that are read as one block.
 _BLOCK = 1 << 21
 #: Bytes of the longest line that is read.
 _LONGEST_LINE = 16 << 20
@@ -91,7 +92,8 @@ class _BodyReader:
     """Reads the rows below a header."""
 
     def __init__(self, match: DialectMatch) -> None:
-        self._match, self._reader = match, match.reader()
+        self._match = match
+        self._reader = match.reader()
         self._width = len(match.header)
         self.errors: list[CellError] = []
         self._remarks: list[int] = []

@@ -72,8 +72,11 @@ class RecordReader:
     def __init__(
         self, data: bytes, parser: RecordParser, *, width: int, key: int = 0, ends_in_crlf: bool = False
     ) -> None:
-        self._data, self._parser = data, parser
-        self.width, self._key, self._ends_in_crlf = width, key, ends_in_crlf
+        self._data = data
+        self._parser = parser
+        self.width = width
+        self._key = key
+        self._ends_in_crlf = ends_in_crlf
 
     def block(self, start: int, size: int) -> Block:
         """Read all records that start within about `size` bytes from `start`, the start of a line."""

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     Places = NDArray[np.int64]
     Flags = NDArray[np.bool_]
 
-_LF, _CR, _BACKSLASH = 10, 13, 92
+_LF = 10
+_CR = 13
+_BACKSLASH = 92
 #: In UTF-8: a NUL, a lost character, and what pandas would take for a byte-order mark.
 _UNUSUAL = (b"\0", b"\xef\xbf\xbd", b"\xef\xbb\xbf")
 

@@ -8,7 +8,8 @@ from typing import Final
 
 #: Row and column, both from 0, counted from the sheet's corner.
 Place = tuple[int, int]
-#: Columns of the widest sheet.
+#: Rows and columns of the largest sheet.
+MAX_ROWS: Final = 1_048_576
 MAX_COLUMNS: Final = 16_384
 #: Number formats that files refer to by number alone.
 BUILT_IN_FORMATS: Final = {1: "0", 2: "0.00", 9: "0%", 10: "0.00%"}
@@ -24,8 +25,6 @@ class CellInfo:
     """Cells that hold an error, such as #N/A."""
     unsaved: set[Place] = field(default_factory=set)
     """Formulas whose result is not in the file."""
-    texts: dict[Place, str] = field(default_factory=dict)
-    """Cells whose text is known better than from their value."""
     formats: dict[Place, str] = field(default_factory=dict)
     """Numbers whose format says how their digits are shown."""
     negative: set[Place] = field(default_factory=set)

@@ -12,12 +12,11 @@ from typing import Any, Final
 from xml.parsers import expat
 
 from usersync.errors import SourceError
-from usersync.loader.workbook_cell_info import CellInfo, Place
+from usersync.loader.workbook_cell_info import MAX_COLUMNS, MAX_ROWS, CellInfo, Place
 from usersync.loader.workbook_package import Package, damaged, protected
 
 #: Cells that repeated rows and columns may come to.
 _CELLS: Final = 20_000_000
-_ROWS, _COLUMNS = 1_048_576, 16_384
 _DIGITS: Final = re.compile(r"-?(\d+(?:\.\d+)?%?)", re.ASCII)
 _ERROR: Final = re.compile(r"#[A-Z/0]+[A-Z0-9/_]*[!?]?|Err:\d+", re.ASCII)
 _DURATION: Final = re.compile(r"(-?)P(?:(\d+)D)?T?(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:[.,]\d+)?)S)?", re.ASCII)
@@ -79,7 +78,7 @@ class _Reader:
         self._cells: list[tuple[dict[str, str], str, int]] = []
         self._cell: dict[str, str] | None = None
         self._paragraphs: list[list[str]] = []
-        self._held = 0
+        self._cells_read = 0
 
     def start(self, tag: str, given: dict[str, str]) -> None:
         space, _, name = tag.rpartition(" ")
@@ -116,7 +115,7 @@ class _Reader:
         first, repeated = table.next_column, _count(a.get("number-columns-repeated", "1"))
         table.next_column += repeated
         if a.get("visibility") in ("collapse", "filter"):
-            table.info.hidden_columns.update(range(first, min(table.next_column, _COLUMNS)))
+            table.info.hidden_columns.update(range(first, min(table.next_column, MAX_COLUMNS)))
 
     def text(self, text: str) -> None:
         if self._paragraphs and not self._unseen and "p" in self._stack[-8:]:
@@ -147,8 +146,8 @@ class _Reader:
                 table.info.merged.append(((first, column), (first + down - 1, column + right - 1)))
         if not values and not any(kind for _, kind in kinds.values()):
             return
-        self._held += repeated * max(len(values), 1)
-        if table.next_row > _ROWS or len(values) > _COLUMNS or self._held > _CELLS:
+        self._cells_read += repeated * max(len(values), 1)
+        if table.next_row > MAX_ROWS or len(values) > MAX_COLUMNS or self._cells_read > _CELLS:
             raise SourceError(
                 self._file,
                 f"sheet {table.name!r} repeats its cells as far as row {table.next_row:,}; "
@@ -170,13 +169,13 @@ class _Reader:
         for a, shown, repeated in self._cells:
             value, kind = _value(a, shown)
             if value != "" or kind:
-                count = max(1, min(repeated, _COLUMNS + 1 - column))
+                count = max(1, min(repeated, MAX_COLUMNS + 1 - column))
                 values.extend([""] * (column - len(values)))
                 values.extend([value] * count)
                 kinds.update((at, (a, kind)) for at in range(column, column + count) if kind)
             if "number-rows-spanned" in a or "number-columns-spanned" in a:
                 kinds[column] = (a, kind)
-            column = min(column + repeated, _COLUMNS + 1)
+            column = min(column + repeated, MAX_COLUMNS + 1)
         return values, kinds
 
 

@@ -16,8 +16,10 @@ from usersync.loader.unpack import OLE, ZIP
 
 #: Bytes that all members together may unpack to; a million rows of thirty columns stay below.
 _TOTAL: Final = 2 << 30
-#: A member this large with a higher compression ratio is not a sheet: a million rows of one value reach about 60.
-_LARGE, _RATIO = 64 << 20, 300
+#: A member of so many bytes with a higher compression ratio is not a sheet: a million rows of one value reach about 60.
+_LARGE: Final = 64 << 20
+_RATIO: Final = 300
+#: Bytes that are read at once.
 _PIECE: Final = 1 << 20
 _DAMAGED: Final = (
     zipfile.BadZipFile,

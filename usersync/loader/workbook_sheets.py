@@ -45,8 +45,8 @@ class Sheet:
         return self.rows[y][x] if 0 <= y < len(self.rows) and 0 <= x < len(self.rows[0]) else ""
 
     def widened(self) -> Sheet:
-        """Extend the used area to all cells that have errors, lost results or texts of their own."""
-        places = [*self.info.errors, *self.info.unsaved, *self.info.texts]
+        """Extend the used area to all cells that have errors or lost results."""
+        places = [*self.info.errors, *self.info.unsaved]
         if not places:
             return self
         width = len(self.rows[0]) if self.rows else 0
@@ -129,7 +129,9 @@ class _CalamineFile:
     """An .xlsx or .xlsb: values by calamine, cell info from the package."""
 
     def __init__(self, data: bytes, package: Package, kind: str, file: str) -> None:
-        self._package, self._is_xlsx, self._file = package, kind == "xlsx", file
+        self._package = package
+        self._is_xlsx = kind == "xlsx"
+        self._file = file
         if self._is_xlsx:
             self._parts = workbook_parts.sheet_parts(package)
             self._formats = workbook_parts.number_formats(package)

@@ -20,6 +20,7 @@ from usersync.models import Code
 #: Spreadsheets keep 15 digits of a number; from here on the last ones may be lost.
 _DIGITS: Final = 10**15
 _E_NOTATION: Final = re.compile(r"\s*[+-]?\d+(?:[.,]\d+)?[eE][+-]?\d+\s*")
+#: Characters of a cell that an error quotes.
 _SHOWN: Final = 80
 #: The readers' value for 1900-02-29, a day that exists in Excel and not in the calendar.
 _NO_DAY: Final = date(1900, 2, 28)
@@ -206,8 +207,6 @@ def resolve_overrides(info: CellInfo, id_column: int, value_at: Callable[[int, i
         if isinstance(value_at(row, column), date | time):
             message = "a negative number cannot be shown as a date; correct the cell"
             overrides.setdefault(column, {})[row] = damaged_text("####", Code.CELL_ERROR, message)
-    for (row, column), text in info.texts.items():
-        overrides.setdefault(column, {})[row] = text
     for (row, column), error in info.errors.items():
         overrides.setdefault(column, {})[row] = _error_text(error)
     for row, column in info.unsaved:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from usersync.errors import SourceError
-from usersync.loader.workbook_cell_info import BUILT_IN_FORMATS, MAX_COLUMNS, CellInfo, shows_digits
+from usersync.loader.workbook_cell_info import BUILT_IN_FORMATS, MAX_COLUMNS, MAX_ROWS, CellInfo, shows_digits
 from usersync.loader.workbook_package import Package, damaged
 from usersync.loader.workbook_parts import relationships
 from usersync.loader.workbook_xlsx import CELLS
@@ -28,10 +28,19 @@ _ERRORS: Final = {
 }
 #: Record types of cells, and the fewest bytes of each; texts (6, 8) say their own length.
 _CELLS: Final = {1: 8, 2: 12, 3: 9, 4: 9, 5: 16, 6: 12, 7: 12, 8: 12, 9: 16, 10: 9, 11: 9}
-_NUMBERS, _ERROR_CELLS, _TEXTS = (2, 5, 9), (3, 11), (6, 8)
+_NUMBERS: Final = (2, 5, 9)
+_ERROR_CELLS: Final = (3, 11)
+_TEXTS: Final = (6, 8)
 #: Other record types.
-_ROW, _MERGED, _FILTER, _BUNDLE, _FORMAT, _XF, _XFS, _XFS_END = 0, 176, 161, 156, 44, 47, 617, 618
+_ROW: Final = 0
+_FORMAT: Final = 44
+_XF: Final = 47
 _COLUMN_INFO: Final = 60
+_BUNDLE: Final = 156
+_FILTER: Final = 161
+_MERGED: Final = 176
+_XFS: Final = 617
+_XFS_END: Final = 618
 
 
 def records(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -146,6 +155,6 @@ def _scan(data: bytes, formats: dict[int, str], file: str) -> CellInfo:
             first, last, _, _, flags = struct.unpack_from("<4IH", content)
             if flags & 1:
                 info.hidden_columns.update(range(first, min(last + 1, MAX_COLUMNS)))
-    if rows * columns > CELLS or rows > 1_048_576 or columns > MAX_COLUMNS:
+    if rows * columns > CELLS or rows > MAX_ROWS or columns > MAX_COLUMNS:
         raise SourceError(file, "has a cell far outside the table; delete the empty rows and columns beyond it")
     return info

@@ -11,7 +11,14 @@ from typing import Final
 from xml.parsers import expat
 
 from usersync.errors import SourceError
-from usersync.loader.workbook_cell_info import MAX_COLUMNS, CellInfo, column_letters, column_number, parse_reference
+from usersync.loader.workbook_cell_info import (
+    MAX_COLUMNS,
+    MAX_ROWS,
+    CellInfo,
+    column_letters,
+    column_number,
+    parse_reference,
+)
 from usersync.loader.workbook_package import damaged
 
 #: Cells of a sheet's used area; a larger one has a stray cell far from the table, and would not fit in memory.
@@ -42,16 +49,16 @@ _HIDDEN_COLUMN: Final = re.compile(rb"""<(?:\w+:)?col\b[^>]*\bhidden\s*=\s*["'](
 _SPAN: Final = re.compile(rb"""\b(min|max)\s*=\s*["'](\d{1,7})["']""")
 _ROW_NUMBER: Final = re.compile(rb"""<(?:\w+:)?row\b[^>]*?\br\s*=\s*["'](\d{1,9})["']""")
 _PLAIN_ROW: Final = re.compile(rb'<row r="(\d{1,9})"')
-_ROW_START, _ROW_END = b'<row r="', b"</row>"
-_MAX_ROWS: Final = 1_048_576
+_ROW_START: Final = b'<row r="'
+_ROW_END: Final = b"</row>"
 
 
 def check_area(xml: bytes, file: str) -> None:
     """Raise SourceError for a sheet whose used area would not fit in memory."""
-    if any(len(row) > 7 or int(row) > _MAX_ROWS for row in _HIGH_ROW.findall(xml)):
-        raise SourceError(file, f"is damaged: it has a row beyond {_MAX_ROWS:,}; open it and save it again")
+    if any(len(row) > 7 or int(row) > MAX_ROWS for row in _HIGH_ROW.findall(xml)):
+        raise SourceError(file, f"is damaged: it has a row beyond {MAX_ROWS:,}; open it and save it again")
     wide = max((column_number(letters[:8]) + 1 for letters in set(_WIDE.findall(xml))), default=26)
-    if wide * _MAX_ROWS <= CELLS:
+    if wide * MAX_ROWS <= CELLS:
         return
     rows = max((int(row[-8:]) for _, row in _REF.findall(xml)), default=0)
     cells = max(xml.count(b"<c "), xml.count(b":c "))

@@ -99,7 +99,9 @@ class Sandbox:
         quota_headers: QuotaHeaders | None = None,
     ) -> None:
         self.store = UserStore(fake_users(users) if isinstance(users, int) else users, forbidden=forbidden)
-        self.token, self.host, self.port = token, host, port
+        self.token = token
+        self.host = host
+        self.port = port
         #: TCP connections accepted.
         self.connections = 0
         self.in_flight = 0
