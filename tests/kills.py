@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from usersync.context import Context, NoProgress
+from usersync.context import Context, Progress
 from usersync.ledger import LedgerRun
 from usersync.ledger.database import Database
 from usersync.platform.client import HttpClient
@@ -97,7 +97,7 @@ class Life:
         return recorded
 
 
-class StopAfter(NoProgress):
+class StopAfter(Progress):
     """Stop a run as Ctrl-C does, after so many rows; None: never."""
 
     def __init__(self, context: Context, rows: int | None) -> None:

@@ -111,8 +111,8 @@ class Stop:
             raise Stopping
 
 
-class Progress(Protocol):
-    """Shows how far a run is."""
+class Progress:
+    """How far a run is; this one shows nothing."""
 
     def begin(self, phase: str, total: int) -> None:
         """Start a phase, `reading`, `sending` or `writing`, of so many rows."""
@@ -125,22 +125,6 @@ class Progress(Protocol):
 
     def end(self) -> None:
         """End the phase."""
-
-
-class NoProgress:
-    """Shows nothing."""
-
-    def begin(self, phase: str, total: int) -> None:
-        """Do nothing."""
-
-    def row(self, status: Status) -> None:
-        """Do nothing."""
-
-    def tick(self) -> None:
-        """Do nothing."""
-
-    def end(self) -> None:
-        """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +159,7 @@ class Context:
     clock: Clock = field(default_factory=SystemClock)
     random: Callable[[], float] = random.random
     """Returns numbers from 0 to 1, for the jitter of retries."""
-    progress: Progress = field(default_factory=NoProgress)
+    progress: Progress = field(default_factory=Progress)
     stop: Stop = field(default_factory=Stop)
     on_result: Callable[[Row], None] | None = None
     """Called with each row that was sent, once its result is known; an error of its own ends the run."""

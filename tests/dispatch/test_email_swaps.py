@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.kills import StopAfter
 from usersync import api
-from usersync.context import Context, NoProgress, Stop
+from usersync.context import Context
 from usersync.sandbox import Answer, Faults, Sandbox, StoredUser, running
 from usersync.settings import Settings, make_settings
 
@@ -101,18 +102,6 @@ def test_a_saved_plan_with_a_swap_is_applied_and_undone(desk: Opened) -> None:
         assert emails(box)[:3] == BEFORE
 
 
-class StopAfter(NoProgress):
-    """Stops the run after so many rows."""
-
-    def __init__(self, stop: Stop, rows: int) -> None:
-        self._stop, self._rows = stop, rows
-
-    def row(self, status: object) -> None:
-        self._rows -= 1
-        if self._rows == 0:
-            self._stop.ask(130, "stopped")
-
-
 def options(box: Sandbox, folder: Path) -> Settings:
     return make_settings(
         {
@@ -143,9 +132,9 @@ def test_every_swap_is_completed_or_reverted_as_a_whole(
     with running(Sandbox(users=users(6), limit=None, faults=faults)) as box:
         chosen = options(box, folder)
         done = None
-        for rows_left in [*stops, 0]:
+        for rows_left in [*stops, None]:
             context = Context()
-            context.progress = StopAfter(context.stop, rows_left)
+            context.progress = StopAfter(context, rows_left)
             ask: Any = lambda _plan: True  # noqa: E731
             if done is None:
                 done = api.run([folder / "a.csv"], chosen, confirm=ask, context=context)
@@ -188,7 +177,7 @@ def test_what_a_person_changed_meanwhile_is_not_reverted(tmp_path: Path) -> None
     (tmp_path / "swap.csv").write_text(SWAP)
     with running(Sandbox(users=users(4), limit=None)) as box:
         chosen, context = options(box, tmp_path), Context()
-        context.progress = StopAfter(context.stop, 5)  # four are read, one is sent
+        context.progress = StopAfter(context, 5)  # four are read, one is sent
         run = api.run([tmp_path / "swap.csv"], chosen, confirm=ask, context=context).run
         box.store.update(1, {"email": "changed.meanwhile@example.org"})
         box.store.update(2, {"email": "changed.too@example.org"})

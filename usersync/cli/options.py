@@ -120,7 +120,7 @@ def make_settings_from(options: dict[str, Any]) -> Settings:
 def make_context(options: dict[str, Any]) -> Context:
     """Make the context of a run, with logging and a progress display."""
     from usersync.cli.progress import Bar, Lines
-    from usersync.context import Context, NoProgress, SystemClock
+    from usersync.context import Context, SystemClock
     from usersync.logs import configure_logging
 
     configure_logging(
@@ -131,8 +131,8 @@ def make_context(options: dict[str, Any]) -> Context:
     )
     context = Context(on_start=connect_signals)
     if options["quiet"] or options["as_json"]:
-        context.progress = NoProgress()
-    elif sys.stderr and sys.stderr.isatty():
+        return context
+    if sys.stderr and sys.stderr.isatty():
         context.progress = Bar(sys.stderr)
     else:
         context.progress = Lines(say, SystemClock().monotonic)

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from usersync.cli.table import window_width
+from usersync.context import Progress
 from usersync.models import Status
 from usersync.report.wording import need_attention
 
@@ -21,7 +22,7 @@ _NARROW: Final = 60
 LINE_EVERY: Final = 10.0
 
 
-class Bar:
+class Bar(Progress):
     """A tqdm bar: rows done, those that need attention, rate, time left."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -65,7 +66,7 @@ class Bar:
             self._bar = None
 
 
-class Lines:
+class Lines(Progress):
     """A line of text every ten seconds, for logs and cron mails."""
 
     def __init__(self, write: Callable[[str], None], monotonic: Callable[[], float]) -> None:
