@@ -52,7 +52,9 @@ class LedgerRun:
         self.database = database
         self.left_out = 0
         """Rows that `--limit` left out; they are not in the ledger."""
-        self._places = {n: (source["file"], source["sheet"]) for n, source in enumerate(info.sources)}
+        self._places: dict[int, tuple[str, ...]] = {
+            n: (source["file"], source["sheet"]) for n, source in enumerate(info.sources)
+        }
         self._results: list[tuple[int, Result]] = []
         self._claimed: dict[int, int] = {}  # wave -> the last key that was claimed
 
@@ -130,7 +132,8 @@ class LedgerRun:
 
     def _row(self, values: Sequence[Any]) -> Row:
         key, source, row, user_id, status, *rest = values
-        return Row(key, source, row, user_id, _STATUSES[status], *rest, *self._places.get(source, ("", "")))
+        place = self._places.get(source, ("", ""))
+        return Row(key, source, row, user_id, _STATUSES[status], *rest, *place)
 
     def claim(self, most: int, *, wave: int = 0) -> list[Row]:
         """Take the next unsent rows of a wave, and record, durably, that they are being sent."""
