@@ -263,6 +263,20 @@ def test_a_swap_stopped_by_a_signal_is_reverted_by_the_next_run(desk: Opened, na
         assert [box.store.users[i].email for i in (1, 2)] == [OWN[1], OWN[2]]
 
 
+def test_undo_reports_a_swap_that_cannot_be_reverted(desk: Opened) -> None:
+    with desk(Sandbox(users=[StoredUser(i, f"User {i}", OWN[i]) for i in OWN], limit=None)) as (box, at):
+        at.settings["diff"] = {"swap_placeholder": PLACEHOLDER}
+        at.write("changes.csv", SWAP)
+        at.interrupt(box, "run", "changes.csv", "--yes", answers=2, in_flight=1, by=signal.SIGTERM)
+        (interrupted,) = (entry["run"] for entry in json.loads(at.run("runs", "--json").out))
+        box.store.update(5, {"email": OWN[1]})  # somebody else has the old address now
+        undone = at.run("undo", interrupted, "--yes")
+        assert undone.code == 1, undone.err
+        assert f"of run {interrupted}, user 1: reverted by run" in undone.err
+        assert "not reverted yet: the platform refused it" in undone.err
+        assert [(line["id"], line["status"]) for line in undone.report] == [("1", "conflict")]
+
+
 class Budget(SystemClock):
     """A clock on which the time allowed for a run is over when `spend` is called."""
 

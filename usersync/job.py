@@ -218,6 +218,8 @@ async def _revert_interrupted_swaps(job: Job, ledger: Ledger, run: LedgerRun, se
         reason = f"reverted by run {run.info.run}, because run {interrupted.info.run} was interrupted"
         await _each(job, swaps.open(), partial(swaps.revert, reason=reason))
         interrupted.snapshots.remember()
+        for row in (one for swap in swaps.open() for one in swap if one.status is Status.REVERTING):
+            log.warning("row %s of run %s, user %s: %s", row.row, interrupted.info.run, row.id, row.message)
 
 
 async def _each(job: Job, items: list[Item], work: Callable[[Item], Awaitable[object]]) -> None:

@@ -183,9 +183,11 @@ class UndoneRows(RowSource):
     async def insert_rows(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
         """Insert the inverted rows, and leave alone what somebody else changed since.
 
-        Rows whose answer never came in are looked at as well: their users may hold the new values.
+        Rows whose answer never came in are looked at as well: their users may hold the new values. So are those of an
+        e-mail swap that could not be reverted: they count, and are reported.
         """
-        rows = [inverted_row(row, self._name) for row in self.former.with_status(Status.UPDATED, *IN_FLIGHT)]
+        changed = (Status.UPDATED, Status.PARKED, Status.REVERTING, *IN_FLIGHT)
+        rows = [inverted_row(row, self._name) for row in self.former.with_status(*changed)]
         self._count = len(rows)
         run.insert(rows)
         await verify_rows(run, self.settings, context, users, keep_foreign=True)
