@@ -28,7 +28,10 @@ _UNREAD_SHOWN = 10
 @click.option("--ids", type=click.Path(path_type=Path), help="A list or table of the ids to export; - is stdin.")
 @options_of(REQUEST_OPTIONS, COMMON_OPTIONS)
 def export(out: str, *, where: tuple[str, ...], columns: str | None, ids: Path | None, **options: Any) -> int:
-    """Write the users as they are to OUT (.xlsx, .csv, or - for CSV on stdout), to edit and run again."""
+    """Write the users as they are, to edit them and run the file again.
+
+    OUT is a file that ends in .xlsx or .csv, or - for CSV on stdout.
+    """
     from usersync import api
     from usersync.errors import StoppedError
     from usersync.loader.id_list import read_ids
