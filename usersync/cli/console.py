@@ -37,7 +37,7 @@ def plan_text(plan: Plan, *, width: int | None = None, then: str = "") -> str:
     """
     width = width or PIPED
     if not plan.rows:
-        return "\n\n".join(["Nothing to do: no data rows were read", *_notes(plan.notes)])
+        return "\n\n".join(["Nothing to do: no data rows were read", *_notes(plan.notes), *_limits(plan)])
     parts = [f"Plan: {plural(plan.changes, 'user')} to change, {plural(plan.rows, 'row')} read"]
     if plan.examples:
         parts.append(_examples(plan, width))
@@ -48,14 +48,18 @@ def plan_text(plan: Plan, *, width: int | None = None, then: str = "") -> str:
     parts.extend(problems_text(plan.problems))
     if plan.left_out:
         parts.append(f"{plural(plan.left_out, 'row')} left out by choice")
-    if plan.violations:
-        parts.append("\n".join(["Limits exceeded:", *(f"  {found.sentence()}" for found in plan.violations)]))
+    parts.extend(_limits(plan))
     if plan.sets_passwords:
         parts.append(f"{plural(plan.sets_passwords, 'password')} will be set; a password cannot be undone")
     parts.append(_counts(plan.counts, width, repeated=plan.counts[Status.PLANNED] - plan.changes))
     if then and plan.changes and not plan.violations:
         parts.append(f"next: {then}")
     return "\n\n".join(parts)
+
+
+def _limits(plan: Plan) -> list[str]:
+    sentences = [f"  {found.sentence()}" for found in plan.violations]
+    return ["\n".join(["Limits exceeded:", *sentences])] if sentences else []
 
 
 def _counts(counts: dict[Status, int], width: int, *, repeated: int = 0) -> str:
