@@ -100,5 +100,5 @@ def test_a_module_begins_with_one_imperative_line(module: str) -> None:
     first = text.splitlines()[0]
     assert first[0].isupper() or first[0] == "`"
     assert first.endswith((".", "`"))
-    assert len(first) <= 120
+    assert len(first) <= 80
     assert not first.endswith((" in.", " out.")), first

@@ -1,4 +1,4 @@
-"""Carry out the job that all commands share, from the rows of a source to the report.
+"""Carry out the job that all commands share, from rows to report.
 
     rows -> ledger -> protection -> e-mail order -> limits -> confirmation -> dispatch -> report -> notification
 

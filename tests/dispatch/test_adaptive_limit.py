@@ -187,19 +187,19 @@ def test_what_was_learned_is_given_up_when_the_settings_allow_no_more() -> None:
 
 def test_a_quota_is_spread_over_its_window() -> None:
     limit = AdaptiveLimit()
-    limit.told(10.0, Quota(limit=600, seconds=60, left=500, reset=50), in_flight=0)
+    limit.set_quota(10.0, Quota(limit=600, seconds=60, left=500, reset=50), in_flight=0)
     assert limit.rate == pytest.approx(10.0, rel=0.01)
 
 
 def test_where_others_use_the_quota_too_only_what_is_left_is_spread() -> None:
     limit = AdaptiveLimit()
-    limit.told(10.0, Quota(limit=600, seconds=60, left=110, reset=50), in_flight=10)
+    limit.set_quota(10.0, Quota(limit=600, seconds=60, left=110, reset=50), in_flight=10)
     assert limit.rate == pytest.approx(2.0)
 
 
 def test_a_quota_that_is_used_up_holds_everybody_until_it_is_renewed() -> None:
     limit = AdaptiveLimit()
-    limit.told(10.0, Quota(limit=600, left=0, reset=20), in_flight=0)
+    limit.set_quota(10.0, Quota(limit=600, left=0, reset=20), in_flight=0)
     assert limit.delay(10.0) == 20.0
 
 

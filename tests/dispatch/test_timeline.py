@@ -9,7 +9,7 @@ def test_counts_by_the_second() -> None:
     line = Timeline(100.0)
     line.record(100.1, 100.2, ResponseKind.GOOD, 50.0)
     line.record(100.1, 100.5, ResponseKind.THROTTLED, 50.0)
-    line.record(100.1, 102.1, ResponseKind.TROUBLE, 25.0)
+    line.record(100.1, 102.1, ResponseKind.ERROR, 25.0)
     first, second, third = line.slices()
     assert (first.requests, first.throttled, first.errors, first.rate) == (2, 1, 0, 50.0)
     assert (second.requests, second.median, second.rate) == (0, None, 50.0)

@@ -1,4 +1,4 @@
-"""Find the fields that somebody changed since usersync last wrote or exported them."""
+"""Find the fields that somebody changed since usersync last wrote them."""
 
 from __future__ import annotations
 

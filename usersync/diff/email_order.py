@@ -1,4 +1,4 @@
-"""Order changes of e-mail addresses: an address must be free before another user can take it."""
+"""Order e-mail changes so that an address is free before it is taken."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Learn the platform's true limit from its 429s and quotas.
 
-Nothing is learned until one of them comes. Two kinds of 429 are told apart:
+Nothing is learned until one of them comes. There are two kinds of 429:
 
 - *Three in a row*: a window is used up. All requests pause, then one tries for all. Where the first try fails, too,
   the rate becomes what was accepted since the last such pause: in a fixed window, its limit exactly.
@@ -204,7 +204,7 @@ class AdaptiveLimit:
     def _is_told(self, now: float) -> bool:
         return bool(self.told_at) and now - self.told_at < MINUTE
 
-    def told(self, now: float, quota: Quota, in_flight: int) -> None:
+    def set_quota(self, now: float, quota: Quota, in_flight: int) -> None:
         """Obey what the platform says is left (`in_flight`: requests that may not be counted yet)."""
         self.longest_reset = max(self.longest_reset, quota.reset or 0.0)
         window = quota.seconds or self.longest_reset

@@ -1,4 +1,4 @@
-"""Limit how many requests are in flight: one more after a good answer, a share less after trouble."""
+"""Limit how many requests are in flight, by how they are answered."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 #: Requests in flight at the beginning: a platform that refuses everything is not asked a hundred times.
 FIRST = 10
-#: What is left of the limit after trouble.
+#: What is left of the limit after an error.
 AFTER_TROUBLE = 0.8
 
 
@@ -16,7 +16,7 @@ class ConcurrencyLimit:
 
     most: int
     limit: float = 0.0
-    #: Until the first trouble, each good answer makes room for one more; later, as many as are in flight do.
+    #: Until the first error, each good answer makes room for one more; later, as many as are in flight do.
     _climbing: bool = True
     _cut_at: float = 0.0
 
@@ -28,13 +28,13 @@ class ConcurrencyLimit:
         self.limit = min(self.most, self.limit + (1 if self._climbing else 1 / self.limit))
 
     def bad(self, now: float, started: float) -> None:
-        """Record trouble with a request that started at `started`; what was in flight together counts once."""
+        """Record an error of a request that started at `started`; what was in flight together counts once."""
         if started >= self._cut_at:
             self.limit = max(1.0, self.limit * AFTER_TROUBLE)
             self._climbing = False
             self._cut_at = now
 
     def begin_again(self) -> None:
-        """Start from one, as the platform comes back from trouble."""
+        """Start from one, as the platform recovers."""
         self.limit = 1.0
         self._climbing = True

@@ -56,7 +56,7 @@ class DirectoryReader:
     def _record(self, started: float, response: Response | NoResponse) -> None:
         if isinstance(response, NoResponse):
             self._counts.responses[None] += 1
-            self._limiter.record(started, ResponseKind.TROUBLE)
+            self._limiter.record(started, ResponseKind.ERROR)
             return
         now = self._clock.now()
         self._counts.responses[response.status] += 1
@@ -67,5 +67,5 @@ class DirectoryReader:
             self._counts.throttled += 1
             self._limiter.record(started, ResponseKind.THROTTLED, after=after or 0.0, quota=quota)
             return
-        kind = ResponseKind.TROUBLE if response.status >= 500 else ResponseKind.GOOD
+        kind = ResponseKind.ERROR if response.status >= 500 else ResponseKind.GOOD
         self._limiter.record(started, kind, quota=quota)

@@ -1,4 +1,4 @@
-"""Send the planned rows of a run: wave by wave, in canary stages, by this process or a Dask cluster."""
+"""Send the planned rows of a run, wave by wave and in canary stages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exchange e-mail addresses among users by way of a placeholder, or revert the exchange.
+"""Exchange e-mail addresses among users by way of a placeholder.
 
 The steps of a swap are statuses of its rows: the first user moves to the placeholder (`parked`), the others follow
 in their waves, at last the first one leaves the placeholder. Each status is written after the fact, and each step

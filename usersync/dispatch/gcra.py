@@ -1,4 +1,4 @@
-"""Space requests evenly: the generic cell rate algorithm, over numbers that processes may share."""
+"""Space requests evenly by the generic cell rate algorithm."""
 
 from __future__ import annotations
 

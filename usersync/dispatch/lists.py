@@ -43,7 +43,7 @@ async def read_list(
 
 def _kind(response: Response | NoResponse) -> ResponseKind:
     if isinstance(response, NoResponse) or response.status >= 500:
-        return ResponseKind.TROUBLE
+        return ResponseKind.ERROR
     return ResponseKind.THROTTLED if response.status == 429 else ResponseKind.GOOD
 
 

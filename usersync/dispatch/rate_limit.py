@@ -105,11 +105,11 @@ class RateLimiter:
         self._record_health(now, started, kind, after)
         with self._store.locked() as state:
             if quota:
-                state.limit.told(now, quota, self._in_flight)
+                state.limit.set_quota(now, quota, self._in_flight)
             if kind is ResponseKind.THROTTLED:
                 to_minute = 60.0 - self._clock.now().timestamp() % 60.0
                 state.limit.refuse(now, started, after, to_minute=to_minute + CLOCK_TOLERANCE)
-            elif kind is ResponseKind.TROUBLE:
+            elif kind is ResponseKind.ERROR:
                 state.limit.lost()
             else:
                 self._gcra.accept(state, now, started)
@@ -117,7 +117,7 @@ class RateLimiter:
         self.timeline.record(started, now, kind, 1 / step if step else None)
 
     def _record_health(self, now: float, started: float, kind: ResponseKind, after: float) -> None:
-        if kind is ResponseKind.TROUBLE:
+        if kind is ResponseKind.ERROR:
             self.breaker.bad(now, started, after)
             self.concurrency.bad(now, started)
         elif self.breaker.good(started):

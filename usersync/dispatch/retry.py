@@ -10,9 +10,9 @@ from math import inf
 #: Seconds to wait before the second attempt, and before any later one, at most.
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 30.0
-#: Answers that the circuit breaker looks at, and how many of them must be trouble for it to open.
+#: Answers that the circuit breaker looks at, and how many of them must be errors for it to open.
 RECENT = 20
-TROUBLE = 10
+ERRORS = 10
 #: Seconds that it stays open at most, from one try to the next.
 LONGEST_BREAK = 60.0
 
@@ -41,7 +41,7 @@ class FailureTimeout:
         self._excused = 0.0
 
     def bad(self, now: float, *, excused: float = 0.0) -> None:
-        """Record trouble; a wait that the platform asks for (`excused` seconds) does not count."""
+        """Record an error; a wait that the platform asks for (`excused` seconds) does not count."""
         if self._bad_since is None:
             self._bad_since = now
         self._excused = max(self._excused, excused)
@@ -72,7 +72,7 @@ class FailureStreak:
 
 @dataclass(slots=True)
 class CircuitBreaker:
-    """Lets nothing through while most answers are trouble, but for one request now and then that tries.
+    """Lets nothing through while most answers are errors, but for one request now and then that tries.
 
     Open for one second, then 2, 4 ... 60 while the tries fail; the first that succeeds closes it.
     """
@@ -108,12 +108,12 @@ class CircuitBreaker:
         return True
 
     def bad(self, now: float, started: float, after: float) -> None:
-        """Record trouble; `after` is how long the platform asks to wait (seconds)."""
+        """Record an error; `after` is how long the platform asks to wait (seconds)."""
         self._recent.append(True)
         if self.open and started >= self._opened_at:
             self._trying = False
             self._break(now, after)
-        elif not self.open and sum(self._recent) >= TROUBLE:
+        elif not self.open and sum(self._recent) >= ERRORS:
             self._opened_at = now
             self._break(now, after)
 

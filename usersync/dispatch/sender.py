@@ -211,7 +211,7 @@ class Sender:
             self.counts.throttled += 1
             self._limiter.record(started, ResponseKind.THROTTLED, after=answer.after or 0.0, quota=quota)
         elif isinstance(answer, TransientError):
-            self._limiter.record(started, ResponseKind.TROUBLE, after=answer.after or 0.0, quota=quota)
+            self._limiter.record(started, ResponseKind.ERROR, after=answer.after or 0.0, quota=quota)
             log.info("user %d: attempt %d: %s", exchange.request.user_id, exchange.attempts + 1, answer.code)
             log.debug("user %d: %s", exchange.request.user_id, answer.message)  # may quote what was sent
         else:

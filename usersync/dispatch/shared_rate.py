@@ -1,4 +1,4 @@
-"""Share one rate among all processes of this account: a few numbers in a small file, under a lock.
+"""Share one rate among all processes that use one account.
 
 A process that dies leaves nothing behind but the requests it sent. Whatever is wrong with the file (no rights, a full
 disk, no locks, a process that was suspended while it held the lock): we go on alone, and say so once.

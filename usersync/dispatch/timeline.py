@@ -11,7 +11,7 @@ from usersync.models import TimeSlice
 
 #: Slices that are kept; when a run outgrows them, two become one.
 MOST = 240
-#: Latencies are told apart by quarters of a doubling.
+#: Latencies differ by quarters of a doubling.
 _FINE = 4
 
 
@@ -20,21 +20,21 @@ class ResponseKind(Enum):
 
     GOOD = "good"
     THROTTLED = "throttled"
-    TROUBLE = "trouble"
+    ERROR = "error"
 
 
 @dataclass(slots=True)
 class _Slice:
     requests: int = 0
     throttled: int = 0
-    trouble: int = 0
+    errors: int = 0
     pace: float | None = None
     latencies: dict[int, int] = field(default_factory=dict)
 
     def join(self, other: _Slice) -> None:
         self.requests += other.requests
         self.throttled += other.throttled
-        self.trouble += other.trouble
+        self.errors += other.errors
         self.pace = other.pace
         for step, n in other.latencies.items():
             self.latencies[step] = self.latencies.get(step, 0) + n
@@ -68,7 +68,7 @@ class Timeline:
         here = self._slices[at]
         here.requests += 1
         here.throttled += kind is ResponseKind.THROTTLED
-        here.trouble += kind is ResponseKind.TROUBLE
+        here.errors += kind is ResponseKind.ERROR
         here.pace = pace
         part, doublings = frexp(now - started)  # as part x 2 ** doublings, 0.5 <= part < 1
         step = _FINE * doublings + int(2 * _FINE * part)
@@ -84,4 +84,4 @@ class Timeline:
         """Return what was counted, slice by slice."""
         for n, s in enumerate(self._slices):
             at, length = n * self._seconds, self._seconds
-            yield TimeSlice(at, length, s.requests, s.throttled, s.trouble, s.pace, s.latency(0.5), s.latency(0.95))
+            yield TimeSlice(at, length, s.requests, s.throttled, s.errors, s.pace, s.latency(0.5), s.latency(0.95))

@@ -1,4 +1,4 @@
-"""Keep what was planned, sent and answered in SQLite: durable, and free of secrets."""
+"""Keep what was planned, sent and answered in SQLite, without secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One run at a time for each platform: a lock beside the ledger that dies with its process."""
+"""Allow one run at a time for each platform, by a lock beside the ledger."""
 
 from __future__ import annotations
 

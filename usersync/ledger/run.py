@@ -1,4 +1,4 @@
-"""Keep the rows of one run in the ledger: inserted, claimed before they are sent, recorded when they are answered."""
+"""Insert, claim and record the rows of one run in the ledger."""
 
 from __future__ import annotations
 

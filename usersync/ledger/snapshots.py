@@ -1,4 +1,4 @@
-"""Remember what the platform last confirmed of its users, and what usersync last wrote."""
+"""Remember what the platform last confirmed of its users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compare the desired values of files with the users of the platform, and insert the rows into the ledger."""
+"""Compare desired values with users, and insert the rows into the ledger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find out whose e-mail address is whose: from the platform, a file, or the ledger."""
+"""Find the user of an e-mail address: by platform, file or ledger."""
 
 from __future__ import annotations
 

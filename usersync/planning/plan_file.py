@@ -1,4 +1,4 @@
-"""Save a plan to a file, and load it: sorted, counted, versioned, and without secrets."""
+"""Save a plan to a file, and load it again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Give each command its rows: from files, a saved plan, an interrupted run, or a run to undo."""
+"""Give each command its rows: from files, a plan or an earlier run."""
 
 from __future__ import annotations
 

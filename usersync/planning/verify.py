@@ -1,4 +1,4 @@
-"""Check that the old values of planned rows still stand, just before they are sent."""
+"""Check, before planned rows are sent, that their old values still stand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read which users an account has, from the list that the platform app's token may ask for: ids only."""
+"""Read the ids of the users of an account."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write users as a workbook or CSV to edit and run again, with what its cells held (its base).
+"""Write users as a workbook or CSV to edit and run again.
 
 Users come one by one and in the order of their ids, and are not kept: memory does not grow with them.
 """

@@ -1,4 +1,4 @@
-"""Write the numbers of a run as a text file for Prometheus, with few and bounded labels."""
+"""Write the numbers of a run as a text file for Prometheus."""
 
 from __future__ import annotations
 
