@@ -64,9 +64,11 @@ class Platform:
         path.write_text(text)
         return path
 
-    def run(self, file: Path, **diff: Any) -> Summary:
+    def run(
+        self, file: Path, *, options: RunOptions | None = None, context: Context | None = None, **diff: Any
+    ) -> Summary:
         """Run with a file."""
-        return api.run([file], self.settings(**diff), confirm=yes)
+        return api.run([file], self.settings(**diff), confirm=yes, options=options, context=context)
 
     def resume(self, name: str | None = None, **diff: Any) -> Summary:
         """Resume a run, by default the latest that was interrupted."""
@@ -324,6 +326,28 @@ def test_a_swap_that_runs_out_of_time_is_completed_or_reverted(tmp_path: Path, u
         else:
             at.undo(summary.run)
             assert at.emails() == OWN
+
+
+@pytest.mark.parametrize("failing", [{1}, {2}, {1, 2}], ids=str)
+def test_a_swap_whose_users_cannot_be_read_by_resume_is_left_for_the_next(tmp_path: Path, failing: set[int]) -> None:
+    clock, stage = Budget(), "begin"
+
+    def script(method: str, user_id: int | None, n: int) -> Answer | None:
+        if method == "PATCH" and stage == "begin":
+            clock.spend()
+        return Answer(503, {}) if stage == "down" and method == "GET" and user_id in failing else None
+
+    with platform(tmp_path, faults=Faults(script=script)) as at:
+        options, context = RunOptions(max_duration=BUDGET), Context(clock=clock)
+        first = at.run(at.write("changes.csv", SWAP), options=options, context=context)
+        assert str(at.emails()[1]).startswith("placeholder")
+        stage = "down"
+        assert at.resume(first.run).exit_code != 0
+        stage = "up"
+        assert at.interrupted() == first.run or at.emails() in (OWN, SWAPPED)
+        if at.interrupted():
+            at.check(at.resume(), 2)
+        assert at.emails() in (OWN, SWAPPED)
 
 
 # 2: a swap is broken, and killed while it is reverted

@@ -173,6 +173,12 @@ def test_reads_three_decimals_where_another_cell_shows_that_points_are_decimal()
     assert typed("number", "1.000", "0.250") == ([1.0, 0.25], [])
 
 
+@pytest.mark.parametrize(("levels", "codes_found"), [(60, []), (61, [(0, "json-invalid")])])
+def test_rejects_json_that_could_not_be_read_back(levels: int, codes_found: list[tuple[int, str]]) -> None:
+    text = '{"a": ' + "[" * (levels - 1) + "]" * (levels - 1) + "}"
+    assert codes(validate(table({"id": "1", "custom_attributes": text})).problems) == codes_found
+
+
 @pytest.mark.parametrize(("name", "code"), [("name", "name-blank"), ("email", "email-invalid")])
 def test_name_and_email_cannot_be_cleared(name: str, code: str) -> None:
     assert codes(validate(table({"id": "1", name: "#CLEAR"})).problems) == [(0, code)]

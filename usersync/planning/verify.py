@@ -37,9 +37,9 @@ async def verify_rows(
         with_display_name = any(change.field == "display_name" for change in row.changes)
         found = await users.read(row.user_id, with_display_name=with_display_name)
         if isinstance(found, User):
-            revised.append(verified_row(row, found, keep_foreign=keep_foreign))
+            revised.append(_returned_where_parked(row, verified_row(row, found, keep_foreign=keep_foreign)))
         elif found.status is not Status.NOT_SENT:
-            revised.append(unread_row(row, found))
+            revised.append(_returned_where_parked(row, unread_row(row, found)))
         context.progress.row(found.status if isinstance(found, Result) else Status.PLANNED)
         if len(revised) >= READ_BATCH:
             write()
@@ -98,6 +98,15 @@ def verified_row(row: Row, user: User, *, keep_foreign: bool = False) -> Row:
     status = Status.CONFLICT if stale else Status.UNCHANGED
     message = "" if stale else "the platform holds these values already"
     return replace(row, status=status, message=message, changed="", old="", new="")
+
+
+def _returned_where_parked(row: Row, revised: Row) -> Row:
+    """Let a user return who may hold a placeholder and whose row is not sent any more; one who is gone cannot."""
+    ended = revised.status not in (Status.PLANNED, Status.PARKED)
+    moved_on = revised.email is not None and not same_email(revised.email, row.placeholder)
+    if row.status is not Status.PARKED or not ended or moved_on or revised.code == Code.NOT_FOUND:
+        return revised
+    return replace(revised, status=Status.REVERTING)
 
 
 def _old_email(row: Row) -> str | None:

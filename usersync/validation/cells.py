@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 from datetime import date, datetime
+from itertools import chain
 
 from usersync.models import Code, Json
 from usersync.settings import FieldSettings
@@ -167,14 +168,31 @@ _decode_json = json.JSONDecoder(
 ).decode
 
 
+#: Levels of nesting that a JSON cell may have: `platform.body` reads 64, and a list of users takes three of them.
+MAX_JSON_DEPTH = 60
+
+
 def read_json(text: str) -> Json:
-    """Read strict JSON: no repeated keys, no NaN, no half characters; texts in it in their composed form (NFC)."""
+    """Read strict JSON: no repeated keys, no NaN, no half characters; texts in it in their composed form (NFC).
+
+    It is not nested deeper than what the platform answers can be read.
+    """
     try:
         value = _decode_json(unicodedata.normalize("NFC", text))
         json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise CellError(Code.JSON_INVALID, f"not valid JSON: {_json_reason(text, error)}") from None
+    if text.count("[") + text.count("{") > MAX_JSON_DEPTH and _is_deeper(value, MAX_JSON_DEPTH):
+        raise CellError(Code.JSON_INVALID, f"nested deeper than {MAX_JSON_DEPTH} levels")
     return value
+
+
+def _is_deeper(value: Json, levels: int) -> bool:
+    level: list[Json] = [value]
+    for _ in range(levels):
+        inner = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list)]
+        level = list(chain.from_iterable(inner))
+    return any(isinstance(item, dict | list) for item in level)
 
 
 def _json_reason(text: str, error: Exception) -> str:
