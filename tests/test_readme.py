@@ -37,7 +37,7 @@ LINK = re.compile(r"""(?:\]\(|src="|[` ](?=(?:usersync|tests|config|samples|[.]c
 END = b"-- end of output --\n"
 PORT = "8400"
 #: What differs from day to day, or from system to system.
-VARIABLE = re.compile(r"\d{8}T\d{6}-[0-9a-f]{4,8}|\b(?:xdg-)?open\b")
+VARIABLE = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z|\d{8}T\d{6}-[0-9a-f]{4,8}|\b(?:xdg-)?open\b")
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,9 @@ from usersync.cli.confirm import confirmation
 from usersync.cli.options import make_context
 from usersync.cli.output import say, show_summary
 from usersync.cli.signals import on_signals
+
+if TYPE_CHECKING:
+    from usersync.sandbox import Sandbox
 
 
 @click.command()
@@ -50,7 +53,7 @@ def sandbox(**options: Any) -> int:
     async def until_stopped() -> None:
         stop = asyncio.Event()
         on_signals(lambda _: stop.set())
-        await serve(box, ready=lambda b: say(f"sandbox at {b.url}, token {options['token']}"), stop=stop)
+        await serve(box, ready=lambda b: say(_address(b)), stop=stop)
 
     try:
         asyncio.run(until_stopped())
@@ -59,6 +62,16 @@ def sandbox(**options: Any) -> int:
             f"the sandbox cannot start on port {options['port']}: {error.strerror}; name another with --port"
         ) from None
     return 0
+
+
+def _address(box: Sandbox) -> str:
+    """Say how the sandbox is reached, and with which token the users of its account are listed."""
+    from usersync.sandbox import user_token
+
+    lines = [f"sandbox at {box.url}, token {box.token}"]
+    if first := next(iter(box.store.users.values()), None):
+        lines.append(f"account {first.accounts[0]}, account token {user_token(first.id)}")
+    return "\n".join(lines)
 
 
 @click.command()
