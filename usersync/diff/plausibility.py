@@ -46,9 +46,7 @@ class Implausible:
         return f"{self.rows:,} of {self.of:,} rows do, such as {' and '.join(self.examples)}"
 
 
-def find_shifted(
-    changes: Sequence[PersonChange], *, min_rows: int = MIN_ROWS, share: float = SHIFTED_SHARE
-) -> Implausible | None:
+def find_shifted(changes: Sequence[PersonChange]) -> Implausible | None:
     """Find names or e-mails shifted against their users, or sorted alone; None where there are only a few.
 
     `changes` are all rows that would be sent. A row counts whose new name or e-mail another user of them holds now;
@@ -63,7 +61,7 @@ def find_shifted(
         examples.extend(fresh[:1])
         seen.update(taken)
     rows = len(examples)
-    if rows < max(min_rows, share * len(changes)):
+    if rows < max(MIN_ROWS, SHIFTED_SHARE * len(changes)):
         return None
     return Implausible(rows, len(changes), tuple(examples[:_EXAMPLES]))
 
@@ -91,16 +89,14 @@ class _Holders:
         return taken
 
 
-def find_other_people(
-    changes: Sequence[PersonChange], *, min_rows: int = MIN_ROWS, share: float = IDENTITY_SHARE
-) -> Implausible | None:
+def find_other_people(changes: Sequence[PersonChange]) -> Implausible | None:
     """Find a plan in which most rows give a user the name and the e-mail of somebody else; None where it is not so.
 
     `changes` are all rows that would be sent. Another domain, another surname or a corrected spelling is no other
     person.
     """
     found = [change for change in changes if is_other_person(change)]
-    if len(found) < min_rows or len(found) <= share * len(changes):
+    if len(found) < MIN_ROWS or len(found) <= IDENTITY_SHARE * len(changes):
         return None
     examples = (
         f"user {c.user_id}: {c.old_name!r} <{c.old_email}> becomes {c.new_name!r} <{c.new_email}>"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,6 +14,8 @@ from usersync.ledger.run_info import RUN_COLUMNS, RunInfo, parse_run_info
 from usersync.ledger.waves import Waves, is_open
 from usersync.models import Row, json_text
 
+#: Runs of the same files that tell how many users usually change.
+_USUAL_RUNS = 10
 #: Runs that `resume` can go on with.
 _RESUMABLE = (
     "kind IN ('run', 'apply', 'undo') AND (finished_at IS NULL OR exit_code IN (4, 6, 129, 130, 143) OR EXISTS"
@@ -66,21 +69,13 @@ class Ledger:
 
     def previous(self, info: RunInfo) -> RunInfo | None:
         """Return the last run of the same files that came to its end; None where there was none."""
-        same = (
-            past
-            for past in self.runs(info.platform)
-            if past.files == info.files and past.run != info.run and past.exit_code in (0, 1)
-        )
-        return next((past for past in same if past.rows_read is not None), None)
+        ended = (past for past in self._runs_of_same_files(info) if past.exit_code in (0, 1))
+        return next((past for past in ended if past.rows_read is not None), None)
 
-    def usual_changes(self, info: RunInfo, runs: int = 10) -> int | None:
+    def usual_changes(self, info: RunInfo) -> int | None:
         """Return the most users whom one of the last runs of the same files, whole, changed; None: there was none."""
-        same = [
-            past.run
-            for past in self.runs(info.platform)
-            if past.files == info.files and past.run != info.run and not any(past.options.values())
-        ]
-        names = json_text(same[:runs])
+        whole = (past.run for past in self._runs_of_same_files(info) if not any(past.options.values()))
+        names = json_text(list(islice(whole, _USUAL_RUNS)))
         found = self._database.first(
             "SELECT max(changes) FROM (SELECT sum(row.status = 'updated') AS changes FROM run JOIN row"
             " ON row.run = run.n WHERE run.run IN (SELECT value FROM json_each(?)) AND run.kind IN ('run', 'apply')"
@@ -88,6 +83,9 @@ class Ledger:
             (names,),
         )
         return None if found[0] is None else int(found[0])
+
+    def _runs_of_same_files(self, info: RunInfo) -> Iterator[RunInfo]:
+        return (past for past in self.runs(info.platform) if past.files == info.files and past.run != info.run)
 
     def last_finished(self, platform: str) -> RunInfo | None:
         """Return the last run of a platform that finished, single updates and plans left aside."""
