@@ -53,7 +53,7 @@ def _row_document(*values: Json) -> dict[str, Json]:
 
 
 def _digest(document: Mapping[str, Json]) -> str:
-    """Return the SHA-256 of a plan: `apply` sends what was reviewed, not what was typed into it afterwards."""
+    """Return the SHA-256 of a plan: `apply` sends what was reviewed, not what was typed into it since."""
     bare = {name: value for name, value in document.items() if name != "digest"}
     text = json.dumps(bare, ensure_ascii=False, sort_keys=True)
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()

@@ -125,6 +125,11 @@ def unread_row(row: Row, result: Result) -> Row:
     return with_result(row, replace(result, status=Status.REJECTED) if its_own_fault else result)
 
 
+def returning_where_parked(row: Row, ended: Row) -> Row:
+    """Return `ended`, the row as it is when it is not sent; a user who holds a placeholder has to return first."""
+    return replace(ended, status=Status.REVERTING) if row.status is Status.PARKED else ended
+
+
 def with_result(row: Row, result: Result) -> Row:
     """Return the row with the result of its requests."""
     ended = replace(

@@ -9,6 +9,7 @@ from usersync.diff.email_order import Holder, open_cycle, order, placeholder_add
 from usersync.diff.limits import protecting_entry
 from usersync.ledger import LedgerRun, Waves
 from usersync.models import Code, Row, Status
+from usersync.planning.rows import returning_where_parked
 from usersync.values import normalize_email, same_email
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ def _protected_row(row: Row, protect: Sequence[str]) -> Row:
     if entry is None:
         return row
     message = f"this user is protected (limits.protect: {entry}); nothing was sent"
-    status = Status.REVERTING if row.status is Status.PARKED else Status.REJECTED  # a placeholder is no place to stay
-    return replace(row, status=status, code=Code.PROTECTED, message=message)
+    rejected = replace(row, status=Status.REJECTED, code=Code.PROTECTED, message=message)
+    return returning_where_parked(row, rejected)
 
 
 def order_emails(

@@ -11,7 +11,7 @@ from usersync.diff.verification import split_changes
 from usersync.ledger import LedgerRun
 from usersync.models import UNKNOWN, Code, FieldChange, Json, Result, Row, Status, User
 from usersync.planning.compare import READ_BATCH
-from usersync.planning.rows import unread_row, with_user
+from usersync.planning.rows import returning_where_parked, unread_row, with_user
 from usersync.planning.users import UserLookup
 from usersync.settings import Settings
 from usersync.values import same_email, same_value
@@ -101,12 +101,12 @@ def verified_row(row: Row, user: User, *, keep_foreign: bool = False) -> Row:
 
 
 def _returned_where_parked(row: Row, revised: Row) -> Row:
-    """Let a user return who may hold a placeholder and whose row is not sent any more; one who is gone cannot."""
+    """Let a user return whose row is not sent any more, unless the user holds another address by now, or is gone."""
     ended = revised.status not in (Status.PLANNED, Status.PARKED)
     moved_on = revised.email is not None and not same_email(revised.email, row.placeholder)
-    if row.status is not Status.PARKED or not ended or moved_on or revised.code == Code.NOT_FOUND:
+    if not ended or moved_on or revised.code == Code.NOT_FOUND:
         return revised
-    return replace(revised, status=Status.REVERTING)
+    return returning_where_parked(row, revised)
 
 
 def _old_email(row: Row) -> str | None:
