@@ -211,10 +211,10 @@ async def _revert_interrupted_swaps(job: Job, ledger: Ledger, run: LedgerRun, se
     for interrupted in ledger.open_swaps(job.settings.platform.url):
         if interrupted.number == run.number and not job.source.refusal:
             continue  # this run goes on with them
-        rows = [row for swap in EmailSwaps(interrupted, sender).open() for row in swap if row.status in IN_FLIGHT]
+        swaps = EmailSwaps(interrupted, sender)
+        rows = [row for swap in swaps.open() for row in swap if row.status in IN_FLIGHT]
         await _each(job, rows, partial(resolve_in_flight, interrupted, sender, job.context.clock))
         interrupted.flush()
-        swaps = EmailSwaps(interrupted, sender)
         reason = f"reverted by run {run.info.run}, because run {interrupted.info.run} was interrupted"
         await _each(job, swaps.open(), partial(swaps.revert, reason=reason))
         interrupted.snapshots.remember()

@@ -13,10 +13,10 @@ from dataclasses import replace
 from usersync.context import Clock, iso
 from usersync.diff.inversion import invert
 from usersync.diff.verification import is_applied, split_changes
-from usersync.dispatch.sender import Sender
+from usersync.dispatch.sender import Sender, undecided
 from usersync.ledger import LedgerRun, Waves
 from usersync.ledger.waves import Swap, is_open
-from usersync.models import UNKNOWN, Code, FieldChange, Owner, Result, Row, Status, User, owner_of
+from usersync.models import UNKNOWN, Code, FieldChange, Result, Row, Status, User
 from usersync.values import same_email
 
 _BROKEN = (Status.FAILED, Status.UNKNOWN, Status.CONFLICT, Status.REJECTED, Status.REVERTING)
@@ -138,8 +138,7 @@ async def resolve_in_flight(run: LedgerRun, sender: Sender, clock: Clock, row: R
     found = await sender.read(row.user_id)
     if isinstance(found, Result):
         if found.status is not Status.NOT_SENT:
-            unsure = owner_of(found.code) is Owner.PLATFORM
-            run.record(row.key, replace(found, status=Status.UNKNOWN) if unsure else found)
+            run.record(row.key, undecided(found))
         return
     if row.placeholder and same_email(found.email, row.placeholder):
         run.record(row.key, parked(row, Result(Status.UPDATED, "", "", 200, 1, found)))

@@ -145,8 +145,7 @@ class Sender:
         """Read what became of a change whose answer never came in; None: it was not carried out."""
         found = await self.read(user_id)
         if isinstance(found, Result):
-            undecided = found.status is not Status.NOT_SENT and owner_of(found.code) is Owner.PLATFORM
-            return replace(found, status=Status.UNKNOWN) if undecided else found
+            return undecided(found)
         if not is_applied(changes, found):
             return None
         message = "the answer was lost; the user, read afterwards, holds the new values"
@@ -296,3 +295,9 @@ def _reason(answer: RateLimited | TransientError) -> str:
 
 def _secrets(changes: Sequence[FieldChange]) -> tuple[str, ...]:
     return tuple(c.new for c in changes if c.field in SECRET_FIELDS and isinstance(c.new, str))
+
+
+def undecided(read: Result) -> Result:
+    """Return the result of a row of which it cannot be read what became of it: `read` is the read that failed."""
+    unsure = read.status is not Status.NOT_SENT and owner_of(read.code) is Owner.PLATFORM
+    return replace(read, status=Status.UNKNOWN) if unsure else read
