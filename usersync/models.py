@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from pydantic_core import from_json
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -264,7 +266,7 @@ class DesiredValues:
     """Keys of rows of an export in which nothing was changed."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which would take three times as long to make
 class FieldChange:
     """One field, from its old value to its new one."""
 
@@ -274,7 +276,7 @@ class FieldChange:
     new: Json
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which would take three times as long to make
 class User:
     """What reports keep of the platform's answer; its tokens are never taken in."""
 
@@ -292,7 +294,7 @@ def value_of(user: User, name: str) -> Json:
     return getattr(user, name)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which would take three times as long to make
 class Result:
     """How the requests for one user ended."""
 
@@ -306,7 +308,7 @@ class Result:
     finished_at: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which would take three times as long to make
 class Row:
     """One data row of the input, from the plan to the report; one row of the ledger's table `row`."""
 
@@ -359,11 +361,13 @@ class Row:
     @property
     def changes(self) -> tuple[FieldChange, ...]:
         """The changed fields, old and new; the new value of a secret is `***`."""
-        if not self.new:
-            return ()
-        old: dict[str, Json] = json.loads(self.old or "{}")
-        new: dict[str, Json] = json.loads(self.new)
-        return tuple(FieldChange(name, old.get(name, UNKNOWN), value) for name, value in new.items())
+        old = from_json(self.old or "{}")
+        return tuple(FieldChange(name, old.get(name, UNKNOWN), value) for name, value in self.new_values.items())
+
+    @property
+    def new_values(self) -> dict[str, Json]:
+        """The changed fields, name -> new value; a secret is `***`."""
+        return from_json(self.new) if self.new else {}
 
     def with_changes(self, changes: Iterable[FieldChange]) -> Row:
         """Return the row with other changes."""

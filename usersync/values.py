@@ -32,6 +32,8 @@ def same_value(field: str, desired: Json, current: Json) -> bool:
     A text attribute equals the number that it spells: a spreadsheet does not distinguish `5` from `"5"`, and
     converting one into the other would change data that nobody meant to change.
     """
+    if isinstance(desired, str) and desired == current:
+        return True
     if field == "email":
         both_text = isinstance(desired, str) and isinstance(current, str)
         return both_text and normalize_email(desired) == normalize_email(current)

@@ -20,7 +20,7 @@ from usersync.dispatch.dask_engine import joined, scheduler_of
 from usersync.dispatch.dask_worker import UpdateJob
 from usersync.dispatch.sender import RequestCounts
 from usersync.errors import SettingsError
-from usersync.models import UNKNOWN, FieldChange, Result, Status
+from usersync.models import Result, Status
 from usersync.sandbox import Sandbox, running
 from usersync.settings import Rate, make_settings
 
@@ -52,7 +52,7 @@ class Sent:
 
 
 def renamed(rows: int) -> list[UpdateJob]:
-    return [UpdateJob(i, i, (FieldChange("name", UNKNOWN, f"New {i}"),)) for i in range(1, rows + 1)]
+    return [UpdateJob(i, i, {"name": f"New {i}"}) for i in range(1, rows + 1)]
 
 
 def send(
@@ -98,8 +98,8 @@ def patched(box: Sandbox) -> int:
 
 
 def test_every_job_ends_once_and_every_request_is_counted(cluster: Any) -> None:
-    password = UpdateJob(61, 61, (FieldChange("password", UNKNOWN, SECRET),))
-    nobody = UpdateJob(77, 77, (FieldChange("name", UNKNOWN, "Nobody"),))
+    password = UpdateJob(61, 61, {"password": SECRET})
+    nobody = UpdateJob(77, 77, {"name": "Nobody"})
     with running(Sandbox(users=61, limit=None, forbidden=(5,))) as box:
         sent = send([*renamed(60), password, nobody], box, cluster.scheduler_address)
     failed = {key: result.code for key, result in sent.results.items() if result.status is Status.FAILED}

@@ -10,14 +10,14 @@ from tests.conftest import TOKEN, FakeClock
 from usersync.context import Context, Stopping, run_concurrently
 from usersync.dispatch.connection import connected
 from usersync.dispatch.sender import Sender
-from usersync.models import UNKNOWN, Code, FieldChange, Result, Status, User
+from usersync.models import Code, Result, Status, User
 from usersync.sandbox import Answer, Fault, Faults, Sandbox
 from usersync.sandbox.faults import Script
 from usersync.settings import Settings, make_settings
 
 Value = TypeVar("Value")
 SECRET = "Str0ng!secret"
-RENAMED = (FieldChange("name", UNKNOWN, "New"),)
+RENAMED = {"name": "New"}
 
 
 def settings_for(box: Sandbox, **request: object) -> Settings:
@@ -48,12 +48,12 @@ def with_sender(
 
 
 def updated(
-    script: Script | None = None, changes: tuple[FieldChange, ...] = RENAMED, **request: object
+    script: Script | None = None, values: dict[str, object] = RENAMED, **request: object
 ) -> tuple[Result, list[str]]:
     """Update user 7; returns the result, and the methods of all requests."""
 
     async def work(sender: Sender, box: Sandbox) -> tuple[Result, list[str]]:
-        return await sender.update(7, changes), [r.method for r in box.log]
+        return await sender.update(7, values), [r.method for r in box.log]
 
     return with_sender(work, script=script, **request)
 
@@ -84,20 +84,20 @@ def test_an_update_answered_with_other_values_fails() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "changes", "status", "message"),
+    ("fault", "values", "status", "message"),
     [
         pytest.param(Fault.RESET_AFTER, RENAMED, Status.UPDATED, "holds the new values", id="carried out"),
         pytest.param(Fault.RESET_BEFORE, RENAMED, Status.FAILED, "holds the old values", id="not carried out"),
         pytest.param(
-            Fault.RESET_AFTER, (FieldChange("password", UNKNOWN, SECRET),), Status.UNKNOWN,
+            Fault.RESET_AFTER, {"password": SECRET}, Status.UNKNOWN,
             "a password cannot be read back", id="a password",
         ),
     ],
 )  # fmt: skip
 def test_after_lost_answers_the_user_is_read(
-    fault: Fault, changes: tuple[FieldChange, ...], status: Status, message: str
+    fault: Fault, values: dict[str, object], status: Status, message: str
 ) -> None:
-    result, requests = updated(lambda method, *_: fault if method == "PATCH" else None, changes)
+    result, requests = updated(lambda method, *_: fault if method == "PATCH" else None, values)
     assert (result.status, message in result.message) == (status, True), result.message
     assert (result.attempts, requests) == (2, ["PATCH", "PATCH", "GET"])
 
@@ -286,7 +286,7 @@ def test_the_time_allowed_ends_the_run() -> None:
 
 def test_secrets_that_the_platform_quotes_are_masked() -> None:
     quote = {"message": f"{SECRET} and {TOKEN} are no good"}
-    result, _ = updated(lambda *_: Answer(422, quote), (FieldChange("password", UNKNOWN, SECRET),))
+    result, _ = updated(lambda *_: Answer(422, quote), {"password": SECRET})
     assert result.message == "the platform refused it: *** and *** are no good"
 
 

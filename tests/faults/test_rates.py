@@ -19,7 +19,6 @@ from tests.faults.conftest import NGINX, NO_NGINX, nginx_before
 from usersync.context import Context, run_concurrently
 from usersync.dispatch.connection import connected
 from usersync.dispatch.sender import RequestCounts
-from usersync.models import UNKNOWN, FieldChange
 from usersync.sandbox import Fault, Faults, Request, Sandbox, running
 from usersync.sandbox.server import USERS_PATH
 from usersync.settings import Rate, make_settings
@@ -41,7 +40,7 @@ def send(url: str, rate: str, users: int) -> RequestCounts:
         async with connected(settings, context) as sender:
 
             async def update(user_id: int) -> None:
-                await sender.update(user_id, (FieldChange("name", UNKNOWN, f"New {user_id}"),))
+                await sender.update(user_id, {"name": f"New {user_id}"})
 
             await run_concurrently(range(1, users + 1), update, concurrency=16, stop=context.stop)
             return sender.counts

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from usersync.models import SECRET_FIELDS, UNKNOWN, FieldChange, User, value_of
+from usersync.models import SECRET_FIELDS, UNKNOWN, FieldChange, Json, User, value_of
 from usersync.values import same_value
 
 
-def mismatched_fields(changes: Iterable[FieldChange], user: User) -> tuple[str, ...]:
-    """Name the fields whose new value the user does not hold; a password is never answered."""
-    return tuple(
-        change.field
-        for change in changes
-        if change.field not in SECRET_FIELDS and not same_value(change.field, change.new, value_of(user, change.field))
-    )
+def mismatched_fields(values: Mapping[str, Json], user: User) -> list[str]:
+    """Name the fields whose value (field -> value) the user does not hold; a password is never answered."""
+    return [
+        name
+        for name, value in values.items()
+        if name not in SECRET_FIELDS and not same_value(name, value, value_of(user, name))
+    ]
 
 
-def is_applied(changes: Iterable[FieldChange], user: User) -> bool:
-    """Tell whether a user that was read proves that changes were carried out; nothing proves a password."""
-    changes = tuple(changes)
-    return not mismatched_fields(changes, user) and not any(c.field in SECRET_FIELDS for c in changes)
+def is_applied(values: Mapping[str, Json], user: User) -> bool:
+    """Tell whether a user that was read proves that values were written; nothing proves a password."""
+    return not mismatched_fields(values, user) and SECRET_FIELDS.isdisjoint(values)
 
 
 def stale_fields(changes: Iterable[FieldChange], user: User) -> tuple[str, ...]:
@@ -47,4 +46,4 @@ def split_changes(changes: Iterable[FieldChange], user: User) -> tuple[list[Fiel
 
 def _stands(change: FieldChange, user: User) -> bool:
     known = change.old is not UNKNOWN and change.field not in SECRET_FIELDS
-    return known and not mismatched_fields([change], user)
+    return known and same_value(change.field, change.new, value_of(user, change.field))

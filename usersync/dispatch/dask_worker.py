@@ -17,18 +17,18 @@ from usersync.dispatch.rate_limit import RateLimiter
 from usersync.dispatch.sender import RequestCounts
 from usersync.dispatch.shared_rate import LocalRate
 from usersync.errors import UsersyncError
-from usersync.models import FieldChange, Result
+from usersync.models import Json, Result
 from usersync.platform.client import HttpClient
 from usersync.settings import Request, Settings
 
 
 @dataclass(frozen=True, slots=True)
 class UpdateJob:
-    """The change of one user; `key` is the row's."""
+    """The change of one user, field -> value; `key` is the row's."""
 
     key: int
     user_id: int
-    changes: tuple[FieldChange, ...] = field(repr=False)
+    values: dict[str, Json] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,8 @@ class _RunOnWorker:
         results: dict[int, Result] = {}
 
         async def update(job: UpdateJob) -> None:
-            found = await self._sender.look_up(job.user_id, job.changes) if batch.tries else None
-            results[job.key] = found or await self._sender.update(job.user_id, job.changes)
+            found = await self._sender.look_up(job.user_id, job.values) if batch.tries else None
+            results[job.key] = found or await self._sender.update(job.user_id, job.values)
 
         await run_concurrently(batch.jobs, update, concurrency=share.concurrency, stop=self.context.stop)
         counts = self._sender.counts

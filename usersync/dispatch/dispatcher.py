@@ -20,7 +20,7 @@ from usersync.dispatch.sender import Sender
 from usersync.errors import StoppedError
 from usersync.ledger import LedgerRun, Waves
 from usersync.logs import EVENTS, event
-from usersync.models import SECRET_FIELDS, FieldChange, Result, Row, Status
+from usersync.models import SECRET_FIELDS, Json, Result, Row, Status
 from usersync.settings import Settings
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Dispatcher:
         def jobs(rows: Iterable[Row]) -> Iterator[UpdateJob]:
             for row in rows:
                 in_flight[row.key] = row
-                yield UpdateJob(row.key, row.user_id, self._with_secrets(row))
+                yield UpdateJob(row.key, row.user_id, self._values(row))
 
         def take(job: UpdateJob, result: Result) -> None:
             row = in_flight.pop(job.key)
@@ -108,7 +108,7 @@ class Dispatcher:
         await run_concurrently(jobs, work, concurrency=concurrency, stop=self._context.stop)
 
     async def _update(self, row: Row) -> Result:
-        result = await self._sender.update(row.user_id, self._with_secrets(row))
+        result = await self._sender.update(row.user_id, self._values(row))
         self._take(row, result)
         return result
 
@@ -117,14 +117,12 @@ class Dispatcher:
         result = await self._update(row)
         log_result(self._run.info.run, row, result, seconds=round(self._context.clock.monotonic() - began, 3))
 
-    def _with_secrets(self, row: Row) -> tuple[FieldChange, ...]:
-        """Return the changes of a row with the secrets, which plan and ledger do not hold."""
-        if not self._secrets:
-            return row.changes
-        return tuple(
-            replace(change, new=self._secrets[change.field][row.key]) if change.field in SECRET_FIELDS else change
-            for change in row.changes
-        )
+    def _values(self, row: Row) -> dict[str, Json]:
+        """Return the new values of a row with the secrets, which plan and ledger do not hold."""
+        values = row.new_values
+        for name in self._secrets.keys() & values.keys():
+            values[name] = self._secrets[name][row.key]
+        return values
 
     def _take(self, row: Row, result: Result) -> None:
         if result.status is Status.NOT_SENT:

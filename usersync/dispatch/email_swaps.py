@@ -7,7 +7,7 @@ done twice ends the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from usersync.context import Clock, iso
@@ -16,7 +16,7 @@ from usersync.diff.verification import is_applied, split_changes
 from usersync.dispatch.sender import Sender, undecided
 from usersync.ledger import LedgerRun, Waves
 from usersync.ledger.waves import Swap, is_open
-from usersync.models import UNKNOWN, Code, FieldChange, Result, Row, Status, User
+from usersync.models import Code, Json, Result, Row, Status, User
 from usersync.values import same_email
 
 _BROKEN = (Status.FAILED, Status.UNKNOWN, Status.CONFLICT, Status.REJECTED, Status.REVERTING)
@@ -84,7 +84,7 @@ class EmailSwaps:
             return self._keep_reverting(row, found)
         changes, kept = split_changes(invert(row.changes)[0], found)
         message = f"{row.message}; kept: {', '.join(kept)}" if kept else row.message
-        await self._return(replace(row, message=message), changes, found)
+        await self._return(replace(row, message=message), {change.field: change.new for change in changes}, found)
         return None
 
     async def _revert_first(self, row: Row, reason: str) -> None:
@@ -93,10 +93,11 @@ class EmailSwaps:
         if isinstance(found, Result):
             return self._keep_reverting(row, found)
         if same_email(found.email, row.placeholder) or row.code == Code.ECHO_DIFFERS:
-            changes: Sequence[FieldChange] = _move(_old_email(row))
+            values = _move(_old_email(row))
         else:
             changes, _ = split_changes(invert(row.changes)[0], found)
-        await self._return(row, changes, found)
+            values = {change.field: change.new for change in changes}
+        await self._return(row, values, found)
         return None
 
     def _mark_reverting(self, row: Row, reason: str) -> Row:
@@ -107,10 +108,10 @@ class EmailSwaps:
         self._run.revise([row])
         return row
 
-    async def _return(self, row: Row, changes: Sequence[FieldChange], user: User) -> None:
+    async def _return(self, row: Row, values: Mapping[str, Json], user: User) -> None:
         result = Result(Status.UPDATED, user=user)
-        if changes:
-            result = await self._sender.update(row.user_id, changes)
+        if values:
+            result = await self._sender.update(row.user_id, values)
         if result.status is Status.UPDATED:
             message = row.message if row.code == Code.BLOCKED_BY else f"{row.message}; reverted"
             ended = replace(result, status=Status.FAILED, code=row.code, message=message)
@@ -142,7 +143,7 @@ async def resolve_in_flight(run: LedgerRun, sender: Sender, clock: Clock, row: R
         return
     if row.placeholder and same_email(found.email, row.placeholder):
         run.record(row.key, parked(row, Result(Status.UPDATED, "", "", 200, 1, found)))
-    elif is_applied(row.changes, found):
+    elif is_applied(row.new_values, found):
         message = "the answer was lost; a later check found the new values"
         run.record(row.key, Result(Status.UPDATED, "", message, 200, 1, found, seen_at))
     else:
@@ -177,6 +178,6 @@ def _old_email(row: Row) -> object:
     return next(change.old for change in row.changes if change.field == "email")
 
 
-def _move(email: object) -> tuple[FieldChange, ...]:
-    """Return the change of nothing but the e-mail address."""
-    return (FieldChange("email", UNKNOWN, email),)
+def _move(email: object) -> dict[str, Json]:
+    """Return the values of a change of nothing but the e-mail address."""
+    return {"email": email}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
@@ -17,7 +17,7 @@ from usersync.dispatch.rate_limit import RateLimiter
 from usersync.dispatch.retry import FailureStreak, FailureTimeout, backoff
 from usersync.dispatch.timeline import ResponseKind
 from usersync.errors import StoppedError
-from usersync.models import SECRET_FIELDS, Code, FieldChange, Owner, Result, Status, TimeSlice, User, owner_of
+from usersync.models import SECRET_FIELDS, Code, Json, Owner, Result, Status, TimeSlice, User, owner_of
 from usersync.platform.api import (
     Answer,
     Misconfigured,
@@ -128,30 +128,30 @@ class Sender:
             return answer.user
         return self._failed(exchange, answer)
 
-    async def update(self, user_id: int, changes: Sequence[FieldChange]) -> Result:
+    async def update(self, user_id: int, values: Mapping[str, Json]) -> Result:
         """Send a change until it is answered; where the last answer was lost, read the user to find out."""
-        exchange = _Exchange(update_request(user_id, changes), _secrets(changes))
+        exchange = _Exchange(update_request(user_id, values), _secrets(values))
         try:
             answer = await self._answer(exchange)
         except Stopping:
             return self._interrupted(exchange)
         if isinstance(answer, Success):
-            return self._verified(exchange, changes, answer.user)
+            return self._verified(exchange, values, answer.user)
         if isinstance(answer, TransientError) and exchange.doubt:
-            return await self._read_back(exchange, changes, answer)
+            return await self._read_back(exchange, values, answer)
         return self._failed(exchange, answer)
 
-    async def look_up(self, user_id: int, changes: Sequence[FieldChange]) -> Result | None:
+    async def look_up(self, user_id: int, values: Mapping[str, Json]) -> Result | None:
         """Read what became of a change whose answer never came in; None: it was not carried out."""
         found = await self.read(user_id)
         if isinstance(found, Result):
             return undecided(found)
-        if not is_applied(changes, found):
+        if not is_applied(values, found):
             return None
         message = "the answer was lost; the user, read afterwards, holds the new values"
         return Result(Status.UPDATED, "", message, 200, 1, found, iso(self._clock.now()))
 
-    async def _read_back(self, sent: _Exchange, changes: Sequence[FieldChange], error: TransientError) -> Result:
+    async def _read_back(self, sent: _Exchange, values: Mapping[str, Json], error: TransientError) -> Result:
         """Decide with a GET what became of a change whose answer was lost."""
         exchange = _Exchange(read_request(sent.request.user_id), sent.secrets)
         unknown = self._result(sent, Status.UNKNOWN, error.code, error.message)
@@ -161,10 +161,10 @@ class Sender:
             return unknown
         if not isinstance(answer, Success) or answer.user.id != sent.request.user_id:
             return unknown
-        if mismatched_fields(changes, answer.user):
+        if mismatched_fields(values, answer.user):
             message = f"{error.message}; the user, read afterwards, holds the old values"
             return replace(unknown, status=Status.FAILED, message=message, user=answer.user)
-        if not is_applied(changes, answer.user):
+        if not is_applied(values, answer.user):
             return replace(unknown, message=f"{error.message}; a password cannot be read back")
         message = f"the answer was lost ({error.message}); the user, read afterwards, holds the new values"
         return replace(unknown, status=Status.UPDATED, code="", message=message, user=answer.user, http_status=200)
@@ -258,10 +258,10 @@ class Sender:
         self._stop.ask(StoppedError.exit_code, message)
         raise Stopping
 
-    def _verified(self, exchange: _Exchange, changes: Sequence[FieldChange], user: User) -> Result:
+    def _verified(self, exchange: _Exchange, values: Mapping[str, Json], user: User) -> Result:
         if user.id != exchange.request.user_id:
             return self._failed(exchange, Success(user))
-        mismatched = mismatched_fields(changes, user)
+        mismatched = mismatched_fields(values, user)
         if not mismatched:
             return self._result(exchange, Status.UPDATED, user=user)
         message = f"the platform answered 200 but holds another value of {', '.join(mismatched)}"
@@ -293,8 +293,8 @@ def _reason(answer: RateLimited | TransientError) -> str:
     return f"answered {answer.status}" if answer.status else answer.message
 
 
-def _secrets(changes: Sequence[FieldChange]) -> tuple[str, ...]:
-    return tuple(c.new for c in changes if c.field in SECRET_FIELDS and isinstance(c.new, str))
+def _secrets(values: Mapping[str, Json]) -> tuple[str, ...]:
+    return tuple(values[name] for name in SECRET_FIELDS & values.keys() if isinstance(values[name], str))
 
 
 def undecided(read: Result) -> Result:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from usersync.models import ATTRIBUTE, Code, FieldChange, Json, User
+from usersync.models import ATTRIBUTE, Code, Json, User
 from usersync.platform.body import BodyError, parse_body, quotable
 
 JSON_TYPE = "application/json; charset=utf-8"
@@ -120,19 +120,19 @@ def read_request(user_id: int) -> Request:
     return Request("GET", user_id)
 
 
-def update_request(user_id: int, changes: Sequence[FieldChange]) -> Request:
-    """Ask for a user's change, all fields in one call."""
-    return Request("PATCH", user_id, to_json(body_of(changes)))
+def update_request(user_id: int, values: Mapping[str, Json]) -> Request:
+    """Ask for a user's change, all fields (field -> value) in one call."""
+    return Request("PATCH", user_id, to_json(body_of(values)))
 
 
-def body_of(changes: Sequence[FieldChange]) -> dict[str, Json]:
+def body_of(values: Mapping[str, Json]) -> dict[str, Json]:
     """Return the JSON object of a change; attributes are always an object, never text."""
     body: dict[str, Json] = {}
-    for change in changes:
-        if change.field.startswith(ATTRIBUTE):
-            body.setdefault("custom_attributes", {})[change.field[len(ATTRIBUTE) :]] = change.new
+    for name, value in values.items():
+        if name.startswith(ATTRIBUTE):
+            body.setdefault("custom_attributes", {})[name[len(ATTRIBUTE) :]] = value
         else:
-            body[change.field] = change.new
+            body[name] = value
     return body
 
 
