@@ -58,7 +58,7 @@ class SystemClock:
 def iso(time: datetime) -> str:
     """Format a time as reports do: ISO 8601, UTC, milliseconds."""
     utc = time if time.tzinfo is UTC else time.astimezone(UTC)
-    return f"{utc.isoformat(timespec='milliseconds')[:-6]}Z"
+    return f"{utc.isoformat('T', 'milliseconds')[:-6]}Z"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,14 @@
 """Test headers that say what is left of the limit; nonsense counts as none."""
 
+from datetime import UTC, datetime
+
 import pytest
 from multidict import CIMultiDict
 
 from usersync.platform.quota import Quota, read_quota
 
 NOW = 1_800_000_000.0
+AT = datetime.fromtimestamp(NOW, UTC)
 
 
 @pytest.mark.parametrize(
@@ -25,7 +28,7 @@ NOW = 1_800_000_000.0
     ],
 )
 def test_unusable_headers_give_no_quota(headers: dict[str, str]) -> None:
-    quota = read_quota(CIMultiDict(headers), NOW)
+    quota = read_quota(CIMultiDict(headers), AT)
     assert quota is None or quota == Quota(left=1.0)
 
 
@@ -72,4 +75,4 @@ FULL = Quota(100, 60, 50, 30)
     ],
 )  # fmt: skip
 def test_reads_the_quota(headers: dict[str, str], quota: Quota) -> None:
-    assert read_quota(CIMultiDict(headers), NOW) == quota
+    assert read_quota(CIMultiDict(headers), AT) == quota

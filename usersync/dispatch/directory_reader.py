@@ -60,7 +60,7 @@ class DirectoryReader:
             return
         now = self._clock.now()
         self._counts.responses[response.status] += 1
-        quota = read_quota(response.headers, now.timestamp())
+        quota = read_quota(response.headers, now)
         if response.status == 429:
             answer = read_response(response, now)
             after = answer.after if isinstance(answer, RateLimited) else None

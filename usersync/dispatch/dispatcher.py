@@ -31,6 +31,8 @@ FLUSH_EVERY = 0.2
 #: Rows that are claimed in one durable step: about as many as are sent in half a second.
 FEWEST_CLAIMED, MOST_CLAIMED = 32, 4096
 _FAST, _SLOW = 0.25, 1.0
+#: New objects after which the garbage collector runs while rows are sent: more than wait to be written at once.
+_OBJECTS_PER_COLLECTION = 50_000
 
 SendRows = Callable[[Iterable[Row]], Awaitable[None]]
 """Sends rows, and records the result of each."""
@@ -51,7 +53,7 @@ class Dispatcher:
         """Send everything that would change so many users, unless the run stops."""
         waves, swaps = Waves(self._run), EmailSwaps(self._run, self._sender)
         self._context.progress.begin("sending", users)
-        with _input_frozen():
+        with _garbage_collected_seldom():
             await self._send_waves(waves, swaps)
 
     async def _send_waves(self, waves: Waves, swaps: EmailSwaps) -> None:
@@ -156,15 +158,18 @@ class Dispatcher:
 
 
 @contextmanager
-def _input_frozen() -> Iterator[None]:
-    """Keep the garbage collector from walking over files and plan, which stay to the end, while rows stream."""
+def _garbage_collected_seldom() -> Iterator[None]:
+    """Keep the garbage collector from walking over files and plan, and over rows that wait to be written."""
     if gc.get_freeze_count():  # somebody else's, who will not want it ended
         yield
         return
+    thresholds = gc.get_threshold()
     gc.freeze()
+    gc.set_threshold(_OBJECTS_PER_COLLECTION, *thresholds[1:])
     try:
         yield
     finally:
+        gc.set_threshold(*thresholds)
         gc.unfreeze()
 
 

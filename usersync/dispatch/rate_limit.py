@@ -84,8 +84,8 @@ class RateLimiter:
         if self._in_flight >= int(self.concurrency.limit):
             return inf
         now = self._clock.monotonic()
-        wait = max(self.breaker.delay(now), self._batches.delay(now))
-        if wait:
+        wait = max(self.breaker.delay(now) if self.breaker.open else 0.0, self._batches.due - now)
+        if wait > 0:
             return wait
         with self._store.locked() as state:
             wait = self._gcra.delay(state, now)
@@ -133,13 +133,11 @@ class _Batches:
         self._size = size if interval else None
         self._interval = interval
         self._started = 0
-        self._due = 0.0
-
-    def delay(self, now: float) -> float:
-        return max(self._due - now, 0.0)
+        #: When the next request may start.
+        self.due = 0.0
 
     def start(self, now: float) -> None:
         if self._size is not None:
             self._started += 1
             if self._started % self._size == 0:
-                self._due = now + self._interval
+                self.due = now + self._interval

@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import NoReturn
 
 from usersync.context import Clock, Stop, Stopping, iso
@@ -49,6 +50,8 @@ MOST_FOREIGN = 3
 PROXY_TRIES = 3
 PROXY_WAIT = 10.0
 _NOT_SENT = "not sent: the run stopped first"
+#: Answers that settle a row; a union would be made anew for each.
+_FINAL = (Success, Rejected)
 
 
 @dataclass(slots=True)
@@ -82,6 +85,7 @@ class _Exchange:
     status: int | None = None
     #: How an attempt ended that may have been carried out although no answer came.
     doubt: Code | None = None
+    answered_at: datetime | None = None
 
 
 class Sender:
@@ -119,7 +123,7 @@ class Sender:
 
     async def read(self, user_id: int) -> User | Result:
         """Read a user; a `Result` (failed, or not-sent where the run stops) if that is not possible."""
-        exchange = _Exchange(read_request(user_id))
+        exchange = _Exchange(read_request(user_id), self._secrets({}))
         try:
             answer = await self._answer(exchange)
         except Stopping:
@@ -130,7 +134,7 @@ class Sender:
 
     async def update(self, user_id: int, values: Mapping[str, Json]) -> Result:
         """Send a change until it is answered; where the last answer was lost, read the user to find out."""
-        exchange = _Exchange(update_request(user_id, values), _secrets(values))
+        exchange = _Exchange(update_request(user_id, values), self._secrets(values))
         try:
             answer = await self._answer(exchange)
         except Stopping:
@@ -173,7 +177,7 @@ class Sender:
         """Repeat a request until it is answered for good, or its retries are used up. Raises Stopping."""
         while True:
             answer = await self._attempt(exchange)
-            if isinstance(answer, Success | Rejected):
+            if isinstance(answer, _FINAL):
                 self._failure_timeout.good()
                 self._foreign.good()
                 self._api_answered = True
@@ -197,12 +201,12 @@ class Sender:
         started = await self._limiter.acquire()
         self._count(exchange)
         response = await self._client.send(exchange.request)
-        now = self._clock.now()
-        answer = read_response(response, now, (*exchange.secrets, self.token) if self.token else exchange.secrets)
+        now = exchange.answered_at = self._clock.now()
+        answer = read_response(response, now, exchange.secrets)
         quota = None
         exchange.status = None
         if isinstance(response, Response):
-            quota = read_quota(response.headers, now.timestamp())
+            quota = read_quota(response.headers, now)
             exchange.status = response.status
             self._proxy_down.good()
         self.counts.responses[exchange.status] += 1
@@ -217,6 +221,11 @@ class Sender:
             exchange.attempts += 1
             self._limiter.record(started, ResponseKind.GOOD, quota=quota)
         return answer
+
+    def _secrets(self, values: Mapping[str, Json]) -> tuple[str, ...]:
+        """Return what the platform may quote and nobody may read: the token, and secret values."""
+        secrets = (self.token,) if self.token else ()
+        return (*secrets, *(str(values[name]) for name in SECRET_FIELDS if name in values))
 
     def _count(self, exchange: _Exchange) -> None:
         if exchange.request.method == "GET":
@@ -282,7 +291,7 @@ class Sender:
     def _result(
         self, exchange: _Exchange, status: Status, code: str = "", message: str = "", user: User | None = None
     ) -> Result:
-        finished_at = iso(self._clock.now())
+        finished_at = iso(exchange.answered_at or self._clock.now())
         return Result(status, code, message, exchange.status, exchange.attempts, user, finished_at)
 
 
@@ -291,10 +300,6 @@ def _reason(answer: RateLimited | TransientError) -> str:
     if isinstance(answer, RateLimited):
         return "answered 429"
     return f"answered {answer.status}" if answer.status else answer.message
-
-
-def _secrets(values: Mapping[str, Json]) -> tuple[str, ...]:
-    return tuple(values[name] for name in SECRET_FIELDS & values.keys() if isinstance(values[name], str))
 
 
 def undecided(read: Result) -> Result:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from pydantic_core import to_json
+
 from usersync.ledger.database import Database
 from usersync.ledger.run_info import RunInfo
 from usersync.ledger.schema import READ_ROWS
@@ -354,4 +356,4 @@ def user_columns(user: User | None) -> tuple[str | None, str | None, str | None,
     """Return the columns name, display_name, email and custom_attributes of a user."""
     if user is None:
         return None, None, None, ""
-    return user.name, user.display_name, user.email, json_text(user.custom_attributes)
+    return user.name, user.display_name, user.email, to_json(user.custom_attributes).decode()

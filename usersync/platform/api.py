@@ -14,13 +14,15 @@ from pydantic_core import to_json
 
 from usersync.models import ATTRIBUTE, Code, Json, User
 from usersync.platform.body import BodyError, parse_body, quotable
+from usersync.platform.user_decoder import decode_plain
 
 JSON_TYPE = "application/json; charset=utf-8"
 #: Where these come without a JSON object, somebody else than the API answered.
 _API_ERRORS = (403, 404, 405)
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, as those of models.py: one is made for each request.
+@dataclass(slots=True)
 class Request:
     """One call of the API."""
 
@@ -29,7 +31,7 @@ class Request:
     body: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Response:
     """What came back, as it is."""
 
@@ -61,7 +63,7 @@ class NoResponse:
     permanent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Success:
     """200 and the user."""
 
@@ -167,7 +169,7 @@ def read_response(response: Response | NoResponse, now: datetime, secrets: tuple
 
 def _read_success(response: Response) -> Answer:
     try:
-        user = _user(parse_body(response.body))
+        user = decode_plain(response.body) or _user(parse_body(response.body))
     except BodyError as error:
         return TransientError(Code.PLATFORM_ERROR, f"answered 200 with {_page_or(str(error), response)}", 200)
     if user is None:

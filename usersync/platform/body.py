@@ -39,10 +39,10 @@ def parse_body(raw: bytes) -> Json:
         raise
     except ValueError:
         raise BodyError("something that is no JSON") from None
-    return value if _is_clean(text) else _cleaned(value, MAX_DEPTH)
+    return value if is_plain(text) else _cleaned(value, MAX_DEPTH)
 
 
-def _is_clean(text: str) -> bool:
+def is_plain(text: str) -> bool:
     """Tell whether JSON text cannot hold anything to remove or to refuse; most cannot, and need no second look."""
     return text.isprintable() and "\\" not in text and text.count("{") + text.count("[") <= MAX_DEPTH
 

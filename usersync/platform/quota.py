@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 #: A reset above is no wait of seconds, but a time since 1970; above `_MILLISECONDS`, in milliseconds.
 _EPOCH = 1e8
@@ -34,8 +35,8 @@ class Quota:
     reset: float | None = None
 
 
-def read_quota(headers: Mapping[str, str], now: float) -> Quota | None:
-    """Read the quota of a response that came in at `now` (seconds since 1970); None where there is none."""
+def read_quota(headers: Mapping[str, str], now: datetime) -> Quota | None:
+    """Read the quota of a response that came in at `now`; None where there is none."""
     for marker in _MARKERS:
         if marker in headers:
             break
@@ -80,10 +81,10 @@ def _number(text: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _wait(reset: float | None, now: float) -> float | None:
+def _wait(reset: float | None, now: datetime) -> float | None:
     if reset is None or reset < _EPOCH:
         return reset
-    return (reset / 1000 if reset > _MILLISECONDS else reset) - now
+    return (reset / 1000 if reset > _MILLISECONDS else reset) - now.timestamp()
 
 
 def _sane(quota: Quota) -> bool:
