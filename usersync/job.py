@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias, TypeVar
@@ -28,20 +28,19 @@ from usersync.dispatch.sender import Sender
 from usersync.errors import OUT_OF_MEMORY, RefusedError, RowCountError, StoppedError, UsersyncError
 from usersync.ledger import Ledger, LedgerRun, RunInfo
 from usersync.ledger.lock import one_run_at_a_time
-from usersync.ledger.run import IN_FLIGHT, NO_ANSWER, NOT_SENT
+from usersync.ledger.run import IN_FLIGHT
 from usersync.loader.row_names import no_name
 from usersync.logs import event
-from usersync.models import Code, DesiredValues, Row, Status, Table
+from usersync.models import DesiredValues, Status, Table
 from usersync.planning.input import read_files
 from usersync.planning.matching import sources_with_both
 from usersync.planning.new_run import current_user, new_run_info
 from usersync.planning.plan import Plan, plan_stats, read_plan
-from usersync.planning.rows import with_result
 from usersync.planning.safety import order_emails, reject_protected
 from usersync.planning.sources import RowSource
 from usersync.planning.users import UserLookup
 from usersync.report import RunFacts, Summary, require_writable_folder, summarize, verify_row_count, write_report
-from usersync.report.rejects import write_rejects
+from usersync.report.rejects import REJECTED, write_rejects
 from usersync.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -255,21 +254,25 @@ def _report(
 ) -> Summary:
     """Close the run, write its files, and verify that every row of the input has one line.
 
-    Where the ledger cannot be written any more, the report is written all the same.
+    Where the ledger cannot be written any more, the report is written all the same, from a copy.
     """
-    rows = run.rows
+    ended = run
     try:
         run.finalize(refused=refused)
     except StoppedError as error:
         job.context.stop.ask(error.exit_code, str(error))
-        rows = partial(_unfinished_rows, run)
+        ended = Ledger(None).start(run.info)
+        ended.take_over(run)
+        ended.finalize(refused=refused)
     stop = job.context.stop.reason
     facts = _facts(job, run, plan or Plan(), sender, job.context.clock.monotonic() - began)
     if job.source.reports:
-        report = job.settings.report
-        summary = write_report(rows, report.dir, facts, formats=report.formats, write_rejects=_rejects_writer(job))
+        report, write_rejects = job.settings.report, _rejects_writer(job, ended)
+        summary = write_report(
+            ended.report_cells, report.dir, facts, formats=report.formats, write_rejects=write_rejects
+        )
     else:
-        summary = summarize(rows(), facts)
+        summary = summarize(ended.report_cells(), facts)
     now = iso(job.context.clock.now())
     try:
         run.finish(finished_at=now, exit_code=summary.exit_code, stopped=stop.message if stop else None)
@@ -286,19 +289,6 @@ def _report(
     event("end", run=run.info.run, status=summary.status, code=summary.exit_code, seconds=summary.seconds, **counts)
     verify_row_count(job.source.row_count(run), summary)
     return summary
-
-
-def _unfinished_rows(run: LedgerRun) -> Iterator[Row]:
-    """Yield the rows of a run that the ledger could not finalize, with the results that it could not take."""
-    for row in run.rows():
-        if result := run.unwritten.get(row.key):
-            yield with_result(row, result)
-        elif row.status is Status.PLANNED:
-            yield replace(row, status=Status.NOT_SENT, message=NOT_SENT)
-        elif row.status is Status.UNKNOWN and not row.code:
-            yield replace(row, code=Code.CONNECTION, message=NO_ANSWER)
-        else:
-            yield row
 
 
 def _facts(job: Job, run: LedgerRun, plan: Plan, sender: Sender | None, seconds: float) -> RunFacts:
@@ -323,7 +313,7 @@ def _facts(job: Job, run: LedgerRun, plan: Plan, sender: Sender | None, seconds:
     )
 
 
-def _rejects_writer(job: Job) -> Callable[[Iterable[Row], Path], Path | None] | None:
+def _rejects_writer(job: Job, run: LedgerRun) -> Callable[[Path], Path | None] | None:
     """Return the way to write the file of the rows to correct; None where the rows come from no file."""
     given, settings = job.source.given, job.settings
     if given is None or not given.table.sheets:
@@ -335,8 +325,9 @@ def _rejects_writer(job: Job) -> Callable[[Iterable[Row], Path], Path | None] | 
             again = again.matched(given.matching.index)
         return again.table, again.desired
 
-    return partial(
-        write_rejects,
+    return lambda home: write_rejects(
+        run.rows(statuses=REJECTED),
+        home,
         table=given.table,
         problems=given.desired.problems,
         header_row=settings.source.header_row or 1,
