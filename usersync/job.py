@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import logging
 import os
+import weakref
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -90,16 +91,19 @@ def carry_out(job: Job, confirm: Confirm | None) -> Summary:
 def make_plan(job: Job, *, review: Callable[[LedgerRun, Plan], None]) -> Plan:
     """Plan, and send nothing but reads; `review` is called while the rows are still in the ledger.
 
-    Raises StoppedError where the run stops on the way: half a plan is none.
+    The rows are temporary: they last as long as the plan. Raises StoppedError where the run stops on the way:
+    half a plan is none.
     """
     path = job.settings.ledger if job.settings.ledger.exists() else None
-    with Ledger(path, temporary_rows=True) as ledger:
+    with ExitStack() as stack:
+        ledger = stack.enter_context(Ledger(path, temporary_rows=True))
         run = _open(job, ledger, _never)
         try:
             plan = run_async(_plan_only(job, ledger, run))
             review(run, plan)
         finally:
             ledger.forget(run.info.run)
+        weakref.finalize(run, stack.pop_all().close)  # whoever has the plan may still ask for its rows
     return plan
 
 
@@ -174,12 +178,14 @@ async def _prepare(job: Job, ledger: Ledger, run: LedgerRun, sender: Sender) -> 
     reject_protected(run, settings.limits.protect)
     left_out = 0
     if run.info.planned_at is None:
-        if (limit := run.info.options.get("limit")) is not None:
+        limit = run.info.options.get("limit")
+        if limit is not None:
             run.keep_first(limit)
         given = job.source.given
         with_both = sources_with_both(given.table, given.source.match_by) if given else ()
         order_emails(run, settings.diff, users.directory, with_both=with_both)
-        left_out = run.drop_left_out()
+        if limit is not None:
+            left_out = run.drop_left_out()
         if not context.stop:
             run.mark_planned(iso(context.clock.now()))
     plan = read_plan(run, job.source.given)
