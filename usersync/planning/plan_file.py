@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from heapq import merge
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from usersync.errors import UsageError
-from usersync.ledger import LedgerRun, RunInfo
+from usersync.ledger import LedgerRun, RunInfo, Stretch
 from usersync.models import SECRET_FIELDS, UNKNOWN, FieldChange, Json, Row, Status
 from usersync.planning.plan import Plan
 
@@ -23,10 +25,12 @@ def keep_document(run: LedgerRun, plan: Plan) -> Callable[[], dict[str, Json]]:
 
     It says what a run would send; a password is "set, from row 7 of the file".
     """
-    return partial(_document, run.info, plan.as_json(), list(run.rows_as_json((*_COLUMNS, "old", "new"))))
+    rows, unchanged = list(run.rows_as_json((*_COLUMNS, "old", "new"))), list(run.stretches())
+    return partial(_document, run.info, plan.as_json(), rows, unchanged)
 
 
-def _document(info: RunInfo, plan: Mapping[str, Json], rows: list[str]) -> dict[str, Json]:
+def _document(info: RunInfo, plan: Mapping[str, Json], rows: list[str], unchanged: list[Stretch]) -> dict[str, Json]:
+    others = (_row_document(*values) for some in rows for values in json.loads(some))
     document = {
         "usersync_plan": VERSION,
         "plan": info.run,
@@ -38,7 +42,7 @@ def _document(info: RunInfo, plan: Mapping[str, Json], rows: list[str]) -> dict[
         "options": dict(info.options),
         "rows_read": info.rows_read,
         **{k: v for k, v in plan.items() if k not in ("status", "exit_code", "problems")},
-        "rows": [_row_document(*values) for some in rows for values in json.loads(some)],
+        "rows": list(merge(others, _unchanged_documents(unchanged), key=itemgetter("key"))),
     }
     return {**document, "digest": _digest(document)}
 
@@ -50,6 +54,11 @@ def _row_document(*values: Json) -> dict[str, Json]:
     for name in SECRET_FIELDS & new.keys():
         new[name] = f"set, from row {row['row']} of the file"
     return {**row, "old": json.loads(old or "{}"), "new": new}
+
+
+def _unchanged_documents(stretches: Iterable[Stretch]) -> Iterator[dict[str, Json]]:
+    for row in (row for stretch in stretches for row in stretch.rows("", "")):
+        yield {**{name: getattr(row, name) for name in _COLUMNS}, "old": {}, "new": {}}
 
 
 def _digest(document: Mapping[str, Json]) -> str:
