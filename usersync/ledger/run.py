@@ -96,7 +96,7 @@ class LedgerRun:
         return merge(map(self._row, found), unchanged, key=attrgetter("key"))
 
     def stretches(self, *, until: int | None = None) -> Iterator[Stretch]:
-        """Return the stretches of unchanged rows in input order; or the last that begins at the key `until` or before."""
+        """Return the stretches of unchanged rows in input order; or the last that begins at `until` or before."""
         found = self.database.stream(
             "SELECT key, source, row, note, ids FROM unchanged WHERE run = ?1 AND (?2 IS NULL OR key ="
             " (SELECT max(key) FROM unchanged WHERE run = ?1 AND key <= ?2)) ORDER BY key",
