@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import PATIENCE
 from usersync.errors import StoppedError, UsageError
-from usersync.ledger import Ledger, LedgerRun, RunInfo
+from usersync.ledger import Ledger, LedgerRun, RunInfo, Stretch
 from usersync.models import UNKNOWN, FieldChange, Result, Row, Status, User
 
 SOURCE = {"file": "a.csv", "sheet": "", "sha256": "0" * 64}
@@ -144,13 +144,24 @@ def test_an_older_answer_does_not_replace_a_newer_one(tmp_path: Path) -> None:
         assert run.snapshots.last_written([1]) == {1: {"name": "newer"}}
 
 
-def test_ranges_of_unchanged_rows_are_read_as_single_rows(run: LedgerRun) -> None:
-    run.insert_unchanged([(0, 0, 2, "", ["1", " 2"]), (2, 0, 9, "id '3.0' read as 3", ["3.0"])])
-    assert [(r.key, r.row, r.id, r.status, r.reason, r.new, r.email) for r in run.rows()] == [
+def test_stretches_of_unchanged_rows_are_read_as_single_rows_among_the_others(run: LedgerRun) -> None:
+    run.insert([planned(2), Row(5, 0, 11, "1", Status.PLANNED, duplicate_of=2)])
+    run.insert_unchanged([Stretch(3, 0, 9, "left alone", '["3.0", "4"]'), Stretch(0, 0, 2, "", '["1", " 2"]')])
+    rows = list(run.rows())
+    assert [(r.key, r.row, r.id, r.status, r.reason, r.new, r.email) for r in rows if not r.new] == [
         (0, 2, "1", "unchanged", "", "", None),
         (1, 3, " 2", "unchanged", "", "", None),
-        (2, 9, "3.0", "unchanged", "id '3.0' read as 3", "", None),
+        (3, 9, "3.0", "unchanged", "left alone", "", None),
+        (4, 10, "4", "unchanged", "left alone", "", None),
     ]
+    assert [row.key for row in rows] == list(range(6))
+    assert {row.file for row in rows} == {rows[2].file}
+    assert [list(run.rows(only=key)) for key in range(7)] == [*([row] for row in rows), []]
+    assert run.counts() == {Status.PLANNED: 2, Status.UNCHANGED: 4}
+    assert sorted(run.keep_compared()) == list(range(5))
+    run.delete_rows()
+    assert run.counts() == {}
+    assert not list(run.rows())
 
 
 def test_a_claim_is_on_disk_at_once_and_a_result_after_a_flush(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from usersync.context import Context, iso, run_concurrently
@@ -20,6 +21,7 @@ from usersync.planning.users import UserLookup
 from usersync.values import same_email
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from pandas import DataFrame
 
     from usersync.settings import Settings
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 READ_BATCH = 1000
 #: Users whose last known values are looked up at once.
 BASELINE_BATCH = 20_000
+
+#: The remark on a row of an export that asks for nothing.
+_UNTOUCHED = "left alone: no new values since the export"
 
 
 class RowComparison:
@@ -47,7 +52,8 @@ class RowComparison:
     async def insert_rows(self, *, compared: Collection[int] = ()) -> list[str]:
         """Insert every row of the input, but for the keys `compared` before; returns notes for the author."""
         self._run.insert(self._rows.rejected())
-        self._run.insert_unchanged(self._rows.untouched(compared))
+        untouched = sorted(self._given.desired.untouched.difference(compared))
+        self._insert_unchanged(np.array(untouched, dtype=np.int64), _UNTOUCHED)
         values = self._given.desired.values.drop(index=list(compared), errors="ignore")
         source = self._settings.diff.compare_with
         if source == "nothing" and not self._must_read(values):
@@ -62,6 +68,11 @@ class RowComparison:
             f"{ATTRIBUTE}{new}: no user that was read has this key, but {held!r}; is that one meant?"
             for new, held in similar.items()
         ]
+
+    def _insert_unchanged(self, keys: NDArray[np.int64], remark: str = "") -> None:
+        rows, stretches = self._rows.unread_unchanged(keys, remark)
+        self._run.insert(rows)
+        self._run.insert_unchanged(stretches)
 
     def _must_read(self, values: DataFrame) -> bool:
         """Tell whether what a user holds now decides about a row even where nothing is compared."""
@@ -91,7 +102,7 @@ class RowComparison:
             known = look_up(batch["id"].tolist())
             here = batch.iloc[known.index]
             comparison = self._compare(here, known.set_axis(here.index))
-            self._run.insert_unchanged(self._rows.unchanged_stretches(comparison.unchanged_keys))
+            self._insert_unchanged(comparison.unchanged_keys)
             if must_verify:
                 unread.append(here[comparison.changed])
             else:
