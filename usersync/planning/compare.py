@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from usersync.context import Context, iso, run_concurrently
-from usersync.diff.compare import Comparison, attribute_keys, compare
+from usersync.diff.compare import Comparison, attribute_keys, compare, current_values, readable_fields
 from usersync.diff.limits import has_email_patterns
 from usersync.diff.plausibility import similar_keys
 from usersync.ledger import LedgerRun
@@ -97,9 +97,10 @@ class RowComparison:
         by_old_address = bool(self._addresses)
         must_verify = self._settings.diff.verify or self._address_protects or by_old_address or self._given.is_exported
         unread = []
+        fields = readable_fields(values)
         for start in range(0, len(values), BASELINE_BATCH):
             batch = values.iloc[start : start + BASELINE_BATCH]
-            known = look_up(batch["id"].tolist())
+            known = look_up(batch["id"].tolist(), fields)
             here = batch.iloc[known.index]
             comparison = self._compare(here, known.set_axis(here.index))
             self._insert_unchanged(comparison.unchanged_keys)
@@ -163,7 +164,9 @@ class RowComparison:
         return None
 
     def _compared_with(self, values: DataFrame, users: dict[int, User]) -> Iterator[Row]:
-        comparison = self._compare(values, _current_values(users))
+        comparison = self._compare(
+            values, current_values(list(users.values()), readable_fields(values)).set_axis(values.index)
+        )
         written = self._last_written([user.id for user in users.values()])
         seen_at = iso(self._context.clock.now())
         self._held_keys.update(*(user.custom_attributes for user in users.values()))
@@ -180,10 +183,3 @@ def _addresses_to_verify(given: Input) -> Mapping[int, str]:
     """Return the addresses of rows by key, where they were matched with what the platform said earlier."""
     matching = given.matching
     return matching.addresses if matching and matching.index and not matching.index.is_current else {}
-
-
-def _current_values(users: dict[int, User]) -> DataFrame:
-    """Make the table that `compare` takes, from users by key."""
-    names = ("name", "display_name", "email", "custom_attributes")
-    columns = {name: pd.Series([getattr(u, name) for u in users.values()], dtype=object) for name in names}
-    return pd.DataFrame(columns).set_axis(list(users), axis=0)

@@ -13,7 +13,20 @@ import numpy as np
 from usersync.diff.conflicts import describe_conflicts, find_conflicts
 from usersync.ledger import Stretch
 from usersync.ledger.run import user_columns
-from usersync.models import Code, FieldChange, Json, Owner, Problem, Result, Row, Status, User, json_text, owner_of
+from usersync.models import (
+    Code,
+    FieldChange,
+    Json,
+    Owner,
+    Problem,
+    Result,
+    Row,
+    Status,
+    User,
+    encode_changes,
+    json_text,
+    owner_of,
+)
 from usersync.planning.input import Input
 
 if TYPE_CHECKING:
@@ -71,12 +84,11 @@ class RowFactory:
         exported (`exported`).
         """
         conflicts = find_conflicts(changes, written or {}, exported or {})
-        if conflicts:
-            message = describe_conflicts(conflicts, written or {}, exported or {})
-            row = self.row(key, Status.CONFLICT, user_id=user_id, message=message)
-        else:
-            row = self.row(key, Status.PLANNED, user_id=user_id)
-        return with_user(row, user).with_changes(changes)
+        status = Status.CONFLICT if conflicts else Status.PLANNED
+        message = describe_conflicts(conflicts, written or {}, exported or {}) if conflicts else ""
+        changed, old, new = encode_changes(changes)
+        row = self.row(key, status, user_id=user_id, message=message, changed=changed, old=old, new=new)
+        return with_user(row, user)
 
     def unread(self, key: int, result: Result) -> Row:
         """Make a row whose user could not be read."""
