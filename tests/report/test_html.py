@@ -61,15 +61,18 @@ class Screen:
         script = "return [...document.querySelectorAll(`td:nth-child(${arguments[0]})`)].map(cell => cell.innerText)"
         return list(self.driver.execute_script(script, number))
 
-    def find(self, text: str) -> str:
-        box = self.driver.find_element(By.ID, "search")
-        box.clear()
-        box.send_keys(text)
-        return self.text("#hits")
+    def wait_for(self, hits: str) -> str:
+        WebDriverWait(self.driver, 60).until(lambda _: self.text("#hits") == hits)
+        return hits
 
-    def choose(self, name: str, option: str) -> str:
+    def find(self, text: str, *, until: str = "") -> str:
+        box = self.driver.find_element(By.ID, "search")
+        box.send_keys(Keys.CONTROL, "a", Keys.NULL, Keys.DELETE, text)
+        return self.wait_for(until) if until else self.text("#hits")
+
+    def choose(self, name: str, option: str, *, until: str = "") -> str:
         Select(self.driver.find_element(By.ID, name)).select_by_visible_text(option)
-        return self.text("#hits")
+        return self.wait_for(until) if until else self.text("#hits")
 
     def complaints(self) -> list[str]:
         return [entry["message"] for entry in self.driver.get_log("browser")]
@@ -150,17 +153,69 @@ def test_search_finds_a_row_by_part_of_a_value(screen: Screen, large: Path) -> N
     assert screen.find(str(2**63 + 1)).endswith("1 to 50 shown"), "a number is not rounded"
 
 
-def test_rows_that_need_attention_come_first_where_there_is_no_room_for_all(
-    screen: Screen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def divided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a page that has room for a part of its 20,000 rows."""
     monkeypatch.setattr(html, "LIMIT", 60_000)
-    page = Path(str(report(tmp_path, 20_000).files["html"]))
-    assert page.stat().st_size < 100_000
-    screen.open(page)
-    kept = int(screen.text("#hits").split()[0].replace(",", ""))
-    assert f"Only {kept:,} of 20,000 rows are on this page, because it is kept below 5 MB" in screen.text("main")
-    assert "All rows are in report.csv" in screen.text("main")
-    assert screen.choose("status", "rejected").startswith("2,000 rows")
+    return Path(str(report(tmp_path, 20_000).files["html"]))
+
+
+def parts_of(page: Path) -> list[Path]:
+    return sorted(page.parent.glob("report-rows-*.js"))
+
+
+def test_rows_that_need_attention_are_on_a_page_without_room_for_all(screen: Screen, divided: Path) -> None:
+    assert divided.stat().st_size < 100_000
+    rows = json.loads(screen.open(divided).rows())
+    words = screen.driver.execute_script("return words")
+    assert 2_000 < len(rows) < 20_000
+    assert sum(words[row[1]] == "rejected" for row in rows) == 2_000
+    assert screen.text("#hits") == f"{len(rows):,} rows of the {len(rows):,} on this page, 1 to 50 shown"
+    assert f"{len(rows):,} of 20,000 rows are on this page, because it is kept below 5 MB" in screen.text("#rest")
+    assert not screen.driver.find_element(By.ID, "absent").is_displayed()
+
+
+def test_a_search_loads_the_rows_beside_the_page(screen: Screen, divided: Path) -> None:
+    assert len(parts_of(divided)) > 1
+    screen.requests()
+    screen.open(divided)
+    assert screen.requests() == {divided.as_uri()}
+    assert screen.find("20997 unchanged", until="1 row") == "1 row"
+    assert screen.column(1) == ["19999"]
+    assert screen.requests() == {part.as_uri() for part in parts_of(divided)}
+    assert screen.choose("status", "updated", until="0 rows") == "0 rows"
+    assert screen.find("", until="12,000 rows, 1 to 50 shown")
+    assert not screen.driver.find_element(By.ID, "rest").is_displayed()
+    assert screen.complaints() == []
+
+
+def test_the_last_page_of_the_rows_at_hand_leads_to_all(screen: Screen, divided: Path) -> None:
+    screen.open(divided).driver.execute_script("page = Math.floor((hits.length - 1) / SIZE); draw()")
+    screen.driver.find_element(By.ID, "next").click()
+    assert screen.wait_for("20,000 rows, 1 to 50 shown")
+    assert screen.column(1)[:3] == ["2", "3", "4"]
+
+
+def test_a_page_without_the_files_beside_it_says_which_rows_it_cannot_search(
+    screen: Screen, divided: Path, tmp_path: Path
+) -> None:
+    alone = shutil.copy(divided, tmp_path / "from-a-mail.html")
+    here = len(json.loads(screen.open(alone).rows()))
+    assert screen.find("20997", until=f"0 rows of the {here:,} on this page")
+    assert screen.text("#absent").startswith(f"{20_000 - here:,} rows cannot be shown or searched here: their files")
+    assert "All rows are in report.csv" in screen.text("#absent")
+    assert screen.find("20999", until=f"1 row of the {here:,} on this page"), "rejected"
+    assert all("ERR_FILE_NOT_FOUND" in message for message in screen.complaints())
+
+
+def test_a_page_that_is_written_again_leaves_no_files_of_the_former_one(divided: Path) -> None:
+    (divided.parent / "report-rows-of-mine.js").write_text("")
+    before = parts_of(divided)
+    report(divided.parent.parent, 10_000)
+    after = parts_of(divided)
+    assert set(before) & set(after) == {divided.parent / "report-rows-of-mine.js"}
+    assert 1 < len(after) < len(before)
+    assert all(part.name in divided.read_text("utf-8") for part in after if part.name != "report-rows-of-mine.js")
 
 
 def test_rows_have_the_names_of_their_users_or_of_their_sheet(screen: Screen, small: Path) -> None:
@@ -197,6 +252,53 @@ def test_rows_are_filtered_by_status_field_and_reason(screen: Screen, small: Pat
     screen.driver.find_element(By.CSS_SELECTOR, "[data-reason=email-invalid]").click()
     assert screen.text("#hits") == "1 row"
     assert screen.column(5) == ["email-invalid, name-blank\nMail 'user 9': not a valid e-mail address"]
+
+
+def test_values_are_shown_as_they_are(screen: Screen, tmp_path: Path) -> None:
+    old = '{"a":0,"b":true,"c":null,"d":"","e":1.0,"g":[1.50,{"h":9007199254740993}]}'
+    new = '{"a":-9007199254740993,"b":123456789012345,"c":1e-07,"d":" = 1","e":false,"f":"","g":"%s"}' % ("x" * 400)
+    plain = (
+        "a.csv",
+        "",
+        2,
+        "7",
+        "updated",
+        "a",
+        '{"a":12}',
+        '{"a":"a\\"b: 7"}',
+        200,
+        1,
+        "",
+        "",
+        "nobody",
+        "",
+        "",
+        "",
+        "",
+        0,
+    )
+    cells = (*plain[:2], 3, "8", "updated", "a;b", old, new, *plain[8:-1], 1)
+    facts = RunFacts(INFO["run"], INFO, dict.fromkeys(("get", "patch", "retried", "throttled"), 0))
+    screen.open(Path(str(write_report(lambda: [[plain, cells]], tmp_path, facts, formats=("html",)).files["html"])))
+    first, second = (text.replace("\N{NO-BREAK SPACE}→ ", ">") for text in screen.column(4))
+    assert first == 'a 12>a"b: 7'
+    assert second.splitlines() == [
+        "a 0>-9007199254740993", "b true>123456789012345", "c nothing>1e-07", "d empty> = 1", "e 1.0>false",
+        "f not looked up>empty", f'g [1.5,{{"h":9007199254740993}}]>{"x" * 299}…',
+    ]  # fmt: skip
+
+
+def test_a_name_is_kept_once_where_it_is_the_new_name(screen: Screen, tmp_path: Path) -> None:
+    names = {'Zoë "Z" \\': 'Zoë "Z" \\', "Ann": "Anna", 'Ann","x': "Ann", "Bo" * 200: "Bo" * 200, "": "Cy"}
+    lines = [
+        ("a.csv", "", key + 2, "7", "updated", "name", "", json.dumps({"name": new}, ensure_ascii=False), 200, 1, "",
+         "", "nobody", name, "", "", "", key)
+        for key, (name, new) in enumerate(names.items())
+    ]  # fmt: skip
+    facts = RunFacts(INFO["run"], INFO, dict.fromkeys(("get", "patch", "retried", "throttled"), 0))
+    screen.open(Path(str(write_report(lambda: [lines], tmp_path, facts, formats=("html",)).files["html"])))
+    shown = [name if len(name) <= 300 else f"{name[:299]}…" for name in names]
+    assert screen.driver.execute_script("return rows.map(row => row[NAME])") == shown
 
 
 def test_a_name_that_is_a_script_is_not_run(screen: Screen, small: Path) -> None:

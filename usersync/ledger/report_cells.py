@@ -22,7 +22,7 @@ LINES_AT_ONCE = 5_000
 _REASON = "message || iif(message <> '' AND note <> '', '; ', '') || note"
 _FIRST_CODE = "iif(instr(code, ';'), substr(code, 1, instr(code, ';') - 1), code)"
 _OWNERS = " ".join(f"WHEN '{code}' THEN '{owner}'" for code, owner in OWNERS.items())
-_OWNER = f"CASE {_FIRST_CODE} WHEN '' THEN '{Owner.NOBODY}' {_OWNERS} ELSE '{Owner.SHEET}' END"
+_OWNER = f"iif(code = '', '{Owner.NOBODY}', CASE {_FIRST_CODE} {_OWNERS} ELSE '{Owner.SHEET}' END)"
 
 
 def read_cells(

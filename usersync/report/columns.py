@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Final, TypeAlias
 
 from usersync.ledger import Cells
 from usersync.loader.row_names import NameOf
-from usersync.models import Status
+from usersync.models import Json, Status
+
+#: Some lines of a report, by column: the cells of COLUMNS, and the rows' keys.
+Columns: TypeAlias = Sequence[Sequence[Json]]
 
 #: The columns, in the order that the contract fixes.
 COLUMNS: Final = (
@@ -27,9 +30,11 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _GUARDED: Final = frozenset((*_FORMULA, "'"))
 
 
-def lines_of_attention(lines: Sequence[Cells]) -> Iterator[Cells]:
+def lines_of_attention(columns: Columns) -> Iterator[Cells]:
     """Return the lines that somebody has to look at."""
-    return (line for line in lines if line[STATUS] in _ATTENTION)
+    if _ATTENTION.isdisjoint(columns[STATUS]):
+        return iter(())
+    return (line for line in zip(*columns, strict=True) if line[STATUS] in _ATTENTION)
 
 
 def reason_of(line: Cells) -> str:
@@ -42,13 +47,9 @@ def name_of_line(line: Cells, name_of: NameOf) -> str:
     return line[NAME] or line[EMAIL] or name_of(line[KEY])
 
 
-def escape_cells(lines: Sequence[Cells]) -> Iterable[Cells]:
-    """Apply `escape_formula` to the columns FREE_TEXT of lines, where any of them needs it."""
-    columns = list(zip(*lines, strict=True))
-    places = [i for i in map(COLUMNS.index, FREE_TEXT) if any(text[:1] in _GUARDED for text in set(columns[i]))]
-    for i in places:
-        columns[i] = tuple(map(escape_formula, columns[i]))
-    return zip(*columns, strict=True) if places else lines
+def escape_formulas(column: Sequence[str]) -> Sequence[str]:
+    """Apply `escape_formula` to a column, where any of its cells may need it."""
+    return column if _GUARDED.isdisjoint({text[:1] for text in column}) else list(map(escape_formula, column))
 
 
 def escape_formula(text: str) -> str:

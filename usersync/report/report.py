@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from errno import EMFILE
 from itertools import chain
-from operator import itemgetter
 from pathlib import Path
 
 from usersync.context import StopReason
@@ -16,11 +14,10 @@ from usersync.errors import StoppedError, UsageError
 from usersync.ledger import Cells
 from usersync.loader.row_names import NameOf, no_name
 from usersync.models import Json, ProblemGroup, TimeSlice
-from usersync.report.columns import COLUMNS, escape_cells
+from usersync.report.columns import COLUMNS
+from usersync.report.csv_lines import csv_lines
 from usersync.report.html import Page
-from usersync.report.summary import RowCounter, Summary, status_of_run, write_summary, write_whole
-
-_without_key = itemgetter(slice(len(COLUMNS)))
+from usersync.report.summary import RowCounter, Summary, status_of_run, write_summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +99,8 @@ def write_report(
         rejects = write_rejects(home) if write_rejects and counter.need_attention else None
         summary = _summary(facts, counter, files=_files(home, rejects, formats))
         if page:
-            rest = "All rows are in report.csv, beside this page."
-            write_whole(
-                home / "report.html", page.render(summary.as_json(), facts.info, timeline=facts.timeline, rest=rest)
-            )
+            rest = "All rows are in report.csv, in the folder of the run."
+            page.write(home / "report.html", summary.as_json(), facts.info, timeline=facts.timeline, rest=rest)
         if "xlsx" in formats:
             from usersync.report.workbook import write_workbook  # slow to import, and rarely asked for
 
@@ -122,7 +117,7 @@ def summarize(lines: Iterable[Sequence[Cells]], facts: RunFacts) -> Summary:
     """Return the summary of a run that writes no files."""
     counter = RowCounter(facts.name_of)
     for some in lines:
-        counter.add(some)
+        counter.add(list(zip(*some, strict=True)))
     return _summary(facts, counter, files=dict.fromkeys(("report", "rejects", "html", "summary")))
 
 
@@ -130,13 +125,13 @@ def _write_csv(path: Path, lines: Iterable[Sequence[Cells]], counter: RowCounter
     """Write report.csv, and count the lines and collect them for the page on the way."""
     draft = path.with_name(f"{path.name}.new")
     with draft.open("w", encoding="utf-8-sig", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
+        file.write(f"{','.join(COLUMNS)}\r\n")
         for some in lines:
-            writer.writerows(map(_without_key, escape_cells(some)))
-            counter.add(some)
+            columns = list(zip(*some, strict=True))
+            file.write(csv_lines(columns))
+            counter.add(columns)
             if page:
-                page.add(some)
+                page.add(columns)
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from usersync.report.columns import (
     MESSAGE,
     ROW,
     STATUS,
+    Columns,
     lines_of_attention,
     name_of_line,
     reason_of,
@@ -89,11 +89,11 @@ class RowCounter:
         self.by_status: Counter[str] = Counter()
         self._reasons: dict[str, dict[str, Json]] = {}
 
-    def add(self, lines: Sequence[Cells]) -> None:
+    def add(self, columns: Columns) -> None:
         """Count lines."""
-        self.rows += len(lines)
-        self.by_status.update(line[STATUS] for line in lines)
-        for line in lines_of_attention(lines):
+        self.rows += len(columns[STATUS])
+        self.by_status.update(columns[STATUS])
+        for line in lines_of_attention(columns):
             code = reason_of(line)
             if code not in self._reasons:
                 self._reasons[code] = self._reason(code, line)
