@@ -170,7 +170,7 @@ def test_rows_that_need_attention_are_on_a_page_without_room_for_all(screen: Scr
     words = screen.driver.execute_script("return words")
     assert 2_000 < len(rows) < 20_000
     assert sum(words[row[1]] == "rejected" for row in rows) == 2_000
-    assert screen.text("#hits") == f"{len(rows):,} rows of the {len(rows):,} on this page, 1 to 50 shown"
+    assert screen.text("#hits") == f"{len(rows):,} rows on this page, 1 to 50 shown"
     assert f"{len(rows):,} of 20,000 rows are on this page, because it is kept below 5 MB" in screen.text("#rest")
     assert not screen.driver.find_element(By.ID, "absent").is_displayed()
 
