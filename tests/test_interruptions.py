@@ -21,7 +21,7 @@ from tests.conftest import PATIENCE, TOKEN, wait_until
 from tests.kills import Killed, Life
 from usersync import api
 from usersync.context import Context, RunOptions, SystemClock
-from usersync.errors import RefusedError, UsageError
+from usersync.errors import UsageError
 from usersync.ledger import Ledger, lock
 from usersync.models import Row, Status
 from usersync.report import Summary
@@ -196,16 +196,56 @@ def test_resume_completes_a_swap_killed_at_any_update(tmp_path: Path) -> None:
         at.check(summary, 2)
 
 
-def test_resume_of_an_overwritten_source_is_refused_but_reverts_the_open_swap(tmp_path: Path) -> None:
+def test_resume_of_an_overwritten_source_reverts_the_open_swap_and_closes_the_run(tmp_path: Path) -> None:
     for at in each_kill(tmp_path, begin(SWAP)):
         run = at.interrupted()
         assert run
-        moved = at.emails() == SWAPPED
+        moved, sent = at.emails() == SWAPPED, len(at.updates())
         at.write("changes.csv", OTHER_ROWS)
-        with pytest.raises(RefusedError, match="stale"):
-            at.resume(run)
+        summary = at.resume(run)
+        assert f"changes.csv has changed since run {run}; run it as it is" in str(summary.stopped)
         assert at.emails() in (OWN, SWAPPED if moved else OWN)
-        at.check_placeholders()
+        at.check(summary, 2)
+        reverted = len(at.updates()) > sent
+        done = "nothing was sent, but to revert interrupted e-mail swaps" if reverted else "nothing was sent"
+        assert (summary.exit_code, str(summary.stopped).rpartition("; ")[2]) == (1 if reverted else 3, done)
+        assert all(row.message.startswith("not sent: stale: ") for row in at.rows(run) if row.status == "not-sent")
+        assert at.interrupted() is None
+
+
+def test_a_run_that_was_closed_is_resumed_by_name_once_its_source_is_restored(tmp_path: Path) -> None:
+    for at in each_kill(tmp_path, begin(SWAP)):
+        run = at.interrupted()
+        at.write("changes.csv", OTHER_ROWS)
+        at.resume(run)
+        at.write("changes.csv", SWAP)
+        summary = at.resume(run)
+        at.check(summary, 2)
+        assert not [row for row in at.rows(str(run)) if row.status == "not-sent"]
+
+
+def test_resume_of_an_overwritten_source_says_what_it_reverted(desk: Opened) -> None:
+    with desk(Sandbox(users=[StoredUser(i, f"User {i}", OWN[i]) for i in OWN], limit=None)) as (box, at):
+        at.settings |= {"diff": {"swap_placeholder": PLACEHOLDER}, "request": {"rate": "off", "concurrency": 1}}
+        at.write("changes.csv", SWAP + "3,Cem,\n")
+        at.interrupt(box, "run", "changes.csv", "--yes", answers=5, in_flight=1, by=signal.SIGKILL)
+        (run,) = (entry["run"] for entry in json.loads(at.run("runs", "--json").out))
+        at.write("changes.csv", OTHER_ROWS)
+        resumed = at.run("resume", "--yes")
+        assert resumed.code == 1, resumed.err
+        assert "nothing was sent, but to revert interrupted e-mail swaps" in resumed.err
+        assert f"row 2 of run {run}, user 1: reverted, because run {run} was interrupted" in resumed.err
+        assert {box.store.users[i].email for i in (1, 2)} == {OWN[1], OWN[2]}
+        assert [line["status"] for line in resumed.report] == [row["status"] for row in shown(at, run)]
+        summary = json.loads((at.folder / "runs" / run / "summary.json").read_text())
+        assert (summary["status"], summary["exit_code"]) == ("partial", 1)
+        later = at.run("run", "changes.csv", "--yes")
+        assert (later.code, "was interrupted" in later.err) == (0, False)
+        assert "unfinished" not in at.run("runs").out
+
+
+def shown(at: Any, run: str) -> Any:
+    return json.loads(at.run("show", run, "--json").out)["rows"]
 
 
 def test_the_next_run_reverts_a_swap_that_was_killed_at_any_update(tmp_path: Path) -> None:

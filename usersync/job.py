@@ -46,6 +46,8 @@ from usersync.settings import Settings
 
 log = logging.getLogger(__name__)
 Item = TypeVar("Item")
+#: The exit code of a run that finished, but for rows that need attention.
+NEED_ATTENTION = 1
 Confirm: TypeAlias = Callable[[Plan], bool]
 """Shows a plan, and returns whether to send it."""
 
@@ -120,7 +122,7 @@ async def _execute(job: Job, ledger: Ledger, run: LedgerRun, confirm: Confirm) -
     """Plan, confirm, send, report."""
     began = job.context.clock.monotonic()
     plan: Plan | None = None
-    refused = False
+    refusal = ""
     sender: Sender | None = None
     try:
         if job.source.reports:
@@ -128,16 +130,18 @@ async def _execute(job: Job, ledger: Ledger, run: LedgerRun, confirm: Confirm) -
         async with connected(job.settings, job.context, job.options.max_duration) as sender:
             await _revert_interrupted_swaps(job, ledger, run, sender)
             if job.source.refusal:
-                raise job.source.refusal
-            for note in _interrupted_runs(ledger, run):
-                log.warning("%s", note)
-            plan = await _prepare(job, ledger, run, sender)
-            refused = not _may_send(job, run, plan, confirm)
-            if plan.changes and not refused and not job.context.stop:
-                desired = job.source.given.desired.values if job.source.given else None
-                await Dispatcher(job.settings, job.context, run, sender, desired).send_all(plan.changes)
-            if not refused:
-                await _revert_broken_swaps(job, run, sender)
+                await _recover(job, run, sender)
+                refusal = _close(job, sender, job.source.refusal)
+            else:
+                for note in _interrupted_runs(ledger, run):
+                    log.warning("%s", note)
+                plan = await _prepare(job, ledger, run, sender)
+                refusal = _refusal(job, sender, run, plan, confirm)
+                if plan.changes and not refusal and not job.context.stop:
+                    desired = job.source.given.desired.values if job.source.given else None
+                    await Dispatcher(job.settings, job.context, run, sender, desired).send_all(plan.changes)
+                if not refusal:
+                    await _revert_broken_swaps(job, run, sender)
     except (StoppedError, MemoryError) as error:
         if plan is None:
             raise  # nothing was sent
@@ -153,7 +157,7 @@ async def _execute(job: Job, ledger: Ledger, run: LedgerRun, confirm: Confirm) -
             with suppress(UsersyncError):
                 _report(job, run, plan, sender, began=began)
         raise
-    return _report(job, run, plan, sender, began=began, refused=refused)
+    return _report(job, run, plan, sender, began=began, refusal=refusal)
 
 
 async def _plan_only(job: Job, ledger: Ledger, run: LedgerRun) -> Plan:
@@ -212,14 +216,18 @@ async def _revert_interrupted_swaps(job: Job, ledger: Ledger, run: LedgerRun, se
         if interrupted.number == run.number and not job.source.refusal:
             continue  # this run goes on with them
         swaps = EmailSwaps(interrupted, sender)
-        rows = [row for swap in swaps.open() for row in swap if row.status in IN_FLIGHT]
-        await _each(job, rows, partial(resolve_in_flight, interrupted, sender, job.context.clock))
+        begun = [row for swap in swaps.open() for row in swap if row.status is not Status.FAILED]
+        in_flight = [row for row in begun if row.status in IN_FLIGHT]
+        await _each(job, in_flight, partial(resolve_in_flight, interrupted, sender, job.context.clock))
         interrupted.flush()
-        reason = f"reverted by run {run.info.run}, because run {interrupted.info.run} was interrupted"
+        is_own = interrupted.number == run.number
+        by = "" if is_own else f" by run {run.info.run}"
+        reason = f"reverted{by}, because run {interrupted.info.run} was interrupted"
         await _each(job, swaps.open(), partial(swaps.revert, reason=reason))
         interrupted.snapshots.remember()
-        for row in (one for swap in swaps.open() for one in swap if one.status is Status.REVERTING):
-            log.warning("row %s of run %s, user %s: %s", row.row, interrupted.info.run, row.id, row.message)
+        for row in interrupted.by_key(row.key for row in begun):
+            if row.status in (Status.FAILED, Status.REVERTING):
+                log.warning("row %s of run %s, user %s: %s", row.row, interrupted.info.run, row.id, row.message)
 
 
 async def _each(job: Job, items: list[Item], work: Callable[[Item], Awaitable[object]]) -> None:
@@ -233,25 +241,34 @@ def _interrupted_runs(ledger: Ledger, run: LedgerRun) -> list[str]:
     return [f"run {name} was interrupted; `usersync resume {name}` completes it" for name in names[:3]]
 
 
-def _may_send(job: Job, run: LedgerRun, plan: Plan, confirm: Confirm) -> bool:
-    """Decide whether a plan is sent: it exceeds no limit that is not overridden, and it is confirmed."""
+def _close(job: Job, sender: Sender, reason: str) -> str:
+    """Stop a resumed run whose rows can no longer be sent; returns the reason."""
+    exit_code = NEED_ATTENTION if sender.counts.patch else RefusedError.exit_code
+    job.context.stop.ask(exit_code, f"{reason}; {_nothing_sent(sender)}")
+    return reason
+
+
+def _nothing_sent(sender: Sender) -> str:
+    return "nothing was sent, but to revert interrupted e-mail swaps" if sender.counts.patch else "nothing was sent"
+
+
+def _refusal(job: Job, sender: Sender, run: LedgerRun, plan: Plan, confirm: Confirm) -> str:
+    """Return why a plan is not sent, blank where it is: it exceeds a limit, or is not confirmed."""
     if job.context.stop:
-        return True  # nothing is sent, but nobody refused it either
-    exceeded = [v.sentence() for v in plan.violations if v.rule not in run.info.overrides]
+        return ""  # nothing is sent, but nobody refused it either
+    exceeded = [v for v in plan.violations if v.rule not in run.info.overrides]
     if exceeded:
-        sentences = "\n  ".join(exceeded)
-        job.context.stop.ask(RefusedError.exit_code, f"limits exceeded, nothing was sent:\n  {sentences}")
-        return False
-    if not plan.changes or confirm(plan):
-        return True
-    if not job.context.stop:
-        job.context.stop.ask(RefusedError.exit_code, "not confirmed; nothing was sent")
-        return False
-    return True
+        sentences = "\n  ".join(v.sentence() for v in exceeded)
+        job.context.stop.ask(RefusedError.exit_code, f"limits exceeded, {_nothing_sent(sender)}:\n  {sentences}")
+        return f"limits exceeded ({', '.join(v.rule for v in exceeded)})"
+    if not plan.changes or confirm(plan) or job.context.stop:
+        return ""
+    job.context.stop.ask(RefusedError.exit_code, f"not confirmed; {_nothing_sent(sender)}")
+    return "not confirmed"
 
 
 def _report(
-    job: Job, run: LedgerRun, plan: Plan, sender: Sender | None, *, began: float, refused: bool = False
+    job: Job, run: LedgerRun, plan: Plan | None, sender: Sender | None, *, began: float, refusal: str = ""
 ) -> Summary:
     """Close the run, write its files, and verify that every row of the input has one line.
 
@@ -259,7 +276,7 @@ def _report(
     """
     rows = run.rows
     try:
-        run.finalize(refused=refused)
+        run.finalize(not_sent=f"not sent: {refusal}" if refusal else NOT_SENT)
     except StoppedError as error:
         job.context.stop.ask(error.exit_code, str(error))
         rows = partial(_unfinished_rows, run)

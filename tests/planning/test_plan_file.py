@@ -127,7 +127,7 @@ def test_a_plan_beyond_a_limit_sends_nothing_until_it_is_overridden(desk: Opened
         ran = at.run("run", "changes.csv", "--yes")
         assert ran.code == 3
         assert "--override email-changes" in ran.err
-        assert list(ran.statuses().values()) == ["planned", "planned"]
+        assert list(ran.statuses().values()) == ["not-sent", "not-sent"]
         assert not [r for r in open_box.log if r.method == "PATCH"]
         ran = at.run("run", "changes.csv", "--yes", "--override", "email-changes", "--json")
         assert (ran.code, ran.summary["limits"][0]["overridden"]) == (0, True)

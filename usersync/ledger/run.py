@@ -266,8 +266,8 @@ class LedgerRun:
         self.left_out = repeats + left_out
         return self.left_out
 
-    def finalize(self, *, refused: bool) -> None:
-        """Give every row its last status: rows without an answer are unknown, rows not sent `planned` or `not-sent`."""
+    def finalize(self, *, not_sent: str = NOT_SENT) -> None:
+        """Give every row its last status: without an answer `unknown`, still to be sent `not-sent`, and why."""
         self.flush()
         with self.database.transaction():
             self.database.execute(
@@ -275,11 +275,10 @@ class LedgerRun:
                 " WHERE run = ? AND status = 'sending'",
                 (NO_ANSWER, self.number),
             )
-            if not refused:
-                self.database.execute(
-                    "UPDATE row SET status = 'not-sent', message = ? WHERE run = ? AND status = 'planned'",
-                    (NOT_SENT, self.number),
-                )
+            self.database.execute(
+                "UPDATE row SET status = 'not-sent', message = ? WHERE run = ? AND status = 'planned'",
+                (not_sent, self.number),
+            )
 
     def finish(self, *, finished_at: str, exit_code: int, stopped: str | None) -> None:
         """Close the run, and remember what it learned of its users."""

@@ -38,8 +38,8 @@ class RowSource:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.given: Input | None = None
-        self.refusal: RefusedError | None = None
-        """Why the rows cannot be sent, found before anything is sent."""
+        self.refusal = ""
+        """Why the rows of an interrupted run can no longer be sent; blank where they can."""
         self.notes: list[str] = []
         """What the author should know, found while rows were compared."""
 
@@ -222,13 +222,12 @@ class ResumedRows(RowSource):
         try:
             self.given = read_again(info, self.settings, self._run.rows())
         except RefusedError as refusal:
-            self.refusal = refusal
+            self.refusal = str(refusal)
 
     def start(self, ledger: Ledger, new_run: NewRun) -> LedgerRun:
         """Let the run go on."""
         assert self._run is not None  # noqa: S101 - `load` finds it
-        if not self.refusal:
-            self._run.reopen()
+        self._run.reopen()
         return self._run
 
     async def insert_rows(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
@@ -329,12 +328,14 @@ def read_again(info: RunInfo, settings: Settings, rows: Iterable[Row], *, files:
         make_settings({"platform": platform, **then}, f"run {info.run}"),
         _options_of(info),
     )
+    is_plan = info.kind == "plan"
+    remedy = "plan again" if is_plan else f"run it as it is, or restore it and run `usersync resume {info.run}`"
     for source, known in zip(describe_sources(given.table.sources), info.sources, strict=True):
         if source["sha256"] != known["sha256"]:
-            raise RefusedError(f"stale: {source['file']} has changed since run {info.run}; nothing was sent")
+            raise RefusedError(f"stale: {source['file']} has changed since run {info.run}; {remedy}")
         if source.get("base") != known.get("base"):
             raise RefusedError(
                 f"stale: what {source['file']} held when it was exported (its base) is not the one of run {info.run}; "
-                "nothing was sent"
+                f"{remedy}"
             )
     return given.matched(index_of_rows(given.matching, rows, f"run {info.run}")) if given.matching else given
