@@ -142,6 +142,7 @@ async def _execute(job: Job, ledger: Ledger, run: LedgerRun, confirm: Confirm) -
                     await Dispatcher(job.settings, job.context, run, sender, desired).send_all(plan.changes)
                 if not refusal:
                     await _revert_broken_swaps(job, run, sender)
+                _stop_where_unread(job, run)
     except (StoppedError, MemoryError) as error:
         if plan is None:
             raise  # nothing was sent
@@ -164,6 +165,7 @@ async def _plan_only(job: Job, ledger: Ledger, run: LedgerRun) -> Plan:
     async with connected(job.settings, job.context, job.options.max_duration) as sender:
         plan = await _prepare(job, ledger, run, sender)
     plan.notes += _interrupted_runs(ledger, run)
+    _stop_where_unread(job, run)
     if job.context.stop.reason:
         raise StoppedError(job.context.stop.reason.message)
     return plan
@@ -172,8 +174,7 @@ async def _plan_only(job: Job, ledger: Ledger, run: LedgerRun) -> Plan:
 async def _prepare(job: Job, ledger: Ledger, run: LedgerRun, sender: Sender) -> Plan:
     """Bring the rows into the ledger, and take out what may not be sent."""
     context, settings = job.context, job.settings
-    if run.info.planned_at:
-        await _recover(job, run, sender)
+    await _recover(job, run, sender)
     users = UserLookup(sender.read, sender.read_directory)
     await job.source.insert_rows(run, context, users)
     reject_protected(run, settings.limits.protect)
@@ -195,6 +196,20 @@ async def _prepare(job: Job, ledger: Ledger, run: LedgerRun, sender: Sender) -> 
     plan.violations = check_limits(stats, settings.limits)
     event("plan", run=run.info.run, **{status.value: n for status, n in plan.counts.items()})
     return plan
+
+
+def _stop_where_unread(job: Job, run: LedgerRun) -> None:
+    """Stop a run, once the others are sent, of which users could not be read: the platform was in trouble."""
+    if job.context.stop:
+        return
+    unread = run.with_status(Status.NOT_SENT)
+    if (first := next(unread, None)) is None:
+        return
+    count = 1 + sum(1 for _ in unread)
+    rows = "1 row is" if count == 1 else f"{count:,} rows are"
+    remedy = "plan again" if run.info.kind == "plan" else "`usersync resume` reads them again, and sends their rows"
+    message = f"{rows} not sent, the first row {first.row}, {first.message.removeprefix('not sent: ')}; {remedy}"
+    job.context.stop.ask(StoppedError.exit_code, message)
 
 
 async def _recover(job: Job, run: LedgerRun, sender: Sender) -> None:

@@ -38,6 +38,17 @@ class EmailSwaps:
             if all(row.status is Status.PLANNED for row in swap):
                 yield swap
 
+    def hold_back(self) -> None:
+        """Leave for `usersync resume` the swaps that cannot begin, because a user of them could not be read."""
+        for swap in Waves(self._run).swaps():
+            planned = [row for row in swap if row.status is Status.PLANNED]
+            waiting = [row for row in swap if row.status is Status.NOT_SENT]
+            if waiting and len(planned) + len(waiting) == len(swap):
+                message = f"not sent: row {waiting[0].row} of the same e-mail swap is not sent"
+                self._run.revise(
+                    replace(row, status=Status.NOT_SENT, code=Code.BLOCKED_BY, message=message) for row in planned
+                )
+
     def broken(self) -> list[Swap]:
         """Return the swaps that cannot be completed, and of which some user has moved."""
         self._run.flush()

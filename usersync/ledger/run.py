@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from pydantic_core import to_json
@@ -230,13 +231,17 @@ class LedgerRun:
         return [key for (key,) in self.database.all("SELECT key FROM row WHERE run = ?", (self.number,))]
 
     def reopen(self) -> None:
-        """Let a stopped run go on: rows that were not sent are planned again."""
+        """Let a stopped run go on: rows that were not sent are planned again, which includes those never compared."""
         self._claimed.clear()
         with self.database.transaction():
             self.database.execute(
-                "UPDATE run SET finished_at = NULL, exit_code = NULL, stopped = NULL, remembered = 0 WHERE n = ?",
+                "UPDATE run SET finished_at = NULL, exit_code = NULL, stopped = NULL, remembered = 0, planned_at = iif("
+                "kind = 'run' AND EXISTS (SELECT 1 FROM row WHERE run = n AND status IN ('planned', 'not-sent')"
+                " AND new = ''), NULL, planned_at) WHERE n = ?",
                 (self.number,),
             )
+            planned_at = self.database.first("SELECT planned_at FROM run WHERE n = ?", (self.number,))[0]
+            self.info = replace(self.info, planned_at=planned_at)
             self.database.execute(
                 "UPDATE row SET status = 'planned', code = '', message = '' WHERE run = ? AND status = 'not-sent'",
                 (self.number,),

@@ -15,7 +15,7 @@ STATUS_MEANINGS: Final = {
     Status.CONFLICT: "somebody else changed the value; nothing was sent",
     Status.UNKNOWN: "sent, but the result could not be determined",
     Status.PLANNED: "to be sent",
-    Status.NOT_SENT: "the run stopped or was refused first",
+    Status.NOT_SENT: "stopped, refused, or the user could not be read",
 }
 #: What the exit code of a run that has a summary means.
 EXIT_MEANINGS: Final = {
