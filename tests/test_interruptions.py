@@ -390,6 +390,37 @@ def test_a_swap_whose_users_cannot_be_read_by_resume_is_left_for_the_next(tmp_pa
         assert at.emails() in (OWN, SWAPPED)
 
 
+@pytest.mark.parametrize("user", [1, 2])
+@pytest.mark.parametrize("reverted_first", [False, True], ids=["before the revert", "after the revert"])
+def test_an_address_that_a_person_set_after_an_interrupted_swap_is_a_conflict(
+    tmp_path: Path, user: int, reverted_first: bool
+) -> None:
+    known = 0
+    for at in each_kill(tmp_path, begin(SWAP)):
+        with Ledger(at.folder / "usersync.db") as ledger:
+            run = ledger.find(str(at.interrupted()))
+            assert run
+            was_moved = user in {row.user_id for row in run.with_status(Status.PARKED, Status.UPDATED)}
+        known += was_moved
+        if reverted_first:
+            assert at.run(at.write("other.csv", OTHER_ROWS)).exit_code == 0
+        at.box.store.update(user, {"email": "person@example.org"})
+        summary = at.run(at.folder / "changes.csv")
+        at.check_placeholders()
+        if was_moved:  # else it is not known whether usersync wrote to this user
+            assert at.emails()[user] == "person@example.org"
+            row = at.rows(summary.run)[user - 1]
+            assert (row.status, 'the platform holds "person@example.org"' in row.message) == ("conflict", True), row
+    assert known
+
+
+def test_a_reverted_swap_is_no_conflict_when_it_is_planned_again(tmp_path: Path) -> None:
+    for at in each_kill(tmp_path, begin(CYCLE), refused=(1, 2)):
+        assert at.run(at.write("other.csv", OTHER_ROWS)).exit_code == 0
+        summary = at.run(at.folder / "changes.csv")
+        assert (summary.exit_code, at.emails()) == (0, CYCLED)
+
+
 # 2: a swap is broken, and killed while it is reverted
 
 

@@ -95,7 +95,9 @@ class EmailSwaps:
             return self._keep_reverting(row, found)
         changes, kept = split_changes(invert(row.changes)[0], found)
         message = f"{row.message}; kept: {', '.join(kept)}" if kept else row.message
-        await self._return(replace(row, message=message), {change.field: change.new for change in changes}, found)
+        values = {change.field: change.new for change in changes}
+        written = {field: row.new_values[field] for field in kept}
+        await self._return(replace(row, message=message), values, found, written)
         return None
 
     async def _revert_first(self, row: Row, reason: str) -> None:
@@ -103,12 +105,13 @@ class EmailSwaps:
         found = await self._sender.read(row.user_id)
         if isinstance(found, Result):
             return self._keep_reverting(row, found)
+        kept: list[str] = []
         if same_email(found.email, row.placeholder) or row.code == Code.ECHO_DIFFERS:
             values = _move(_old_email(row))
         else:
-            changes, _ = split_changes(invert(row.changes)[0], found)
+            changes, kept = split_changes(invert(row.changes)[0], found)
             values = {change.field: change.new for change in changes}
-        await self._return(row, values, found)
+        await self._return(row, values, found, _move(row.placeholder) if "email" in kept else {})
         return None
 
     def _mark_reverting(self, row: Row, reason: str) -> Row:
@@ -119,11 +122,14 @@ class EmailSwaps:
         self._run.revise([row])
         return row
 
-    async def _return(self, row: Row, values: Mapping[str, Json], user: User) -> None:
+    async def _return(self, row: Row, values: Mapping[str, Json], user: User, written: Mapping[str, Json]) -> None:
+        """Send the old values; `written` are those of this run that somebody else changed since, and that stay so."""
         result = Result(Status.UPDATED, user=user)
         if values:
             result = await self._sender.update(row.user_id, values)
         if result.status is Status.UPDATED:
+            sent_at = result.finished_at or row.finished_at
+            self._run.snapshots.keep_written(row.user_id, {**written, **values}, sent_at=sent_at)
             message = row.message if row.code == Code.BLOCKED_BY else f"{row.message}; reverted"
             ended = replace(result, status=Status.FAILED, code=row.code, message=message)
             self._record(row, replace(ended, http_status=result.http_status or row.http_status))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from usersync.ledger.database import Database
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 #: The range of ids is read instead of the ids one by one where it holds at most so many times as many.
 _DENSE = 1.5
+#: What was sent later counts.
+_NEWER_VALUE = (
+    "ON CONFLICT (platform, user, field) DO UPDATE SET value = excluded.value, run = excluded.run,"
+    " sent_at = excluded.sent_at WHERE excluded.sent_at >= written.sent_at"
+)
 
 
 class Snapshots:
@@ -75,6 +80,13 @@ class Snapshots:
             written[user][field] = json.loads(value)
         return dict(written)
 
+    def keep_written(self, user: int, values: Mapping[str, Json], *, sent_at: str) -> None:
+        """Keep values (field -> value) that were written to a user, where no row says so, as in a revert."""
+        self._database.execute_many(
+            f"INSERT INTO written VALUES (?, ?, ?, ?, ?, ?) {_NEWER_VALUE}",
+            ((self._platform, user, field, json_text(value), self._number, sent_at) for field, value in values.items()),
+        )
+
     def remember(self) -> None:
         """Keep what this run learned of its users, for the next one; what was confirmed later stays.
 
@@ -94,9 +106,9 @@ class Snapshots:
             " AND (row.finished_at = '' OR row.finished_at >= coalesce(snapshot.seen_at, ''))"
             " UNION SELECT CAST(id AS INTEGER) FROM row WHERE run = ?1 AND status = 'unchanged' AND display_name = ''"
         )
-        place = (self._number, self._platform)
-        self._database.execute(f"DELETE FROM snapshot WHERE platform = ?2 AND user IN ({doubtful})", place)
-        self._database.execute(f"DELETE FROM written WHERE platform = ?2 AND run = ?1 AND user IN ({doubtful})", place)
+        self._database.execute(
+            f"DELETE FROM snapshot WHERE platform = ?2 AND user IN ({doubtful})", (self._number, self._platform)
+        )
 
     def _keep_confirmed_users(self) -> None:
         self._database.execute(
@@ -115,7 +127,6 @@ class Snapshots:
             f"INSERT INTO written SELECT ?2, CAST(row.id AS INTEGER), item.key, {JSON_VALUE}, ?1, row.finished_at"
             " FROM row, json_each(row.new) AS item WHERE row.run = ?1 AND row.status = 'updated' AND row.new <> ''"
             f" AND item.key NOT IN ({secret})"
-            " ON CONFLICT (platform, user, field) DO UPDATE SET value = excluded.value, run = excluded.run,"
-            " sent_at = excluded.sent_at WHERE excluded.sent_at >= written.sent_at",
+            f" {_NEWER_VALUE}",
             (self._number, self._platform),
         )
