@@ -123,6 +123,7 @@ class Code(StrEnum):
 
 _OWNERS: Final = {
     Code.NOT_PERMITTED: Owner.PERMISSION,
+    Code.STALE: Owner.NOBODY,
     **dict.fromkeys(
         (Code.THROTTLED, Code.PLATFORM_ERROR, Code.TIMEOUT, Code.CONNECTION, Code.ECHO_DIFFERS), Owner.PLATFORM
     ),

@@ -80,6 +80,15 @@ class Snapshots:
             written[user][field] = json.loads(value)
         return dict(written)
 
+    def last_writer(self, user: int, field: str) -> tuple[str, Json]:
+        """Return the run that last wrote a field of a user, and the value; a blank name where none did."""
+        found = self._database.first(
+            "SELECT run.run, written.value FROM written JOIN run ON run.n = written.run"
+            " WHERE written.platform = ? AND user = ? AND field = ?",
+            (self._platform, user, field),
+        )
+        return (found[0], json.loads(found[1])) if found else ("", None)
+
     def keep_written(self, user: int, values: Mapping[str, Json], *, sent_at: str) -> None:
         """Keep values (field -> value) that were written to a user, where no row says so, as in a revert."""
         self._database.execute_many(

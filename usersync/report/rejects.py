@@ -59,7 +59,7 @@ def write_rejects(
     """
     layout = Layout.of(table.sources, header_row)
     builder = _RejectBuilder(table, problems, layout)
-    rejected = [row for row in rows if is_reject(row.status)]
+    rejected = [row for row in rows if is_reject(row.status) and row.code != Code.STALE]  # newer values stand
     rejects = [builder.reject(row) for row in rejected]
     if not rejects:
         return None

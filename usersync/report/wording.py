@@ -12,7 +12,7 @@ STATUS_MEANINGS: Final = {
     Status.UNCHANGED: "the platform already holds these values",
     Status.REJECTED: "a cell or the row is wrong; nothing was sent",
     Status.FAILED: "sent, and refused for good",
-    Status.CONFLICT: "somebody else changed the value; nothing was sent",
+    Status.CONFLICT: "the value was changed since; nothing was sent",
     Status.UNKNOWN: "sent, but the result could not be determined",
     Status.PLANNED: "to be sent",
     Status.NOT_SENT: "stopped, refused, or the user could not be read",
