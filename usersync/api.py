@@ -107,7 +107,7 @@ def plan(
             save_plan(save_as, document())
         if html:
             name_of = job.source.given.name_of if job.source.given else no_name
-            write_plan_page(html, ledger_run.rows(), found.as_json(), asdict(ledger_run.info), name_of=name_of)
+            write_plan_page(html, ledger_run.report_cells(), found.as_json(), asdict(ledger_run.info), name_of=name_of)
 
     return make_plan(job, review=review)
 

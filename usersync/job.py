@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
-from dataclasses import asdict, dataclass, replace
+import weakref
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias, TypeVar
@@ -28,20 +29,19 @@ from usersync.dispatch.sender import Sender
 from usersync.errors import OUT_OF_MEMORY, RefusedError, RowCountError, StoppedError, UsersyncError
 from usersync.ledger import Ledger, LedgerRun, RunInfo
 from usersync.ledger.lock import one_run_at_a_time
-from usersync.ledger.run import IN_FLIGHT, NO_ANSWER, NOT_SENT
+from usersync.ledger.run import IN_FLIGHT, NOT_SENT
 from usersync.loader.row_names import no_name
 from usersync.logs import event
-from usersync.models import Code, DesiredValues, Row, Status, Table
+from usersync.models import DesiredValues, Status, Table
 from usersync.planning.input import read_files
 from usersync.planning.matching import sources_with_both
 from usersync.planning.new_run import current_user, new_run_info
 from usersync.planning.plan import Plan, plan_stats, read_plan
-from usersync.planning.rows import with_result
 from usersync.planning.safety import order_emails, reject_protected
 from usersync.planning.sources import RowSource
 from usersync.planning.users import UserLookup
 from usersync.report import RunFacts, Summary, require_writable_folder, summarize, verify_row_count, write_report
-from usersync.report.rejects import write_rejects
+from usersync.report.rejects import REJECTED, write_rejects
 from usersync.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -93,16 +93,19 @@ def carry_out(job: Job, confirm: Confirm | None) -> Summary:
 def make_plan(job: Job, *, review: Callable[[LedgerRun, Plan], None]) -> Plan:
     """Plan, and send nothing but reads; `review` is called while the rows are still in the ledger.
 
-    Raises StoppedError where the run stops on the way: half a plan is none.
+    The rows are temporary: they last as long as the plan. Raises StoppedError where the run stops on the way:
+    half a plan is none.
     """
     path = job.settings.ledger if job.settings.ledger.exists() else None
-    with Ledger(path, temporary_rows=True) as ledger:
+    with ExitStack() as stack:
+        ledger = stack.enter_context(Ledger(path, temporary_rows=True))
         run = _open(job, ledger, _never)
         try:
             plan = run_async(_plan_only(job, ledger, run))
             review(run, plan)
         finally:
             ledger.forget(run.info.run)
+        weakref.finalize(run, stack.pop_all().close)  # whoever has the plan may still ask for its rows
     return plan
 
 
@@ -180,12 +183,14 @@ async def _prepare(job: Job, ledger: Ledger, run: LedgerRun, sender: Sender) -> 
     reject_protected(run, settings.limits.protect)
     left_out = 0
     if run.info.planned_at is None:
-        if (limit := run.info.options.get("limit")) is not None:
+        limit = run.info.options.get("limit")
+        if limit is not None:
             run.keep_first(limit)
         given = job.source.given
         with_both = sources_with_both(given.table, given.source.match_by) if given else ()
         order_emails(run, settings.diff, users.directory, with_both=with_both)
-        left_out = run.drop_left_out()
+        if limit is not None:
+            left_out = run.drop_left_out()
         if not context.stop:
             run.mark_planned(iso(context.clock.now()))
     plan = read_plan(run, job.source.given)
@@ -287,21 +292,26 @@ def _report(
 ) -> Summary:
     """Close the run, write its files, and verify that every row of the input has one line.
 
-    Where the ledger cannot be written any more, the report is written all the same.
+    Where the ledger cannot be written any more, the report is written all the same, from a copy.
     """
-    rows = run.rows
+    ended = run
+    not_sent = f"not sent: {refusal}" if refusal else NOT_SENT
     try:
-        run.finalize(not_sent=f"not sent: {refusal}" if refusal else NOT_SENT)
+        run.finalize(not_sent=not_sent)
     except StoppedError as error:
         job.context.stop.ask(error.exit_code, str(error))
-        rows = partial(_unfinished_rows, run)
+        ended = Ledger(None).start(run.info)
+        ended.take_over(run)
+        ended.finalize(not_sent=not_sent)
     stop = job.context.stop.reason
     facts = _facts(job, run, plan or Plan(), sender, job.context.clock.monotonic() - began)
     if job.source.reports:
-        report = job.settings.report
-        summary = write_report(rows, report.dir, facts, formats=report.formats, write_rejects=_rejects_writer(job))
+        report, write_rejects = job.settings.report, _rejects_writer(job, ended)
+        summary = write_report(
+            ended.report_cells, report.dir, facts, formats=report.formats, write_rejects=write_rejects
+        )
     else:
-        summary = summarize(rows(), facts)
+        summary = summarize(ended.report_cells(), facts)
     now = iso(job.context.clock.now())
     try:
         run.finish(finished_at=now, exit_code=summary.exit_code, stopped=stop.message if stop else None)
@@ -318,19 +328,6 @@ def _report(
     event("end", run=run.info.run, status=summary.status, code=summary.exit_code, seconds=summary.seconds, **counts)
     verify_row_count(job.source.row_count(run), summary)
     return summary
-
-
-def _unfinished_rows(run: LedgerRun) -> Iterator[Row]:
-    """Yield the rows of a run that the ledger could not finalize, with the results that it could not take."""
-    for row in run.rows():
-        if result := run.unwritten.get(row.key):
-            yield with_result(row, result)
-        elif row.status is Status.PLANNED:
-            yield replace(row, status=Status.NOT_SENT, message=NOT_SENT)
-        elif row.status is Status.UNKNOWN and not row.code:
-            yield replace(row, code=Code.CONNECTION, message=NO_ANSWER)
-        else:
-            yield row
 
 
 def _facts(job: Job, run: LedgerRun, plan: Plan, sender: Sender | None, seconds: float) -> RunFacts:
@@ -355,7 +352,7 @@ def _facts(job: Job, run: LedgerRun, plan: Plan, sender: Sender | None, seconds:
     )
 
 
-def _rejects_writer(job: Job) -> Callable[[Iterable[Row], Path], Path | None] | None:
+def _rejects_writer(job: Job, run: LedgerRun) -> Callable[[Path], Path | None] | None:
     """Return the way to write the file of the rows to correct; None where the rows come from no file."""
     given, settings = job.source.given, job.settings
     if given is None or not given.table.sheets:
@@ -367,8 +364,9 @@ def _rejects_writer(job: Job) -> Callable[[Iterable[Row], Path], Path | None] | 
             again = again.matched(given.matching.index)
         return again.table, again.desired
 
-    return partial(
-        write_rejects,
+    return lambda home: write_rejects(
+        run.rows(statuses=REJECTED),
+        home,
         table=given.table,
         problems=given.desired.problems,
         header_row=settings.source.header_row or 1,

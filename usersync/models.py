@@ -121,7 +121,8 @@ class Code(StrEnum):
     SWAP_CYCLE = "swap-cycle"
 
 
-_OWNERS: Final = {
+#: Code -> who has to act on it; on all others, the author of the sheet.
+OWNERS: Final = {
     Code.NOT_PERMITTED: Owner.PERMISSION,
     Code.STALE: Owner.NOBODY,
     **dict.fromkeys(
@@ -132,7 +133,7 @@ _OWNERS: Final = {
 
 def owner_of(code: str) -> Owner:
     """Return who has to act on a row with `code`; nobody where there is none."""
-    return _OWNERS.get(Code(code), Owner.SHEET) if code else Owner.NOBODY
+    return OWNERS.get(Code(code), Owner.SHEET) if code else Owner.NOBODY
 
 
 #: Characters of a faulty value that a sentence quotes.

@@ -26,6 +26,10 @@ from usersync.settings import Rate, make_settings
 FIFTY = "limit_req zone=pace burst=5 nodelay; limit_req_status 429;"
 #: Seconds by which requests arrive unevenly here: the rate is kept where they start.
 JITTER = 0.05
+#: Arrivals in a second at 20/s, on a busy machine too; two processes that share no rate would send 40.
+MOST_OF_20 = 25
+#: What a process that still leaves half of 20/s to another one sends in a second.
+MOST_OF_HALF = 12
 SENDER = "import sys; from tests.faults.test_rates import send; send(sys.argv[1], sys.argv[2], int(sys.argv[3]))"
 
 
@@ -123,8 +127,8 @@ def test_two_processes_at_the_same_time_share_one_rate(box: Sandbox) -> None:
     with sending(box.url, "20/s", 25) as one, sending(box.url, "20/s", 25) as two:
         assert [finish(one), finish(two)] == ["", ""]
     assert len(box.log) == 50
-    assert most_in_a_second(box.log) <= 20
-    assert (box.log[-1].at - box.log[0].at).total_seconds() < 50 / 20 + 1
+    assert most_in_a_second(box.log) <= MOST_OF_20
+    assert (box.log[-1].at - box.log[0].at).total_seconds() < 2 * 50 / 20
 
 
 def when_both_work(act: Callable[["subprocess.Popen[str]"], None]) -> tuple[Sandbox, str]:
@@ -146,9 +150,9 @@ def when_both_work(act: Callable[["subprocess.Popen[str]"], None]) -> tuple[Sand
 def test_a_process_that_was_killed_gives_its_share_back() -> None:
     box, said = when_both_work(lambda process: process.kill())
     assert said == ""
-    assert most_in_a_second(box.log) <= 20
+    assert most_in_a_second(box.log) <= MOST_OF_20
     last = box.log[-1].at
-    assert sum(r.at > last - timedelta(seconds=1) for r in box.log) >= 17
+    assert sum(r.at > last - timedelta(seconds=1) for r in box.log) > MOST_OF_HALF
 
 
 def test_a_suspended_process_does_not_stop_the_others() -> None:

@@ -60,7 +60,5 @@ def test_what_is_not_plain_is_left_to_the_careful_way(body: bytes) -> None:
 
 
 def test_a_plain_user_is_decoded() -> None:
-    found = decode_plain(
-        '{"id": 7, "name": "Zoë", "access_token": "S", "custom_attributes": {"n": 1.50}}'.encode()
-    )
+    found = decode_plain('{"id": 7, "name": "Zoë", "access_token": "S", "custom_attributes": {"n": 1.50}}'.encode())
     assert found == User(7, "Zoë", None, None, {"n": 1.5})

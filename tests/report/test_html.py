@@ -16,6 +16,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from tests.report.report_lines import lines_of
 from usersync.models import FieldChange, Row, Status, TimeSlice
 from usersync.report import RunFacts, Summary, html, write_report
 
@@ -109,7 +110,8 @@ def row_of(key: int) -> Row:
 def report(folder: Path, count: int, timeline: Sequence[TimeSlice] = ()) -> Summary:
     requests = {"get": MANY, "patch": 60_000, "retried": 3, "throttled": 7}
     facts = RunFacts(INFO["run"], INFO, requests, seconds=3200, timeline=timeline, name_of=lambda key: f"Cid {key}")
-    return write_report(lambda: map(row_of, range(count)), folder, facts, formats=("html",))
+    lines = lines_of(map(row_of, range(count)))
+    return write_report(lambda: lines, folder, facts, formats=("html",))
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from usersync.errors import SourceError
 from usersync.loader import load
 from usersync.loader.rejects_columns import hold_back_rows, original_rows
 from usersync.models import Code, DesiredValues, Problem, Row, Status, Table
-from usersync.report.rejects import write_rejects
+from usersync.report.rejects import REJECTED, write_rejects
 from usersync.sandbox import Sandbox
 from usersync.settings import SourceSettings
 from usersync.validation import validate
@@ -82,9 +82,8 @@ def cells(table: Table, ours: int = 0) -> list[list[str]]:
 def test_no_file_where_no_row_is_to_be_corrected(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("id,name\n1,Ann\n")
     table = load([tmp_path / "a.csv"], options=AUTO)
-    others = [s for s in Status if not s.needs_attention or s is Status.UNKNOWN]
-    rows = [row_of(table, 0, status=status) for status in others]
-    assert write_rejects(rows, tmp_path, table=table, problems=(), reread=read) is None
+    assert set(REJECTED) == {Status.REJECTED, Status.FAILED, Status.CONFLICT}
+    assert write_rejects((), tmp_path, table=table, problems=(), reread=read) is None
     assert [p.name for p in tmp_path.iterdir()] == ["a.csv"]
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import csv
 import errno
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
 
+from tests.report.report_lines import lines_of
 from usersync.context import StopReason
 from usersync.errors import RowCountError, StoppedError, UsageError
-from usersync.models import FieldChange, Place, Problem, ProblemGroup, Row, Status
+from usersync.ledger import Cells
+from usersync.models import Code, FieldChange, Place, Problem, ProblemGroup, Row, Status, owner_of
 from usersync.report import RunFacts, require_writable_folder, verify_row_count, write_report
 from usersync.report.columns import COLUMNS
 
@@ -31,6 +34,7 @@ ROWS = (
     Row(3, 0, 5, "y", Status.REJECTED, code="id-invalid", message="not a whole number", file="a.csv"),
     Row(4, 0, 6, "10", Status.NOT_SENT, file="a.csv"),
 )  # fmt: skip
+LINES = lines_of(ROWS)
 
 
 def facts(**more: object) -> RunFacts:
@@ -43,7 +47,7 @@ def lines(path: Path) -> list[dict[str, str]]:
 
 
 def test_report_csv_has_the_columns_and_rows_of_the_contract(tmp_path: Path) -> None:
-    write_report(lambda: ROWS, tmp_path, facts())
+    write_report(lambda: LINES, tmp_path, facts())
     path = tmp_path / "R1" / "report.csv"
     assert path.read_bytes().startswith(b"\xef\xbb\xbf" + ",".join(COLUMNS).encode())
     first, *others = lines(path)
@@ -66,7 +70,7 @@ def test_the_summary_counts_rows_and_reasons_and_names_the_files(tmp_path: Path)
     limits = [{"rule": "changes", "sentence": "too many", "overridden": True}]
     names = ("", "Cid", "Dot", "Eve", "Fay")
     run = facts(responses={"200": 4, "404": 1}, problems=[group], limits=limits, name_of=names.__getitem__)
-    summary = write_report(lambda: ROWS, tmp_path, run, formats=["html"])
+    summary = write_report(lambda: LINES, tmp_path, run, formats=["html"])
     document = json.loads((tmp_path / "R1" / "summary.json").read_text())
     assert document == summary.as_json()
     assert (document["status"], document["exit_code"]) == ("partial", 1)
@@ -97,41 +101,41 @@ def test_the_summary_counts_rows_and_reasons_and_names_the_files(tmp_path: Path)
 def test_status_and_exit_code_follow_from_rows_and_stop(
     tmp_path: Path, rows: tuple[Row, ...], stop: StopReason | None, status: str, exit_code: int
 ) -> None:
-    summary = write_report(lambda: rows, tmp_path, facts(stop=stop))
+    summary = write_report(lambda: lines_of(rows), tmp_path, facts(stop=stop))
     assert (summary.status, summary.exit_code, summary.stopped) == (status, exit_code, stop.message if stop else None)
     verify_row_count(len(rows), summary)
 
 
 def test_a_frame_of_the_report_has_the_text_that_people_wrote(tmp_path: Path) -> None:
-    frame = write_report(lambda: ROWS, tmp_path, facts()).report_frame()
+    frame = write_report(lambda: LINES, tmp_path, facts()).report_frame()
     assert frame["row"].tolist() == [2, 3, 4, 5, 6]
     assert frame["name"].tolist() == ["=Ann", "", "", "", ""]
 
 
 def test_a_row_that_is_lost_is_an_internal_error(tmp_path: Path) -> None:
-    summary = write_report(lambda: ROWS, tmp_path, facts())
+    summary = write_report(lambda: LINES, tmp_path, facts())
     with pytest.raises(RowCountError, match="internal error: row counts do not match; please report it"):
         verify_row_count(len(ROWS) + 1, summary)
 
 
 def test_rejects_are_asked_for_only_where_rows_need_attention(tmp_path: Path) -> None:
-    asked: list[int] = []
+    asked: list[Path] = []
 
-    def write_rejects(rows: Iterable[Row], home: Path) -> Path:
-        asked.append(len(list(rows)))
+    def write_rejects(home: Path) -> Path:
+        asked.append(home)
         return home / "rejects.csv"
 
-    assert write_report(lambda: ROWS[:1], tmp_path, facts(), write_rejects=write_rejects).files["rejects"] is None
-    summary = write_report(lambda: ROWS, tmp_path, facts(), write_rejects=write_rejects)
-    assert (asked, summary.files["rejects"]) == ([5], str(tmp_path / "R1" / "rejects.csv"))
+    assert write_report(lambda: [LINES[0][:1]], tmp_path, facts(), write_rejects=write_rejects).files["rejects"] is None
+    summary = write_report(lambda: LINES, tmp_path, facts(), write_rejects=write_rejects)
+    assert (asked, summary.files["rejects"]) == ([tmp_path / "R1"], str(tmp_path / "R1" / "rejects.csv"))
 
 
 def test_a_report_that_breaks_off_stops_the_run_and_leaves_the_former_report_whole(tmp_path: Path) -> None:
-    def breaking() -> Iterator[Row]:
-        yield ROWS[0]
+    def breaking() -> Iterator[list[Cells]]:
+        yield LINES[0][:1]
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    write_report(lambda: ROWS, tmp_path, facts())
+    write_report(lambda: LINES, tmp_path, facts())
     whole = (tmp_path / "R1" / "report.csv").read_bytes()
     with pytest.raises(StoppedError, match="the ledger has every row"):
         write_report(breaking, tmp_path, facts())
@@ -149,4 +153,19 @@ def test_a_folder_that_cannot_be_written_is_found_before_anything_is_sent(tmp_pa
 def test_a_folder_that_is_lost_after_the_rows_were_sent_stops_the_run(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file")
     with pytest.raises(StoppedError, match="`usersync resume R1` writes it"):
-        write_report(lambda: ROWS, tmp_path / "runs", facts())
+        write_report(lambda: LINES, tmp_path / "runs", facts())
+
+
+def test_a_line_says_what_its_row_says_whatever_its_code() -> None:
+    codes = ["", *Code, f"{Code.NOT_PERMITTED};{Code.REFUSED}"]
+    rows = [
+        Row(key, key % 2, key + 2, str(key), Status.FAILED, code=code, message="m" * (key % 3 > 0),
+            note="n" * (key % 2), name=None if key % 5 else "Ann", email="", file=f"{key % 2}.csv")
+        for key, code in enumerate(codes)
+    ]  # fmt: skip
+    assert list(chain.from_iterable(lines_of(rows))) == [
+        (row.file, row.sheet, row.row, row.id, row.status, row.changed, row.old, row.new, row.http_status, row.attempts,
+         row.code, row.reason, owner_of(row.first_code), row.name or "", row.email, row.custom_attributes,
+         row.finished_at, row.key)
+        for row in rows
+    ]  # fmt: skip

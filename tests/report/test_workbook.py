@@ -11,7 +11,7 @@ from openpyxl import load_workbook
 from openpyxl.worksheet.worksheet import Worksheet
 from python_calamine import CalamineWorkbook
 
-from usersync.models import Row, Status
+from usersync.ledger import Cells
 from usersync.report.columns import COLUMNS, unescape_formula
 from usersync.report.wording import STATUS_MEANINGS
 from usersync.report.workbook import write_workbook
@@ -26,11 +26,11 @@ INFO = {
 }  # fmt: skip
 
 
-def report_rows(*names: str) -> Iterator[Row]:
+def report_lines(*names: str) -> Iterator[Cells]:
     for key, name in enumerate(names):
-        yield Row(
-            key, 0, key + 2, "007", Status.UPDATED, "name", '{"name": null}', '{"name": "x"}', http_status=200,
-            attempts=1, name=name, finished_at="2026-11-24T12:00:01.500Z", file="a.csv",
+        yield (
+            "a.csv", "", key + 2, "007", "updated", "name", '{"name": null}', '{"name": "x"}', 200, 1, "", "", "nobody",
+            name, "", "", "2026-11-24T12:00:01.500Z", key,
         )  # fmt: skip
 
 
@@ -82,7 +82,7 @@ def test_no_workbook_unless_settings_ask_for_it(desk: Callable[..., Any]) -> Non
 )
 def test_text_is_read_back_as_that_text(tmp_path: Path, name: str, read: str | None) -> None:
     path = tmp_path / "report.xlsx"
-    write_workbook(path, report_rows(name), summary=SUMMARY, info=INFO)
+    write_workbook(path, report_lines(name), summary=SUMMARY, info=INFO)
     cell = CalamineWorkbook.from_path(path).get_sheet_by_name("rows").to_python()[1][COLUMNS.index("name")]
     assert cell == read if read else str(cell).startswith("a")
     assert sheet(path).cell(2, COLUMNS.index("name") + 1).data_type == "s"
@@ -90,7 +90,7 @@ def test_text_is_read_back_as_that_text(tmp_path: Path, name: str, read: str | N
 
 def test_rows_have_filters_a_frozen_header_and_a_colour_for_each_status(tmp_path: Path) -> None:
     path = tmp_path / "report.xlsx"
-    write_workbook(path, report_rows("Ann", "Bea"), summary=SUMMARY, info=INFO)
+    write_workbook(path, report_lines("Ann", "Bea"), summary=SUMMARY, info=INFO)
     rows = sheet(path)
     assert (rows.freeze_panes, rows.auto_filter.ref) == ("A2", "A1:Q3")
     (found,) = rows.conditional_formatting
@@ -100,7 +100,7 @@ def test_rows_have_filters_a_frozen_header_and_a_colour_for_each_status(tmp_path
 
 def test_the_first_sheet_is_the_summary(tmp_path: Path) -> None:
     path = tmp_path / "report.xlsx"
-    write_workbook(path, report_rows("Ann"), summary=SUMMARY, info=INFO)
+    write_workbook(path, report_lines("Ann"), summary=SUMMARY, info=INFO)
     assert load_workbook(path).sheetnames == ["summary", "rows"]
     assert list(sheet(path, "summary").iter_rows(values_only=True)) == [
         ("usersync run R1", None),
@@ -125,7 +125,7 @@ def test_the_first_sheet_is_the_summary(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("count", "sheets"), [(0, [0]), (3, [3]), (4, [3, 1]), (7, [3, 3, 1])])
 def test_rows_beyond_a_sheet_continue_on_the_next(tmp_path: Path, count: int, sheets: list[int]) -> None:
     path = tmp_path / "report.xlsx"
-    write_workbook(path, report_rows(*map(str, range(count))), summary=SUMMARY, info=INFO, sheet_rows=3)
+    write_workbook(path, report_lines(*map(str, range(count))), summary=SUMMARY, info=INFO, sheet_rows=3)
     found = load_workbook(path).worksheets[1:]
     assert [rows.max_row - 1 for rows in found] == sheets
     names = [row[COLUMNS.index("name")] for rows in found for row in rows.iter_rows(min_row=2, values_only=True)]
@@ -137,7 +137,7 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
     peaks = []
     for count in (200, 200, 1_500):
         tracemalloc.start()
-        write_workbook(tmp_path / "report.xlsx", report_rows(*["Ann Jones"] * count), summary=SUMMARY, info=INFO)
+        write_workbook(tmp_path / "report.xlsx", report_lines(*["Ann Jones"] * count), summary=SUMMARY, info=INFO)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[2] < peaks[1] + 100_000
@@ -145,4 +145,4 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
 
 def test_a_missing_folder_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="gone"):
-        write_workbook(tmp_path / "gone" / "report.xlsx", report_rows("Ann"), summary=SUMMARY, info=INFO)
+        write_workbook(tmp_path / "gone" / "report.xlsx", report_lines("Ann"), summary=SUMMARY, info=INFO)

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from importlib import import_module
-from pathlib import Path
 
 import click
 
@@ -70,7 +69,8 @@ def main() -> None:
     """Run the command line; every error that a user can meet ends in a sentence and an exit code."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the caller
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - open to the end
+            devnull = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - open to the end; pathlib is slow
+            setattr(sys, name, devnull)
         with suppress(AttributeError):  # a stream of the caller's own
             getattr(sys, name).reconfigure(errors="backslashreplace")  # file names may hold what no text can
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,6 +21,8 @@ def say(text: str) -> None:
 
 def show_summary(summary: Summary, options: dict[str, Any], *, show: Callable[[str], None] = say) -> int:
     """Show how a run ended, and return its exit code."""
+    import json
+
     from usersync.cli.console import summary_text
     from usersync.cli.table import window_width
 

@@ -123,8 +123,9 @@ class Dispatcher:
     def _values(self, row: Row) -> dict[str, Json]:
         """Return the new values of a row with the secrets, which plan and ledger do not hold."""
         values = row.new_values
-        for name in self._secrets.keys() & values.keys():
-            values[name] = self._secrets[name][row.key]
+        for name, secrets in self._secrets.items():
+            if name in values:
+                values[name] = secrets[row.key]
         return values
 
     def _take(self, row: Row, result: Result) -> None:

@@ -60,7 +60,7 @@ class RateLimiter:
 
     async def acquire(self) -> float:
         """Wait until a request may start; returns that time (seconds, monotonic). Raises Stopping."""
-        if not self._stop and not self._queue.locked() and not self._try_start():
+        if not self._queue.locked() and not self._stop and not self._try_start():
             return self._clock.monotonic()
         await self._stop.wait(self._wait_in_queue())
         return self._clock.monotonic()
@@ -101,7 +101,8 @@ class RateLimiter:
         """Record how a request ended that started at `started`; `after` is how long to wait (seconds), as asked."""
         now = self._clock.monotonic()
         self._in_flight -= 1
-        self._answered.set()
+        if self._queue.locked():
+            self._answered.set()
         self._record_health(now, started, kind, after)
         with self._store.locked() as state:
             if quota:

@@ -56,16 +56,14 @@ class Timeline:
         self._began = began
         self._seconds = 1.0
         self._slices = [_Slice()]
+        #: When the last slice ends.
+        self._end = began + self._seconds
 
     def record(self, started: float, now: float, kind: ResponseKind, pace: float | None) -> None:
         """Count a request that was answered, or given up, at `now`."""
-        at = int((now - self._began) / self._seconds)
-        while at >= MOST:
-            self._coarsen()
-            at = int((now - self._began) / self._seconds)
-        while at >= len(self._slices):
-            self._slices.append(_Slice(pace=self._slices[-1].pace))
-        here = self._slices[at]
+        if now >= self._end:
+            self._go_on_to(now)
+        here = self._slices[-1]
         here.requests += 1
         here.throttled += kind is ResponseKind.THROTTLED
         here.errors += kind is ResponseKind.ERROR
@@ -73,6 +71,16 @@ class Timeline:
         part, doublings = frexp(now - started)  # as part x 2 ** doublings, 0.5 <= part < 1
         step = _FINE * doublings + int(2 * _FINE * part)
         here.latencies[step] = here.latencies.get(step, 0) + 1
+
+    def _go_on_to(self, now: float) -> None:
+        """Add slices until the last one holds `now`."""
+        at = int((now - self._began) / self._seconds)
+        while at >= MOST:
+            self._coarsen()
+            at = int((now - self._began) / self._seconds)
+        while at >= len(self._slices):
+            self._slices.append(_Slice(pace=self._slices[-1].pace))
+        self._end = self._began + len(self._slices) * self._seconds
 
     def _coarsen(self) -> None:
         for one, two in zip(self._slices[::2], self._slices[1::2], strict=False):

@@ -1,8 +1,9 @@
 """Record runs and their rows in SQLite."""
 
 from usersync.ledger.ledger import Ledger
+from usersync.ledger.report_cells import Cells
 from usersync.ledger.run import LedgerRun
 from usersync.ledger.run_info import RunInfo, describe_sources
 from usersync.ledger.waves import Waves
 
-__all__ = ["Ledger", "LedgerRun", "RunInfo", "Waves", "describe_sources"]
+__all__ = ["Cells", "Ledger", "LedgerRun", "RunInfo", "Waves", "describe_sources"]

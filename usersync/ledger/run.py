@@ -11,6 +11,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from usersync.ledger.database import Database
+from usersync.ledger.report_cells import Cells, read_cells
 from usersync.ledger.run_info import RunInfo
 from usersync.ledger.schema import READ_ROWS
 from usersync.ledger.snapshots import Snapshots
@@ -87,13 +88,26 @@ class LedgerRun:
                 ((self.number, *place, json.dumps(ids)) for *place, ids in stretches),
             )
 
-    def rows(self, *, only: int | None = None) -> Iterator[Row]:
-        """Return the rows in input order, with their public status; or the one with the key `only`."""
+    def rows(self, *, only: int | None = None, statuses: Sequence[Status] = ()) -> Iterator[Row]:
+        """Return the rows in input order, with their public status: all, the one with a key, or those of statuses."""
+        marks = ", ".join("?" * len(statuses))
         found = self.database.stream(
-            f"SELECT {ROW_COLUMNS} FROM ({READ_ROWS}) WHERE run = ?1 AND (?2 IS NULL OR key = ?2) ORDER BY key",
-            (self.number, only),
+            f"SELECT {ROW_COLUMNS} FROM ({READ_ROWS}) WHERE run = ?1 AND (?2 IS NULL OR key = ?2)"
+            f"{f' AND status IN ({marks})' if statuses else ''} ORDER BY key",
+            (self.number, only, *statuses),
         )
         return map(self._row, found)
+
+    def report_cells(self) -> Iterator[list[Cells]]:
+        """Return the lines of the run's report in input order, some thousand at a time."""
+        return read_cells(self.database, self.number, list(self._places.values()))
+
+    def take_over(self, other: LedgerRun) -> None:
+        """Copy the rows of another run, of whose results some could not be written there."""
+        rows = other.database.stream(f"SELECT {ROW_COLUMNS} FROM row WHERE run = ?", (other.number,))
+        with self.database.transaction():
+            self.database.execute_many(_INSERT, ((self.number, *values) for values in rows))
+        self._results = list(other._results)
 
     def rows_as_json(self, columns: Sequence[str]) -> Iterator[str]:
         """Return columns of the rows in input order, with their public status, as JSON arrays of some rows each.
@@ -184,11 +198,6 @@ class LedgerRun:
             self.database.execute_many(_RECORD, (self._recorded(key, result) for key, result in results))
             yield
         del self._results[: len(results)]
-
-    @property
-    def unwritten(self) -> dict[int, Result]:
-        """Key -> result of the rows that were answered, and of which the ledger does not know yet."""
-        return dict(self._results)
 
     def _recorded(self, key: int, result: Result) -> tuple[object, ...]:
         return (

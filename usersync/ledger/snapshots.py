@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from pydantic_core import from_json
+
 from usersync.ledger.database import Database
 from usersync.ledger.schema import JSON_VALUE
 from usersync.models import SECRET_FIELDS, Json, json_text
@@ -47,10 +49,10 @@ class Snapshots:
             where, values = "FROM json_each(?) CROSS JOIN snapshot ON user = value WHERE true", [json_text(users)]
         columns = ", ".join(f"json_group_array({name})" for name in names)  # each at once: no tuple for each user
         found = self._database.first(f"SELECT {columns} {where} AND platform = ?", (*values, self._platform))
-        known = pd.DataFrame({n: pd.Series(json.loads(c), dtype=object) for n, c in zip(names, found, strict=True)})
+        known = pd.DataFrame({n: pd.Series(from_json(c), dtype=object) for n, c in zip(names, found, strict=True)})
         known.index = asked.get_indexer(pd.Index(known.pop("user"), dtype="int64"))
         texts = list(set(known["custom_attributes"]))  # many users hold the same
-        parsed = dict(zip(texts, json.loads(f"[{','.join(texts)}]"), strict=True))
+        parsed = dict(zip(texts, from_json(f"[{','.join(texts)}]"), strict=True))
         known["custom_attributes"] = known["custom_attributes"].map(parsed.__getitem__)
         return known[known.index >= 0].sort_index()
 

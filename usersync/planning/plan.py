@@ -99,7 +99,8 @@ def read_plan(run: LedgerRun, given: Input | None) -> Plan:
     plan.examples = run.examples(EXAMPLES, also=firsts)
     plan.problems = given.problem_groups() if given else ()
     known = {group.code for group in plan.problems}
-    plan.problems += _problems_since(run, known, given.name_of if given else no_name)
+    if any(status.needs_attention for status in plan.counts):
+        plan.problems += _problems_since(run, known, given.name_of if given else no_name)
     return plan
 
 

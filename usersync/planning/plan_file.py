@@ -19,14 +19,15 @@ _COLUMNS = ("key", "source", "row", "id", "status", "code", "message", "note", "
 
 
 def keep_document(run: LedgerRun, plan: Plan) -> Callable[[], dict[str, Json]]:
-    """Return the way to make the document of a plan when it is asked for, also after its ledger is gone.
+    """Return the way to make the document of a plan when it is asked for, while its ledger is open.
 
     It says what a run would send; a password is "set, from row 7 of the file".
     """
-    return partial(_document, run.info, plan.as_json(), list(run.rows_as_json((*_COLUMNS, "old", "new"))))
+    return partial(_document, run, plan.as_json())
 
 
-def _document(info: RunInfo, plan: Mapping[str, Json], rows: list[str]) -> dict[str, Json]:
+def _document(run: LedgerRun, plan: Mapping[str, Json]) -> dict[str, Json]:
+    info, rows = run.info, run.rows_as_json((*_COLUMNS, "old", "new"))
     document = {
         "usersync_plan": VERSION,
         "plan": info.run,

@@ -15,6 +15,8 @@ from usersync.models import MASK, Json
 
 #: Levels of nesting that are read; a user has three.
 MAX_DEPTH = 64
+#: Bytes that mean themselves in JSON text.
+_PLAIN = bytes(set(range(0x20, 0x7F)) - {ord("\\")})
 #: Characters of a reason that are quoted.
 _QUOTED = 200
 #: Control characters but white space: data may hold tabs and line ends.
@@ -39,12 +41,14 @@ def parse_body(raw: bytes) -> Json:
         raise
     except ValueError:
         raise BodyError("something that is no JSON") from None
-    return value if is_plain(text) else _cleaned(value, MAX_DEPTH)
+    return value if is_plain(raw) else _cleaned(value, MAX_DEPTH)
 
 
-def is_plain(text: str) -> bool:
-    """Tell whether JSON text cannot hold anything to remove or to refuse; most cannot, and need no second look."""
-    return text.isprintable() and "\\" not in text and text.count("{") + text.count("[") <= MAX_DEPTH
+def is_plain(raw: bytes) -> bool:
+    """Tell whether JSON cannot hold anything to remove or to refuse; most cannot, and need no second look."""
+    others = raw.translate(None, _PLAIN)
+    printable = not others or (b"\\" not in others and others.decode().isprintable())
+    return printable and raw.count(b"{") + raw.count(b"[") <= MAX_DEPTH
 
 
 def quotable(value: Json, secrets: tuple[str, ...] = ()) -> str:

@@ -48,8 +48,7 @@ _USER: Final = SchemaValidator(_schema(), {"strict": True})
 def decode_plain(body: bytes) -> User | None:
     """Return the user that a body holds; None where it has to be looked at closely, for whatever reason."""
     try:
-        text = body.decode()
-        user: User | None = _USER.validate_json(text) if is_plain(text) else None
+        user: User | None = _USER.validate_json(body) if is_plain(body) else None
     except ValueError:  # also what a validator raises
         return None
     return user

@@ -1,32 +1,54 @@
-"""Define the columns of report.csv and report.xlsx, and their cells."""
+"""Define the columns of report.csv and report.xlsx, and guard their cells."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from usersync.models import Row, owner_of
+from usersync.ledger import Cells
+from usersync.loader.row_names import NameOf
+from usersync.models import Status
 
 #: The columns, in the order that the contract fixes.
 COLUMNS: Final = (
     "file", "sheet", "row", "id", "status", "changed", "old", "new", "http_status", "attempts", "code", "message",
     "who", "name", "email", "custom_attributes", "finished_at",
 )  # fmt: skip
+#: Where the columns stand among the cells of a line, and after them the row's key.
+(
+    FILE, SHEET, ROW, ID, STATUS, CHANGED, OLD, NEW, HTTP_STATUS, ATTEMPTS, CODE, MESSAGE,
+    WHO, NAME, EMAIL, ATTRIBUTES, FINISHED_AT, KEY,
+) = range(len(COLUMNS) + 1)  # fmt: skip
 #: Columns of text that people wrote: `escape_formula` guards them in report.csv.
 FREE_TEXT: Final = ("file", "sheet", "id", "changed", "message", "name", "email")
+_ATTENTION: Final = frozenset(status.value for status in Status if status.needs_attention)
 #: First characters of what a spreadsheet runs as a formula.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _GUARDED: Final = frozenset((*_FORMULA, "'"))
 
 
-def row_cells(row: Row, escape: Callable[[str], str] = str) -> tuple[str | int | None, ...]:
-    """Return the cells of a row in the order of COLUMNS; `escape` is applied to the columns FREE_TEXT."""
-    return (
-        escape(row.file), escape(row.sheet), row.row, escape(row.id), row.status,
-        escape(row.changed), row.old, row.new, row.http_status, row.attempts, row.code,
-        escape(row.reason), owner_of(row.first_code), escape(row.name or ""), escape(row.email or ""),
-        row.custom_attributes, row.finished_at,
-    )  # fmt: skip
+def lines_of_attention(lines: Sequence[Cells]) -> Iterator[Cells]:
+    """Return the lines that somebody has to look at."""
+    return (line for line in lines if line[STATUS] in _ATTENTION)
+
+
+def reason_of(line: Cells) -> str:
+    """Return the first code of a line that needs attention, or else its status."""
+    return str(line[CODE]).partition(";")[0] or str(line[STATUS])
+
+
+def name_of_line(line: Cells, name_of: NameOf) -> str:
+    """Return the name that the platform has, or else its e-mail address, or else what the sheet has."""
+    return line[NAME] or line[EMAIL] or name_of(line[KEY])
+
+
+def escape_cells(lines: Sequence[Cells]) -> Iterable[Cells]:
+    """Apply `escape_formula` to the columns FREE_TEXT of lines, where any of them needs it."""
+    columns = list(zip(*lines, strict=True))
+    places = [i for i in map(COLUMNS.index, FREE_TEXT) if any(text[:1] in _GUARDED for text in set(columns[i]))]
+    for i in places:
+        columns[i] = tuple(map(escape_formula, columns[i]))
+    return zip(*columns, strict=True) if places else lines
 
 
 def escape_formula(text: str) -> str:

@@ -25,6 +25,8 @@ from usersync.report.rejects_rows import Layout, Reject
 
 log = logging.getLogger(__name__)
 
+#: Rows that belong in the file: `unknown` is for `usersync resume`, not for its author.
+REJECTED: Final = tuple(status for status in Status if status.needs_attention and status is not Status.UNKNOWN)
 #: Codes of rows that were refused later because of their id.
 _ID_CODES: Final = (Code.NOT_FOUND, Code.NOT_PERMITTED, Code.PROTECTED)
 #: What to do about a password, which the file does not hold.
@@ -37,11 +39,6 @@ Reread = Callable[[Sequence[str | Path]], tuple[Table, DesiredValues]]
 _Writer = Callable[[Path, Sequence[Reject]], Path]
 
 
-def is_reject(status: Status) -> bool:
-    """Return whether a row belongs in the rejects file: `unknown` is for `usersync resume`, not for its author."""
-    return status.needs_attention and status is not Status.UNKNOWN
-
-
 def write_rejects(
     rows: Iterable[Row],
     home: Path,
@@ -51,7 +48,9 @@ def write_rejects(
     reread: Reread,
     header_row: int = 1,
 ) -> Path | None:
-    """Write the rows to correct into the folder `home`; None where there are none.
+    """Write the rows to correct, which end as REJECTED says, into the folder `home`; None where there are none.
+
+    A stale row is none of them: it would bring an older value back.
 
     `table` and `problems` are what was read and found wrong; `header_row` is where `source.header_row` says that
     headings stand. The file is verified by reading it back; where it reads differently, it is written again in a way
@@ -59,7 +58,7 @@ def write_rejects(
     """
     layout = Layout.of(table.sources, header_row)
     builder = _RejectBuilder(table, problems, layout)
-    rejected = [row for row in rows if is_reject(row.status) and row.code != Code.STALE]  # newer values stand
+    rejected = [row for row in rows if row.code != Code.STALE]  # nothing to correct: a newer value stands
     rejects = [builder.reject(row) for row in rejected]
     if not rejects:
         return None

@@ -7,15 +7,20 @@ import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from errno import EMFILE
+from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 
 from usersync.context import StopReason
 from usersync.errors import StoppedError, UsageError
+from usersync.ledger import Cells
 from usersync.loader.row_names import NameOf, no_name
-from usersync.models import Json, ProblemGroup, Row, TimeSlice
-from usersync.report.columns import COLUMNS, escape_formula, row_cells
+from usersync.models import Json, ProblemGroup, TimeSlice
+from usersync.report.columns import COLUMNS, escape_cells
 from usersync.report.html import Page
 from usersync.report.summary import RowCounter, Summary, status_of_run, write_summary, write_whole
+
+_without_key = itemgetter(slice(len(COLUMNS)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,24 +81,25 @@ def _cannot_be_written(home: Path, error: OSError) -> StoppedError:
 
 
 def write_report(
-    rows: Callable[[], Iterable[Row]],
+    lines: Callable[[], Iterable[Sequence[Cells]]],
     folder: Path,
     facts: RunFacts,
     *,
     formats: Collection[str] = (),
-    write_rejects: Callable[[Iterable[Row], Path], Path | None] | None = None,
+    write_rejects: Callable[[Path], Path | None] | None = None,
 ) -> Summary:
     """Write the files of a run below `folder`/RUN: report.csv, summary.json, and those that `formats` names.
 
-    `rows` returns all rows of the run in input order, each time it is called. `write_rejects` takes rows and the
-    folder, writes those that need attention, and returns the file. Raises StoppedError where a file cannot be written.
+    `lines` returns all lines of the run in input order, some at a time, each time it is called. `write_rejects` writes
+    the rows that need attention into a folder, and returns the file. Raises StoppedError where a file cannot be
+    written.
     """
     home = prepare_folder(folder, facts.run)
     counter = RowCounter(facts.name_of)
     page = Page(facts.name_of) if "html" in formats else None
     try:
-        _write_csv(home / "report.csv", rows(), counter, page)
-        rejects = write_rejects(rows(), home) if write_rejects and counter.need_attention else None
+        _write_csv(home / "report.csv", lines(), counter, page)
+        rejects = write_rejects(home) if write_rejects and counter.need_attention else None
         summary = _summary(facts, counter, files=_files(home, rejects, formats))
         if page:
             rest = "All rows are in report.csv, beside this page."
@@ -103,32 +109,34 @@ def write_report(
         if "xlsx" in formats:
             from usersync.report.workbook import write_workbook  # slow to import, and rarely asked for
 
-            write_workbook(home / "report.xlsx", rows(), summary=summary.as_json(), info=facts.info)
+            write_workbook(
+                home / "report.xlsx", chain.from_iterable(lines()), summary=summary.as_json(), info=facts.info
+            )
         write_summary(summary)
     except OSError as error:
         raise _cannot_be_written(home, error) from None
     return summary
 
 
-def summarize(rows: Iterable[Row], facts: RunFacts) -> Summary:
+def summarize(lines: Iterable[Sequence[Cells]], facts: RunFacts) -> Summary:
     """Return the summary of a run that writes no files."""
     counter = RowCounter(facts.name_of)
-    for row in rows:
-        counter.add(row)
+    for some in lines:
+        counter.add(some)
     return _summary(facts, counter, files=dict.fromkeys(("report", "rejects", "html", "summary")))
 
 
-def _write_csv(path: Path, rows: Iterable[Row], counter: RowCounter, page: Page | None) -> None:
-    """Write report.csv, and count the rows and collect them for the page on the way."""
+def _write_csv(path: Path, lines: Iterable[Sequence[Cells]], counter: RowCounter, page: Page | None) -> None:
+    """Write report.csv, and count the lines and collect them for the page on the way."""
     draft = path.with_name(f"{path.name}.new")
     with draft.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
-        for row in rows:
-            writer.writerow(row_cells(row, escape_formula))
-            counter.add(row)
+        for some in lines:
+            writer.writerows(map(_without_key, escape_cells(some)))
+            counter.add(some)
             if page:
-                page.add(row)
+                page.add(some)
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)

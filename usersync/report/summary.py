@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from usersync.errors import RefusedError, RowCountError
-from usersync.loader.row_names import NameOf, name_of_row, no_name
-from usersync.models import Json, Row, Status
-from usersync.report.columns import FREE_TEXT, unescape_formula
+from usersync.ledger import Cells
+from usersync.loader.row_names import NameOf, no_name
+from usersync.models import Json, Status
+from usersync.report.columns import (
+    FREE_TEXT,
+    ID,
+    MESSAGE,
+    ROW,
+    STATUS,
+    lines_of_attention,
+    name_of_line,
+    reason_of,
+    unescape_formula,
+)
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -69,32 +81,32 @@ class Summary:
 
 
 class RowCounter:
-    """Count rows by status, and by reason where they need attention."""
+    """Count the lines of a report by status, and by reason where they need attention."""
 
     def __init__(self, name_of: NameOf = no_name) -> None:
         self._name_of = name_of
         self.rows = 0
-        self.by_status: Counter[Status] = Counter()
+        self.by_status: Counter[str] = Counter()
         self._reasons: dict[str, dict[str, Json]] = {}
 
-    def add(self, row: Row) -> None:
-        """Count a row."""
-        self.rows += 1
-        self.by_status[row.status] += 1
-        if row.status.needs_attention:
-            code = row.first_code or row.status.value
+    def add(self, lines: Sequence[Cells]) -> None:
+        """Count lines."""
+        self.rows += len(lines)
+        self.by_status.update(line[STATUS] for line in lines)
+        for line in lines_of_attention(lines):
+            code = reason_of(line)
             if code not in self._reasons:
-                self._reasons[code] = self._reason(code, row)
+                self._reasons[code] = self._reason(code, line)
             self._reasons[code]["rows"] += 1
 
-    def _reason(self, code: str, first: Row) -> dict[str, Json]:
-        name = name_of_row(first, self._name_of)
-        return {"code": code, "rows": 0, "row": first.row, "id": first.id, "name": name, "message": first.reason}
+    def _reason(self, code: str, first: Cells) -> dict[str, Json]:
+        name = name_of_line(first, self._name_of)
+        return {"code": code, "rows": 0, "row": first[ROW], "id": first[ID], "name": name, "message": first[MESSAGE]}
 
     @property
     def need_attention(self) -> bool:
         """Whether any row needs attention."""
-        return any(status.needs_attention for status in self.by_status)
+        return any(Status(status).needs_attention for status in self.by_status)
 
     def counts(self) -> dict[str, int]:
         """Return status -> rows in the order of Status, and `rows`: their sum."""

@@ -13,8 +13,9 @@ from xlsxwriter.exceptions import XlsxWriterException
 from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
-from usersync.models import Json, Row
-from usersync.report.columns import COLUMNS, row_cells
+from usersync.ledger import Cells
+from usersync.models import Json
+from usersync.report.columns import COLUMNS, FINISHED_AT, STATUS
 from usersync.report.xlsx import TextSheet, encodable
 
 #: Rows that a sheet has room for below its header.
@@ -27,13 +28,11 @@ _FILLS: Final[dict[str, str]] = {
 #: Widths of COLUMNS, in characters.
 _WIDTHS: Final = (22, 14, 7, 12, 11, 22, 32, 32, 12, 10, 16, 50, 12, 22, 26, 32, 20)
 _NUMBERS: Final = ("row", "http_status", "attempts")
-_STATUS: Final = COLUMNS.index("status")
-_TIME: Final = COLUMNS.index("finished_at")
 
 
 def write_workbook(
     path: Path,
-    rows: Iterable[Row],
+    lines: Iterable[Cells],
     *,
     summary: Mapping[str, Json],
     info: Mapping[str, Json],
@@ -45,7 +44,7 @@ def write_workbook(
     what a summary gives as JSON, `info` what the ledger keeps of the run. Raises OSError.
     """
     draft = path.with_name(f"{path.name}.new")
-    rest = iter(rows)
+    rest = iter(lines)
     number = 1
     try:
         with Workbook(draft, {"constant_memory": True, "tmpdir": str(path.parent), "use_zip64": True}) as book:
@@ -93,20 +92,20 @@ def _write_facts(book: Workbook, facts: Iterable[tuple[str, str | float | None]]
             sheet.write_number(y, 1, value, whole if isinstance(value, int) else fraction)
 
 
-def _write_rows(book: Workbook, name: str, rows: Iterable[Row]) -> None:
+def _write_rows(book: Workbook, name: str, lines: Iterable[Cells]) -> None:
     sheet = book.add_worksheet(name, TextSheet)
     _write_header(book, sheet)
     time = book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})
     last = 0
-    for last, row in enumerate(rows, 1):
-        _write_row(sheet, last, row, time)
+    for last, line in enumerate(lines, 1):
+        _write_line(sheet, last, line, time)
     sheet.freeze_panes(1, 0)
     sheet.autofilter(0, 0, last, len(COLUMNS) - 1)
     sheet.ignore_errors({"number_stored_as_text": f"A1:XFD{last + 1}"})
     for status, fill in _FILLS.items():
         colour = book.add_format({"bg_color": fill})
         rule = {"type": "cell", "criteria": "==", "value": f'"{status}"', "format": colour}
-        sheet.conditional_format(1, _STATUS, max(last, 1), _STATUS, rule)
+        sheet.conditional_format(1, STATUS, max(last, 1), STATUS, rule)
 
 
 def _write_header(book: Workbook, sheet: Worksheet) -> None:
@@ -117,9 +116,9 @@ def _write_header(book: Workbook, sheet: Worksheet) -> None:
         sheet.set_column(x, x, width, centred if column in _NUMBERS else None)
 
 
-def _write_row(sheet: Worksheet, y: int, row: Row, time: Format) -> None:
-    for x, cell in enumerate(row_cells(row)):
-        if x == _TIME and cell:
+def _write_line(sheet: Worksheet, y: int, line: Cells, time: Format) -> None:
+    for x, cell in enumerate(line[: len(COLUMNS)]):
+        if x == FINISHED_AT and cell:
             sheet.write_datetime(y, x, datetime.fromisoformat(str(cell)).replace(tzinfo=None), time)
         elif isinstance(cell, str):
             sheet.write_string(y, x, encodable(cell))
