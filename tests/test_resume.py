@@ -362,3 +362,26 @@ def test_while_nothing_answers_no_row_is_failed(desk: Opened) -> None:
         ran = at.run("run", "changes.csv", "--yes")
         assert (ran.code, {*ran.statuses().values()} <= {"not-sent", "not-sent connection"}) == (4, True)
         assert at.url != real
+
+
+@pytest.mark.parametrize("status", [200, 400, 404, 418])
+def test_rows_answered_by_a_page_before_the_run_stops_are_not_failed(desk: Opened, status: int) -> None:
+    """The API answers the first row; then something else is at its address, until it is repaired."""
+    broken = [True]
+
+    def script(method: str, user: int | None, n: int) -> Answer | None:
+        return Answer(status, "<html>Sorry</html>") if broken and method == "PATCH" and user != 1 else None
+
+    box = Sandbox(users=ROWS, limit=None, faults=Faults(script=script))
+    with desk(box, request={"rate": "off", "retries": 0, "concurrency": 1}) as (_, at):
+        at.write("changes.csv", changes(9))
+        ran = at.run("run", "changes.csv", "--yes")
+        assert (ran.code, "which is not the platform's API" in ran.err) == (4, True), ran.err
+        assert sum(patched(box).values()) == 4
+        expected = {200: {"not-sent", "unknown platform-error"}}.get(status, {"not-sent"})
+        first, *others = ran.statuses().values()
+        assert first == "updated"
+        assert {*others} <= expected
+        broken.clear()
+        ran = at.run("resume", "--yes")
+        assert (ran.code, set(ran.statuses().values())) == (0, {"updated"}), ran.err

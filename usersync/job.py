@@ -143,6 +143,8 @@ async def _execute(job: Job, ledger: Ledger, run: LedgerRun, confirm: Confirm) -
                 if plan.changes and not refusal and not job.context.stop:
                     desired = job.source.given.desired.values if job.source.given else None
                     await Dispatcher(job.settings, job.context, run, sender, desired).send_all(plan.changes)
+                    if job.context.stop:
+                        run.plan_again(sender.unheard)
                 if not refusal:
                     await _revert_broken_swaps(job, run, sender)
                 _stop_where_unread(job, run)

@@ -256,6 +256,15 @@ class LedgerRun:
                 (self.number,),
             )
 
+    def plan_again(self, users: Iterable[int]) -> None:
+        """Take back the failure of rows whose users the platform's API, as it turned out, was never asked about."""
+        self.flush()
+        self.database.execute(
+            "UPDATE row SET status = 'planned', code = '', message = '' WHERE run = ? AND status = 'failed'"
+            " AND code = 'platform-error' AND id IN (SELECT CAST(value AS TEXT) FROM json_each(?))",
+            (self.number, json_text(list(users))),
+        )
+
     def keep_first(self, limit: int) -> None:
         """Mark all unsent rows but the first `limit` as left out; `drop_left_out` deletes them."""
         found = self.database.first(

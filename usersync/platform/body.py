@@ -30,6 +30,10 @@ class BodyError(ValueError):
     """A body cannot be used; the message completes "answered with ..."."""
 
 
+class NoJsonError(BodyError):
+    """A body is no JSON, as that of an API is."""
+
+
 def parse_body(raw: bytes) -> Json:
     """Parse JSON, without control characters and half characters in its text. Raises BodyError."""
     try:
@@ -40,7 +44,7 @@ def parse_body(raw: bytes) -> Json:
     except BodyError:
         raise
     except ValueError:
-        raise BodyError("something that is no JSON") from None
+        raise NoJsonError("something that is no JSON") from None
     return value if is_plain(raw) else _cleaned(value, MAX_DEPTH)
 
 
