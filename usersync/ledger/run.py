@@ -16,6 +16,7 @@ from usersync.ledger.run_info import RunInfo
 from usersync.ledger.schema import READ_ROWS
 from usersync.ledger.snapshots import Snapshots
 from usersync.models import Result, Row, Status, User, json_text
+from usersync.values import mask_tokens
 
 #: The columns of Row, in the order of its fields.
 ROW_COLUMNS = (
@@ -375,7 +376,10 @@ class LedgerRun:
 
 
 def user_columns(user: User | None) -> tuple[str | None, str | None, str | None, str]:
-    """Return the columns name, display_name, email and custom_attributes of a user."""
+    """Return the columns name, display_name, email and custom_attributes of a user; tokens among these are `***`."""
     if user is None:
         return None, None, None, ""
-    return user.name, user.display_name, user.email, to_json(user.custom_attributes).decode()
+    attributes = to_json(user.custom_attributes).decode()
+    if "token" in attributes.lower():
+        attributes = to_json(mask_tokens(user.custom_attributes)).decode()
+    return user.name, user.display_name, user.email, attributes

@@ -11,7 +11,7 @@ from pydantic_core import from_json
 
 from usersync.ledger.database import Database
 from usersync.ledger.schema import JSON_VALUE
-from usersync.models import SECRET_FIELDS, Json, json_text
+from usersync.models import MASK, SECRET_FIELDS, Json, json_text
 from usersync.values import normalize_email
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: The range of ids is read instead of the ids one by one where it holds at most so many times as many.
 _DENSE = 1.5
+#: Attributes of which the ledger keeps no value, so that nothing can be compared with it.
+_MASKED = f"instr(custom_attributes, '\"{MASK}\"')"
 #: What was sent later counts.
 _NEWER_VALUE = (
     "ON CONFLICT (platform, user, field) DO UPDATE SET value = excluded.value, run = excluded.run,"
@@ -115,7 +117,8 @@ class Snapshots:
             " AND snapshot.user = CAST(row.id AS INTEGER) WHERE row.run = ?1 AND row.new <> ''"
             " AND row.status IN ('unknown', 'failed', 'sending', 'parked', 'reverting')"
             " AND (row.finished_at = '' OR row.finished_at >= coalesce(snapshot.seen_at, ''))"
-            " UNION SELECT CAST(id AS INTEGER) FROM row WHERE run = ?1 AND status = 'unchanged' AND display_name = ''"
+            " UNION SELECT CAST(id AS INTEGER) FROM row WHERE run = ?1"
+            f" AND (status = 'unchanged' AND display_name = '' OR {_MASKED})"
         )
         self._database.execute(
             f"DELETE FROM snapshot WHERE platform = ?2 AND user IN ({doubtful})", (self._number, self._platform)
@@ -125,7 +128,7 @@ class Snapshots:
         self._database.execute(
             "INSERT INTO snapshot SELECT ?2, CAST(id AS INTEGER), name, display_name, email, custom_attributes,"
             " finished_at FROM row WHERE run = ?1 AND custom_attributes <> '' AND status IN ('updated', 'unchanged')"
-            " AND display_name IS NOT ''"  # see planning.users.UNKNOWN_DISPLAY_NAME
+            f" AND NOT {_MASKED} AND display_name IS NOT ''"  # see planning.users.UNKNOWN_DISPLAY_NAME
             " ON CONFLICT (platform, user) DO UPDATE SET name = excluded.name, display_name = excluded.display_name,"
             " email = excluded.email, custom_attributes = excluded.custom_attributes, seen_at = excluded.seen_at"
             " WHERE excluded.seen_at >= snapshot.seen_at",
