@@ -265,9 +265,13 @@ def test_undo_restores_both_users_of_a_swap_that_was_killed_at_any_update(tmp_pa
         run = at.interrupted()
         assert run
         at.write("changes.csv", OTHER_ROWS)
-        assert at.undo(run).exit_code == 0
+        sent = len(at.updates())
+        undone = at.undo(run)
+        assert undone.exit_code == 0
         assert at.emails() == OWN
         assert at.box.store.users[1].name == "User 1"
+        restored = {row.user_id for row in at.rows(undone.run) if row.status is Status.UPDATED}
+        assert restored == set(at.updates()[sent:])
         assert at.interrupted() is None
 
 
@@ -314,9 +318,32 @@ def test_undo_reports_a_swap_that_cannot_be_reverted(desk: Opened) -> None:
         box.store.update(5, {"email": OWN[1]})  # somebody else has the old address now
         undone = at.run("undo", interrupted, "--yes")
         assert undone.code == 1, undone.err
+        assert "or enter another one for this user by hand, then run `usersync resume " in undone.err
         assert f"of run {interrupted}, user 1: reverted by run" in undone.err
         assert "not reverted yet: the platform refused it" in undone.err
         assert [(line["id"], line["status"]) for line in undone.report] == [("1", "conflict")]
+
+
+@pytest.mark.parametrize("command", ["resume", "run", "undo"])
+def test_a_swap_that_cannot_be_reverted_is_over_once_a_person_gave_the_user_an_address(
+    desk: Opened, command: str
+) -> None:
+    with desk(Sandbox(users=[StoredUser(i, f"User {i}", OWN[i]) for i in OWN], limit=None)) as (box, at):
+        at.settings["diff"] = {"swap_placeholder": PLACEHOLDER}
+        at.write("changes.csv", SWAP)
+        at.interrupt(box, "run", "changes.csv", "--yes", answers=2, in_flight=1, by=signal.SIGTERM)
+        (interrupted,) = (entry["run"] for entry in json.loads(at.run("runs", "--json").out))
+        box.store.update(5, {"email": OWN[1]})
+        at.write("changes.csv", OTHER_ROWS)
+        assert f"of run {interrupted}, user 1: reverted" in at.run("run", "changes.csv", "--yes", "-q").err
+        box.store.update(1, {"email": "by.hand@example.org"})
+        words = {"resume": ["resume"], "run": ["run", "changes.csv"], "undo": ["undo", interrupted]}[command]
+        at.run(*words, "--yes", "-q")
+        assert box.store.users[1].email == "by.hand@example.org"
+        later = at.run("run", "changes.csv", "--yes", "-q")
+        assert (later.code, "user 1" in later.err) == (0, False), later.err
+        with Ledger(at.folder / "usersync.db") as ledger:
+            assert ledger.open_swaps(box.url) == []
 
 
 class Budget(SystemClock):
@@ -475,7 +502,10 @@ def test_a_row_that_could_not_be_reverted_at_first_ends_with_its_own_reason(tmp_
         row = at.rows(first.run)[0]
         assert (first.exit_code, row.status, row.code) == (1, "unknown", "refused")
         refusal = "the platform refused it: no"
-        assert row.message == f"{refusal}; not reverted yet: {refusal}; run `usersync resume {first.run}`"
+        by_hand = "this user holds a placeholder: free the old address, or enter another one for this user by hand"
+        assert (
+            row.message == f"{refusal}; not reverted yet: {refusal}; {by_hand}, then run `usersync resume {first.run}`"
+        )
         at.check(at.resume(), 2)
         row = at.rows(first.run)[0]
         assert (row.status, row.code, row.message) == ("failed", "refused", f"{refusal}; reverted")

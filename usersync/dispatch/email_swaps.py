@@ -24,6 +24,8 @@ _BROKEN = (Status.FAILED, Status.UNKNOWN, Status.CONFLICT, Status.REJECTED, Stat
 _MAY_HAVE_MOVED = (Status.UPDATED, Status.UNKNOWN, Status.REVERTING)
 #: Between the reason why a row is reverted and the error that prevented it.
 _NOT_REVERTED = "; not reverted yet: "
+#: What ends a swap whose first user holds the placeholder, and whose old address the platform does not take back.
+_BY_HAND = "this user holds a placeholder: free the old address, or enter another one for this user by hand, then "
 
 
 class EmailSwaps:
@@ -141,7 +143,9 @@ class EmailSwaps:
         if result.code == Code.NOT_FOUND:
             self._record(row, result)
             return
-        message = f"{row.message}{_NOT_REVERTED}{result.message}; run `usersync resume {self._run.info.run}`"
+        by_hand = "" if result.code != Code.REFUSED or row.placeholder is None else _BY_HAND
+        remedy = f"{by_hand}run `usersync resume {self._run.info.run}`"
+        message = f"{row.message}{_NOT_REVERTED}{result.message}; {remedy}"
         self._record(row, replace(result, status=Status.REVERTING, code=row.code, message=message, user=None))
 
     def _record(self, row: Row, result: Result) -> None:

@@ -164,11 +164,16 @@ class UndoneRows(RowSource):
         super().__init__(settings)
         self._name = name
         self._former: LedgerRun | None = None
-        self._count = 0
+        self._keys: list[int] = []
 
     def load(self, ledger: Ledger) -> None:
-        """Find the run to undo."""
+        """Find the run to undo, and its rows whose users may hold new values, or a placeholder.
+
+        An e-mail swap that was interrupted is reverted before rows are planned; its rows count all the same.
+        """
         self._former = find_run(ledger, self._name, self.settings)
+        changed = (Status.UPDATED, Status.PARKED, Status.REVERTING, *IN_FLIGHT)
+        self._keys = [row.key for row in self._former.with_status(*changed)]
 
     @property
     def former(self) -> LedgerRun:
@@ -186,15 +191,19 @@ class UndoneRows(RowSource):
         Rows whose answer never came in are looked at as well: their users may hold the new values. So are those of an
         e-mail swap that could not be reverted: they count, and are reported.
         """
-        changed = (Status.UPDATED, Status.PARKED, Status.REVERTING, *IN_FLIGHT)
-        rows = [inverted_row(row, self._name) for row in self.former.with_status(*changed)]
-        self._count = len(rows)
-        run.insert(rows)
+        rows = self.former.by_key(self._keys)
+        run.insert(inverted_row(row, self._name) for row in rows)
         await verify_rows(run, self.settings, context, users, keep_foreign=True)
+        reverted = {row.key: row for row in rows if row.status is Status.FAILED}
+        run.revise(
+            _restored_row(row, reverted[row.key], self._name)
+            for row in run.by_key(reverted)
+            if row.status is Status.UNCHANGED
+        )
 
     def row_count(self, run: LedgerRun) -> int:
         """Return the rows that were updated."""
-        return self._count
+        return len(self._keys)
 
 
 class ResumedRows(RowSource):
@@ -285,6 +294,15 @@ def inverted_row(row: Row, run: str) -> Row:
     status = Status.PLANNED if changes else Status.CONFLICT
     inverted = Row(row.key, row.source, row.row, row.id, status, note=note)
     return inverted.with_changes(changes) if changes else inverted
+
+
+def _restored_row(row: Row, reverted: Row, run: str) -> Row:
+    """Return the row of an undo whose user got the old values back when an interrupted e-mail swap was reverted."""
+    changed = inverted_row(reverted, run)
+    return replace(
+        row, status=Status.UPDATED, changed=changed.changed, old=changed.old, new=changed.new,
+        message=reverted.message, http_status=reverted.http_status, finished_at=reverted.finished_at,
+    )  # fmt: skip
 
 
 def _with_input(info: RunInfo, given: Input) -> RunInfo:
