@@ -74,6 +74,16 @@ CREATE TABLE run (
 CREATE TABLE {_ROW_TABLE};
 {_SNAPSHOT_TABLES};
 """
+#: Finds a run whose JSON is none, which SQLite does not see by itself.
+DAMAGED_RUNS = "SELECT run FROM run WHERE {} LIMIT 1".format(
+    " OR ".join(
+        f"NOT json_valid({column}) OR json_type({column}) <> '{kind}'"
+        for column, kind in (
+            ("settings", "object"), ("sources", "array"), ("options", "object"), ("overrides", "array"),
+            ("filled_fields", "array"),
+        )
+    )
+)  # fmt: skip
 #: A table of rows that is gone with its connection; it hides the ledger's own.
 TEMPORARY_ROWS = f"CREATE TEMP TABLE {_ROW_TABLE.replace(' REFERENCES run(n) ON DELETE CASCADE', '')}"
 
