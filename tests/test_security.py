@@ -260,3 +260,22 @@ def test_attributes_that_are_tokens_are_in_no_file(desk: Opened, compare_with: s
         texts = [path.read_bytes() for path in at.folder.rglob("*") if path.is_file()]
         assert not [text for text in [*texts, shown.encode()] if b"T0pS3cret" in text]
         assert box.store.users[1].custom_attributes == hidden
+
+
+@pytest.mark.parametrize("compare_with", ["remote", "nothing", "last-run"])
+def test_what_only_if_blank_leaves_alone_is_said(desk: Opened, compare_with: str) -> None:
+    careful = {"name": {"only_if_blank": True}}
+    people = [StoredUser(1, "User 1", "u1@example.org"), StoredUser(2, "", "u2@example.org")]
+    with desk(Sandbox(users=people, limit=None), fields=careful, diff={"compare_with": compare_with}) as (_, at):
+        left_alone = "left alone: name, which the user has (only_if_blank)"
+        for _ in range(2):
+            at.write("changes.csv", "id,name,display_name\n1,Ann,\n2,Bea,\n1,Ann,\n")
+            ran = at.run("run", "changes.csv", "--yes")
+            assert ran.code == 0, ran.err
+            assert ran.report[0]["message"].count(left_alone) == 1
+        updated = at.run("update", "1", "--name", "Ann")
+        assert (updated.code, json.loads(updated.out)["name"]) == (0, "User 1")
+        assert f"user 1: {left_alone}" in updated.err
+        both = at.run("update", "1", "--name", "Ann", "--display-name", "A")
+        assert (both.code, left_alone in both.err) == (0, True)
+        assert at.run("update", "1", "--name", "User 1").err == ""

@@ -30,11 +30,19 @@ class RowFactory:
         self._sources = given.table.places["source"].to_numpy()
         self._numbers = given.table.places["row"].to_numpy()
         self._ids = given.table.cells["id"].to_numpy(object)
+        self._notes = dict(given.desired.notes)
+
+    def add_notes(self, notes: Mapping[int, str]) -> None:
+        """Add remarks that stay whatever becomes of the rows: key -> remark."""
+        for key, note in notes.items():
+            known = self._notes.get(key, "")
+            if note not in known:  # a row may be compared with the last run first, and then with its user
+                self._notes[key] = f"{known}; {note}" if known else note
 
     def row(self, key: int, status: Status, *, user_id: int | None = None, **values: Any) -> Row:
         """Make a row with what is known of its place; `user_id` where the id of the sheet was understood."""
         shown = str(self._ids[key] or "") if user_id is None else str(user_id)
-        note = self._desired.notes.get(key, "")
+        note = self._notes.get(key, "")
         return Row(key, int(self._sources[key]), int(self._numbers[key]), shown, status, note=note, **values)
 
     def rejected(self) -> Iterator[Row]:
@@ -103,12 +111,12 @@ class RowFactory:
     def unchanged_stretches(self, keys: NDArray[Any]) -> Iterator[tuple[int, int, int, str, list[str]]]:
         """Gather unchanged rows that follow each other, as `LedgerRun.insert_unchanged` takes them."""
         places = np.array((keys, self._numbers[keys], self._sources[keys]))
-        noted = np.isin(keys, list(self._desired.notes))
+        noted = np.isin(keys, list(self._notes))
         parted = (np.diff(places) != [[1], [1], [0]]).any(axis=0) | noted[1:] | noted[:-1]
         bounds = [0, *(np.flatnonzero(parted) + 1).tolist(), len(keys)]
         for start, stop in pairwise(bounds if len(keys) else ()):
             key, row, source = places[:, start].tolist()
-            yield key, source, row, self._desired.notes.get(key, ""), self._ids[keys[start:stop]].tolist()
+            yield key, source, row, self._notes.get(key, ""), self._ids[keys[start:stop]].tolist()
 
 
 def with_user(row: Row, user: User | None) -> Row:
