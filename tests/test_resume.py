@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import PATIENCE, wait_until
-from usersync.sandbox import Answer, Fault, Faults, Sandbox, StoredUser
+from usersync.sandbox import Answer, Fault, Faults, Sandbox, StoredUser, user_token
 
 Opened = Callable[..., Any]
 ROWS = 150
@@ -385,3 +385,18 @@ def test_rows_answered_by_a_page_before_the_run_stops_are_not_failed(desk: Opene
         broken.clear()
         ran = at.run("resume", "--yes")
         assert (ran.code, set(ran.statuses().values())) == (0, {"updated"}), ran.err
+
+
+def test_a_row_matched_by_email_whose_user_cannot_be_read_is_sent_by_resume(desk: Opened) -> None:
+    box, repair = unreadable(2, Answer(500, ""))
+    account = {"account": 1, "account_token_env": "ACCOUNT_TOKEN"}
+    with desk(box, request={"rate": "off", "retries": 0}, platform=account) as (_, at):
+        at.env["ACCOUNT_TOKEN"] = user_token(1)
+        at.write("changes.csv", "email,display_name\nu1@example.org,A\nu2@example.org,B\nu3@example.org,C\n")
+        ran = at.run("run", "changes.csv", "--yes")
+        assert (ran.code, list(ran.statuses().values())) == (4, ["updated", "not-sent platform-error", "updated"])
+        repair()
+        ran = at.run("resume", "--yes")
+        assert (ran.code, set(ran.statuses().values())) == (0, {"updated"}), ran.err
+        assert [box.store.users[i].display_name for i in (1, 2, 3)] == ["A", "B", "C"]
+        assert patched(box) == {1: 1, 2: 1, 3: 1}
