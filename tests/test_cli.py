@@ -372,10 +372,10 @@ def test_a_lost_answer_is_verified_by_a_read(desk: Callable[..., Any]) -> None:
         assert "holds the new values" in ran.report[0]["message"]
 
 
-def test_a_closed_port_fails_the_row_without_hanging(desk: Callable[..., Any]) -> None:
+def test_a_closed_port_leaves_the_row_to_resume_without_hanging(desk: Callable[..., Any]) -> None:
     with desk(request={"rate": "off", "retries": 0}) as (_, at):
         at.url = "http://127.0.0.1:1"
         at.write("changes.csv", "id,name\n1,A\n")
         ran = at.run("run", "changes.csv", "--yes")
-        assert ran.statuses() == {"2": "failed connection"}
+        assert (ran.code, ran.statuses()) == (4, {"2": "not-sent connection"})
         assert "no connection to the platform" in ran.report[0]["message"]

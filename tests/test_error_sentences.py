@@ -329,3 +329,40 @@ def test_an_error_in_the_program_that_embeds_a_run_still_leaves_a_report(desk: O
             run_in_process(at, box, Context(on_result=fail))
         report_says_what_was_sent(at, box)
         resume_completes(at, box)
+
+
+# standard output
+
+#: Command -> its exit code where stdout takes nothing; where its reader has closed it, it is 0.
+WITH_OUTPUT = [
+    pytest.param(["--help"], 2, id="--help"),
+    pytest.param(["plan", "a.csv"], 2, id="plan"),
+    pytest.param(["inspect", "a.csv", "--cells"], 2, id="inspect --cells"),
+    pytest.param(["runs"], 2, id="runs"),
+    pytest.param(["check", "--json"], 2, id="check --json"),
+    pytest.param(["export", "-", "--ids", "ids.csv"], 2, id="export -"),
+    pytest.param(["run", "a.csv", "--yes", "--json"], 0, id="run --json"),
+    pytest.param(["update", "1", "--name", "Bea"], 0, id="update"),
+]
+
+
+@pytest.mark.parametrize("closed", [False, True], ids=["full", "closed"])
+@pytest.mark.parametrize(("words", "full_code"), WITH_OUTPUT)
+def test_output_that_cannot_be_written_ends_in_a_sentence_and_a_closed_pipe_quietly(
+    desk: Opened, words: list[str], full_code: int, closed: bool
+) -> None:
+    with desk(Sandbox(users=ROWS, limit=None)) as (_, at):
+        at.write("a.csv", "id,name\n" + "".join(f"{i},New {i}\n" for i in range(1, ROWS + 1)))
+        at.write("ids.csv", "id\n" + "".join(f"{i}\n" for i in range(1, ROWS + 1)))
+        env = {**at.prepare(), "PYTHONUNBUFFERED": "" if closed else "1"}
+        reader, writer = os.pipe()
+        os.close(reader)
+        with open(writer, "wb") if closed else Path("/dev/full").open("wb") as out:  # noqa: PTH123 - a number
+            done = subprocess.run(
+                [sys.executable, "-m", "usersync", *words],
+                cwd=at.folder, env=env, stdout=out, stderr=subprocess.PIPE, text=True, timeout=PATIENCE, check=False,
+            )  # fmt: skip
+        assert done.returncode == (0 if closed else full_code), done.stderr
+        assert ("stdout cannot be written" in done.stderr) != closed, done.stderr
+        for word in ("internal error", "Traceback", "Exception ignored", "Broken pipe"):
+            assert word not in done.stderr

@@ -131,9 +131,16 @@ def with_user(row: Row, user: User | None) -> Row:
 
 
 def unread_row(row: Row, result: Result) -> Row:
-    """Return the row with the result of a read: nothing was sent, so that its fault makes it rejected, not failed."""
-    its_own_fault = result.status is Status.FAILED and owner_of(result.code) in (Owner.SHEET, Owner.PERMISSION)
-    return with_result(row, replace(result, status=Status.REJECTED) if its_own_fault else result)
+    """Return the row with the result of a read that failed: nothing was sent, so that it is never `failed`.
+
+    A fault of its own makes it rejected; where the platform is in trouble, `usersync resume` reads the user again.
+    """
+    if result.status is Status.NOT_SENT:
+        return with_result(row, result)
+    if owner_of(result.code) is Owner.PLATFORM:
+        message = f"not sent: the user could not be read: {result.message}"
+        return with_result(row, replace(result, status=Status.NOT_SENT, message=message))
+    return with_result(row, replace(result, status=Status.REJECTED))
 
 
 def returning_where_parked(row: Row, ended: Row) -> Row:
