@@ -191,9 +191,56 @@ def test_a_damaged_ledger_ends_a_command_with_a_sentence(desk: Opened, begin: in
         overwrite(at.folder / "usersync.db", begin)
         sent = patched(box)
         ran = at.run(*words)
-        assert (ran.code, patched(box)) == (2 if begin == 0 else 4, sent), ran.err
+        assert (ran.code, patched(box)) == (2, sent), ran.err
         assert "usersync.db is damaged (" in ran.err
         assert "restore it from a backup" in ran.err
+
+
+@pytest.mark.parametrize("column", ["settings", "sources", "options", "overrides", "filled_fields"])
+@pytest.mark.parametrize("value", ["{", "7", ""])
+def test_a_ledger_whose_runs_hold_no_json_is_damaged(desk: Opened, column: str, value: str) -> None:
+    with desk() as (_, at):
+        at.write("a.csv", "id,name\n1,Ann\n")
+        assert at.run("run", "a.csv", "--yes", "-q").code == 0
+        checkpoint(at.folder / "usersync.db", f"UPDATE run SET {column} = '{value}'")
+        for words in (["runs"], ["resume", "--yes"], ["plan", "a.csv"]):
+            ran = at.run(*words)
+            assert ran.code == 2, ran.err
+            assert "usersync.db is damaged (run " in ran.err
+        checked = at.run("check")
+        assert (checked.code, "usersync.db is damaged (run " in checked.out) == (2, True), checked.out
+
+
+@pytest.mark.parametrize("column", ["old", "new"])
+@pytest.mark.parametrize(
+    "words", [["show", "RUN"], ["show", "RUN", "--json"], ["history", "1"], ["undo", "RUN", "--yes"]]
+)
+def test_a_ledger_whose_rows_hold_no_json_is_damaged(desk: Opened, column: str, words: list[str]) -> None:
+    with desk() as (_, at):
+        at.write("a.csv", "id,name\n1,Ann\n")
+        run = at.run("run", "a.csv", "--yes", "--json").summary["run"]
+        checkpoint(at.folder / "usersync.db", f"UPDATE row SET {column} = '{{'")
+        ran = at.run(*[run if word == "RUN" else word for word in words])
+        assert ran.code == 4, ran.err
+        assert "is damaged (" in ran.err
+        assert "restore it from a backup" in ran.err
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "device"])
+@pytest.mark.parametrize("words", [["run", "a.csv", "--yes"], ["runs"], ["plan", "a.csv"]])
+def test_a_ledger_that_is_no_file_is_an_error_before_anything_begins(desk: Opened, kind: str, words: list[str]) -> None:
+    with desk() as (box, at):
+        at.write("a.csv", "id,name\n1,Ann\n")
+        path = at.folder / "here.db"
+        at.settings["ledger"] = "/dev/null" if kind == "device" else str(path)
+        if kind == "folder":
+            path.mkdir()
+        elif kind == "pipe":
+            os.mkfifo(path)
+        ran = at.run(*words)
+        assert (ran.code, box.log) == (2, ()), ran.err
+        assert "is a folder, a pipe or a device; name a file under ledger:" in ran.err
+        assert "resume" not in ran.err
 
 
 def test_a_ledger_that_is_damaged_while_rows_are_sent_stops_the_run(desk: Opened) -> None:

@@ -10,7 +10,7 @@ from importlib import import_module
 
 import click
 
-from usersync.cli.output import say, writing_stdout
+from usersync.cli.output import fail, say, writing_stdout
 from usersync.errors import OUT_OF_MEMORY, RowCountError, StoppedError, UsersyncError
 
 #: Command -> its module in this package, and what `usersync --help` says of it.
@@ -87,8 +87,7 @@ def main() -> None:
         say("stopped before anything was sent")
         code = 130
     except UsersyncError as error:
-        say(f"usersync: {error}")
-        code = error.exit_code
+        code = fail(str(error), error.exit_code, as_json="--json" in sys.argv)
     except SystemExit:  # nobody reads the output any more
         code = 0
     except MemoryError:

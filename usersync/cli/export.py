@@ -16,7 +16,7 @@ from usersync.cli.options import (
     make_settings_from,
     options_of,
 )
-from usersync.cli.output import option_words, say, write_stdout, writing_stdout
+from usersync.cli.output import fail, option_words, say, write_stdout, writing_stdout
 
 #: Users that could not be read and are shown one by one.
 _UNREAD_SHOWN = 10
@@ -46,8 +46,8 @@ def export(out: str, *, where: tuple[str, ...], columns: str | None, ids: Path |
         with writing_stdout() if out == "-" else nullcontext():
             found = api.export(out, settings, ids=user_ids, where=where, columns=asked, context=context)
     except StoppedError as error:
-        say(f"usersync: {error}")
-        return context.stop.reason.exit_code if context.stop.reason else error.exit_code
+        code = context.stop.reason.exit_code if context.stop.reason else error.exit_code
+        return fail(str(error), code, as_json=options["as_json"])
     _show(out, found, options)
     return int(bool(found.unread))
 

@@ -28,6 +28,17 @@ def write_stdout(text: str) -> None:
         click.echo(text)
 
 
+def fail(error: str, exit_code: int, *, as_json: bool) -> int:
+    """Say why a command ended without a result, on stdout too where that is to hold JSON; returns the exit code."""
+    say(f"usersync: {error}")
+    if as_json:
+        import json
+
+        with suppress(UsageError, SystemExit):
+            write_stdout(json.dumps({"exit_code": exit_code, "error": error}, ensure_ascii=False, indent=2))
+    return exit_code
+
+
 def write_sent(text: str, *, elsewhere: str) -> None:
     """Write to stdout what was sent; where that fails, say where it is to be found: the exit code stays."""
     try:

@@ -25,7 +25,7 @@ from usersync.cli.options import (
     options_of,
     run_options,
 )
-from usersync.cli.output import option_words, say, show_summary, write_sent, write_stdout
+from usersync.cli.output import fail, option_words, show_summary, write_sent, write_stdout
 
 if TYPE_CHECKING:
     from usersync.report import Summary
@@ -134,15 +134,14 @@ def update(user_id: str, *, password_stdin: bool, attr: tuple[str, ...], **optio
             user_id, values, settings, confirm=lambda _: True, options=run_options(options), context=context
         )
     except (RefusedError, StoppedError) as error:
-        say(f"usersync: user {user_id}: {error}")
-        return context.stop.reason.exit_code if context.stop.reason else error.exit_code
+        code = context.stop.reason.exit_code if context.stop.reason else error.exit_code
+        return fail(f"user {user_id}: {error}", code, as_json=options["as_json"])
     if row.status in ("updated", "unchanged"):
         attributes = json.loads(row.custom_attributes or "{}")
         user = {"id": row.user_id, "name": row.name, "email": row.email, "custom_attributes": attributes}
         write_sent(json.dumps(user, ensure_ascii=False), elsewhere=f"`usersync history {row.id}` shows what was sent")
         return 0
-    say(f"usersync: user {user_id}: {row.reason}")
-    return 1
+    return fail(f"user {user_id}: {row.reason}", 1, as_json=options["as_json"])
 
 
 def _execute(job: Callable[..., Summary], source: object, options: dict[str, Any], *, yes: bool) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from usersync.errors import DAMAGED_LEDGER, StoppedError
 from usersync.ledger.database import Database
 from usersync.ledger.report_cells import Cells, read_cells
 from usersync.ledger.run_info import RunInfo
@@ -109,6 +110,17 @@ class LedgerRun:
             (self.number, until),
         )
         return starmap(Stretch, found)
+
+    def require_json(self, *, only: int | None = None) -> None:
+        """Raise StoppedError where rows, or the one with the key `only`, hold no JSON: SQLite does not see that."""
+        found = self.database.first(
+            "SELECT row FROM row WHERE run = ?1 AND (?2 IS NULL OR key = ?2)"
+            " AND (old <> '' AND NOT json_valid(old) OR new <> '' AND NOT json_valid(new)) LIMIT 1",
+            (self.number, only),
+        )
+        if found:
+            what = f"the ledger {self.database.path} is damaged (row {found[0]} of run {self.info.run} holds no JSON)"
+            raise StoppedError(f"{what}; {DAMAGED_LEDGER}")
 
     def report_cells(self) -> Iterator[list[Cells]]:
         """Return the lines of the run's report in input order, some thousand at a time."""

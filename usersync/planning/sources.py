@@ -321,6 +321,7 @@ def find_run(ledger: Ledger, name: str, settings: Settings) -> LedgerRun:
     if run is None:
         raise UsageError(f"no run {name} in {settings.ledger}; `usersync runs` lists all runs")
     require_platform(run.info, settings, f"run {name}")
+    run.require_json()
     return run
 
 
