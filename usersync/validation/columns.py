@@ -97,21 +97,16 @@ def _set_apart(name: str, cells: Objects, field: FieldSettings, policy: str) -> 
 
 def _set_apart_emails(cells: Objects, texts: list[str], lines: str, policy: str) -> tuple[Objects, list[int]]:
     """Do that for e-mail addresses, which are sent in lower case."""
+    if _are_plain_emails(lines):
+        return cells, []
     lowered = lines.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")  # A to Z alone
-    if lowered == lines:
-        return cells, _odd_emails(texts, lines)
     values = lowered.split("\n")
-    odd = set(_odd_emails(values, lowered))
+    is_plain = PLAIN_EMAIL.fullmatch
+    odd = set() if _are_plain_emails(lowered) else {at for at, text in enumerate(values) if text and not is_plain(text)}
     if policy != "accept":
         cased = [at for at, text in enumerate(texts) if text != values[at]]
         odd.update(cased[i] for i in find_suspects("email", [texts[at] for at in cased]))
     return _objects(values), sorted(odd)
-
-
-def _odd_emails(texts: list[str], lines: str) -> list[int]:
-    if PLAIN_COLUMNS["email"].fullmatch(lines + "\n"):
-        return []
-    return [at for at, text in enumerate(texts) if text and not PLAIN_EMAIL.fullmatch(text)]
 
 
 def _read_cells(name: str, cells: Objects, field: FieldSettings, log: ColumnLog, policy: str) -> Objects:
@@ -194,6 +189,10 @@ def _convert(name: str, field: FieldSettings, values: Objects, log: ColumnLog) -
                 log.note(at, f"e-mail read as {values[at]} (invisible characters removed)")
             if name in _NAMES and values[at] != unicodedata.normalize("NFC", text):
                 log.note(at, f"{log.heading(at)}: line breaks, special blanks or invisible characters removed")
+
+
+def _are_plain_emails(lines: str) -> bool:
+    return PLAIN_COLUMNS["email"].fullmatch(lines + "\n") is not None
 
 
 def _is_plain_text(text: str) -> bool:
