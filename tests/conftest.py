@@ -31,6 +31,11 @@ os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and usersync's tables w
 TOKEN = "sandbox-token"
 #: Seconds after which a command that does not end, or a state that does not come, fails its test.
 PATIENCE = 120.0
+#: The modules that take longest; they go first, so that no processor is idle at the end.
+LONG = (
+    "test_state_machine.py", "test_resume.py", "test_cron_kit.py", "test_email_swaps.py", "test_dask_engine.py",
+    "test_interruptions.py", "test_html.py",
+)  # fmt: skip
 
 
 def wait_until(state: Callable[[], object], process: "subprocess.Popen[str] | None" = None) -> None:
@@ -219,6 +224,10 @@ def desk(tmp_path: Path) -> Callable[..., Any]:
                 yield open_box, at
 
     return opened
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONG)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

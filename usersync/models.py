@@ -291,9 +291,12 @@ class User:
 
 def value_of(user: User, name: str) -> Json:
     """Return the value of a field of a user; None where there is none."""
-    if name.startswith(ATTRIBUTE):
-        return user.custom_attributes.get(name[len(ATTRIBUTE) :])
-    return getattr(user, name)
+    return attribute_of(user.custom_attributes, name) if name.startswith("custom_attributes") else getattr(user, name)
+
+
+def attribute_of(attributes: Mapping[str, Json], name: str) -> Json:
+    """Return the value of the field of one attribute, or of all of them, `custom_attributes`; None for no value."""
+    return attributes.get(name[len(ATTRIBUTE) :]) if name.startswith(ATTRIBUTE) else attributes
 
 
 @dataclass(slots=True)  # not frozen, which would take three times as long to make

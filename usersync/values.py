@@ -63,7 +63,7 @@ def cell_text(value: Json) -> str:
 
 def visible(text: str) -> str:
     """Remove invisible characters, surrounding blanks and full-width forms: for ids, headings and e-mails."""
-    return unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).strip()
+    return text.strip() if text.isascii() else unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).strip()
 
 
 def is_token(name: str) -> bool:

@@ -9,11 +9,16 @@ from threading import Barrier
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pandas.testing import assert_frame_equal
 
 from tests.conftest import PATIENCE
+from usersync.diff.compare import current_values
 from usersync.errors import StoppedError, UsageError
-from usersync.ledger import Ledger, LedgerRun, RunInfo
+from usersync.ledger import Ledger, LedgerRun, RunInfo, Stretch
 from usersync.models import UNKNOWN, FieldChange, Result, Row, Status, User
+from usersync.planning.rows import with_user
 
 SOURCE = {"file": "a.csv", "sheet": "", "sha256": "0" * 64}
 INFO = RunInfo("r1", "run", "http://x", "2026-11-24T12:00:00.000Z", "ann@host", sources=(SOURCE,))
@@ -109,14 +114,41 @@ def test_users_that_the_platform_confirmed_are_remembered(run: LedgerRun, users:
         run.record(key, updated(user, f"new {key}", {"l": [True, 1]}))
     run.finalize()
     run.snapshots.remember()
-    known = run.snapshots.last_known(users)
+    fields = ("name", "display_name", "email", "custom_attributes", "custom_attributes.l")
+    known = run.snapshots.last_known(users, fields)
     assert known.index.tolist() == [at for at, user in enumerate(users) if user in ids]
     assert known.to_numpy().tolist() == [
-        [f"new {ids.index(user)}", None, "a@x", {"l": [True, 1]}] for user in users if user in ids
+        [f"new {ids.index(user)}", None, "a@x", {"l": [True, 1]}, [True, 1]] for user in users if user in ids
     ]
     assert run.snapshots.last_written(users) == {
         user: {"name": f"new {ids.index(user)}"} for user in users if user in ids
     }
+
+
+texts = st.none() | st.text(max_size=4)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=4), lambda inner: st.lists(inner, max_size=2)
+)
+users_held = st.dictionaries(
+    st.integers(1, 9), st.tuples(texts, texts, st.dictionaries(st.sampled_from("ab\n"), json_values)), min_size=1
+)
+
+
+@settings(deadline=None)  # other work on the machine is no failure
+@given(users_held, st.permutations(range(1, 11)))
+def test_what_the_platform_confirmed_is_compared_as_it_was(
+    held: dict[int, tuple[str | None, str | None, dict[str, Any]]], asked: list[int]
+) -> None:
+    users = {i: User(i, name, None, email, attributes) for i, (name, email, attributes) in held.items()}
+    with Ledger(None) as ledger:
+        run = ledger.start(INFO)
+        run.insert(with_user(Row(i, 0, i, str(i), Status.UNCHANGED), user) for i, user in users.items())
+        run.snapshots.remember()
+        fields = ("custom_attributes.a", "email", "custom_attributes", "display_name", "custom_attributes.\n", "name")
+        known = run.snapshots.last_known(asked, fields)
+    at = [i for i, number in enumerate(asked) if number in users]
+    expected = current_values([users[asked[i]] for i in at], fields).set_axis(at)
+    assert_frame_equal(known, expected, check_index_type=False)
 
 
 def test_a_user_whose_update_has_no_answer_is_forgotten(run: LedgerRun) -> None:
@@ -129,7 +161,7 @@ def test_a_user_whose_update_has_no_answer_is_forgotten(run: LedgerRun) -> None:
     run.record(1, Result(Status.UNKNOWN, "timeout", "no answer"))
     run.finalize()
     run.snapshots.remember()
-    assert run.snapshots.last_known([1, 2]).index.tolist() == [0]
+    assert run.snapshots.last_known([1, 2], ()).index.tolist() == [0]
 
 
 def test_an_older_answer_does_not_replace_a_newer_one(tmp_path: Path) -> None:
@@ -141,17 +173,28 @@ def test_an_older_answer_does_not_replace_a_newer_one(tmp_path: Path) -> None:
             run.record(0, replace(updated(1, name), finished_at=at))
             run.finalize()
             run.snapshots.remember()
-        assert run.snapshots.last_known([1])["name"].tolist() == ["newer"]
+        assert run.snapshots.last_known([1], ("name",))["name"].tolist() == ["newer"]
         assert run.snapshots.last_written([1]) == {1: {"name": "newer"}}
 
 
-def test_ranges_of_unchanged_rows_are_read_as_single_rows(run: LedgerRun) -> None:
-    run.insert_unchanged([(0, 0, 2, "", ["1", " 2"]), (2, 0, 9, "id '3.0' read as 3", ["3.0"])])
-    assert [(r.key, r.row, r.id, r.status, r.reason, r.new, r.email) for r in run.rows()] == [
+def test_stretches_of_unchanged_rows_are_read_as_single_rows_among_the_others(run: LedgerRun) -> None:
+    run.insert([planned(2), Row(5, 0, 11, "1", Status.PLANNED, duplicate_of=2)])
+    run.insert_unchanged([Stretch(3, 0, 9, "left alone", '["3.0", "4"]'), Stretch(0, 0, 2, "", '["1", " 2"]')])
+    rows = list(run.rows())
+    assert [(r.key, r.row, r.id, r.status, r.reason, r.new, r.email) for r in rows if not r.new] == [
         (0, 2, "1", "unchanged", "", "", None),
         (1, 3, " 2", "unchanged", "", "", None),
-        (2, 9, "3.0", "unchanged", "id '3.0' read as 3", "", None),
+        (3, 9, "3.0", "unchanged", "left alone", "", None),
+        (4, 10, "4", "unchanged", "left alone", "", None),
     ]
+    assert [row.key for row in rows] == list(range(6))
+    assert {row.file for row in rows} == {rows[2].file}
+    assert [list(run.rows(only=key)) for key in range(7)] == [*([row] for row in rows), []]
+    assert run.counts() == {Status.PLANNED: 2, Status.UNCHANGED: 4}
+    assert sorted(run.keep_compared()) == list(range(5))
+    run.delete_rows()
+    assert run.counts() == {}
+    assert not list(run.rows())
 
 
 def test_a_claim_is_on_disk_at_once_and_a_result_after_a_flush(tmp_path: Path) -> None:

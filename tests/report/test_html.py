@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from tests.report.report_lines import lines_of
-from usersync.models import FieldChange, Row, Status, TimeSlice
+from usersync.ledger import Cells
+from usersync.models import TimeSlice
 from usersync.report import RunFacts, Summary, html, write_report
 
 FLAGS = (
@@ -94,23 +94,26 @@ def screen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Screen]:
     opened.quit()
 
 
-def row_of(key: int) -> Row:
-    """Return a row: every tenth is rejected, every third of the rest unchanged; the name of row 2 is a script."""
+def line_of(key: int) -> Cells:
+    """Return a line: every tenth is rejected, every third of the rest unchanged; the name of row 2 is a script."""
     name = SCRIPT if key == 0 else f"Ann Number {key}"
-    row = Row(key, 0, key + 2, str(1000 + key), Status.UPDATED, attempts=1, file="changes.xlsx", sheet="Changes")
+    status, changed, old, new, code, message, who = "updated", "", "", "", "", "", "nobody"
     if key % 10 == 9:
-        code = "email-invalid;name-blank"
-        return replace(row, status=Status.REJECTED, code=code, message=f"Mail 'user {key}': not a valid e-mail address")
-    if key % 3 == 2:
-        return replace(row, status=Status.UNCHANGED, name=name)
-    changes = (FieldChange("name", "Ann", name), FieldChange("custom_attributes.seats", None, 2**63 + 1))
-    return replace(row, name=name).with_changes(changes)
+        status, code, who, name = "rejected", "email-invalid;name-blank", "sheet", ""
+        message = f"Mail 'user {key}': not a valid e-mail address"
+    elif key % 3 == 2:
+        status = "unchanged"
+    else:
+        changed, old = "name;custom_attributes.seats", '{"name":"Ann","custom_attributes.seats":null}'
+        new = f'{{"name":"{name}","custom_attributes.seats":{2**63 + 1}}}'
+    place = ("changes.xlsx", "Changes", key + 2, str(1000 + key))
+    return (*place, status, changed, old, new, None, 1, code, message, who, name, "", "", "", key)
 
 
 def report(folder: Path, count: int, timeline: Sequence[TimeSlice] = ()) -> Summary:
     requests = {"get": MANY, "patch": 60_000, "retried": 3, "throttled": 7}
     facts = RunFacts(INFO["run"], INFO, requests, seconds=3200, timeline=timeline, name_of=lambda key: f"Cid {key}")
-    lines = lines_of(map(row_of, range(count)))
+    lines = (list(map(line_of, range(start, min(count, start + 5000)))) for start in range(0, count, 5000))
     return write_report(lambda: lines, folder, facts, formats=("html",))
 
 

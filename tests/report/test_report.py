@@ -14,10 +14,10 @@ import pytest
 from tests.report.report_lines import lines_of
 from usersync.context import StopReason
 from usersync.errors import RowCountError, StoppedError, UsageError
-from usersync.ledger import Cells
+from usersync.ledger import Cells, Ledger, RunInfo, Stretch, report_cells
 from usersync.models import Code, FieldChange, Place, Problem, ProblemGroup, Row, Status, owner_of
 from usersync.report import RunFacts, require_writable_folder, verify_row_count, write_report
-from usersync.report.columns import COLUMNS
+from usersync.report.columns import COLUMNS, FILE, ID, KEY, MESSAGE, ROW, STATUS, WHO
 
 REQUESTS = {"get": 3, "patch": 2, "retried": 1, "throttled": 0}
 INFO = {
@@ -169,3 +169,20 @@ def test_a_line_says_what_its_row_says_whatever_its_code() -> None:
          row.finished_at, row.key)
         for row in rows
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 4, 100])
+def test_lines_of_unchanged_rows_stand_among_the_others(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report_cells, "LINES_AT_ONCE", at_once)
+    sources = ({"file": "a.csv", "sheet": ""}, {"file": "b.xlsx", "sheet": "May"})
+    with Ledger(None) as ledger:
+        run = ledger.start(RunInfo("R1", "run", "https://chat.example.org", "", "", sources=sources))
+        run.insert(Row(key, 1, key + 2, str(key), Status.UPDATED) for key in (0, 4, 5, 30))
+        run.insert_unchanged([Stretch(1, 0, 3, "as it was", '["7","008"]'), Stretch(7, 1, 9, "", '["9","10","11"]')])
+        lines = list(chain.from_iterable(run.report_cells()))
+        rows = list(run.rows())
+    assert [line[KEY] for line in lines] == [row.key for row in rows] == [0, 1, 2, 4, 5, 7, 8, 9, 30]
+    assert [(line[FILE], line[ROW], line[ID], line[STATUS], line[MESSAGE], line[WHO]) for line in lines] == [
+        (row.file, row.row, row.id, row.status, row.reason, "nobody") for row in rows
+    ]
+    assert {len(line) for line in lines} == {len(COLUMNS) + 1}

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from pandas.api.types import infer_dtype
 
-from usersync.models import ATTRIBUTE, CLEAR, SECRET_FIELDS, UNKNOWN, FieldChange, Json
+from usersync.models import ATTRIBUTE, CLEAR, SECRET_FIELDS, UNKNOWN, FieldChange, Json, User, value_of
 from usersync.validation.cells import read_boolean, read_json, read_number
 from usersync.values import same_value
 
@@ -75,7 +76,7 @@ class Comparison:
     def _old_values(self, name: str, rows: NDArray[np.intp]) -> Objects:
         if self.current is None or name in SECRET_FIELDS:
             return np.full(len(rows), UNKNOWN, dtype=object)
-        return _current_values(name, self.current.iloc[rows])
+        return self.current[name].to_numpy(object)[rows]
 
 
 def compare(
@@ -87,8 +88,8 @@ def compare(
 ) -> Comparison:
     """Compare rows of `DesiredValues.values` with what the platform holds.
 
-    `current` has the same index and the columns `name`, `display_name`, `email` (text or None) and
-    `custom_attributes` (dicts); None where nothing is known: then every desired value is a change.
+    `current` has the same index and the columns `readable_fields(desired)`, as `current_values` makes them; None where
+    nothing is known: then every desired value is a change.
     Fields in `only_if_blank` change only where the platform has no value. The text of an attribute whose type is not
     configured, that is: which is not in `typed_fields`, is a number, a boolean or JSON where the platform holds one.
     """
@@ -98,14 +99,24 @@ def compare(
             continue
         mask = desired[name].notna().to_numpy()
         if current is not None and name not in SECRET_FIELDS:
-            old = _current_values(name, current)
-            new = desired[name].to_numpy(object)
+            old, new = current[name].to_numpy(object), desired[name].to_numpy(object)
             mask = mask & _unequal(name, new, old, mask, is_typed=name in typed_fields)
             if name in only_if_blank:
                 blank = np.fromiter((value in (None, "") for value in old), bool, len(old))
                 kept[name], mask = mask & ~blank, mask & blank
         differs[name] = mask
     return Comparison(desired, current, differs, typed_fields, kept)
+
+
+def readable_fields(desired: DataFrame) -> list[str]:
+    """Return the fields of `DesiredValues.values` whose present values can be read: all but passwords."""
+    return [name for name in desired.columns if name != "id" and name not in SECRET_FIELDS]
+
+
+def current_values(users: Sequence[User], fields: Iterable[str]) -> DataFrame:
+    """Return the values of users: columns `fields`, one row for each user, numbered from 0."""
+    columns = {name: pd.Series([value_of(user, name) for user in users], dtype=object) for name in fields}
+    return pd.DataFrame(columns, range(len(users)))
 
 
 def attribute_keys(desired: DataFrame) -> set[str]:
@@ -125,13 +136,6 @@ def _unequal(name: str, new: Objects, old: Objects, mask: NDArray[np.bool_], *, 
 
 def _all_text(values: Objects) -> bool:
     return infer_dtype(values, skipna=True) in ("string", "empty")
-
-
-def _current_values(name: str, current: DataFrame) -> Objects:
-    if not name.startswith(ATTRIBUTE):
-        return current[name].to_numpy(object)
-    key = name[len(ATTRIBUTE) :]
-    return np.fromiter((attributes.get(key) for attributes in current[_ATTRIBUTES]), object, len(current))
 
 
 def _field_changes(name: str, old: Json, new: Json, *, is_typed: bool) -> Iterator[FieldChange]:

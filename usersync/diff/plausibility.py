@@ -140,7 +140,10 @@ def _words(text: str) -> frozenset[str]:
 
 
 def _plain(text: str | None) -> str:
-    letters = unicodedata.normalize("NFKD", " ".join((text or "").casefold().split()))
+    words = " ".join((text or "").casefold().split())
+    if words.isascii():
+        return words
+    letters = unicodedata.normalize("NFKD", words)
     return "".join(letter for letter in letters if not unicodedata.combining(letter))
 
 

@@ -39,8 +39,8 @@ class Database:
             raise self._unusable(error) from None
         try:
             self._prepare()
-            if temporary_rows:
-                self._connection.execute(TEMPORARY_ROWS)
+            for table in TEMPORARY_ROWS if temporary_rows else ():
+                self._connection.execute(table)
         except sqlite3.Error as error:
             self.close()
             raise self._unusable(error) from None

@@ -77,9 +77,9 @@ class Ledger:
         whole = (past.run for past in self._runs_of_same_files(info) if not any(past.options.values()))
         names = json_text(list(islice(whole, _USUAL_RUNS)))
         found = self._database.first(
-            "SELECT max(changes) FROM (SELECT sum(row.status = 'updated') AS changes FROM run JOIN row"
-            " ON row.run = run.n WHERE run.run IN (SELECT value FROM json_each(?)) AND run.kind IN ('run', 'apply')"
-            " AND run.exit_code IN (0, 1) GROUP BY run.n)",
+            "SELECT max(changes) FROM (SELECT count(row.key) AS changes FROM run LEFT JOIN row ON row.run = run.n"
+            " AND row.status = 'updated' WHERE run.run IN (SELECT value FROM json_each(?)) AND run.rows_read > 0"
+            " AND run.kind IN ('run', 'apply') AND run.exit_code IN (0, 1) GROUP BY run.n)",
             (names,),
         )
         return None if found[0] is None else int(found[0])

@@ -5,12 +5,14 @@ SQLite makes the cells: a Row for each line would take several times as long.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 from usersync.ledger.database import Database
 from usersync.ledger.schema import READ_ROWS
-from usersync.models import OWNERS, Owner
+from usersync.ledger.unchanged import Stretch
+from usersync.models import OWNERS, Owner, Status
 
 Cells: TypeAlias = tuple[Any, ...]
 """One line: the cells of `report.columns.COLUMNS`, and the row's key."""
@@ -23,8 +25,13 @@ _OWNERS = " ".join(f"WHEN '{code}' THEN '{owner}'" for code, owner in OWNERS.ite
 _OWNER = f"CASE {_FIRST_CODE} WHEN '' THEN '{Owner.NOBODY}' {_OWNERS} ELSE '{Owner.SHEET}' END"
 
 
-def read_cells(database: Database, run: int, places: Sequence[Sequence[str]]) -> Iterator[list[Cells]]:
-    """Yield the lines of a run in input order, with their public status; `places` are file and sheet by source."""
+def read_cells(
+    database: Database, run: int, places: Sequence[Sequence[str]], unchanged: Iterable[Stretch]
+) -> Iterator[list[Cells]]:
+    """Yield the lines of a run in input order, with their public status.
+
+    `places` are file and sheet by source, `unchanged` the rows that are kept in stretches.
+    """
     file, sheet = (_by_source(len(places)) for _ in range(2))
     query = (
         f"SELECT {file}, {sheet}, row, id, status, changed, old, new, http_status, attempts, code, {_REASON}, {_OWNER},"
@@ -32,9 +39,27 @@ def read_cells(database: Database, run: int, places: Sequence[Sequence[str]]) ->
         f" FROM ({READ_ROWS}) WHERE run = ? AND key BETWEEN ? AND ? ORDER BY key"
     )
     values = [place[i] for i in range(2) for place in places]
-    last = database.first("SELECT max(key) FROM row WHERE run = ?", (run,))[0]
-    for key in range(0, -1 if last is None else last + 1, LINES_AT_ONCE):
-        yield database.all(query, (*values, run, key, key + LINES_AT_ONCE - 1))
+    others = (line for stretch in unchanged for line in _lines(stretch, *places[stretch.source]))
+    other = next(others, None)
+    last = database.first("SELECT coalesce(max(key), -1) FROM row WHERE run = ?", (run,))[0]
+    start = 0
+    while start <= last or other:
+        lines = database.all(query, (*values, run, start, start + LINES_AT_ONCE - 1))
+        start += LINES_AT_ONCE
+        while other and other[-1] < start:
+            lines.append(other)
+            other = next(others, None)
+        lines.sort(key=itemgetter(-1))
+        if lines:
+            yield lines
+
+
+def _lines(stretch: Stretch, file: str, sheet: str) -> Iterator[Cells]:
+    """Yield the lines of unchanged rows."""
+    key, _, row, note, _ = stretch
+    middle = (Status.UNCHANGED.value, "", "", "", None, 0, "", note, Owner.NOBODY.value, "", "", "", "")
+    for n, user_id in stretch.numbered_ids():
+        yield (file, sheet, row + n, user_id, *middle, key + n)
 
 
 def _by_source(sources: int) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from heapq import merge
+from itertools import starmap
+from operator import attrgetter
 from typing import Any
 
 from pydantic_core import to_json
@@ -16,6 +18,7 @@ from usersync.ledger.report_cells import Cells, read_cells
 from usersync.ledger.run_info import RunInfo
 from usersync.ledger.schema import READ_ROWS
 from usersync.ledger.snapshots import Snapshots
+from usersync.ledger.unchanged import Stretch
 from usersync.models import Result, Row, Status, User, json_text
 from usersync.values import mask_tokens
 
@@ -77,17 +80,12 @@ class LedgerRun:
             row.custom_attributes, row.finished_at, row.duplicate_of, row.wave, row.depends_on, row.placeholder,
         )  # fmt: skip
 
-    def insert_unchanged(self, stretches: Iterable[tuple[int, int, int, str, list[str]]]) -> None:
-        """Insert stretches of unchanged rows, all or none.
-
-        A stretch is the first key, the source, the first row number, a note, and the ids of rows that follow each
-        other.
-        """
+    def insert_unchanged(self, stretches: Iterable[Stretch]) -> None:
+        """Insert stretches of unchanged rows, all or none."""
         with self.database.transaction():
             self.database.execute_many(
-                "INSERT INTO row (run, key, source, row, note, id, status)"
-                " SELECT ?1, ?2 + key, ?3, ?4 + key, ?5, value, 'unchanged' FROM json_each(?6)",
-                ((self.number, *place, json.dumps(ids)) for *place, ids in stretches),
+                "INSERT INTO unchanged (run, key, source, row, note, ids) VALUES (?, ?, ?, ?, ?, ?)",
+                ((self.number, *stretch) for stretch in stretches),
             )
 
     def rows(self, *, only: int | None = None, statuses: Sequence[Status] = ()) -> Iterator[Row]:
@@ -98,7 +96,20 @@ class LedgerRun:
             f"{f' AND status IN ({marks})' if statuses else ''} ORDER BY key",
             (self.number, only, *statuses),
         )
-        return map(self._row, found)
+        stretches = () if statuses and Status.UNCHANGED not in statuses else self.stretches(until=only)
+        unchanged = (row for stretch in stretches for row in stretch.rows(*self._place(stretch.source)))
+        if only is not None:
+            unchanged = (row for row in unchanged if row.key == only)
+        return merge(map(self._row, found), unchanged, key=attrgetter("key"))
+
+    def stretches(self, *, until: int | None = None) -> Iterator[Stretch]:
+        """Return the stretches of unchanged rows in input order; or the last that begins at `until` or before."""
+        found = self.database.stream(
+            "SELECT key, source, row, note, ids FROM unchanged WHERE run = ?1 AND (?2 IS NULL OR key ="
+            " (SELECT max(key) FROM unchanged WHERE run = ?1 AND key <= ?2)) ORDER BY key",
+            (self.number, until),
+        )
+        return starmap(Stretch, found)
 
     def require_json(self, *, only: int | None = None) -> None:
         """Raise StoppedError where rows, or the one with the key `only`, hold no JSON: SQLite does not see that."""
@@ -113,19 +124,20 @@ class LedgerRun:
 
     def report_cells(self) -> Iterator[list[Cells]]:
         """Return the lines of the run's report in input order, some thousand at a time."""
-        return read_cells(self.database, self.number, list(self._places.values()))
+        return read_cells(self.database, self.number, list(self._places.values()), self.stretches())
 
     def take_over(self, other: LedgerRun) -> None:
         """Copy the rows of another run, of whose results some could not be written there."""
         rows = other.database.stream(f"SELECT {ROW_COLUMNS} FROM row WHERE run = ?", (other.number,))
         with self.database.transaction():
             self.database.execute_many(_INSERT, ((self.number, *values) for values in rows))
+            self.insert_unchanged(other.stretches())
         self._results = list(other._results)
 
     def rows_as_json(self, columns: Sequence[str]) -> Iterator[str]:
         """Return columns of the rows in input order, with their public status, as JSON arrays of some rows each.
 
-        Making them takes a fraction of the time and memory that Rows take.
+        Rows of `stretches` are not among them. Making them takes a fraction of the time and memory that Rows take.
         """
         last = self.database.first("SELECT max(key) FROM row WHERE run = ?", (self.number,))[0]
         for key in range(0, -1 if last is None else last + 1, _ROWS_AT_ONCE):
@@ -162,7 +174,10 @@ class LedgerRun:
 
     def _row(self, values: Sequence[Any]) -> Row:
         key, source, row, user_id, status, *rest = values
-        return Row(key, source, row, user_id, _STATUSES[status], *rest, *self._places.get(source, ("", "")))
+        return Row(key, source, row, user_id, _STATUSES[status], *rest, *self._place(source))
+
+    def _place(self, source: int) -> Sequence[str]:
+        return self._places.get(source, ("", ""))
 
     def claim(self, most: int, *, wave: int = 0) -> list[Row]:
         """Take the next unsent rows of a wave, and record, durably, that they are being sent."""
@@ -235,7 +250,9 @@ class LedgerRun:
 
     def delete_rows(self) -> None:
         """Delete the rows of a plan that was never completed."""
-        self.database.execute("DELETE FROM row WHERE run = ?", (self.number,))
+        with self.database.transaction():
+            self.database.execute("DELETE FROM row WHERE run = ?", (self.number,))
+            self.database.execute("DELETE FROM unchanged WHERE run = ?", (self.number,))
 
     def keep_compared(self) -> list[int]:
         """Delete the undecided rows of a plan that was never completed; returns the keys of the others."""
@@ -250,7 +267,8 @@ class LedgerRun:
                 " WHERE run = ? AND status IN ('planned', 'not-sent')",
                 (self.number,),
             )
-        return [key for (key,) in self.database.all("SELECT key FROM row WHERE run = ?", (self.number,))]
+        kept = [key for (key,) in self.database.all("SELECT key FROM row WHERE run = ?", (self.number,))]
+        return kept + [stretch.key + n for stretch in self.stretches() for n, _ in stretch.numbered_ids()]
 
     def reopen(self) -> None:
         """Let a stopped run go on: rows that were not sent are planned again, which includes those never compared."""
@@ -328,7 +346,10 @@ class LedgerRun:
     def counts(self) -> dict[Status, int]:
         """Count the rows by public status."""
         found = self.database.all(
-            f"SELECT status, count(*) FROM ({READ_ROWS}) WHERE run = ? GROUP BY status", (self.number,)
+            f"SELECT status, sum(n) FROM (SELECT status, count(*) AS n FROM ({READ_ROWS}) WHERE run = ?1"
+            " GROUP BY status UNION ALL SELECT 'unchanged', sum(json_array_length(ids)) FROM unchanged WHERE run = ?1)"
+            " WHERE n > 0 GROUP BY status",
+            (self.number,),
         )
         return {Status(status): count for status, count in found}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from usersync.models import SECRET_FIELDS
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 _ROW_TABLE = """row (
   run INTEGER NOT NULL REFERENCES run(n) ON DELETE CASCADE,
   key INTEGER NOT NULL,          -- position in the input
@@ -29,6 +29,15 @@ _ROW_TABLE = """row (
   email TEXT,
   custom_attributes TEXT NOT NULL DEFAULT '',
   finished_at TEXT NOT NULL DEFAULT '',
+  PRIMARY KEY (run, key)
+) WITHOUT ROWID"""
+_UNCHANGED_TABLE = """unchanged (  -- rows that ask for what their users hold: see ledger.unchanged.Stretch
+  run INTEGER NOT NULL REFERENCES run(n) ON DELETE CASCADE,
+  key INTEGER NOT NULL,          -- of the first row; `row` as well
+  source INTEGER NOT NULL,
+  row INTEGER NOT NULL,
+  note TEXT NOT NULL,
+  ids TEXT NOT NULL,             -- JSON list
   PRIMARY KEY (run, key)
 ) WITHOUT ROWID"""
 _SNAPSHOT_TABLES = """CREATE TABLE snapshot (            -- what the platform last confirmed of its users
@@ -72,6 +81,7 @@ CREATE TABLE run (
   remembered INTEGER NOT NULL DEFAULT 0    -- 1: its results are in `snapshot` and `written`
 );
 CREATE TABLE {_ROW_TABLE};
+CREATE TABLE {_UNCHANGED_TABLE};
 {_SNAPSHOT_TABLES};
 """
 #: Finds a run whose JSON is none, which SQLite does not see by itself.
@@ -84,8 +94,11 @@ DAMAGED_RUNS = "SELECT run FROM run WHERE {} LIMIT 1".format(
         )
     )
 )  # fmt: skip
-#: A table of rows that is gone with its connection; it hides the ledger's own.
-TEMPORARY_ROWS = f"CREATE TEMP TABLE {_ROW_TABLE.replace(' REFERENCES run(n) ON DELETE CASCADE', '')}"
+#: Tables of rows that are gone with their connection; they hide the ledger's own.
+TEMPORARY_ROWS = tuple(
+    f"CREATE TEMP TABLE {table.replace(' REFERENCES run(n) ON DELETE CASCADE', '')}"
+    for table in (_ROW_TABLE, _UNCHANGED_TABLE)
+)
 
 #: The value of a json_each named `item`, as JSON text.
 JSON_VALUE = (
@@ -128,9 +141,11 @@ UPGRADES = {
         "ALTER TABLE row ADD COLUMN aside TEXT",
     ),
     2: tuple(_TO_VERSION_3.strip().split(";\n")),
+    3: (f"CREATE TABLE {_UNCHANGED_TABLE}",),
 }
 
-#: The one way to read rows: a duplicate ends as its first row does, and states in between have a public status.
+#: The one way to read rows, beside stretches of unchanged ones: a duplicate ends as its first row does, and states in
+#: between have a public status.
 READ_ROWS = """
 SELECT row.run, row.key, row.source, row.row, row.id,
   CASE coalesce(row.status, first.status) WHEN 'sending' THEN 'unknown' WHEN 'reverting' THEN 'unknown'

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pydantic_core import from_json
 
 from usersync.ledger.database import Database
 from usersync.ledger.schema import JSON_VALUE
-from usersync.models import MASK, SECRET_FIELDS, Json, json_text
+from usersync.models import MASK, SECRET_FIELDS, Json, attribute_of, json_text
 from usersync.values import normalize_email
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+#: Fields that have a column; all others are attributes.
+_TEXTS = ("name", "display_name", "email")
 #: The range of ids is read instead of the ids one by one where it holds at most so many times as many.
 _DENSE = 1.5
 #: Attributes of which the ledger keeps no value, so that nothing can be compared with it.
@@ -34,29 +36,33 @@ class Snapshots:
     def __init__(self, database: Database, number: int, platform: str) -> None:
         self._database, self._number, self._platform = database, number, platform
 
-    def last_known(self, users: Sequence[int]) -> DataFrame:
+    def last_known(self, users: Sequence[int], fields: Sequence[str]) -> DataFrame:
         """Return what the platform last confirmed of these users.
 
-        Index: the position in `users`, of those that are known. Columns: `name`, `display_name`, `email` (text or
-        None), `custom_attributes` (dicts).
+        Index: the position in `users`, ascending, of those that are known. Columns: `fields`, none of them secret: text
+        or None; of attributes, JSON values.
         """
-        import pandas as pd  # takes longer to import than most commands take
+        import numpy as np  # takes longer to import than most commands take
+        import pandas as pd  # as numpy
 
-        names = ("user", "name", "display_name", "email", "custom_attributes")
-        asked = pd.Index(users)
+        asked = pd.Index(users, dtype=np.int64)
         values: list[object]
-        if len(users) and asked.max() - asked.min() < _DENSE * len(users):
+        if len(asked) and asked.max() - asked.min() < _DENSE * len(asked):
             where, values = "FROM snapshot WHERE user BETWEEN ? AND ?", [int(asked.min()), int(asked.max())]
         else:  # CROSS: SQLite may turn another join round, and search the list for each user of the platform
             where, values = "FROM json_each(?) CROSS JOIN snapshot ON user = value WHERE true", [json_text(users)]
+        names = ["user", *(name for name in fields if name in _TEXTS)]
         columns = ", ".join(f"json_group_array({name})" for name in names)  # each at once: no tuple for each user
-        found = self._database.first(f"SELECT {columns} {where} AND platform = ?", (*values, self._platform))
-        known = pd.DataFrame({n: pd.Series(from_json(c), dtype=object) for n, c in zip(names, found, strict=True)})
-        known.index = asked.get_indexer(pd.Index(known.pop("user"), dtype="int64"))
-        texts = list(set(known["custom_attributes"]))  # many users hold the same
-        parsed = dict(zip(texts, from_json(f"[{','.join(texts)}]"), strict=True))
-        known["custom_attributes"] = known["custom_attributes"].map(parsed.__getitem__)
-        return known[known.index >= 0].sort_index()
+        attributes, *found = self._database.first(
+            f"SELECT group_concat(custom_attributes, char(10)), {columns} {where} AND platform = ?",
+            (*values, self._platform),
+        )
+        held = dict(zip(names, map(from_json, found), strict=True)) | _attribute_columns(attributes, fields)
+        index = asked.get_indexer(pd.Index(held["user"], dtype=np.int64))
+        order = np.argsort(index)
+        order = order[index[order] >= 0]
+        known = pd.DataFrame({name: pd.Series(held[name], dtype=object) for name in fields}, range(len(index)))
+        return known.iloc[order].set_axis(index[order])
 
     def email_addresses(self) -> tuple[dict[str, int], str]:
         """Return whose address is whose as the platform last confirmed, and when the oldest of it was seen.
@@ -144,3 +150,16 @@ class Snapshots:
             f" {_NEWER_VALUE}",
             (self._number, self._platform),
         )
+
+
+def _attribute_columns(lines: str | None, fields: Iterable[str]) -> dict[str, list[Json]]:
+    """Return the values of those fields that are attributes, of users whose attributes are the lines: JSON objects."""
+    texts = lines.split("\n") if lines is not None else []  # JSON is written without line breaks
+    distinct = list(set(texts))  # many users hold the same
+    parsed = json.loads(f"[{','.join(distinct)}]")
+    columns = {}
+    for field in fields:
+        if field not in _TEXTS:
+            values = dict(zip(distinct, (attribute_of(attributes, field) for attributes in parsed), strict=True))
+            columns[field] = list(map(values.__getitem__, texts))
+    return columns

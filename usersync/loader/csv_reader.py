@@ -82,8 +82,9 @@ def _check_line_length(data: bytes, file: str) -> None:
 
 def _without_end_marks(text: DecodedText) -> tuple[bytes, tuple[str, ...]]:
     """Drop Ctrl-Z and NUL characters at the end of a file, which old programs and broken downloads leave there."""
-    content = text.data.rstrip(_END_MARKS + b" \t\r\n")
-    if not any(mark in text.data[len(content) :] for mark in (b"\0", b"\x1a")):
+    marks = [mark for mark in (b"\0", b"\x1a") if mark in text.data]
+    content = text.data.rstrip(_END_MARKS + b" \t\r\n") if marks else text.data
+    if not any(mark in text.data[len(content) :] for mark in marks):
         return text.data, text.notes
     return content + b"\n", (*text.notes, "left out the control characters at the end of the file")
 

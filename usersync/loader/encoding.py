@@ -59,7 +59,7 @@ def to_utf8(data: bytes, *, file: str, encoding: str | None = None) -> DecodedTe
     wide = _wide(data)
     if wide:
         return _as_utf8(data, 0, wide, file=file, why="NUL bytes in every other place")
-    if data.isascii() and not (b"\x1b$" in data and _decodes(data, "iso2022_jp")):
+    if data.isascii() and not (b"\x1b" in data and b"\x1b$" in data and _decodes(data, "iso2022_jp")):
         return DecodedText(data, 0, "utf-8", "plain ASCII")
     if data.isascii():
         raise SourceError(file, f"the encoding is in doubt: it may be utf-8 or iso2022_jp; {_REMEDY}")

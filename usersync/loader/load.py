@@ -166,7 +166,7 @@ def _without_example(sheet: RawSheet, columns: tuple[Column, ...]) -> RawSheet:
     key = next((i for i, column in enumerate(columns) if column.field == "id"), None)
     if key is None:
         return sheet
-    examples = sheet.cells.index[sheet.cells[key] == EXAMPLE].tolist()
+    examples = (sheet.cells[key].to_numpy(object) == EXAMPLE).nonzero()[0].tolist()
     if not examples:
         return sheet
     rows = ", ".join(str(sheet.rows[at]) for at in examples)

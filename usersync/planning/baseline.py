@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from usersync.diff.compare import current_values
 from usersync.errors import SettingsError
 from usersync.loader import load
-from usersync.models import ATTRIBUTE, CLEAR, Code, Json
+from usersync.models import ATTRIBUTE, CLEAR, Code, Json, User
 from usersync.validation import validate
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
     from usersync.settings import Settings
 
-LookUp = Callable[[Sequence[int]], "DataFrame"]
-"""Returns what is known of users by id, as `Snapshots.last_known` does."""
+LookUp = Callable[[Sequence[int], Sequence[str]], "DataFrame"]
+"""Returns fields of users as they are known, by id, as `Snapshots.last_known` does."""
 
 
 def baseline_from_file(path: str, settings: Settings) -> LookUp:
@@ -37,17 +38,20 @@ def baseline_from_file(path: str, settings: Settings) -> LookUp:
     values = held.values
     ids = pd.Index(values["id"])
 
-    def look_up(users: Sequence[int]) -> DataFrame:
+    def look_up(users: Sequence[int], fields: Sequence[str]) -> DataFrame:
         places = ids.get_indexer(users)
         here = np.flatnonzero(places >= 0)
-        found = values.iloc[places[here]].set_axis(here).drop(columns="id")
-        known: DataFrame = found.reindex(columns=["name", "display_name", "email"]).astype(object)
-        known[known.isna()] = None
-        cells = (dict(zip(found.columns, row, strict=True)) for row in found.itertuples(index=False, name=None))
-        known["custom_attributes"] = pd.Series(map(_attributes, cells), here, dtype=object)
-        return known
+        return current_values(list(_users(values.iloc[places[here]])), fields).set_axis(here)
 
     return look_up
+
+
+def _users(values: DataFrame) -> Iterator[User]:
+    """Yield the users whom the rows of `DesiredValues.values` describe."""
+    for row in values.itertuples(index=False, name=None):
+        cells = dict(zip(values.columns, row, strict=True))
+        name, display_name, email = (cells.get(field) for field in ("name", "display_name", "email"))
+        yield User(cells["id"], name, display_name, email, _attributes(cells))
 
 
 def _attributes(cells: dict[str, Any]) -> dict[str, Json]:

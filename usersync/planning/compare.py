@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from usersync.context import Context, iso, run_concurrently
-from usersync.diff.compare import Comparison, attribute_keys, compare
+from usersync.diff.compare import Comparison, attribute_keys, compare, current_values, readable_fields
 from usersync.diff.limits import has_email_patterns
 from usersync.diff.plausibility import similar_keys
 from usersync.ledger import LedgerRun
@@ -20,6 +21,7 @@ from usersync.planning.users import UserLookup
 from usersync.values import same_email
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from pandas import DataFrame
 
     from usersync.settings import Settings
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 READ_BATCH = 1000
 #: Users whose last known values are looked up at once.
 BASELINE_BATCH = 20_000
+
+#: The remark on a row of an export that asks for nothing.
+_UNTOUCHED = "left alone: no new values since the export"
 
 
 class RowComparison:
@@ -47,7 +52,8 @@ class RowComparison:
     async def insert_rows(self, *, compared: Collection[int] = ()) -> list[str]:
         """Insert every row of the input, but for the keys `compared` before; returns notes for the author."""
         self._run.insert(self._rows.rejected())
-        self._run.insert_unchanged(self._rows.untouched(compared))
+        untouched = sorted(self._given.desired.untouched.difference(compared))
+        self._insert_unchanged(np.array(untouched, dtype=np.int64), _UNTOUCHED)
         values = self._given.desired.values.drop(index=list(compared), errors="ignore")
         source = self._settings.diff.compare_with
         if source == "nothing" and not self._must_read(values):
@@ -62,6 +68,11 @@ class RowComparison:
             f"{ATTRIBUTE}{new}: no user that was read has this key, but {held!r}; is that one meant?"
             for new, held in similar.items()
         ]
+
+    def _insert_unchanged(self, keys: NDArray[np.int64], remark: str = "") -> None:
+        rows, stretches = self._rows.unread_unchanged(keys, remark)
+        self._run.insert(rows)
+        self._run.insert_unchanged(stretches)
 
     def _must_read(self, values: DataFrame) -> bool:
         """Tell whether what a user holds now decides about a row even where nothing is compared."""
@@ -91,12 +102,13 @@ class RowComparison:
         by_old_address = bool(self._addresses)
         must_verify = self._settings.diff.verify or self._address_protects or by_old_address or self._given.is_exported
         unread = []
+        fields = readable_fields(values)
         for start in range(0, len(values), BASELINE_BATCH):
             batch = values.iloc[start : start + BASELINE_BATCH]
-            known = look_up(batch["id"].tolist())
+            known = look_up(batch["id"].tolist(), fields)
             here = batch.iloc[known.index]
             comparison = self._compare(here, known.set_axis(here.index))
-            self._run.insert_unchanged(self._rows.unchanged_stretches(comparison.unchanged_keys))
+            self._insert_unchanged(comparison.unchanged_keys)
             if must_verify:
                 unread.append(here[comparison.changed])
             else:
@@ -157,7 +169,9 @@ class RowComparison:
         return None
 
     def _compared_with(self, values: DataFrame, users: dict[int, User]) -> Iterator[Row]:
-        comparison = self._compare(values, _current_values(users))
+        comparison = self._compare(
+            values, current_values(list(users.values()), readable_fields(values)).set_axis(values.index)
+        )
         written = self._last_written([user.id for user in users.values()])
         seen_at = iso(self._context.clock.now())
         self._held_keys.update(*(user.custom_attributes for user in users.values()))
@@ -174,10 +188,3 @@ def _addresses_to_verify(given: Input) -> Mapping[int, str]:
     """Return the addresses of rows by key, where they were matched with what the platform said earlier."""
     matching = given.matching
     return matching.addresses if matching and matching.index and not matching.index.is_current else {}
-
-
-def _current_values(users: dict[int, User]) -> DataFrame:
-    """Make the table that `compare` takes, from users by key."""
-    names = ("name", "display_name", "email", "custom_attributes")
-    columns = {name: pd.Series([getattr(u, name) for u in users.values()], dtype=object) for name in names}
-    return pd.DataFrame(columns).set_axis(list(users), axis=0)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from heapq import merge
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from usersync.errors import UsageError
-from usersync.ledger import LedgerRun, RunInfo
+from usersync.ledger import LedgerRun, RunInfo, Stretch
 from usersync.models import SECRET_FIELDS, UNKNOWN, FieldChange, Json, Row, Status
 from usersync.planning.plan import Plan
 
@@ -28,6 +30,7 @@ def keep_document(run: LedgerRun, plan: Plan) -> Callable[[], dict[str, Json]]:
 
 def _document(run: LedgerRun, plan: Mapping[str, Json]) -> dict[str, Json]:
     info, rows = run.info, run.rows_as_json((*_COLUMNS, "old", "new"))
+    others = (_row_document(*values) for some in rows for values in json.loads(some))
     document = {
         "usersync_plan": VERSION,
         "plan": info.run,
@@ -39,7 +42,7 @@ def _document(run: LedgerRun, plan: Mapping[str, Json]) -> dict[str, Json]:
         "options": dict(info.options),
         "rows_read": info.rows_read,
         **{k: v for k, v in plan.items() if k not in ("status", "exit_code", "problems")},
-        "rows": [_row_document(*values) for some in rows for values in json.loads(some)],
+        "rows": list(merge(others, _unchanged_documents(run.stretches()), key=itemgetter("key"))),
     }
     return {**document, "digest": _digest(document)}
 
@@ -51,6 +54,11 @@ def _row_document(*values: Json) -> dict[str, Json]:
     for name in SECRET_FIELDS & new.keys():
         new[name] = f"set, from row {row['row']} of the file"
     return {**row, "old": json.loads(old or "{}"), "new": new}
+
+
+def _unchanged_documents(stretches: Iterable[Stretch]) -> Iterator[dict[str, Json]]:
+    for row in (row for stretch in stretches for row in stretch.rows("", "")):
+        yield {**{name: getattr(row, name) for name in _COLUMNS}, "old": {}, "new": {}}
 
 
 def _digest(document: Mapping[str, Json]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -11,15 +11,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from usersync.diff.conflicts import describe_conflicts, find_conflicts
+from usersync.ledger import Stretch
 from usersync.ledger.run import user_columns
-from usersync.models import Code, FieldChange, Json, Owner, Problem, Result, Row, Status, User, owner_of
+from usersync.models import (
+    Code,
+    FieldChange,
+    Json,
+    Owner,
+    Problem,
+    Result,
+    Row,
+    Status,
+    User,
+    encode_changes,
+    json_text,
+    owner_of,
+)
 from usersync.planning.input import Input
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-#: The remark on a row of an export that asks for nothing.
-_UNTOUCHED = "left alone: no new values since the export"
 
 
 class RowFactory:
@@ -39,10 +50,10 @@ class RowFactory:
             if note not in known:  # a row may be compared with the last run first, and then with its user
                 self._notes[key] = f"{known}; {note}" if known else note
 
-    def row(self, key: int, status: Status, *, user_id: int | None = None, **values: Any) -> Row:
+    def row(self, key: int, status: Status, *, user_id: int | None = None, remark: str = "", **values: Any) -> Row:
         """Make a row with what is known of its place; `user_id` where the id of the sheet was understood."""
         shown = str(self._ids[key] or "") if user_id is None else str(user_id)
-        note = self._notes.get(key, "")
+        note = "; ".join(filter(None, (self._notes.get(key), remark)))
         return Row(key, int(self._sources[key]), int(self._numbers[key]), shown, status, note=note, **values)
 
     def rejected(self) -> Iterator[Row]:
@@ -60,12 +71,6 @@ class RowFactory:
             yield self.row(key, Status.PLANNED, duplicate_of=first)
         for key in sorted(self._desired.superseded):
             yield self.row(key, Status.UNCHANGED)
-
-    def untouched(self, left_out: Collection[int]) -> Iterator[tuple[int, int, int, str, list[str]]]:
-        """Gather the rows of an export in which nothing was changed, but for those `left_out`."""
-        keys = np.array(sorted(self._desired.untouched.difference(left_out)), dtype=np.int64)
-        for key, source, row, note, ids in self.unchanged_stretches(keys):
-            yield key, source, row, "; ".join(filter(None, (note, _UNTOUCHED))), ids
 
     def unchanged(self, key: int, user: User, seen_at: str) -> Row:
         """Make a row whose user holds its values already."""
@@ -87,12 +92,11 @@ class RowFactory:
         exported (`exported`).
         """
         conflicts = find_conflicts(changes, written or {}, exported or {})
-        if conflicts:
-            message = describe_conflicts(conflicts, written or {}, exported or {})
-            row = self.row(key, Status.CONFLICT, user_id=user_id, message=message)
-        else:
-            row = self.row(key, Status.PLANNED, user_id=user_id)
-        return with_user(row, user).with_changes(changes)
+        status = Status.CONFLICT if conflicts else Status.PLANNED
+        message = describe_conflicts(conflicts, written or {}, exported or {}) if conflicts else ""
+        changed, old, new = encode_changes(changes)
+        row = self.row(key, status, user_id=user_id, message=message, changed=changed, old=old, new=new)
+        return with_user(row, user)
 
     def unread(self, key: int, result: Result) -> Row:
         """Make a row whose user could not be read."""
@@ -108,15 +112,22 @@ class RowFactory:
         message = f"this e-mail address belongs to user {owner}, and the id to user {user.id}; correct one of them"
         return with_user(self.row(key, Status.REJECTED, user_id=user.id, code=Code.ID_MISMATCH, message=message), user)
 
-    def unchanged_stretches(self, keys: NDArray[Any]) -> Iterator[tuple[int, int, int, str, list[str]]]:
-        """Gather unchanged rows that follow each other, as `LedgerRun.insert_unchanged` takes them."""
+    def unread_unchanged(self, keys: NDArray[Any], remark: str = "") -> tuple[list[Row], Iterator[Stretch]]:
+        """Make the rows with `keys` (ascending), whose users hold their values as far as known, in stretches.
+
+        Rows that others repeat, or that have a remark of their own, are returned one by one.
+        """
+        alone = np.isin(keys, [*self._notes, *self._desired.duplicates.values()])
+        rows = [self.row(key, Status.UNCHANGED, remark=remark) for key in keys[alone].tolist()]
+        return rows, self._stretches(keys[~alone], remark)
+
+    def _stretches(self, keys: NDArray[Any], remark: str) -> Iterator[Stretch]:
         places = np.array((keys, self._numbers[keys], self._sources[keys]))
-        noted = np.isin(keys, list(self._notes))
-        parted = (np.diff(places) != [[1], [1], [0]]).any(axis=0) | noted[1:] | noted[:-1]
+        parted = (np.diff(places) != [[1], [1], [0]]).any(axis=0)
         bounds = [0, *(np.flatnonzero(parted) + 1).tolist(), len(keys)]
         for start, stop in pairwise(bounds if len(keys) else ()):
             key, row, source = places[:, start].tolist()
-            yield key, source, row, self._notes.get(key, ""), self._ids[keys[start:stop]].tolist()
+            yield Stretch(key, source, row, remark, json_text(self._ids[keys[start:stop]].tolist()))
 
 
 def with_user(row: Row, user: User | None) -> Row:
