@@ -244,7 +244,7 @@ def test_a_row_whose_user_cannot_be_read_is_not_sent_and_resume_sends_it(desk: O
         at.write("changes.csv", changes(3))
         ran = at.run("run", "changes.csv", "--yes")
         assert (ran.code, list(ran.statuses().values())) == (4, ["updated", f"not-sent {code}", "updated"])
-        assert "1 row is not sent, the first row 3, the user could not be read: " in ran.err
+        assert "row 3 is not sent: the user could not be read: " in ran.err
         assert [line["who"] for line in ran.report] == ["nobody", "platform", "nobody"]
         assert at.run("resume", "--yes").code == 4
         repair()

@@ -212,10 +212,12 @@ def _stop_where_unread(job: Job, run: LedgerRun) -> None:
     unread = run.with_status(Status.NOT_SENT)
     if (first := next(unread, None)) is None:
         return
-    count = 1 + sum(1 for _ in unread)
-    rows = "1 row is" if count == 1 else f"{count:,} rows are"
-    remedy = "plan again" if run.info.kind == "plan" else "`usersync resume` reads them again, and sends their rows"
-    message = f"{rows} not sent, the first row {first.row}, {first.message.removeprefix('not sent: ')}; {remedy}"
+    others = sum(1 for _ in unread)
+    rows = f"row {first.row} is" if not others else f"{others + 1:,} rows are"
+    example = f", the first of them row {first.row}" if others else ""
+    remedies = {"plan": "plan again", "update": "try again"}
+    remedy = remedies.get(run.info.kind, f"`usersync resume {run.info.run}` tries again")
+    message = f"{rows} not sent{example}: {first.message.removeprefix('not sent: ')}; {remedy}"
     job.context.stop.ask(StoppedError.exit_code, message)
 
 
