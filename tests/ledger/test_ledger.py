@@ -197,6 +197,18 @@ def test_stretches_of_unchanged_rows_are_read_as_single_rows_among_the_others(ru
     assert not list(run.rows())
 
 
+def test_a_run_that_found_all_rows_unchanged_usually_changes_nobody(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "usersync.db") as ledger:
+        assert ledger.usual_changes(replace(INFO, run="next")) is None
+        run = ledger.start(replace(INFO, run="all unchanged", rows_read=2))
+        run.insert_unchanged([Stretch(0, 0, 2, "", '["1", "2"]')])
+        run.finish(finished_at="2026-11-24T12:00:00.000Z", exit_code=0, stopped=None)
+        assert ledger.usual_changes(replace(INFO, run="next")) == 0
+        ledger.prune("2026-11-25")
+        assert list(ledger.runs()) == []
+        assert run.counts() == {}
+
+
 def test_a_claim_is_on_disk_at_once_and_a_result_after_a_flush(tmp_path: Path) -> None:
     with Ledger(tmp_path / "usersync.db") as ledger:
         run = ledger.start(INFO)
