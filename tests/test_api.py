@@ -133,8 +133,19 @@ def test_a_data_frame_that_changed_since_the_plan_is_refused(box: Sandbox, setti
 def test_a_run_of_a_data_frame_cannot_be_resumed(settings: usersync.Settings) -> None:
     frame = pd.DataFrame({"id": [1], "name": ["Ann"]})
     run = usersync.run(frame, settings, confirm=lambda _: False)
-    with pytest.raises(usersync.UsersyncError, match="came from a DataFrame"):
-        usersync.resume(run.run, settings, confirm=yes)
+    again = usersync.resume(run.run, settings, confirm=yes)
+    assert (again.exit_code, again.status, again.counts) == (3, "refused", {"not-sent": 1, "rows": 1})
+    assert "came from a DataFrame" in str(again.stopped)
+
+
+def test_typed_values_of_a_data_frame_are_no_names(box: Sandbox, settings: usersync.Settings) -> None:
+    names = [True, pd.Timestamp("2026-01-02"), pd.Timedelta(hours=36), pd.NaT, "Ann"]
+    frame = pd.DataFrame({"id": [1, 2, 3, 4, 5], "name": pd.Series(names, dtype=object), "email": None})
+    report = usersync.run(frame, settings, confirm=yes).report_frame()
+    assert report["code"].tolist() == ["type-invalid"] * 3 + ["nothing-to-do", ""]
+    booleans = pd.DataFrame({"id": [1, 2], "name": [True, False]})  # whose cells are numpy's booleans
+    assert usersync.run(booleans, settings, confirm=yes).counts == {"rejected": 2, "rows": 2}
+    assert box.store.users[5].name == "Ann"
 
 
 def test_cells_of_a_data_frame_are_read_as_text_except_bytes(settings: usersync.Settings) -> None:

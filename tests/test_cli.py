@@ -372,10 +372,37 @@ def test_a_lost_answer_is_verified_by_a_read(desk: Callable[..., Any]) -> None:
         assert "holds the new values" in ran.report[0]["message"]
 
 
-def test_a_closed_port_fails_the_row_without_hanging(desk: Callable[..., Any]) -> None:
+def test_a_closed_port_leaves_the_row_to_resume_without_hanging(desk: Callable[..., Any]) -> None:
     with desk(request={"rate": "off", "retries": 0}) as (_, at):
         at.url = "http://127.0.0.1:1"
         at.write("changes.csv", "id,name\n1,A\n")
         ran = at.run("run", "changes.csv", "--yes")
-        assert ran.statuses() == {"2": "failed connection"}
+        assert (ran.code, ran.statuses()) == (4, {"2": "not-sent connection"})
         assert "no connection to the platform" in ran.report[0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "error"),
+    [
+        pytest.param(["run", "changes.csv"], 3, "there is no terminal to ask on", id="no terminal"),
+        pytest.param(["undo", "7", "--yes"], 2, "no run 7 in ", id="no such run"),
+        pytest.param(["resume", "--yes"], 2, "no interrupted run to resume", id="nothing to resume"),
+        pytest.param(["run", "none.csv", "--yes"], 2, "none.csv", id="no such file"),
+        pytest.param(["plan", "none.csv"], 2, "none.csv", id="plan"),
+        pytest.param(["show", "7"], 2, "no run 7 in ", id="show"),
+        pytest.param(["update", "1", "--name", "Ann"], 4, "does not accept the token", id="update"),
+        pytest.param(["update", "999", "--name", "Ann"], 1, "there is no user with this id", id="update nobody"),
+        pytest.param(["export", "users.csv"], 2, "account", id="export"),
+    ],
+)
+def test_json_of_a_command_without_a_result_says_why(
+    desk: Callable[..., Any], words: list[str], code: int, error: str
+) -> None:
+    with desk() as (_, at):
+        at.write("changes.csv", "id,name\n1,A\n")
+        if words[:2] == ["update", "1"]:
+            at.env["USERSYNC_TOKEN"] = "wrong"
+        ran = at.run(*words, "--json")
+        document = json.loads(ran.out)
+        assert (ran.code, document["exit_code"], error in document["error"]) == (code, code, True), ran.out
+        assert document["error"] in ran.err

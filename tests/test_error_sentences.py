@@ -191,9 +191,56 @@ def test_a_damaged_ledger_ends_a_command_with_a_sentence(desk: Opened, begin: in
         overwrite(at.folder / "usersync.db", begin)
         sent = patched(box)
         ran = at.run(*words)
-        assert (ran.code, patched(box)) == (2 if begin == 0 else 4, sent), ran.err
+        assert (ran.code, patched(box)) == (2, sent), ran.err
         assert "usersync.db is damaged (" in ran.err
         assert "restore it from a backup" in ran.err
+
+
+@pytest.mark.parametrize("column", ["settings", "sources", "options", "overrides", "filled_fields"])
+@pytest.mark.parametrize("value", ["{", "7", ""])
+def test_a_ledger_whose_runs_hold_no_json_is_damaged(desk: Opened, column: str, value: str) -> None:
+    with desk() as (_, at):
+        at.write("a.csv", "id,name\n1,Ann\n")
+        assert at.run("run", "a.csv", "--yes", "-q").code == 0
+        checkpoint(at.folder / "usersync.db", f"UPDATE run SET {column} = '{value}'")
+        for words in (["runs"], ["resume", "--yes"], ["plan", "a.csv"]):
+            ran = at.run(*words)
+            assert ran.code == 2, ran.err
+            assert "usersync.db is damaged (run " in ran.err
+        checked = at.run("check")
+        assert (checked.code, "usersync.db is damaged (run " in checked.out) == (2, True), checked.out
+
+
+@pytest.mark.parametrize("column", ["old", "new"])
+@pytest.mark.parametrize(
+    "words", [["show", "RUN"], ["show", "RUN", "--json"], ["history", "1"], ["undo", "RUN", "--yes"]]
+)
+def test_a_ledger_whose_rows_hold_no_json_is_damaged(desk: Opened, column: str, words: list[str]) -> None:
+    with desk() as (_, at):
+        at.write("a.csv", "id,name\n1,Ann\n")
+        run = at.run("run", "a.csv", "--yes", "--json").summary["run"]
+        checkpoint(at.folder / "usersync.db", f"UPDATE row SET {column} = '{{'")
+        ran = at.run(*[run if word == "RUN" else word for word in words])
+        assert ran.code == 4, ran.err
+        assert "is damaged (" in ran.err
+        assert "restore it from a backup" in ran.err
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "device"])
+@pytest.mark.parametrize("words", [["run", "a.csv", "--yes"], ["runs"], ["plan", "a.csv"]])
+def test_a_ledger_that_is_no_file_is_an_error_before_anything_begins(desk: Opened, kind: str, words: list[str]) -> None:
+    with desk() as (box, at):
+        at.write("a.csv", "id,name\n1,Ann\n")
+        path = at.folder / "here.db"
+        at.settings["ledger"] = "/dev/null" if kind == "device" else str(path)
+        if kind == "folder":
+            path.mkdir()
+        elif kind == "pipe":
+            os.mkfifo(path)
+        ran = at.run(*words)
+        assert (ran.code, box.log) == (2, ()), ran.err
+        assert "is a folder, a pipe or a device; name a file under ledger:" in ran.err
+        assert "resume" not in ran.err
 
 
 def test_a_ledger_that_is_damaged_while_rows_are_sent_stops_the_run(desk: Opened) -> None:
@@ -329,3 +376,40 @@ def test_an_error_in_the_program_that_embeds_a_run_still_leaves_a_report(desk: O
             run_in_process(at, box, Context(on_result=fail))
         report_says_what_was_sent(at, box)
         resume_completes(at, box)
+
+
+# standard output
+
+#: Command -> its exit code where stdout takes nothing; where its reader has closed it, it is 0.
+WITH_OUTPUT = [
+    pytest.param(["--help"], 2, id="--help"),
+    pytest.param(["plan", "a.csv"], 2, id="plan"),
+    pytest.param(["inspect", "a.csv", "--cells"], 2, id="inspect --cells"),
+    pytest.param(["runs"], 2, id="runs"),
+    pytest.param(["check", "--json"], 2, id="check --json"),
+    pytest.param(["export", "-", "--ids", "ids.csv"], 2, id="export -"),
+    pytest.param(["run", "a.csv", "--yes", "--json"], 0, id="run --json"),
+    pytest.param(["update", "1", "--name", "Bea"], 0, id="update"),
+]
+
+
+@pytest.mark.parametrize("closed", [False, True], ids=["full", "closed"])
+@pytest.mark.parametrize(("words", "full_code"), WITH_OUTPUT)
+def test_output_that_cannot_be_written_ends_in_a_sentence_and_a_closed_pipe_quietly(
+    desk: Opened, words: list[str], full_code: int, closed: bool
+) -> None:
+    with desk(Sandbox(users=ROWS, limit=None)) as (_, at):
+        at.write("a.csv", "id,name\n" + "".join(f"{i},New {i}\n" for i in range(1, ROWS + 1)))
+        at.write("ids.csv", "id\n" + "".join(f"{i}\n" for i in range(1, ROWS + 1)))
+        env = {**at.prepare(), "PYTHONUNBUFFERED": "" if closed else "1"}
+        reader, writer = os.pipe()
+        os.close(reader)
+        with open(writer, "wb") if closed else Path("/dev/full").open("wb") as out:  # noqa: PTH123 - a number
+            done = subprocess.run(
+                [sys.executable, "-m", "usersync", *words],
+                cwd=at.folder, env=env, stdout=out, stderr=subprocess.PIPE, text=True, timeout=PATIENCE, check=False,
+            )  # fmt: skip
+        assert done.returncode == (0 if closed else full_code), done.stderr
+        assert ("stdout cannot be written" in done.stderr) != closed, done.stderr
+        for word in ("internal error", "Traceback", "Exception ignored", "Broken pipe"):
+            assert word not in done.stderr

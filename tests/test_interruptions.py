@@ -21,7 +21,7 @@ from tests.conftest import PATIENCE, TOKEN, wait_until
 from tests.kills import Killed, Life
 from usersync import api
 from usersync.context import Context, RunOptions, SystemClock
-from usersync.errors import RefusedError, UsageError
+from usersync.errors import UsageError
 from usersync.ledger import Ledger, lock
 from usersync.models import Row, Status
 from usersync.report import Summary
@@ -196,16 +196,56 @@ def test_resume_completes_a_swap_killed_at_any_update(tmp_path: Path) -> None:
         at.check(summary, 2)
 
 
-def test_resume_of_an_overwritten_source_is_refused_but_reverts_the_open_swap(tmp_path: Path) -> None:
+def test_resume_of_an_overwritten_source_reverts_the_open_swap_and_closes_the_run(tmp_path: Path) -> None:
     for at in each_kill(tmp_path, begin(SWAP)):
         run = at.interrupted()
         assert run
-        moved = at.emails() == SWAPPED
+        moved, sent = at.emails() == SWAPPED, len(at.updates())
         at.write("changes.csv", OTHER_ROWS)
-        with pytest.raises(RefusedError, match="stale"):
-            at.resume(run)
+        summary = at.resume(run)
+        assert f"changes.csv has changed since run {run}; run it as it is" in str(summary.stopped)
         assert at.emails() in (OWN, SWAPPED if moved else OWN)
-        at.check_placeholders()
+        at.check(summary, 2)
+        reverted = len(at.updates()) > sent
+        done = "nothing was sent, but to revert interrupted e-mail swaps" if reverted else "nothing was sent"
+        assert (summary.exit_code, str(summary.stopped).rpartition("; ")[2]) == (1 if reverted else 3, done)
+        assert all(row.message.startswith("not sent: stale: ") for row in at.rows(run) if row.status == "not-sent")
+        assert at.interrupted() is None
+
+
+def test_a_run_that_was_closed_is_resumed_by_name_once_its_source_is_restored(tmp_path: Path) -> None:
+    for at in each_kill(tmp_path, begin(SWAP)):
+        run = at.interrupted()
+        at.write("changes.csv", OTHER_ROWS)
+        at.resume(run)
+        at.write("changes.csv", SWAP)
+        summary = at.resume(run)
+        at.check(summary, 2)
+        assert not [row for row in at.rows(str(run)) if row.status == "not-sent"]
+
+
+def test_resume_of_an_overwritten_source_says_what_it_reverted(desk: Opened) -> None:
+    with desk(Sandbox(users=[StoredUser(i, f"User {i}", OWN[i]) for i in OWN], limit=None)) as (box, at):
+        at.settings |= {"diff": {"swap_placeholder": PLACEHOLDER}, "request": {"rate": "off", "concurrency": 1}}
+        at.write("changes.csv", SWAP + "3,Cem,\n")
+        at.interrupt(box, "run", "changes.csv", "--yes", answers=5, in_flight=1, by=signal.SIGKILL)
+        (run,) = (entry["run"] for entry in json.loads(at.run("runs", "--json").out))
+        at.write("changes.csv", OTHER_ROWS)
+        resumed = at.run("resume", "--yes")
+        assert resumed.code == 1, resumed.err
+        assert "nothing was sent, but to revert interrupted e-mail swaps" in resumed.err
+        assert f"row 2 of run {run}, user 1: reverted, because run {run} was interrupted" in resumed.err
+        assert {box.store.users[i].email for i in (1, 2)} == {OWN[1], OWN[2]}
+        assert [line["status"] for line in resumed.report] == [row["status"] for row in shown(at, run)]
+        summary = json.loads((at.folder / "runs" / run / "summary.json").read_text())
+        assert (summary["status"], summary["exit_code"]) == ("partial", 1)
+        later = at.run("run", "changes.csv", "--yes")
+        assert (later.code, "was interrupted" in later.err) == (0, False)
+        assert "unfinished" not in at.run("runs").out
+
+
+def shown(at: Any, run: str) -> Any:
+    return json.loads(at.run("show", run, "--json").out)["rows"]
 
 
 def test_the_next_run_reverts_a_swap_that_was_killed_at_any_update(tmp_path: Path) -> None:
@@ -225,9 +265,13 @@ def test_undo_restores_both_users_of_a_swap_that_was_killed_at_any_update(tmp_pa
         run = at.interrupted()
         assert run
         at.write("changes.csv", OTHER_ROWS)
-        assert at.undo(run).exit_code == 0
+        sent = len(at.updates())
+        undone = at.undo(run)
+        assert undone.exit_code == 0
         assert at.emails() == OWN
         assert at.box.store.users[1].name == "User 1"
+        restored = {row.user_id for row in at.rows(undone.run) if row.status is Status.UPDATED}
+        assert restored == set(at.updates()[sent:])
         assert at.interrupted() is None
 
 
@@ -274,9 +318,32 @@ def test_undo_reports_a_swap_that_cannot_be_reverted(desk: Opened) -> None:
         box.store.update(5, {"email": OWN[1]})  # somebody else has the old address now
         undone = at.run("undo", interrupted, "--yes")
         assert undone.code == 1, undone.err
+        assert "or enter another one for this user by hand, then run `usersync resume " in undone.err
         assert f"of run {interrupted}, user 1: reverted by run" in undone.err
         assert "not reverted yet: the platform refused it" in undone.err
         assert [(line["id"], line["status"]) for line in undone.report] == [("1", "conflict")]
+
+
+@pytest.mark.parametrize("command", ["resume", "run", "undo"])
+def test_a_swap_that_cannot_be_reverted_is_over_once_a_person_gave_the_user_an_address(
+    desk: Opened, command: str
+) -> None:
+    with desk(Sandbox(users=[StoredUser(i, f"User {i}", OWN[i]) for i in OWN], limit=None)) as (box, at):
+        at.settings["diff"] = {"swap_placeholder": PLACEHOLDER}
+        at.write("changes.csv", SWAP)
+        at.interrupt(box, "run", "changes.csv", "--yes", answers=2, in_flight=1, by=signal.SIGTERM)
+        (interrupted,) = (entry["run"] for entry in json.loads(at.run("runs", "--json").out))
+        box.store.update(5, {"email": OWN[1]})
+        at.write("changes.csv", OTHER_ROWS)
+        assert f"of run {interrupted}, user 1: reverted" in at.run("run", "changes.csv", "--yes", "-q").err
+        box.store.update(1, {"email": "by.hand@example.org"})
+        words = {"resume": ["resume"], "run": ["run", "changes.csv"], "undo": ["undo", interrupted]}[command]
+        at.run(*words, "--yes", "-q")
+        assert box.store.users[1].email == "by.hand@example.org"
+        later = at.run("run", "changes.csv", "--yes", "-q")
+        assert (later.code, "user 1" in later.err) == (0, False), later.err
+        with Ledger(at.folder / "usersync.db") as ledger:
+            assert ledger.open_swaps(box.url) == []
 
 
 class Budget(SystemClock):
@@ -350,6 +417,37 @@ def test_a_swap_whose_users_cannot_be_read_by_resume_is_left_for_the_next(tmp_pa
         assert at.emails() in (OWN, SWAPPED)
 
 
+@pytest.mark.parametrize("user", [1, 2])
+@pytest.mark.parametrize("reverted_first", [False, True], ids=["before the revert", "after the revert"])
+def test_an_address_that_a_person_set_after_an_interrupted_swap_is_a_conflict(
+    tmp_path: Path, user: int, reverted_first: bool
+) -> None:
+    known = 0
+    for at in each_kill(tmp_path, begin(SWAP)):
+        with Ledger(at.folder / "usersync.db") as ledger:
+            run = ledger.find(str(at.interrupted()))
+            assert run
+            was_moved = user in {row.user_id for row in run.with_status(Status.PARKED, Status.UPDATED)}
+        known += was_moved
+        if reverted_first:
+            assert at.run(at.write("other.csv", OTHER_ROWS)).exit_code == 0
+        at.box.store.update(user, {"email": "person@example.org"})
+        summary = at.run(at.folder / "changes.csv")
+        at.check_placeholders()
+        if was_moved:  # else it is not known whether usersync wrote to this user
+            assert at.emails()[user] == "person@example.org"
+            row = at.rows(summary.run)[user - 1]
+            assert (row.status, 'the platform holds "person@example.org"' in row.message) == ("conflict", True), row
+    assert known
+
+
+def test_a_reverted_swap_is_no_conflict_when_it_is_planned_again(tmp_path: Path) -> None:
+    for at in each_kill(tmp_path, begin(CYCLE), refused=(1, 2)):
+        assert at.run(at.write("other.csv", OTHER_ROWS)).exit_code == 0
+        summary = at.run(at.folder / "changes.csv")
+        assert (summary.exit_code, at.emails()) == (0, CYCLED)
+
+
 # 2: a swap is broken, and killed while it is reverted
 
 
@@ -404,7 +502,10 @@ def test_a_row_that_could_not_be_reverted_at_first_ends_with_its_own_reason(tmp_
         row = at.rows(first.run)[0]
         assert (first.exit_code, row.status, row.code) == (1, "unknown", "refused")
         refusal = "the platform refused it: no"
-        assert row.message == f"{refusal}; not reverted yet: {refusal}; run `usersync resume {first.run}`"
+        by_hand = "this user holds a placeholder: free the old address, or enter another one for this user by hand"
+        assert (
+            row.message == f"{refusal}; not reverted yet: {refusal}; {by_hand}, then run `usersync resume {first.run}`"
+        )
         at.check(at.resume(), 2)
         row = at.rows(first.run)[0]
         assert (row.status, row.code, row.message) == ("failed", "refused", f"{refusal}; reverted")
@@ -500,13 +601,16 @@ def test_resume_leaves_alone_what_a_newer_run_wrote(tmp_path: Path, flushes: boo
         life = Life(3 * 4, flushes=flushes, updates_only=True)
         assert killed(life, lambda: at.run(file, compare_with="nothing"))
         interrupted = at.interrupted()
-        assert at.run(at.write("b.csv", names("B")), compare_with="nothing").exit_code == 0
+        newer = at.run(at.write("b.csv", names("B")), compare_with="nothing").run
         sent = len(at.updates())
         summary = at.resume(compare_with="nothing")
         assert (summary.run, summary.exit_code, len(at.updates())) == (interrupted, 1, sent)
         assert {user.name for user in at.box.store.users.values()} == {f"B {i}" for i in range(1, 11)}
         rows = at.rows(summary.run)
         assert {(row.status, row.code) for row in rows} <= {("updated", ""), ("conflict", "stale")}
+        left_alone = f"run {newer} changed name since, so it was left alone; plan again to change it all the same"
+        assert {row.message for row in rows if row.code == "stale"} == {left_alone}
+        assert summary.files["rejects"] is None  # run again, they would bring the older values back
         assert sum(row.status == "conflict" for row in rows) >= 5
         run = at.run(at.write("c.csv", names("C")))
         assert (run.exit_code, run.counts) == (0, {"updated": 10, "rows": 10})

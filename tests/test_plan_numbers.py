@@ -124,8 +124,9 @@ def test_a_run_that_is_not_confirmed_ends_with_a_summary(desk: Opened) -> None:
             }
         )
         summary = usersync.run([at.folder / "changes.csv"], settings, confirm=lambda _: False)
-        assert (summary.exit_code, summary.status, summary.counts) == (3, "refused", {"planned": 2, "rows": 2})
-        assert set(summary.report_frame()["status"]) == {Status.PLANNED}
+        assert (summary.exit_code, summary.status, summary.counts) == (3, "refused", {"not-sent": 2, "rows": 2})
+        report = summary.report_frame()
+        assert ({*report["status"]}, {*report["message"]}) == ({Status.NOT_SENT}, {"not sent: not confirmed"})
 
 
 def test_a_file_whose_rows_are_all_rejected_ends_alike_in_plan_and_run(desk: Opened) -> None:

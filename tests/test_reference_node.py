@@ -21,7 +21,7 @@ def test_a_thousand_rows_share_the_connections_of_one_pool(desk: Opened) -> None
 
 def test_failed_rows_make_exit_code_1(desk: Opened) -> None:
     def down(method: str, user_id: int | None, nth: int) -> Fault | None:
-        return Fault.ERROR if user_id is not None and user_id > 7 else None
+        return Fault.ERROR if method == "PATCH" and user_id is not None and user_id > 7 else None
 
     with desk(Sandbox(users=10, limit=None, faults=Faults(script=down)), request={"rate": "off", "retries": 0}) as (
         _, at,

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import PATIENCE, wait_until
-from usersync.sandbox import Sandbox
+from usersync.sandbox import Answer, Fault, Faults, Sandbox, StoredUser, user_token
 
 Opened = Callable[..., Any]
 ROWS = 150
@@ -211,3 +211,192 @@ def test_runs_show_and_history_list_what_was_done(desk: Opened) -> None:
         assert "nothing was ever sent for user 2" in at.run("history", "2").out
         assert "1 run deleted" in at.run("runs", "--prune", "0s", "--yes").err
         assert json.loads(at.run("runs", "--json").out) == []
+
+
+# a user cannot be read, because the platform is in trouble
+
+TROUBLE = [
+    pytest.param(Answer(500, ""), "platform-error", id="500"),
+    pytest.param(Fault.ERROR, "platform-error", id="503 with a page"),
+    pytest.param(Answer(504, ""), "timeout", id="504"),
+    pytest.param(Fault.RESET_BEFORE, "connection", id="connection lost"),
+    pytest.param(Answer(200, "<html>Sorry</html>"), "platform-error", id="a page"),
+    pytest.param(Answer(403, "<html>Sorry</html>"), "platform-error", id="403 with a page"),
+    pytest.param(Answer(200, {"id": 77, "name": "X"}), "echo-differs", id="another user"),
+]
+
+
+def unreadable(user: int, ends_as: Any) -> tuple[Sandbox, Callable[[], None]]:
+    """Return a platform on which a user cannot be read, and the way to repair it."""
+    broken = [True]
+
+    def script(method: str, user_id: int | None, n: int) -> Any:
+        return ends_as if broken and (method, user_id) == ("GET", user) else None
+
+    people = [StoredUser(i, f"User {i}", f"u{i}@example.org") for i in range(1, 6)]
+    return Sandbox(users=people, limit=None, faults=Faults(script=script)), broken.clear
+
+
+@pytest.mark.parametrize(("ends_as", "code"), TROUBLE)
+def test_a_row_whose_user_cannot_be_read_is_not_sent_and_resume_sends_it(desk: Opened, ends_as: Any, code: str) -> None:
+    box, repair = unreadable(2, ends_as)
+    with desk(box, request={"rate": "off", "retries": 0}) as (_, at):
+        at.write("changes.csv", changes(3))
+        ran = at.run("run", "changes.csv", "--yes")
+        assert (ran.code, list(ran.statuses().values())) == (4, ["updated", f"not-sent {code}", "updated"])
+        assert "row 3 is not sent: the user could not be read: " in ran.err
+        assert [line["who"] for line in ran.report] == ["nobody", "platform", "nobody"]
+        assert at.run("resume", "--yes").code == 4
+        repair()
+        ran = at.run("resume", "--yes")
+        assert (ran.code, set(ran.statuses().values())) == (0, {"updated"}), ran.err
+        assert patched(box) == {1: 1, 2: 1, 3: 1}
+
+
+def test_a_plan_for_which_a_user_cannot_be_read_is_none(desk: Opened) -> None:
+    box, repair = unreadable(2, Answer(500, ""))
+    with desk(box, request={"rate": "off", "retries": 0}) as (_, at):
+        at.write("changes.csv", changes(3))
+        ran = at.run("plan", "changes.csv", "-o", "plan.json")
+        assert (ran.code, (at.folder / "plan.json").exists()) == (4, False)
+        assert "the user could not be read: answered 500; plan again" in ran.err
+        repair()
+        assert at.run("plan", "changes.csv", "-o", "plan.json").code == 0
+
+
+@pytest.mark.parametrize("command", ["apply", "undo"])
+def test_a_user_who_cannot_be_read_for_a_plan_or_an_undo_is_left_to_resume(desk: Opened, command: str) -> None:
+    broken: list[bool] = []
+    people = [StoredUser(i, f"User {i}", f"u{i}@example.org") for i in range(1, 6)]
+    faults = Faults(script=lambda method, user, _: Answer(500, "") if broken and (method, user) == ("GET", 2) else None)
+    with desk(Sandbox(users=people, limit=None, faults=faults), request={"rate": "off", "retries": 0}) as (box, at):
+        at.write("changes.csv", changes(3))
+        assert at.run("plan", "changes.csv", "-o", "plan.json").code == 0
+        words = ["apply", "plan.json"]
+        if command == "undo":
+            words = ["undo", at.run("apply", "plan.json", "--yes", "--json").summary["run"]]
+        broken.append(True)
+        ran = at.run(*words, "--yes")
+        assert (ran.code, list(ran.statuses().values())) == (4, ["updated", "not-sent platform-error", "updated"])
+        broken.clear()
+        ran = at.run("resume", "--yes")
+        assert (ran.code, set(ran.statuses().values())) == (0, {"updated"}), ran.err
+        assert patched(box)[2] == (2 if command == "undo" else 1)
+
+
+CHAIN, SWAP = "1,u2@example.org\n2,new@example.org\n", "1,u2@example.org\n2,u1@example.org\n"
+CYCLE = "1,u2@example.org\n2,u4@example.org\n4,u1@example.org\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "sheet"),
+    [
+        pytest.param("apply", CHAIN, id="apply, chain"),
+        pytest.param("resume", CHAIN, id="resume, chain"),
+        pytest.param("apply", SWAP, id="apply, swap"),
+        pytest.param("resume", SWAP, id="resume, swap"),
+        pytest.param("undo", SWAP, id="undo, swap"),
+        pytest.param("apply", CYCLE, id="apply, cycle"),
+        pytest.param("resume", CYCLE, id="resume, cycle"),
+        pytest.param("undo", CYCLE, id="undo, cycle"),
+    ],
+)
+def test_rows_that_wait_for_an_address_of_a_user_who_cannot_be_read_are_not_sent_either(
+    desk: Opened, command: str, sheet: str
+) -> None:
+    broken: list[bool] = []
+    people = [StoredUser(i, f"User {i}", f"u{i}@example.org") for i in range(1, 6)]
+    users = [int(line[0]) for line in sheet.splitlines()]
+    own, wanted = [f"u{i}@example.org" for i in users], [line[2:] for line in sheet.splitlines()]
+
+    def script(method: str, user: int | None, n: int) -> Answer | None:
+        return Answer(500, "") if broken and (method, user) == ("GET", 2) else None
+
+    with desk(Sandbox(users=people, limit=None, faults=Faults(script=script))) as (box, at):
+        at.settings |= {"request": {"rate": "off", "retries": 0}, "diff": {"swap_placeholder": "placeholder@x.org"}}
+        at.write("changes.csv", f"id,email\n{sheet}3,other@example.org\n")
+        assert at.run("plan", "changes.csv", "-o", "plan.json").code == 0
+        words = ["apply", "plan.json"]
+        if command == "undo":
+            words = ["undo", at.run("apply", "plan.json", "--yes", "--json").summary["run"]]
+        if command == "resume":
+            at.env["USERSYNC_TOKEN"] = "wrong"
+            assert at.run("apply", "plan.json", "--yes").code == 4
+            at.env["USERSYNC_TOKEN"] = "sandbox-token"
+            words = ["resume"]
+        before = [box.store.users[i].email for i in (1, 2, 4)]
+        broken.append(True)
+        ran = at.run(*words, "--yes")
+        *waiting, last = ran.statuses().values()
+        assert (ran.code, last) == (4, "updated"), ran.err
+        assert sorted(waiting) == ["not-sent blocked-by"] * (len(waiting) - 1) + ["not-sent platform-error"]
+        assert [box.store.users[i].email for i in (1, 2, 4)] == before
+        broken.clear()
+        ran = at.run("resume", "--yes")
+        assert (ran.code, set(ran.statuses().values())) == (0, {"updated"}), ran.err
+        assert [box.store.users[i].email for i in users] == (own if command == "undo" else wanted)
+
+
+def test_addresses_move_in_order_once_a_user_who_could_not_be_read_is_read(desk: Opened) -> None:
+    """The rows of a swap and a chain are left, in part not even compared; another row was sent before."""
+    box, repair = unreadable(2, Answer(500, ""))
+    with desk(box, request={"rate": "off", "retries": 0}, diff={"swap_placeholder": "placeholder@x.org"}) as (_, at):
+        at.write("changes.csv", "id,email\n2,u3@example.org\n3,u4@example.org\n4,new@example.org\n5,u2@example.org\n")
+        ran = at.run("run", "changes.csv", "--yes")
+        assert ran.code == 4
+        assert list(ran.statuses().values()) == ["not-sent platform-error", "updated", "updated", "failed refused"]
+        repair()
+        ran = at.run("resume", "--yes")
+        assert (ran.code, list(ran.statuses().values())) == (1, ["updated", "updated", "updated", "failed refused"])
+        assert [box.store.users[i].email for i in (2, 3, 4)] == [
+            "u3@example.org",
+            "u4@example.org",
+            "new@example.org",
+        ]
+
+
+def test_while_nothing_answers_no_row_is_failed(desk: Opened) -> None:
+    with desk(request={"rate": "off", "retries": 0}) as (_, at):
+        at.write("changes.csv", changes(10))
+        real, at.url = at.url, "http://127.0.0.1:9"
+        ran = at.run("run", "changes.csv", "--yes")
+        assert (ran.code, {*ran.statuses().values()} <= {"not-sent", "not-sent connection"}) == (4, True)
+        assert at.url != real
+
+
+@pytest.mark.parametrize("status", [200, 400, 404, 418])
+def test_rows_answered_by_a_page_before_the_run_stops_are_not_failed(desk: Opened, status: int) -> None:
+    """The API answers the first row; then something else is at its address, until it is repaired."""
+    broken = [True]
+
+    def script(method: str, user: int | None, n: int) -> Answer | None:
+        return Answer(status, "<html>Sorry</html>") if broken and method == "PATCH" and user != 1 else None
+
+    box = Sandbox(users=ROWS, limit=None, faults=Faults(script=script))
+    with desk(box, request={"rate": "off", "retries": 0, "concurrency": 1}) as (_, at):
+        at.write("changes.csv", changes(9))
+        ran = at.run("run", "changes.csv", "--yes")
+        assert (ran.code, "which is not the platform's API" in ran.err) == (4, True), ran.err
+        assert sum(patched(box).values()) == 4
+        expected = {200: {"not-sent", "unknown platform-error"}}.get(status, {"not-sent"})
+        first, *others = ran.statuses().values()
+        assert first == "updated"
+        assert {*others} <= expected
+        broken.clear()
+        ran = at.run("resume", "--yes")
+        assert (ran.code, set(ran.statuses().values())) == (0, {"updated"}), ran.err
+
+
+def test_a_row_matched_by_email_whose_user_cannot_be_read_is_sent_by_resume(desk: Opened) -> None:
+    box, repair = unreadable(2, Answer(500, ""))
+    account = {"account": 1, "account_token_env": "ACCOUNT_TOKEN"}
+    with desk(box, request={"rate": "off", "retries": 0}, platform=account) as (_, at):
+        at.env["ACCOUNT_TOKEN"] = user_token(1)
+        at.write("changes.csv", "email,display_name\nu1@example.org,A\nu2@example.org,B\nu3@example.org,C\n")
+        ran = at.run("run", "changes.csv", "--yes")
+        assert (ran.code, list(ran.statuses().values())) == (4, ["updated", "not-sent platform-error", "updated"])
+        repair()
+        ran = at.run("resume", "--yes")
+        assert (ran.code, set(ran.statuses().values())) == (0, {"updated"}), ran.err
+        assert [box.store.users[i].display_name for i in (1, 2, 3)] == ["A", "B", "C"]
+        assert patched(box) == {1: 1, 2: 1, 3: 1}

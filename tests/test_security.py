@@ -1,5 +1,6 @@
 """Test false answers, badly timed stops, and settings that are nearly right."""
 
+import json
 import os
 import pty
 import select
@@ -16,7 +17,7 @@ import pytest
 
 from tests.conftest import PATIENCE, wait_until
 from usersync.errors import SettingsError
-from usersync.sandbox import Answer, Fault, Faults, Sandbox
+from usersync.sandbox import Answer, Fault, Faults, Sandbox, StoredUser
 from usersync.settings import make_settings
 
 Opened = Callable[..., Any]
@@ -213,7 +214,7 @@ def test_a_password_or_token_quoted_in_an_error_reaches_no_file(desk: Opened) ->
         return Answer(500, body) if method == "PATCH" else None
 
     with desk(Sandbox(users=5, limit=None, faults=Faults(script=quoting))) as (_, at):
-        at.settings |= {"request": {"rate": "off", "retries": 0}, "report": {"formats": ["csv", "html", "xlsx"]}}
+        at.settings |= {"request": {"rate": "off", "retries": 0}, "report": {"formats": ["csv", "html"]}}
         at.write("changes.csv", 'id,name,password\n1,Ann,"Passw0rd!""x"\n2,Bea,"Passw0rd!""x"\n')
         ran = at.run("run", "changes.csv", "--yes", "-vv", "--log-file", "log.txt")
         files = [p.read_bytes() for p in at.folder.rglob("*") if p.is_file() and p.name != "changes.csv"]
@@ -239,3 +240,42 @@ def test_a_quota_that_renews_in_a_day_stops_the_run_at_once(desk: Opened) -> Non
         at.write("changes.csv", "id,name\n" + "".join(f"{i},N\n" for i in range(1, 31)))
         ran = at.run("run", "changes.csv", "--yes", "--json")
         assert (ran.code, "the platform allows the next request in" in str(ran.summary["stopped"])) == (4, True)
+
+
+@pytest.mark.parametrize("compare_with", ["remote", "last-run"])
+def test_attributes_that_are_tokens_are_in_no_file(desk: Opened, compare_with: str) -> None:
+    hidden = {"bot_token": "T0pS3cret1", "deep": [{"apiToken": {"is": "T0pS3cret2"}}], "seats": 5}
+    people = [StoredUser(i, f"User {i}", f"u{i}@example.org", custom_attributes=dict(hidden)) for i in (1, 2)]
+    with desk(Sandbox(users=people, limit=None), diff={"compare_with": compare_with}) as (box, at):
+        at.settings["report"] = {"formats": ["csv", "html", "xlsx"]}
+        for name in ("Ann", "Bea", "Bea"):
+            at.write("changes.csv", f"id,name,custom_attributes.seats\n1,{name},5\n2,User 2,5\n")
+            ran = at.run("run", "changes.csv", "--yes", "-v")
+            assert ran.code == 0, ran.err
+        assert json.loads(ran.report[0]["custom_attributes"]) == {
+            "bot_token": "***", "deep": [{"apiToken": "***"}], "seats": 5,
+        }  # fmt: skip
+        (latest, *_) = json.loads(at.run("runs", "--json").out)
+        shown = at.run("history", "1", "--json").out + at.run("show", latest["run"], "--json").out
+        texts = [path.read_bytes() for path in at.folder.rglob("*") if path.is_file()]
+        assert not [text for text in [*texts, shown.encode()] if b"T0pS3cret" in text]
+        assert box.store.users[1].custom_attributes == hidden
+
+
+@pytest.mark.parametrize("compare_with", ["remote", "nothing", "last-run"])
+def test_what_only_if_blank_leaves_alone_is_said(desk: Opened, compare_with: str) -> None:
+    careful = {"name": {"only_if_blank": True}}
+    people = [StoredUser(1, "User 1", "u1@example.org"), StoredUser(2, "", "u2@example.org")]
+    with desk(Sandbox(users=people, limit=None), fields=careful, diff={"compare_with": compare_with}) as (_, at):
+        left_alone = "left alone: name, which the user has (only_if_blank)"
+        for _ in range(2):
+            at.write("changes.csv", "id,name,display_name\n1,Ann,\n2,Bea,\n1,Ann,\n")
+            ran = at.run("run", "changes.csv", "--yes")
+            assert ran.code == 0, ran.err
+            assert ran.report[0]["message"].count(left_alone) == 1
+        updated = at.run("update", "1", "--name", "Ann")
+        assert (updated.code, json.loads(updated.out)["name"]) == (0, "User 1")
+        assert f"user 1: {left_alone}" in updated.err
+        both = at.run("update", "1", "--name", "Ann", "--display-name", "A")
+        assert (both.code, left_alone in both.err) == (0, True)
+        assert at.run("update", "1", "--name", "User 1").err == ""

@@ -141,8 +141,9 @@ def resume(
 ) -> Summary:
     """Complete a run that was interrupted; by default the latest one of this platform.
 
-    What was in flight is looked up first; what was answered is not sent again. Raises RefusedError where a source
-    has changed since; users whom the run left with a placeholder address have their own back then.
+    What was in flight is looked up first; what was answered is not sent again. Where a source has changed since, the
+    run is closed instead: users whom it left with a placeholder address have their own back then, and the other rows
+    end as not-sent. The exit code is 3 where nothing was sent for that, else 1.
     """
     settings, options = settings or load_settings(), options or RunOptions()
     return carry_out(Job(ResumedRows(run, settings, options), settings, options, context or Context()), confirm)

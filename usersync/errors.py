@@ -23,6 +23,12 @@ OUT_OF_MEMORY = (
     "out of memory; free some, or split the file. If rows were being sent, `usersync resume` completes the run"
 )
 
+#: What to do with a ledger that is damaged.
+DAMAGED_LEDGER = (
+    "restore it from a backup, or move it away and run the same files again: users who hold their new values already"
+    " are unchanged"
+)
+
 
 class UsersyncError(Exception):
     """The base of all errors; `exit_code` is what the process exits with."""

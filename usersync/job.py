@@ -29,7 +29,7 @@ from usersync.dispatch.sender import Sender
 from usersync.errors import OUT_OF_MEMORY, RefusedError, RowCountError, StoppedError, UsersyncError
 from usersync.ledger import Ledger, LedgerRun, RunInfo
 from usersync.ledger.lock import one_run_at_a_time
-from usersync.ledger.run import IN_FLIGHT
+from usersync.ledger.run import IN_FLIGHT, NOT_SENT
 from usersync.loader.row_names import no_name
 from usersync.logs import event
 from usersync.models import DesiredValues, Status, Table
@@ -46,6 +46,8 @@ from usersync.settings import Settings
 
 log = logging.getLogger(__name__)
 Item = TypeVar("Item")
+#: The exit code of a run that finished, but for rows that need attention.
+NEED_ATTENTION = 1
 Confirm: TypeAlias = Callable[[Plan], bool]
 """Shows a plan, and returns whether to send it."""
 
@@ -123,7 +125,7 @@ async def _execute(job: Job, ledger: Ledger, run: LedgerRun, confirm: Confirm) -
     """Plan, confirm, send, report."""
     began = job.context.clock.monotonic()
     plan: Plan | None = None
-    refused = False
+    refusal = ""
     sender: Sender | None = None
     try:
         if job.source.reports:
@@ -131,16 +133,21 @@ async def _execute(job: Job, ledger: Ledger, run: LedgerRun, confirm: Confirm) -
         async with connected(job.settings, job.context, job.options.max_duration) as sender:
             await _revert_interrupted_swaps(job, ledger, run, sender)
             if job.source.refusal:
-                raise job.source.refusal
-            for note in _interrupted_runs(ledger, run):
-                log.warning("%s", note)
-            plan = await _prepare(job, ledger, run, sender)
-            refused = not _may_send(job, run, plan, confirm)
-            if plan.changes and not refused and not job.context.stop:
-                desired = job.source.given.desired.values if job.source.given else None
-                await Dispatcher(job.settings, job.context, run, sender, desired).send_all(plan.changes)
-            if not refused:
-                await _revert_broken_swaps(job, run, sender)
+                await _recover(job, run, sender)
+                refusal = _close(job, sender, job.source.refusal)
+            else:
+                for note in _interrupted_runs(ledger, run):
+                    log.warning("%s", note)
+                plan = await _prepare(job, ledger, run, sender)
+                refusal = _refusal(job, sender, run, plan, confirm)
+                if plan.changes and not refusal and not job.context.stop:
+                    desired = job.source.given.desired.values if job.source.given else None
+                    await Dispatcher(job.settings, job.context, run, sender, desired).send_all(plan.changes)
+                    if job.context.stop:
+                        run.plan_again(sender.unheard)
+                if not refusal:
+                    await _revert_broken_swaps(job, run, sender)
+                _stop_where_unread(job, run)
     except (StoppedError, MemoryError) as error:
         if plan is None:
             raise  # nothing was sent
@@ -156,13 +163,14 @@ async def _execute(job: Job, ledger: Ledger, run: LedgerRun, confirm: Confirm) -
             with suppress(UsersyncError):
                 _report(job, run, plan, sender, began=began)
         raise
-    return _report(job, run, plan, sender, began=began, refused=refused)
+    return _report(job, run, plan, sender, began=began, refusal=refusal)
 
 
 async def _plan_only(job: Job, ledger: Ledger, run: LedgerRun) -> Plan:
     async with connected(job.settings, job.context, job.options.max_duration) as sender:
         plan = await _prepare(job, ledger, run, sender)
     plan.notes += _interrupted_runs(ledger, run)
+    _stop_where_unread(job, run)
     if job.context.stop.reason:
         raise StoppedError(job.context.stop.reason.message)
     return plan
@@ -171,8 +179,7 @@ async def _plan_only(job: Job, ledger: Ledger, run: LedgerRun) -> Plan:
 async def _prepare(job: Job, ledger: Ledger, run: LedgerRun, sender: Sender) -> Plan:
     """Bring the rows into the ledger, and take out what may not be sent."""
     context, settings = job.context, job.settings
-    if run.info.planned_at:
-        await _recover(job, run, sender)
+    await _recover(job, run, sender)
     users = UserLookup(sender.read, sender.read_directory)
     await job.source.insert_rows(run, context, users)
     reject_protected(run, settings.limits.protect)
@@ -198,6 +205,22 @@ async def _prepare(job: Job, ledger: Ledger, run: LedgerRun, sender: Sender) -> 
     return plan
 
 
+def _stop_where_unread(job: Job, run: LedgerRun) -> None:
+    """Stop a run, once the others are sent, of which users could not be read: the platform was in trouble."""
+    if job.context.stop:
+        return
+    unread = run.with_status(Status.NOT_SENT)
+    if (first := next(unread, None)) is None:
+        return
+    others = sum(1 for _ in unread)
+    rows = f"row {first.row} is" if not others else f"{others + 1:,} rows are"
+    example = f", the first of them row {first.row}" if others else ""
+    remedies = {"plan": "plan again", "update": "try again"}
+    remedy = remedies.get(run.info.kind, f"`usersync resume {run.info.run}` tries again")
+    message = f"{rows} not sent{example}: {first.message.removeprefix('not sent: ')}; {remedy}"
+    job.context.stop.ask(StoppedError.exit_code, message)
+
+
 async def _recover(job: Job, run: LedgerRun, sender: Sender) -> None:
     """Find out what became of the rows that were in flight when a run was interrupted."""
     resolve = partial(resolve_in_flight, run, sender, job.context.clock)
@@ -217,14 +240,18 @@ async def _revert_interrupted_swaps(job: Job, ledger: Ledger, run: LedgerRun, se
         if interrupted.number == run.number and not job.source.refusal:
             continue  # this run goes on with them
         swaps = EmailSwaps(interrupted, sender)
-        rows = [row for swap in swaps.open() for row in swap if row.status in IN_FLIGHT]
-        await _each(job, rows, partial(resolve_in_flight, interrupted, sender, job.context.clock))
+        begun = [row for swap in swaps.open() for row in swap if row.status is not Status.FAILED]
+        in_flight = [row for row in begun if row.status in IN_FLIGHT]
+        await _each(job, in_flight, partial(resolve_in_flight, interrupted, sender, job.context.clock))
         interrupted.flush()
-        reason = f"reverted by run {run.info.run}, because run {interrupted.info.run} was interrupted"
+        is_own = interrupted.number == run.number
+        by = "" if is_own else f" by run {run.info.run}"
+        reason = f"reverted{by}, because run {interrupted.info.run} was interrupted"
         await _each(job, swaps.open(), partial(swaps.revert, reason=reason))
         interrupted.snapshots.remember()
-        for row in (one for swap in swaps.open() for one in swap if one.status is Status.REVERTING):
-            log.warning("row %s of run %s, user %s: %s", row.row, interrupted.info.run, row.id, row.message)
+        for row in interrupted.by_key(row.key for row in begun):
+            if row.status in (Status.FAILED, Status.REVERTING):
+                log.warning("row %s of run %s, user %s: %s", row.row, interrupted.info.run, row.id, row.message)
 
 
 async def _each(job: Job, items: list[Item], work: Callable[[Item], Awaitable[object]]) -> None:
@@ -238,38 +265,48 @@ def _interrupted_runs(ledger: Ledger, run: LedgerRun) -> list[str]:
     return [f"run {name} was interrupted; `usersync resume {name}` completes it" for name in names[:3]]
 
 
-def _may_send(job: Job, run: LedgerRun, plan: Plan, confirm: Confirm) -> bool:
-    """Decide whether a plan is sent: it exceeds no limit that is not overridden, and it is confirmed."""
+def _close(job: Job, sender: Sender, reason: str) -> str:
+    """Stop a resumed run whose rows can no longer be sent; returns the reason."""
+    exit_code = NEED_ATTENTION if sender.counts.patch else RefusedError.exit_code
+    job.context.stop.ask(exit_code, f"{reason}; {_nothing_sent(sender)}")
+    return reason
+
+
+def _nothing_sent(sender: Sender) -> str:
+    return "nothing was sent, but to revert interrupted e-mail swaps" if sender.counts.patch else "nothing was sent"
+
+
+def _refusal(job: Job, sender: Sender, run: LedgerRun, plan: Plan, confirm: Confirm) -> str:
+    """Return why a plan is not sent, blank where it is: it exceeds a limit, or is not confirmed."""
     if job.context.stop:
-        return True  # nothing is sent, but nobody refused it either
-    exceeded = [v.sentence() for v in plan.violations if v.rule not in run.info.overrides]
+        return ""  # nothing is sent, but nobody refused it either
+    exceeded = [v for v in plan.violations if v.rule not in run.info.overrides]
     if exceeded:
-        sentences = "\n  ".join(exceeded)
-        job.context.stop.ask(RefusedError.exit_code, f"limits exceeded, nothing was sent:\n  {sentences}")
-        return False
-    if not plan.changes or confirm(plan):
-        return True
-    if not job.context.stop:
-        job.context.stop.ask(RefusedError.exit_code, "not confirmed; nothing was sent")
-        return False
-    return True
+        sentences = "\n  ".join(v.sentence() for v in exceeded)
+        job.context.stop.ask(RefusedError.exit_code, f"limits exceeded, {_nothing_sent(sender)}:\n  {sentences}")
+        return f"limits exceeded ({', '.join(v.rule for v in exceeded)})"
+    if not plan.changes or confirm(plan) or job.context.stop:
+        return ""
+    job.context.stop.ask(RefusedError.exit_code, f"not confirmed; {_nothing_sent(sender)}")
+    return "not confirmed"
 
 
 def _report(
-    job: Job, run: LedgerRun, plan: Plan, sender: Sender | None, *, began: float, refused: bool = False
+    job: Job, run: LedgerRun, plan: Plan | None, sender: Sender | None, *, began: float, refusal: str = ""
 ) -> Summary:
     """Close the run, write its files, and verify that every row of the input has one line.
 
     Where the ledger cannot be written any more, the report is written all the same, from a copy.
     """
     ended = run
+    not_sent = f"not sent: {refusal}" if refusal else NOT_SENT
     try:
-        run.finalize(refused=refused)
+        run.finalize(not_sent=not_sent)
     except StoppedError as error:
         job.context.stop.ask(error.exit_code, str(error))
         ended = Ledger(None).start(run.info)
         ended.take_over(run)
-        ended.finalize(refused=refused)
+        ended.finalize(not_sent=not_sent)
     stop = job.context.stop.reason
     facts = _facts(job, run, plan or Plan(), sender, job.context.clock.monotonic() - began)
     if job.source.reports:

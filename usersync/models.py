@@ -124,6 +124,7 @@ class Code(StrEnum):
 #: Code -> who has to act on it; on all others, the author of the sheet.
 OWNERS: Final = {
     Code.NOT_PERMITTED: Owner.PERMISSION,
+    Code.STALE: Owner.NOBODY,
     **dict.fromkeys(
         (Code.THROTTLED, Code.PLATFORM_ERROR, Code.TIMEOUT, Code.CONNECTION, Code.ECHO_DIFFERS), Owner.PLATFORM
     ),

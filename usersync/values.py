@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections.abc import Mapping
 
-from usersync.models import ATTRIBUTE, Json
+from usersync.models import ATTRIBUTE, MASK, Json
 
 #: Invisible characters, for the inside of a character class: soft hyphens, zero-width characters, direction marks.
 INVISIBLE = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
@@ -62,4 +63,18 @@ def cell_text(value: Json) -> str:
 
 def visible(text: str) -> str:
     """Remove invisible characters, surrounding blanks and full-width forms: for ids, headings and e-mails."""
-    return unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).strip()
+    return text.strip() if text.isascii() else unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).strip()
+
+
+def is_token(name: str) -> bool:
+    """Return whether the value under a key is nobody's to see: `access_token`, an attribute `botToken`."""
+    return name.lower().endswith("token")
+
+
+def mask_tokens(value: Json) -> Json:
+    """Return a JSON value with `***` for whatever stands under the key of a token."""
+    if isinstance(value, list):
+        return [mask_tokens(item) for item in value]
+    if isinstance(value, Mapping):
+        return {name: MASK if is_token(name) else mask_tokens(item) for name, item in value.items()}
+    return value

@@ -134,7 +134,7 @@ PAGE = {**SUMMARY.files, "rejects": None, "html": "runs/R1/report.html", "xlsx":
         ),
         pytest.param(replace(SUMMARY, files=PAGE), "attention; show them: usersync show R1", id="no rejects"),
         pytest.param(replace(SUMMARY, exit_code=4), "exit 4: stopped; continue with: usersync resume R1", id="stopped"),
-        pytest.param(replace(SUMMARY, exit_code=3), "exit 3: refused; nothing was sent", id="refused"),
+        pytest.param(replace(SUMMARY, exit_code=3), "exit 3: refused; none of its rows was sent", id="refused"),
         pytest.param(replace(SUMMARY, exit_code=0, files=PAGE), "open runs/R1/report.html", id="a page to look at"),
     ],
 )

@@ -79,6 +79,8 @@ ANSWERS: dict[str, Act] = {
     "redirect": page("302 Found", b"", more="Location: /login"),
     "403 with a page": page("403 Forbidden"),
     "404 with a page": page("404 Not Found"),
+    "400 with a page": page("400 Bad Request"),
+    "413 with a page": page("413 Content Too Large"),
     "407": page("407 Proxy Authentication Required", b""),
     "200 with a login page": page("200 OK"),
 }
@@ -122,7 +124,6 @@ CASES = (
     Case("5 MB answer", RAW, page("200 OK", b" " * 5_000_000)),
     Case("5 MB answer, compressed to 5 KB", RAW, page("200 OK", BOMB, "application/json", "Content-Encoding: deflate")),
     Case("no HTTP", RAW, says(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")),
-    Case("200 with a login page", RAW, page("200 OK")),
     Case("200 with no user in it", RAW, page("200 OK", b"[]", "application/json")),
     Case("200 with another user", RAW, page("200 OK", b'{"id": 77, "name": "X"}', "application/json")),
     Case("500 with a page", RAW, page("500 Internal Server Error")),

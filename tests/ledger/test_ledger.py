@@ -50,7 +50,7 @@ def test_a_planned_row_keeps_its_result(run: LedgerRun) -> None:
     run.insert([planned(0), rejected])
     assert run.claim(10) == [planned(0)]
     run.record(0, updated(1, "new 0", {"k": 1}))
-    run.finalize(refused=False)
+    run.finalize()
     first, second = run.rows()
     assert (first.status, first.http_status, first.attempts) == ("updated", 200, 2)
     assert (first.old, first.new) == ('{"name":"old"}', '{"name":"new 0","password":"***"}')
@@ -77,21 +77,22 @@ def test_rows_without_an_answer_are_unknown_and_rows_not_claimed_are_not_sent(ru
     claimed = run.claim(3)
     run.release(claimed[2:])
     run.record(0, Result(Status.UPDATED))
-    run.finalize(refused=False)
+    run.finalize()
     assert statuses(run) == ["updated", "unknown", "not-sent", "not-sent"]
 
 
-def test_rows_of_a_refused_run_stay_planned(run: LedgerRun) -> None:
+def test_rows_of_a_refused_run_are_not_sent_and_say_why(run: LedgerRun) -> None:
     run.insert([planned(0)])
-    run.finalize(refused=True)
-    assert statuses(run) == ["planned"]
+    run.finalize(not_sent="not sent: not confirmed")
+    (row,) = run.rows()
+    assert (row.status, row.message) == ("not-sent", "not sent: not confirmed")
 
 
 def test_a_duplicate_ends_as_the_row_that_it_repeats(run: LedgerRun) -> None:
     run.insert([planned(0), Row(1, 0, 3, "1", Status.PLANNED, note="same values as row 2", duplicate_of=0)])
     assert [row.key for row in run.claim(10)] == [0]
     run.record(0, Result(Status.FAILED, "refused", "no", http_status=422))
-    run.finalize(refused=False)
+    run.finalize()
     assert statuses(run) == ["failed", "failed"]
     first, second = run.rows()
     assert (first.reason, second.reason) == ("no", "no; same values as row 2")
@@ -111,7 +112,7 @@ def test_users_that_the_platform_confirmed_are_remembered(run: LedgerRun, users:
     run.claim(10)
     for key, user in enumerate(ids):
         run.record(key, updated(user, f"new {key}", {"l": [True, 1]}))
-    run.finalize(refused=False)
+    run.finalize()
     run.snapshots.remember()
     fields = ("name", "display_name", "email", "custom_attributes", "custom_attributes.l")
     known = run.snapshots.last_known(users, fields)
@@ -155,10 +156,10 @@ def test_a_user_whose_update_has_no_answer_is_forgotten(run: LedgerRun) -> None:
     run.claim(2)
     run.record(0, updated(1, "new 0"))
     run.record(1, updated(2, "new 1"))
-    run.finalize(refused=False)
+    run.finalize()
     run.snapshots.remember()
     run.record(1, Result(Status.UNKNOWN, "timeout", "no answer"))
-    run.finalize(refused=False)
+    run.finalize()
     run.snapshots.remember()
     assert run.snapshots.last_known([1, 2], ()).index.tolist() == [0]
 
@@ -170,7 +171,7 @@ def test_an_older_answer_does_not_replace_a_newer_one(tmp_path: Path) -> None:
             run.insert([Row(0, 0, 2, "1", Status.PLANNED).with_changes([FieldChange("name", "old", name)])])
             run.claim(1)
             run.record(0, replace(updated(1, name), finished_at=at))
-            run.finalize(refused=False)
+            run.finalize()
             run.snapshots.remember()
         assert run.snapshots.last_known([1], ("name",))["name"].tolist() == ["newer"]
         assert run.snapshots.last_written([1]) == {1: {"name": "newer"}}
@@ -194,6 +195,18 @@ def test_stretches_of_unchanged_rows_are_read_as_single_rows_among_the_others(ru
     run.delete_rows()
     assert run.counts() == {}
     assert not list(run.rows())
+
+
+def test_a_run_that_found_all_rows_unchanged_usually_changes_nobody(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "usersync.db") as ledger:
+        assert ledger.usual_changes(replace(INFO, run="next")) is None
+        run = ledger.start(replace(INFO, run="all unchanged", rows_read=2))
+        run.insert_unchanged([Stretch(0, 0, 2, "", '["1", "2"]')])
+        run.finish(finished_at="2026-11-24T12:00:00.000Z", exit_code=0, stopped=None)
+        assert ledger.usual_changes(replace(INFO, run="next")) == 0
+        ledger.prune("2026-11-25")
+        assert list(ledger.runs()) == []
+        assert run.counts() == {}
 
 
 def test_a_claim_is_on_disk_at_once_and_a_result_after_a_flush(tmp_path: Path) -> None:

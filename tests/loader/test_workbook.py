@@ -156,11 +156,34 @@ def test_writes_a_value_as_its_cell_shows_it(value: object, code: str, text: str
     out = io.BytesIO()
     with xlsxwriter.Workbook(out, {"in_memory": True}) as book:
         sheet = book.add_worksheet()
-        sheet.write_row(0, 0, ["id", "name"])
+        sheet.write_row(0, 0, ["id", "custom_attributes.x"])
         sheet.write(1, 0, 7)
         sheet.write(1, 1, value, book.add_format({"num_format": code}))
     raw_sheet = read(out.getvalue())
     assert (texts(raw_sheet), raw_sheet.errors) == ([["7", text]], ())
+
+
+@pytest.mark.parametrize(
+    ("value", "code", "text", "kind"),
+    [
+        pytest.param(True, "General", "TRUE", "TRUE or FALSE", id="a boolean"),
+        pytest.param(date(2026, 1, 2), "dd.mm.yyyy", "2026-01-02", "a date", id="a date"),
+        pytest.param(datetime(2026, 1, 2, 3, 4), "dd.mm.yy hh:mm", "2026-01-02T03:04:00", "a date", id="date and time"),
+        pytest.param(time(13, 45), "hh:mm", "13:45:00", "a time", id="a time"),
+        pytest.param(timedelta(hours=36), "[h]:mm:ss", "36:00:00", "a duration", id="a duration"),
+    ],
+)
+@pytest.mark.parametrize("heading", ["name", "Full name", "display_name", "email"])
+def test_a_typed_value_is_no_name(value: object, code: str, text: str, kind: str, heading: str) -> None:
+    out = io.BytesIO()
+    with xlsxwriter.Workbook(out, {"in_memory": True}) as book:
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, ["id", heading])
+        sheet.write(1, 0, 7)
+        sheet.write(1, 1, value, book.add_format({"num_format": code}))
+    (error,) = read(out.getvalue()).errors
+    message = f"the cell holds {kind}, not text; format the cell as text and type the value again"
+    assert (error.at, error.column, error.code, error.value, error.message) == (0, 1, "type-invalid", text, message)
 
 
 @pytest.mark.parametrize("second", range(0, 86_400, 6_007))

@@ -102,6 +102,7 @@ def test_an_xlsb_gives_the_same_rows_and_errors() -> None:
     ]
     assert [(int(raw_sheet.rows[f.at]), f.code.value, f.value) for f in raw_sheet.errors] == [
         (5, "row-hidden", ""),
+        (5, "type-invalid", "TRUE"),
         (6, "cell-error", "#N/A"),
         (7, "id-damaged", "2023-03-15"),
         (8, "row-ragged", ""),

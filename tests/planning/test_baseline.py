@@ -36,14 +36,15 @@ def test_unchanged_rows_keep_their_row_number_their_id_as_written_and_their_note
     with desk(box(), diff={"compare_with": "last-run"}) as (_, at):
         at.write("a.csv", "id,name\n1,Ann\n2,Bea\n3,Cid\n4,Dan\n")
         at.run("run", "a.csv", "--yes")
-        at.write("b.csv", "id,name\n\n4,Dan\n3,Cid\n\n2.0,Bea\n1,Anna\n1,Anna\n")
+        at.write("b.csv", "id,name\n\n4,Dan\n3,Cid\n\n2.0,Bea\n1,Anna\n1,Anna\n3,Cid\n")
         report = at.run("run", "b.csv", "--yes").report
         assert [(n["row"], n["id"], n["status"], n["message"]) for n in report] == [
             ("3", "4", "unchanged", ""),
-            ("4", "3", "unchanged", ""),
+            ("4", "3", "unchanged", "same values as row 9; sent once"),
             ("6", "2.0", "unchanged", "id '2.0' read as 2"),
             ("7", "1", "updated", "same values as row 8; sent once"),
             ("8", "1", "updated", "same values as row 7; sent once"),
+            ("9", "3", "unchanged", "same values as row 4; sent once"),
         ]
 
 

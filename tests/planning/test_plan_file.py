@@ -51,6 +51,31 @@ def test_apply_reports_a_conflict_for_a_user_changed_since_the_plan(desk: Opened
         ran = at.run("apply", "plan.json", "--yes")
         assert (ran.code, list(ran.statuses().values())) == (1, ["conflict stale", "updated"])
         assert open_box.store.users[1].name == "Anna"
+        left_alone = "somebody changed name since, so it was left alone; plan again to change it all the same"
+        assert (ran.report[0]["message"], ran.report[0]["who"]) == (left_alone, "nobody")
+
+
+@pytest.mark.parametrize("command", ["apply", "undo"])
+def test_a_run_that_changed_a_user_since_is_named(desk: Opened, command: str) -> None:
+    with desk(box()) as (open_box, at):
+        at.write("changes.csv", "id,name,custom_attributes.seats\n1,Ann,5\n2,Bea,\n")
+        at.run("plan", "changes.csv", "-o", "plan.json")
+        words = ["apply", "plan.json"]
+        if command == "undo":
+            words = ["undo", at.run("run", "changes.csv", "--yes", "--json").summary["run"]]
+        at.write("newer.csv", "id,name\n1,Anna\n")
+        newer = at.run("run", "newer.csv", "--yes", "--json").summary["run"]
+        open_box.store.update(2, {"name": "Beatrice"})
+        ran = at.run(*words, "--yes")
+        first, second = ran.report
+        if command == "undo":
+            assert first["message"].endswith(f"kept: name (run {newer} changed it since)")
+            assert second["message"].endswith("kept: name (somebody changed it since)")
+        else:
+            assert first["message"].startswith(f"run {newer} changed name since, so it was left alone")
+            assert second["message"].startswith("somebody changed name since")
+        assert not list(at.folder.glob("runs/*/rejects*"))
+        assert (open_box.store.users[1].name, open_box.store.users[2].name) == ("Anna", "Beatrice")
 
 
 @pytest.mark.parametrize("what", ["source", "platform"])
@@ -127,7 +152,7 @@ def test_a_plan_beyond_a_limit_sends_nothing_until_it_is_overridden(desk: Opened
         ran = at.run("run", "changes.csv", "--yes")
         assert ran.code == 3
         assert "--override email-changes" in ran.err
-        assert list(ran.statuses().values()) == ["planned", "planned"]
+        assert list(ran.statuses().values()) == ["not-sent", "not-sent"]
         assert not [r for r in open_box.log if r.method == "PATCH"]
         ran = at.run("run", "changes.csv", "--yes", "--override", "email-changes", "--json")
         assert (ran.code, ran.summary["limits"][0]["overridden"]) == (0, True)

@@ -49,7 +49,7 @@ def test_a_user_is_taken_in_without_its_tokens() -> None:
     assert "secret" not in repr(answer)
 
 
-PAGE = "an HTML page (a proxy or login page, not the API)"
+PAGE = "an HTML page"
 NO_USER = TransientError(Code.PLATFORM_ERROR, "answered 200 with something that is no user", 200)
 FORBIDDEN = "this platform app may not manage this user; ask the platform's operator for permission"
 TAKEN = {"message": "Email has already been taken", "attributes": ["email"]}
@@ -64,11 +64,13 @@ def transient(status: int, message: str, code: Code = Code.PLATFORM_ERROR) -> Tr
 
 
 NO_OBJECT = "no JSON object"
+#: Statuses with which a proxy, a firewall or a login page answers in place of the API.
+PAGES = (200, 202, 400, 402, 403, 404, 405, 406, 409, 410, 411, 412, 413, 414, 415, 418, 421, 422, 423, 425, 431, 451)
 
 
 def foreign(status: int, what: str) -> TransientError:
     message = f"answered {status} with {what}, which is not the platform's API"
-    return TransientError(Code.PLATFORM_ERROR, message, status, origin=Origin.OTHER)
+    return TransientError(Code.PLATFORM_ERROR, message, status, reached=status < 300, origin=Origin.OTHER)
 
 
 def bad_body(what: str) -> TransientError:
@@ -96,7 +98,9 @@ def bad_body(what: str) -> TransientError:
             refused(Code.REFUSED, 422, "the platform refused it: Email has already been taken (email)"),
             id="a value refused",
         ),
-        pytest.param(400, HTML, refused(Code.REFUSED, 400, f"the platform refused it: {PAGE}"), id="a proxy's refusal"),
+        *(pytest.param(status, HTML, foreign(status, PAGE), id=f"{status} with a page") for status in PAGES),
+        pytest.param(422, b"", foreign(422, NO_OBJECT), id="422 with nothing"),
+        pytest.param(422, {}, refused(Code.REFUSED, 422, "the platform refused it: no reason given"), id="no reason"),
         pytest.param(429, b"Retry later", RateLimited(None), id="the limit is used up"),
         pytest.param(503, {"error": "down"}, transient(503, "answered 503: down"), id="down"),
         pytest.param(502, HTML, transient(502, "answered 502 with an HTML page, as a proxy does"), id="a proxy's page"),
@@ -106,15 +110,12 @@ def bad_body(what: str) -> TransientError:
             id="accepted, perhaps",
         ),
         pytest.param(403, {"error": "no"}, refused(Code.NOT_PERMITTED, 403, "the platform forbids it: no"), id="403"),
-        pytest.param(404, HTML, foreign(404, "an HTML page"), id="404 with a page"),
-        pytest.param(403, HTML, foreign(403, "an HTML page"), id="403 with a page"),
         pytest.param(405, b"", foreign(405, NO_OBJECT), id="405 with nothing"),
         pytest.param(404, b'"Not Found"', foreign(404, NO_OBJECT), id="404 with a text"),
         pytest.param(404, b"[" * 600 + b"]" * 600, foreign(404, NO_OBJECT), id="404, nested without end"),
-        pytest.param(200, HTML, transient(200, f"answered 200 with {PAGE}"), id="a login page"),
         pytest.param(200, {"id": "7"}, NO_USER, id="no user"),
         pytest.param(200, b"[]", NO_USER, id="no object"),
-        pytest.param(200, b"\xff\xfe", bad_body("something that is no JSON"), id="no JSON"),
+        pytest.param(200, b"\xff\xfe", foreign(200, "something that is no JSON"), id="no JSON"),
         pytest.param(
             200, b'{"id": 7, "custom_attributes": {"x": 1e999}}', bad_body("a number that is not finite"), id="1e999"
         ),
@@ -127,7 +128,9 @@ def test_reads_an_answer(status: int, body: object, answer: Answer) -> None:
 
 def test_a_wrong_token_stops_the_run() -> None:
     assert isinstance(read(401, {"error": "Invalid access_token"}), Unauthorized)
-    assert isinstance(read(401, HTML), Unauthorized)
+    page = read(401, HTML)
+    assert isinstance(page, Unauthorized)
+    assert "(an HTML page, which is not the platform's API)" in page.message
 
 
 @pytest.mark.parametrize(

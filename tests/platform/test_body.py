@@ -63,6 +63,11 @@ def test_parses_a_body(raw: bytes, value: Json) -> None:
         pytest.param('#<User access_token="abc">', "#<User access_token= ***", id="an inspected object"),
         pytest.param('{"pubsub_token"=>"abc"}', '{"pubsub_token"=> ***', id="a Ruby hash"),
         pytest.param("Invalid access_token", "Invalid access_token", id="the word alone"),
+        pytest.param("access_token SECRET", "access_token ***", id="prose without a colon"),
+        pytest.param("token is aB3xYz9Q, of user 7", "token is *** of user 7", id="later in the sentence"),
+        pytest.param("pubsub_token\nabcdefghijklmnopqrstuvwx", "pubsub_token ***", id="the length of a token"),
+        pytest.param(["Access token has expired (token)"], '["Access token has expired (token)"]', id="a reason"),
+        pytest.param("The Token Was Used 12 times, don't", "The Token Was Used 12 times, don't", id="capitals"),
     ],
 )
 def test_quotes_a_message(value: Json, text: str) -> None:

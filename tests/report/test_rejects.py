@@ -260,7 +260,7 @@ def _red(path: Path) -> dict[str, str]:
         pytest.param({"code": "refused", "message": "Display name is rude"}, "E2", id="a field by its words"),
         pytest.param({"code": "refused", "message": "team: too long"}, "F2", id="a key of the JSON column"),
         pytest.param({"code": "refused", "message": "renamed"}, "B2", id="a part of a word names nothing"),
-        pytest.param({"code": "stale", "message": "changed", "status": Status.CONFLICT}, "D2 E2 F2", id="conflict"),
+        pytest.param({"code": "", "message": "changed", "status": Status.CONFLICT}, "D2 E2 F2", id="conflict"),
     ],
 )
 def test_the_cell_that_the_platform_names_is_coloured(tmp_path: Path, known: dict[str, Any], red: str) -> None:

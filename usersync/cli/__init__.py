@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from importlib import import_module
 
 import click
 
-from usersync.cli.output import say
+from usersync.cli.output import fail, say, writing_stdout
 from usersync.errors import OUT_OF_MEMORY, RowCountError, StoppedError, UsersyncError
 
 #: Command -> its module in this package, and what `usersync --help` says of it.
@@ -31,6 +31,9 @@ _COMMANDS = {
     "undo": ("run", "Restore the old values of a run, where its own values still stand."),
     "update": ("run", "Update one user, and print it as JSON."),
 }
+
+#: Options with which click writes to stdout by itself.
+_HELP = frozenset({"-h", "--help", "--version"})
 
 
 class _Commands(Mapping[str, click.Command]):
@@ -75,7 +78,8 @@ def main() -> None:
             getattr(sys, name).reconfigure(errors="backslashreplace")  # file names may hold what no text can
     try:
         plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-        code = cli.main(prog_name="usersync", standalone_mode=False, color=False if plain else None)
+        with writing_stdout() if _HELP & {*sys.argv} else nullcontext():
+            code = cli.main(prog_name="usersync", standalone_mode=False, color=False if plain else None)
     except click.ClickException as error:
         error.show()
         code = 2
@@ -83,10 +87,8 @@ def main() -> None:
         say("stopped before anything was sent")
         code = 130
     except UsersyncError as error:
-        say(f"usersync: {error}")
-        code = error.exit_code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = fail(str(error), error.exit_code, as_json="--json" in sys.argv)
+    except SystemExit:  # nobody reads the output any more
         code = 0
     except MemoryError:
         say(f"usersync: {OUT_OF_MEMORY}")

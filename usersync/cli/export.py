@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from usersync.cli.options import (
     make_settings_from,
     options_of,
 )
-from usersync.cli.output import option_words, say
+from usersync.cli.output import fail, option_words, say, write_stdout, writing_stdout
 
 #: Users that could not be read and are shown one by one.
 _UNREAD_SHOWN = 10
@@ -42,10 +43,11 @@ def export(out: str, *, where: tuple[str, ...], columns: str | None, ids: Path |
     user_ids = read_ids(ids, options=settings.source, columns=settings.columns) if ids else None
     asked = columns.split(",") if columns is not None else None
     try:
-        found = api.export(out, settings, ids=user_ids, where=where, columns=asked, context=context)
+        with writing_stdout() if out == "-" else nullcontext():
+            found = api.export(out, settings, ids=user_ids, where=where, columns=asked, context=context)
     except StoppedError as error:
-        say(f"usersync: {error}")
-        return context.stop.reason.exit_code if context.stop.reason else error.exit_code
+        code = context.stop.reason.exit_code if context.stop.reason else error.exit_code
+        return fail(str(error), code, as_json=options["as_json"])
     _show(out, found, options)
     return int(bool(found.unread))
 
@@ -58,7 +60,7 @@ def _show(out: str, found: Any, options: dict[str, Any]) -> None:
             "unread": [{"id": user_id, "message": message} for user_id, message in found.unread],
             "notes": list(found.notes),
         }
-        click.echo(json.dumps(document, ensure_ascii=False, indent=2))
+        write_stdout(json.dumps(document, ensure_ascii=False, indent=2))
         return
     for user_id, message in found.unread[:_UNREAD_SHOWN]:
         say(f"user {user_id} was left out: {message}")

@@ -67,6 +67,7 @@ def show(name: str, settings: Settings, *, as_json: bool) -> str:
         run = ledger.find(name)
         if run is None:
             raise UsageError(f"there is no run {name} in {settings.ledger}; `usersync runs` lists all")
+        run.require_json()
         rows = list(run.rows())
         info = run.info
     if as_json:

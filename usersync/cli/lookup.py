@@ -18,7 +18,7 @@ from usersync.cli.options import (
     options_of,
     seconds_of,
 )
-from usersync.cli.output import say
+from usersync.cli.output import say, write_stdout, writing_stdout
 from usersync.errors import RefusedError
 
 #: Problems of each kind that `inspect` lists one by one.
@@ -40,12 +40,14 @@ def inspect(file: str, *, cells: bool, **options: Any) -> int:
     given = read_files([file], settings.source, settings.columns, settings.fields)
     groups = given.problem_groups(None if options["as_json"] or options["verbose"] else PROBLEMS_INSPECTED)
     if cells:
-        for line in inspection.write_cells(given.table, sys.stdout.buffer):
+        with writing_stdout():
+            left_out = inspection.write_cells(given.table, sys.stdout.buffer)
+        for line in left_out:
             say(line)
     elif options["as_json"]:
-        click.echo(json.dumps(inspection.as_json(given.table, given.desired, groups), ensure_ascii=False, indent=2))
+        write_stdout(json.dumps(inspection.as_json(given.table, given.desired, groups), ensure_ascii=False, indent=2))
     else:
-        click.echo(inspection.as_text(given.table, given.desired, groups))
+        write_stdout(inspection.as_text(given.table, given.desired, groups))
     return 1 if given.desired.problems else 0
 
 
@@ -60,7 +62,7 @@ def template(out: Path, **options: Any) -> int:
     settings = load_offline_settings(options["config"])
     write_template(out, columns=settings.columns, fields=settings.fields, sheet=settings.source.sheet)
     if options["as_json"]:
-        click.echo(json.dumps({"file": str(out)}))
+        write_stdout(json.dumps({"file": str(out)}))
     elif not options["quiet"]:
         say(f"{out}: fill it in, then review it with `usersync plan {out}`")
     return 0
@@ -82,7 +84,7 @@ def runs(*, prune: str | None, reports: bool, yes: bool, **options: Any) -> int:
         if question and not yes and not _may_delete(question):
             return RefusedError.exit_code
         say(past.prune(settings, seconds, reports=reports))
-    click.echo(past.runs(settings, as_json=options["as_json"]))
+    write_stdout(past.runs(settings, as_json=options["as_json"]))
     return 0
 
 
@@ -99,7 +101,7 @@ def show(run_name: str, **options: Any) -> int:
     """Show one run: who, when, from which file, and every row."""
     from usersync.cli import history as past
 
-    click.echo(past.show(run_name, make_settings_from(options), as_json=options["as_json"]))
+    write_stdout(past.show(run_name, make_settings_from(options), as_json=options["as_json"]))
     return 0
 
 
@@ -110,7 +112,7 @@ def history(user_id: int, **options: Any) -> int:
     """Show every change that was sent for one user, old -> new."""
     from usersync.cli import history as past
 
-    click.echo(past.history(user_id, make_settings_from(options), as_json=options["as_json"]))
+    write_stdout(past.history(user_id, make_settings_from(options), as_json=options["as_json"]))
     return 0
 
 
@@ -128,12 +130,12 @@ def check(*, user_id: int | None, **options: Any) -> int:
     code = exit_code_of(results)
     if options["as_json"]:
         document = {"checks": [result.as_json() for result in results], "exit_code": code}
-        click.echo(json.dumps(document, ensure_ascii=False, indent=2))
+        write_stdout(json.dumps(document, ensure_ascii=False, indent=2))
         return code
     fancy = bool(sys.stdout) and sys.stdout.isatty() and "utf" in sys.stdout.encoding.lower()
     passed, failed = ("\N{CHECK MARK} ", "\N{BALLOT X} ") if fancy else ("ok      ", "not ok  ")
     for result in results:
         if result.exit_code or not options["quiet"]:
             remedy = f"; {result.remedy}" if result.remedy else ""
-            click.echo(f"{failed if result.exit_code else passed}{result.name:<12} {result.message}{remedy}")
+            write_stdout(f"{failed if result.exit_code else passed}{result.name:<12} {result.message}{remedy}")
     return code

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import click
-
 from usersync.cli.confirm import confirmation
 from usersync.cli.options import make_context, make_settings_from, run_options
-from usersync.cli.output import say, show_summary
+from usersync.cli.output import say, show_summary, write_sent
 from usersync.cli.signals import connect_signals_of_many
 from usersync.errors import RefusedError, UsageError, UsersyncError
 
@@ -63,7 +61,10 @@ def run_for_platforms(files: Sequence[str], configs: Sequence[Path], options: di
         endings.append({"platform": one.platform.url, "config": str(config), **_as_json(result)})
     code = max((int(ending["exit_code"]) for ending in endings), key=WORST.index)
     if options["as_json"]:
-        click.echo(json.dumps({"platforms": endings, "exit_code": code}, ensure_ascii=False, indent=2))
+        document = {"platforms": endings, "exit_code": code}
+        write_sent(
+            json.dumps(document, ensure_ascii=False, indent=2), elsewhere="the summaries are in the report folders"
+        )
     return code
 
 
@@ -96,7 +97,7 @@ def _show(label: str, options: dict[str, Any], result: Summary | UsersyncError) 
     if isinstance(result, UsersyncError):
         _printer(label)(f"usersync: {result}")
     elif not options["as_json"]:
-        show_summary(result, options, show=_printer(label))
+        show_summary(result, options, write=_printer(label))
 
 
 def _as_json(result: Summary | UsersyncError) -> dict[str, Any]:

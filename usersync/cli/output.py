@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from usersync.errors import UsageError
 
 if TYPE_CHECKING:
     from usersync.report import Summary
@@ -19,7 +22,48 @@ def say(text: str) -> None:
         click.echo(text, err=True)
 
 
-def show_summary(summary: Summary, options: dict[str, Any], *, show: Callable[[str], None] = say) -> int:
+def write_stdout(text: str) -> None:
+    """Write to stdout what a command is asked for. Raises UsageError, or SystemExit where nobody reads it any more."""
+    with writing_stdout():
+        click.echo(text)
+
+
+def fail(error: str, exit_code: int, *, as_json: bool) -> int:
+    """Say why a command ended without a result, on stdout too where that is to hold JSON; returns the exit code."""
+    say(f"usersync: {error}")
+    if as_json:
+        import json
+
+        with suppress(UsageError, SystemExit):
+            write_stdout(json.dumps({"exit_code": exit_code, "error": error}, ensure_ascii=False, indent=2))
+    return exit_code
+
+
+def write_sent(text: str, *, elsewhere: str) -> None:
+    """Write to stdout what was sent; where that fails, say where it is to be found: the exit code stays."""
+    try:
+        write_stdout(text)
+    except SystemExit:
+        pass
+    except UsageError as error:
+        say(f"usersync: {error}; {elsewhere}")
+
+
+@contextmanager
+def writing_stdout() -> Iterator[None]:
+    """Turn errors of stdout into UsageError, and end quietly where its reader has closed it."""
+    try:
+        yield
+    except OSError as error:
+        # nothing more, not even what waits to be written when Python ends
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise SystemExit(0) from None
+        raise UsageError(f"stdout cannot be written: {error.strerror}") from None
+
+
+def show_summary(summary: Summary, options: dict[str, Any], *, write: Callable[[str], None] = say) -> int:
     """Show how a run ended, and return its exit code."""
     import json
 
@@ -27,14 +71,12 @@ def show_summary(summary: Summary, options: dict[str, Any], *, show: Callable[[s
     from usersync.cli.table import window_width
 
     if options["as_json"]:
-        try:
-            click.echo(json.dumps(summary.as_json(), ensure_ascii=False, indent=2))
-        except OSError as error:
-            say(f"usersync: stdout cannot be written ({error.strerror}); the summary is in {summary.files['summary']}")
+        elsewhere = f"the summary is in {summary.files['summary']}"
+        write_sent(json.dumps(summary.as_json(), ensure_ascii=False, indent=2), elsewhere=elsewhere)
     elif summary.exit_code or not options["quiet"]:
         again = option_words(options, "config") if "config" in options else None
         plan_shown = not options["quiet"]
-        show(summary_text(summary, width=window_width(sys.stderr), options=again, plan_shown=plan_shown))
+        write(summary_text(summary, width=window_width(sys.stderr), options=again, plan_shown=plan_shown))
     return int(summary.exit_code)
 
 

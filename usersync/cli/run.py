@@ -25,7 +25,7 @@ from usersync.cli.options import (
     options_of,
     run_options,
 )
-from usersync.cli.output import option_words, say, show_summary
+from usersync.cli.output import fail, option_words, say, show_summary, write_sent, write_stdout
 
 if TYPE_CHECKING:
     from usersync.report import Summary
@@ -60,14 +60,14 @@ def plan(files: tuple[str, ...], *, save_as: Path | None, html: Path | None, **o
     settings, context = make_settings_from(options), make_context(options)
     found = api.plan(files, settings, options=run_options(options), context=context, save_as=save_as, html=html)
     if options["as_json"]:
-        click.echo(json.dumps(found.as_json(), ensure_ascii=False, indent=2))
+        write_stdout(json.dumps(found.as_json(), ensure_ascii=False, indent=2))
         return found.exit_code
     if save_as:
         following = command("apply", str(save_as), *option_words(options, "config"))
     else:
         names = ("config", "sheet", "where", "skip", "limit", "compare_with", "match_by", "base")
         following = command("run", *files, *option_words(options, *names))
-    click.echo(plan_text(found, width=window_width(sys.stdout), then=following))
+    write_stdout(plan_text(found, width=window_width(sys.stdout), then=following))
     return found.exit_code
 
 
@@ -134,15 +134,16 @@ def update(user_id: str, *, password_stdin: bool, attr: tuple[str, ...], **optio
             user_id, values, settings, confirm=lambda _: True, options=run_options(options), context=context
         )
     except (RefusedError, StoppedError) as error:
-        say(f"usersync: user {user_id}: {error}")
-        return context.stop.reason.exit_code if context.stop.reason else error.exit_code
+        code = context.stop.reason.exit_code if context.stop.reason else error.exit_code
+        return fail(f"user {user_id}: {error}", code, as_json=options["as_json"])
     if row.status in ("updated", "unchanged"):
+        if row.note:
+            say(f"usersync: user {user_id}: {row.note}")
         attributes = json.loads(row.custom_attributes or "{}")
         user = {"id": row.user_id, "name": row.name, "email": row.email, "custom_attributes": attributes}
-        click.echo(json.dumps(user, ensure_ascii=False))
+        write_sent(json.dumps(user, ensure_ascii=False), elsewhere=f"`usersync history {row.id}` shows what was sent")
         return 0
-    say(f"usersync: user {user_id}: {row.reason}")
-    return 1
+    return fail(f"user {user_id}: {row.reason}", 1, as_json=options["as_json"])
 
 
 def _execute(job: Callable[..., Summary], source: object, options: dict[str, Any], *, yes: bool) -> int:

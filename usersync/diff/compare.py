@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +35,16 @@ class Comparison:
     """Field -> for each row of `desired`, whether the field changes."""
     typed_fields: frozenset[str] = frozenset()
     """Attributes whose type is configured, text included."""
+    kept: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    """Field -> for each row of `desired`, whether the platform has another value that stays."""
+
+    def kept_fields(self) -> dict[int, list[str]]:
+        """Return key -> the fields whose other values on the platform stay, for the rows with any."""
+        found: dict[int, list[str]] = {}
+        for name, mask in self.kept.items():
+            for key in self.desired.index.to_numpy()[mask].tolist():
+                found.setdefault(key, []).append(name)
+        return found
 
     @property
     def changed(self) -> NDArray[np.bool_]:
@@ -83,7 +93,7 @@ def compare(
     Fields in `only_if_blank` change only where the platform has no value. The text of an attribute whose type is not
     configured, that is: which is not in `typed_fields`, is a number, a boolean or JSON where the platform holds one.
     """
-    differs = {}
+    differs, kept = {}, {}
     for name in desired.columns:
         if name == "id":
             continue
@@ -92,9 +102,10 @@ def compare(
             old, new = current[name].to_numpy(object), desired[name].to_numpy(object)
             mask = mask & _unequal(name, new, old, mask, is_typed=name in typed_fields)
             if name in only_if_blank:
-                mask = mask & np.fromiter((value in (None, "") for value in old), bool, len(old))
+                blank = np.fromiter((value in (None, "") for value in old), bool, len(old))
+                kept[name], mask = mask & ~blank, mask & blank
         differs[name] = mask
-    return Comparison(desired, current, differs, typed_fields)
+    return Comparison(desired, current, differs, typed_fields, kept)
 
 
 def readable_fields(desired: DataFrame) -> list[str]:

@@ -58,6 +58,7 @@ class Dispatcher:
 
     async def _send_waves(self, waves: Waves, swaps: EmailSwaps) -> None:
         async with self._flush_regularly(), self._engine() as send:
+            swaps.hold_back()
             await self._concurrently(swaps.ready(), swaps.park)
             for wave in range(waves.last() + 1):
                 if self._context.stop:

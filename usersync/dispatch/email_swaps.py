@@ -24,6 +24,8 @@ _BROKEN = (Status.FAILED, Status.UNKNOWN, Status.CONFLICT, Status.REJECTED, Stat
 _MAY_HAVE_MOVED = (Status.UPDATED, Status.UNKNOWN, Status.REVERTING)
 #: Between the reason why a row is reverted and the error that prevented it.
 _NOT_REVERTED = "; not reverted yet: "
+#: What ends a swap whose first user holds the placeholder, and whose old address the platform does not take back.
+_BY_HAND = "this user holds a placeholder: free the old address, or enter another one for this user by hand, then "
 
 
 class EmailSwaps:
@@ -37,6 +39,17 @@ class EmailSwaps:
         for swap in Waves(self._run).swaps():
             if all(row.status is Status.PLANNED for row in swap):
                 yield swap
+
+    def hold_back(self) -> None:
+        """Leave for `usersync resume` the swaps that cannot begin, because a user of them could not be read."""
+        for swap in Waves(self._run).swaps():
+            planned = [row for row in swap if row.status is Status.PLANNED]
+            waiting = [row for row in swap if row.status is Status.NOT_SENT]
+            if waiting and len(planned) + len(waiting) == len(swap):
+                message = f"not sent: row {waiting[0].row} of the same e-mail swap is not sent"
+                self._run.revise(
+                    replace(row, status=Status.NOT_SENT, code=Code.BLOCKED_BY, message=message) for row in planned
+                )
 
     def broken(self) -> list[Swap]:
         """Return the swaps that cannot be completed, and of which some user has moved."""
@@ -84,7 +97,9 @@ class EmailSwaps:
             return self._keep_reverting(row, found)
         changes, kept = split_changes(invert(row.changes)[0], found)
         message = f"{row.message}; kept: {', '.join(kept)}" if kept else row.message
-        await self._return(replace(row, message=message), {change.field: change.new for change in changes}, found)
+        values = {change.field: change.new for change in changes}
+        written = {field: row.new_values[field] for field in kept}
+        await self._return(replace(row, message=message), values, found, written)
         return None
 
     async def _revert_first(self, row: Row, reason: str) -> None:
@@ -92,12 +107,13 @@ class EmailSwaps:
         found = await self._sender.read(row.user_id)
         if isinstance(found, Result):
             return self._keep_reverting(row, found)
+        kept: list[str] = []
         if same_email(found.email, row.placeholder) or row.code == Code.ECHO_DIFFERS:
             values = _move(_old_email(row))
         else:
-            changes, _ = split_changes(invert(row.changes)[0], found)
+            changes, kept = split_changes(invert(row.changes)[0], found)
             values = {change.field: change.new for change in changes}
-        await self._return(row, values, found)
+        await self._return(row, values, found, _move(row.placeholder) if "email" in kept else {})
         return None
 
     def _mark_reverting(self, row: Row, reason: str) -> Row:
@@ -108,11 +124,14 @@ class EmailSwaps:
         self._run.revise([row])
         return row
 
-    async def _return(self, row: Row, values: Mapping[str, Json], user: User) -> None:
+    async def _return(self, row: Row, values: Mapping[str, Json], user: User, written: Mapping[str, Json]) -> None:
+        """Send the old values; `written` are those of this run that somebody else changed since, and that stay so."""
         result = Result(Status.UPDATED, user=user)
         if values:
             result = await self._sender.update(row.user_id, values)
         if result.status is Status.UPDATED:
+            sent_at = result.finished_at or row.finished_at
+            self._run.snapshots.keep_written(row.user_id, {**written, **values}, sent_at=sent_at)
             message = row.message if row.code == Code.BLOCKED_BY else f"{row.message}; reverted"
             ended = replace(result, status=Status.FAILED, code=row.code, message=message)
             self._record(row, replace(ended, http_status=result.http_status or row.http_status))
@@ -124,7 +143,9 @@ class EmailSwaps:
         if result.code == Code.NOT_FOUND:
             self._record(row, result)
             return
-        message = f"{row.message}{_NOT_REVERTED}{result.message}; run `usersync resume {self._run.info.run}`"
+        by_hand = "" if result.code != Code.REFUSED or row.placeholder is None else _BY_HAND
+        remedy = f"{by_hand}run `usersync resume {self._run.info.run}`"
+        message = f"{row.message}{_NOT_REVERTED}{result.message}; {remedy}"
         self._record(row, replace(result, status=Status.REVERTING, code=row.code, message=message, user=None))
 
     def _record(self, row: Row, result: Result) -> None:

@@ -58,16 +58,17 @@ class FailureStreak:
     """Gives the run up after `most` distinct failures of one kind in a row."""
 
     most: int
-    _seen: set[int] = field(default_factory=set)
+    #: The failures since the last success.
+    seen: set[int] = field(default_factory=set)
 
     def good(self) -> None:
         """Record that this kind of failure is over."""
-        self._seen.clear()
+        self.seen.clear()
 
     def bad(self, which: int) -> bool:
         """Record a failure; returns whether it is one too many."""
-        self._seen.add(which)
-        return len(self._seen) >= self.most
+        self.seen.add(which)
+        return len(self.seen) >= self.most
 
 
 @dataclass(slots=True)

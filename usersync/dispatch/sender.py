@@ -113,9 +113,14 @@ class Sender:
         self._retries = retries
         self._random = random
         self._failure_timeout = FailureTimeout(stop_after)
-        self._foreign = FailureStreak(MOST_FOREIGN)
+        self._foreign = {method: FailureStreak(MOST_FOREIGN) for method in ("GET", "PATCH")}
         self._proxy_down = FailureStreak(PROXY_TRIES)
         self._api_answered = False
+
+    @property
+    def unheard(self) -> frozenset[int]:
+        """The users of the last updates, where none of them was answered by the API."""
+        return frozenset(self._foreign["PATCH"].seen)
 
     def slices(self) -> Iterator[TimeSlice]:
         """Return the timeline of all requests so far."""
@@ -179,11 +184,13 @@ class Sender:
             answer = await self._attempt(exchange)
             if isinstance(answer, _FINAL):
                 self._failure_timeout.good()
-                self._foreign.good()
+                self._foreign[exchange.request.method].good()
                 self._api_answered = True
                 return answer
             if isinstance(answer, Unauthorized | Misconfigured):
                 self._stop_run(answer.message)
+            if isinstance(answer, TransientError) and answer.reached and answer.status != UNAVAILABLE:
+                exchange.doubt = answer.code
             self._check_patience(exchange, answer)
             if isinstance(answer, RateLimited):
                 continue
@@ -191,8 +198,6 @@ class Sender:
                 await self._stop.wait(self._clock.sleep(PROXY_WAIT * (0.5 + self._random() / 2)))
                 continue
             exchange.attempts += 1
-            if answer.reached and answer.status != UNAVAILABLE and answer.origin is not Origin.OTHER:
-                exchange.doubt = answer.code
             if exchange.attempts > self._retries:
                 return answer
             await self._stop.wait(self._clock.sleep(backoff(exchange.attempts, answer.after, self._random)))
@@ -256,7 +261,7 @@ class Sender:
         if answer.origin is Origin.PROXY and self._proxy_down.bad(int(now / PROXY_WAIT * 2)):
             self._stop_run(f"{answer.message}, then run `usersync resume` ({PROXY_TRIES} tries failed)")
         if answer.origin is Origin.OTHER:
-            many = self._foreign.bad(exchange.request.user_id)
+            many = self._foreign[exchange.request.method].bad(exchange.request.user_id)
             if many or (not self._api_answered and exchange.attempts >= self._retries):
                 self._stop_run(
                     f"{self._client.address} {answer.message}: the address is wrong, a firewall is in between, or it "

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from usersync.errors import StoppedError, UsageError
-from usersync.ledger.schema import SCHEMA, SCHEMA_VERSION, TEMPORARY_ROWS, UPGRADES
+from usersync.errors import DAMAGED_LEDGER, StoppedError, UsageError
+from usersync.ledger.schema import DAMAGED_RUNS, SCHEMA, SCHEMA_VERSION, TEMPORARY_ROWS, UPGRADES
 
 #: Seconds to wait for another process that writes to the same ledger.
 BUSY_TIMEOUT = 10.0
@@ -29,6 +29,8 @@ class Database:
         `temporary_rows` keeps the rows of new runs out of the file: a plan reads the ledger and leaves no trace.
         """
         self.path = str(path) if path else "temporary ledger"
+        if path and _is_no_file(path):
+            raise UsageError(f"the ledger {path} is a folder, a pipe or a device; name a file under ledger:")
         try:
             self._connection = sqlite3.connect(
                 str(path) if path else "", timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
@@ -62,6 +64,8 @@ class Database:
                 self._connection.execute(statement)
         if version < SCHEMA_VERSION:
             self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        if damaged := self._connection.execute(DAMAGED_RUNS).fetchone():
+            raise UsageError(f"the ledger {self.path} is damaged (run {damaged[0]} holds no JSON); {DAMAGED_LEDGER}")
         self._connection.execute("COMMIT")
 
     def _create(self) -> None:
@@ -145,23 +149,28 @@ class Database:
         try:
             yield
         except sqlite3.Error as error:
-            raise StoppedError(f"the ledger {self.path} {_describe(error)}") from None
+            following = ", then run `usersync resume`"
+            raise StoppedError(f"the ledger {self.path} {_describe(error, following)}") from None
 
     def _unusable(self, error: Exception) -> UsageError:
         return UsageError(f"the ledger {self.path} {_describe(error)}; or name another file under ledger:")
 
 
-def _describe(error: Exception) -> str:
-    """Say what is wrong with the file and what to do."""
+def _is_no_file(path: Path) -> bool:
+    try:
+        return path.exists() and not path.is_file()
+    except (OSError, ValueError):  # SQLite says what is wrong
+        return False
+
+
+def _describe(error: Exception, following: str = "") -> str:
+    """Say what is wrong with the file and what to do; `following` is what helps then."""
     code = getattr(error, "sqlite_errorcode", None)
     primary = code & 0xFF if isinstance(code, int) else None
     if primary == sqlite3.SQLITE_FULL:
-        return "cannot be written: the disk is full; free some space, then run `usersync resume`"
-    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return (
-            f"is damaged ({error}); restore it from a backup, or move it away and run the same files again: users who"
-            " hold their new values already are unchanged"
-        )
+        return f"cannot be written: the disk is full; free some space{following}"
+    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "malformed JSON" in str(error):
+        return f"is damaged ({error}); {DAMAGED_LEDGER}"
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return "is in use by another process; let that finish, then run `usersync resume`"
-    return f"cannot be used ({error}); check that its folder exists and can be written, then run `usersync resume`"
+        return f"is in use by another process; let that finish{following}"
+    return f"cannot be used ({error}); check that its folder exists and can be written{following}"

@@ -118,6 +118,7 @@ class Ledger:
         )
         for name, key in found:
             if run := self.find(name):
+                run.require_json(only=key)
                 yield from ((run.info, row) for row in run.rows(only=key))
 
     def prune(self, before: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from heapq import merge
 from itertools import starmap
 from operator import attrgetter
@@ -11,6 +12,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from usersync.errors import DAMAGED_LEDGER, StoppedError
 from usersync.ledger.database import Database
 from usersync.ledger.report_cells import Cells, read_cells
 from usersync.ledger.run_info import RunInfo
@@ -18,6 +20,7 @@ from usersync.ledger.schema import READ_ROWS
 from usersync.ledger.snapshots import Snapshots
 from usersync.ledger.unchanged import Stretch
 from usersync.models import Result, Row, Status, User, json_text
+from usersync.values import mask_tokens
 
 #: The columns of Row, in the order of its fields.
 ROW_COLUMNS = (
@@ -107,6 +110,17 @@ class LedgerRun:
             (self.number, until),
         )
         return starmap(Stretch, found)
+
+    def require_json(self, *, only: int | None = None) -> None:
+        """Raise StoppedError where rows, or the one with the key `only`, hold no JSON: SQLite does not see that."""
+        found = self.database.first(
+            "SELECT row FROM row WHERE run = ?1 AND (?2 IS NULL OR key = ?2)"
+            " AND (old <> '' AND NOT json_valid(old) OR new <> '' AND NOT json_valid(new)) LIMIT 1",
+            (self.number, only),
+        )
+        if found:
+            what = f"the ledger {self.database.path} is damaged (row {found[0]} of run {self.info.run} holds no JSON)"
+            raise StoppedError(f"{what}; {DAMAGED_LEDGER}")
 
     def report_cells(self) -> Iterator[list[Cells]]:
         """Return the lines of the run's report in input order, some thousand at a time."""
@@ -257,17 +271,30 @@ class LedgerRun:
         return kept + [stretch.key + n for stretch in self.stretches() for n, _ in stretch.numbered_ids()]
 
     def reopen(self) -> None:
-        """Let a stopped run go on: rows that were not sent are planned again."""
+        """Let a stopped run go on: rows that were not sent are planned again, which includes those never compared."""
         self._claimed.clear()
         with self.database.transaction():
             self.database.execute(
-                "UPDATE run SET finished_at = NULL, exit_code = NULL, stopped = NULL, remembered = 0 WHERE n = ?",
+                "UPDATE run SET finished_at = NULL, exit_code = NULL, stopped = NULL, remembered = 0, planned_at = iif("
+                "kind = 'run' AND EXISTS (SELECT 1 FROM row WHERE run = n AND status IN ('planned', 'not-sent')"
+                " AND new = ''), NULL, planned_at) WHERE n = ?",
                 (self.number,),
             )
+            planned_at = self.database.first("SELECT planned_at FROM run WHERE n = ?", (self.number,))[0]
+            self.info = replace(self.info, planned_at=planned_at)
             self.database.execute(
                 "UPDATE row SET status = 'planned', code = '', message = '' WHERE run = ? AND status = 'not-sent'",
                 (self.number,),
             )
+
+    def plan_again(self, users: Iterable[int]) -> None:
+        """Take back the failure of rows whose users the platform's API, as it turned out, was never asked about."""
+        self.flush()
+        self.database.execute(
+            "UPDATE row SET status = 'planned', code = '', message = '' WHERE run = ? AND status = 'failed'"
+            " AND code = 'platform-error' AND id IN (SELECT CAST(value AS TEXT) FROM json_each(?))",
+            (self.number, json_text(list(users))),
+        )
 
     def keep_first(self, limit: int) -> None:
         """Mark all unsent rows but the first `limit` as left out; `drop_left_out` deletes them."""
@@ -293,8 +320,8 @@ class LedgerRun:
         self.left_out = repeats + left_out
         return self.left_out
 
-    def finalize(self, *, refused: bool) -> None:
-        """Give every row its last status: rows without an answer are unknown, rows not sent `planned` or `not-sent`."""
+    def finalize(self, *, not_sent: str = NOT_SENT) -> None:
+        """Give every row its last status: without an answer `unknown`, still to be sent `not-sent`, and why."""
         self.flush()
         with self.database.transaction():
             self.database.execute(
@@ -302,11 +329,10 @@ class LedgerRun:
                 " WHERE run = ? AND status = 'sending'",
                 (NO_ANSWER, self.number),
             )
-            if not refused:
-                self.database.execute(
-                    "UPDATE row SET status = 'not-sent', message = ? WHERE run = ? AND status = 'planned'",
-                    (NOT_SENT, self.number),
-                )
+            self.database.execute(
+                "UPDATE row SET status = 'not-sent', message = ? WHERE run = ? AND status = 'planned'",
+                (not_sent, self.number),
+            )
 
     def finish(self, *, finished_at: str, exit_code: int, stopped: str | None) -> None:
         """Close the run, and remember what it learned of its users."""
@@ -383,7 +409,10 @@ class LedgerRun:
 
 
 def user_columns(user: User | None) -> tuple[str | None, str | None, str | None, str]:
-    """Return the columns name, display_name, email and custom_attributes of a user."""
+    """Return the columns name, display_name, email and custom_attributes of a user; tokens among these are `***`."""
     if user is None:
         return None, None, None, ""
-    return user.name, user.display_name, user.email, to_json(user.custom_attributes).decode()
+    attributes = to_json(user.custom_attributes).decode()
+    if "token" in attributes.lower():
+        attributes = to_json(mask_tokens(user.custom_attributes)).decode()
+    return user.name, user.display_name, user.email, attributes

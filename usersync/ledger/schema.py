@@ -84,6 +84,16 @@ CREATE TABLE {_ROW_TABLE};
 CREATE TABLE {_UNCHANGED_TABLE};
 {_SNAPSHOT_TABLES};
 """
+#: Finds a run whose JSON is none, which SQLite does not see by itself.
+DAMAGED_RUNS = "SELECT run FROM run WHERE {} LIMIT 1".format(
+    " OR ".join(
+        f"NOT json_valid({column}) OR json_type({column}) <> '{kind}'"
+        for column, kind in (
+            ("settings", "object"), ("sources", "array"), ("options", "object"), ("overrides", "array"),
+            ("filled_fields", "array"),
+        )
+    )
+)  # fmt: skip
 #: Tables of rows that are gone with their connection; they hide the ledger's own.
 TEMPORARY_ROWS = tuple(
     f"CREATE TEMP TABLE {table.replace(' REFERENCES run(n) ON DELETE CASCADE', '')}"

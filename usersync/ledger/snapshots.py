@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pydantic_core import from_json
 
 from usersync.ledger.database import Database
 from usersync.ledger.schema import JSON_VALUE
-from usersync.models import SECRET_FIELDS, Json, attribute_of, json_text
+from usersync.models import MASK, SECRET_FIELDS, Json, attribute_of, json_text
 from usersync.values import normalize_email
 
 if TYPE_CHECKING:
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 _TEXTS = ("name", "display_name", "email")
 #: The range of ids is read instead of the ids one by one where it holds at most so many times as many.
 _DENSE = 1.5
+#: Attributes of which the ledger keeps no value, so that nothing can be compared with it.
+_MASKED = f"instr(custom_attributes, '\"{MASK}\"')"
+#: What was sent later counts.
+_NEWER_VALUE = (
+    "ON CONFLICT (platform, user, field) DO UPDATE SET value = excluded.value, run = excluded.run,"
+    " sent_at = excluded.sent_at WHERE excluded.sent_at >= written.sent_at"
+)
 
 
 class Snapshots:
@@ -83,6 +90,22 @@ class Snapshots:
             written[user][field] = json.loads(value)
         return dict(written)
 
+    def last_writer(self, user: int, field: str) -> tuple[str, Json]:
+        """Return the run that last wrote a field of a user, and the value; a blank name where none did."""
+        found = self._database.first(
+            "SELECT run.run, written.value FROM written JOIN run ON run.n = written.run"
+            " WHERE written.platform = ? AND user = ? AND field = ?",
+            (self._platform, user, field),
+        )
+        return (found[0], json.loads(found[1])) if found else ("", None)
+
+    def keep_written(self, user: int, values: Mapping[str, Json], *, sent_at: str) -> None:
+        """Keep values (field -> value) that were written to a user, where no row says so, as in a revert."""
+        self._database.execute_many(
+            f"INSERT INTO written VALUES (?, ?, ?, ?, ?, ?) {_NEWER_VALUE}",
+            ((self._platform, user, field, json_text(value), self._number, sent_at) for field, value in values.items()),
+        )
+
     def remember(self) -> None:
         """Keep what this run learned of its users, for the next one; what was confirmed later stays.
 
@@ -100,17 +123,18 @@ class Snapshots:
             " AND snapshot.user = CAST(row.id AS INTEGER) WHERE row.run = ?1 AND row.new <> ''"
             " AND row.status IN ('unknown', 'failed', 'sending', 'parked', 'reverting')"
             " AND (row.finished_at = '' OR row.finished_at >= coalesce(snapshot.seen_at, ''))"
-            " UNION SELECT CAST(id AS INTEGER) FROM row WHERE run = ?1 AND status = 'unchanged' AND display_name = ''"
+            " UNION SELECT CAST(id AS INTEGER) FROM row WHERE run = ?1"
+            f" AND (status = 'unchanged' AND display_name = '' OR {_MASKED})"
         )
-        place = (self._number, self._platform)
-        self._database.execute(f"DELETE FROM snapshot WHERE platform = ?2 AND user IN ({doubtful})", place)
-        self._database.execute(f"DELETE FROM written WHERE platform = ?2 AND run = ?1 AND user IN ({doubtful})", place)
+        self._database.execute(
+            f"DELETE FROM snapshot WHERE platform = ?2 AND user IN ({doubtful})", (self._number, self._platform)
+        )
 
     def _keep_confirmed_users(self) -> None:
         self._database.execute(
             "INSERT INTO snapshot SELECT ?2, CAST(id AS INTEGER), name, display_name, email, custom_attributes,"
             " finished_at FROM row WHERE run = ?1 AND custom_attributes <> '' AND status IN ('updated', 'unchanged')"
-            " AND display_name IS NOT ''"  # see planning.users.UNKNOWN_DISPLAY_NAME
+            f" AND NOT {_MASKED} AND display_name IS NOT ''"  # see planning.users.UNKNOWN_DISPLAY_NAME
             " ON CONFLICT (platform, user) DO UPDATE SET name = excluded.name, display_name = excluded.display_name,"
             " email = excluded.email, custom_attributes = excluded.custom_attributes, seen_at = excluded.seen_at"
             " WHERE excluded.seen_at >= snapshot.seen_at",
@@ -123,8 +147,7 @@ class Snapshots:
             f"INSERT INTO written SELECT ?2, CAST(row.id AS INTEGER), item.key, {JSON_VALUE}, ?1, row.finished_at"
             " FROM row, json_each(row.new) AS item WHERE row.run = ?1 AND row.status = 'updated' AND row.new <> ''"
             f" AND item.key NOT IN ({secret})"
-            " ON CONFLICT (platform, user, field) DO UPDATE SET value = excluded.value, run = excluded.run,"
-            " sent_at = excluded.sent_at WHERE excluded.sent_at >= written.sent_at",
+            f" {_NEWER_VALUE}",
             (self._number, self._platform),
         )
 

@@ -26,18 +26,19 @@ class Waves:
         """
         return self._database.stream(
             "SELECT key, status, coalesce(email, json_extract(iif(old = '', '{}', old), '$.email')) AS held,"
-            " iif(status IN (?, ?, ?) AND new <> '', json_extract(new, '$.email'), NULL) AS wanted,"
+            " iif(status IN (?, ?, ?, ?) AND new <> '', json_extract(new, '$.email'), NULL) AS wanted,"
             " id, source"
             " FROM row WHERE run = ? AND duplicate_of IS NULL AND (held IS NOT NULL OR wanted IS NOT NULL)"
             " ORDER BY key",
-            (*UNSENT, Status.LEFT_OUT, self._number),
+            (*UNSENT, Status.NOT_SENT, Status.LEFT_OUT, self._number),
         )
 
     def set(self, waves: Mapping[int, int], depends_on: Mapping[int, int], placeholders: Mapping[int, str]) -> None:
         """Let rows wait: key -> wave, key -> key of the row to be sent before, key -> placeholder address."""
         with self._database.transaction():
             self._database.execute(
-                "UPDATE row SET wave = 0, depends_on = NULL, placeholder = NULL WHERE run = ? AND wave > 0",
+                "UPDATE row SET wave = 0, depends_on = NULL, placeholder = NULL"
+                " WHERE run = ? AND wave > 0 AND status IN ('planned', 'not-sent')",
                 (self._number,),
             )
             self._database.execute_many(
@@ -68,10 +69,13 @@ class Waves:
     def block(self, wave: int) -> None:
         """Reject the rows of a wave that wait for an address which was not given up.
 
-        A user who holds a placeholder has to be reverted instead.
+        One that waits for a row which is not sent yet is not sent either. A user who holds a placeholder has to be
+        reverted instead.
         """
         self._database.execute(
-            "UPDATE row SET status = iif(status = 'parked', 'reverting', 'rejected'), code = 'blocked-by',"
+            "UPDATE row SET status = CASE WHEN status = 'parked' THEN 'reverting' WHEN EXISTS (SELECT 1 FROM row AS"
+            " first WHERE first.run = row.run AND first.key = row.depends_on AND first.status = 'not-sent')"
+            " THEN 'not-sent' ELSE 'rejected' END, code = 'blocked-by',"
             " message = iif(status = 'parked', 'reverted, because ', 'not sent: ') || coalesce((SELECT 'row '"
             " || first.row || ' has to give up this e-mail address first, and is ' || first.status FROM row AS first"
             " WHERE first.run = row.run AND first.key = row.depends_on),"

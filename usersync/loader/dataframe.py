@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from usersync.errors import SourceError
-from usersync.loader.raw_sheet import CellError, RawSheet
+from usersync.loader.raw_sheet import CellError, RawSheet, no_text
 from usersync.models import Code
 
 if TYPE_CHECKING:
@@ -46,6 +46,9 @@ def read_frame(frame: DataFrame, *, headings: Headings) -> tuple[str, RawSheet]:
         for at, text in enumerate(texts)
         if _UNREADABLE.search(text)
     ]
+    for i, field in enumerate(headings.fields(header)):
+        messages = ((at, no_text(value, field)) for at, value in enumerate(frame.iloc[:, i].array))
+        errors += [CellError(at, Code.TYPE_INVALID, message, i, columns[i][at]) for at, message in messages if message]
     digest = hashlib.sha256(repr((header, columns)).encode()).hexdigest()
     cells = pd.DataFrame(columns, index=range(len(frame)), dtype=object)
     rows = np.arange(2, len(frame) + 2, dtype=np.int64)

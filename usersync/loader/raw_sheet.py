@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from datetime import date, time, timedelta
+from typing import TYPE_CHECKING, Any
 
-from usersync.models import Base, Code
+from usersync.models import NEW_EMAIL, Base, Code
 
 if TYPE_CHECKING:
     from numpy import int64
     from numpy.typing import NDArray
     from pandas import DataFrame
+
+#: Fields that hold what a person typed as text.
+_TEXT_FIELDS = ("name", "display_name", "email", NEW_EMAIL, "password")
+_KINDS = ((timedelta, "a duration"), (time, "a time"), (date, "a date"))
+#: Python's class of booleans, and numpy's by version.
+_BOOLEANS = ("bool", "bool_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +76,14 @@ def first_few(items: Sequence[object], most: int = 5) -> str:
     """List the first items, and how many more there are: `3, 4, 5 and 12 more`."""
     more = f" and {len(items) - most} more" if len(items) > most else ""
     return ", ".join(map(str, items[:most])) + more
+
+
+def no_text(value: Any, field: str | None) -> str:
+    """Return why a typed value cannot be meant in the column of `field`; blank where it can."""
+    if field not in _TEXT_FIELDS or value.__class__ is str:
+        return ""
+    is_boolean = value.__class__.__name__ in _BOOLEANS
+    kind = "TRUE or FALSE" if is_boolean else next((name for kind, name in _KINDS if isinstance(value, kind)), "")
+    if not kind or value != value:  # pandas' NaT, a blank
+        return ""
+    return f"the cell holds {kind}, not text; format the cell as text and type the value again"

@@ -43,7 +43,7 @@ class _SheetRows:
         self._header_row = header_row
         self._options = options
         heads = sheet.rows[header_row - 1 - sheet.top]
-        self._header = column_texts(heads, {}, is_id=False)[0]
+        self._header = column_texts(heads, {})[0]
         self._fields = headings.fields(self._header)
         self._id_column = self._fields.index("id") if "id" in self._fields else _NO_COLUMN
         self._key_column = headings.key_column(self._header) or 0
@@ -131,7 +131,7 @@ class _SheetRows:
         for i in range(len(self._header)):
             column = [row[i] for row in data]
             overrides = {where[row]: text for row, text in self._overrides.get(i, {}).items() if row in where}
-            texts, wrong = column_texts(column, overrides, is_id=i == self._id_column)
+            texts, wrong = column_texts(column, overrides, field=self._fields[i])
             self._errors.extend(cell_error(at, i, text) for at, text in wrong)
             columns.append(texts)
         used = len(columns)

@@ -13,7 +13,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
 
-from usersync.loader.raw_sheet import CellError
+from usersync.loader.raw_sheet import CellError, no_text
 from usersync.loader.workbook_cell_info import CellInfo
 from usersync.models import Code
 
@@ -41,9 +41,13 @@ def damaged_text(text: str, code: Code, message: str) -> DamagedText:
 
 
 def column_texts(
-    values: Sequence[Any], overrides: Mapping[int, str], *, is_id: bool
+    values: Sequence[Any], overrides: Mapping[int, str], *, field: str | None = None
 ) -> tuple[list[str], list[tuple[int, DamagedText]]]:
-    """Convert every value to text, or take its text from `overrides` (by position); also list the damaged ones."""
+    """Convert every value to text, or take its text from `overrides` (by position); also list the damaged ones.
+
+    `field` is what the column means, where it means one.
+    """
+    is_id = field == "id"
     if overrides:
         values = [overrides.get(i, value) for i, value in enumerate(values)]
     if set(map(type, values)) == {str}:
@@ -54,7 +58,7 @@ def column_texts(
         return texts, [(i, _damaged_id(texts[i])) for i in odd]
     if set(map(type, values)) == {float} and (whole := _whole(values)):
         return whole, []
-    texts = [v if isinstance(v, str) else _text(v, is_id) for v in values]
+    texts = [v if isinstance(v, str) else _text(v, field) for v in values]
     wrong = [(i, text) for i, text in enumerate(texts) if text.__class__ is DamagedText]
     if is_id:
         wrong += [(i, _damaged_id(t)) for i, t in enumerate(texts) if t.__class__ is str and _E_NOTATION.fullmatch(t)]
@@ -70,13 +74,16 @@ def _whole(values: Sequence[float]) -> list[str] | None:
     return list(map(str, map(int, values)))
 
 
-def _text(value: Any, is_id: bool) -> str:
+def _text(value: Any, field: str | None) -> str:
+    is_id = field == "id"
     if value.__class__ is float or value.__class__ is int:
         return _number(value, is_id)
-    if value.__class__ is bool:
-        return "TRUE" if value else "FALSE"
     if value is None:
         return ""
+    if message := no_text(value, field):
+        return damaged_text(_text(value, None), Code.TYPE_INVALID, message)
+    if value.__class__ is bool:
+        return "TRUE" if value else "FALSE"
     if is_id and isinstance(value, date | time | timedelta):
         message = "the spreadsheet turned this id into a date or time; format the cell as text and type the id again"
         return damaged_text(iso_text(value), Code.ID_DAMAGED, message)

@@ -80,7 +80,12 @@ class RowComparison:
         return self._address_protects or bool(self._addresses) or self._given.is_exported or only_if_blank
 
     def _compare(self, values: DataFrame, current: DataFrame | None) -> Comparison:
-        return compare(values, current, only_if_blank=self._only_if_blank, typed_fields=self._typed)
+        found = compare(values, current, only_if_blank=self._only_if_blank, typed_fields=self._typed)
+        self._rows.add_notes({
+            key: f"left alone: {', '.join(fields)}, which the user has (only_if_blank)"
+            for key, fields in found.kept_fields().items()
+        })  # fmt: skip
+        return found
 
     def _changed(self, comparison: Comparison) -> Iterator[Row]:
         for key, user_id, changes in comparison.changes():

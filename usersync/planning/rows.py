@@ -41,11 +41,19 @@ class RowFactory:
         self._sources = given.table.places["source"].to_numpy()
         self._numbers = given.table.places["row"].to_numpy()
         self._ids = given.table.cells["id"].to_numpy(object)
+        self._notes = dict(given.desired.notes)
+
+    def add_notes(self, notes: Mapping[int, str]) -> None:
+        """Add remarks that stay whatever becomes of the rows: key -> remark."""
+        for key, note in notes.items():
+            known = self._notes.get(key, "")
+            if note not in known:  # a row may be compared with the last run first, and then with its user
+                self._notes[key] = f"{known}; {note}" if known else note
 
     def row(self, key: int, status: Status, *, user_id: int | None = None, remark: str = "", **values: Any) -> Row:
         """Make a row with what is known of its place; `user_id` where the id of the sheet was understood."""
         shown = str(self._ids[key] or "") if user_id is None else str(user_id)
-        note = "; ".join(filter(None, (self._desired.notes.get(key), remark)))
+        note = "; ".join(filter(None, (self._notes.get(key), remark)))
         return Row(key, int(self._sources[key]), int(self._numbers[key]), shown, status, note=note, **values)
 
     def rejected(self) -> Iterator[Row]:
@@ -109,7 +117,7 @@ class RowFactory:
 
         Rows that others repeat, or that have a remark of their own, are returned one by one.
         """
-        alone = np.isin(keys, [*self._desired.notes, *self._desired.duplicates.values()])
+        alone = np.isin(keys, [*self._notes, *self._desired.duplicates.values()])
         rows = [self.row(key, Status.UNCHANGED, remark=remark) for key in keys[alone].tolist()]
         return rows, self._stretches(keys[~alone], remark)
 
@@ -131,9 +139,16 @@ def with_user(row: Row, user: User | None) -> Row:
 
 
 def unread_row(row: Row, result: Result) -> Row:
-    """Return the row with the result of a read: nothing was sent, so that its fault makes it rejected, not failed."""
-    its_own_fault = result.status is Status.FAILED and owner_of(result.code) in (Owner.SHEET, Owner.PERMISSION)
-    return with_result(row, replace(result, status=Status.REJECTED) if its_own_fault else result)
+    """Return the row with the result of a read that failed: nothing was sent, so that it is never `failed`.
+
+    A fault of its own makes it rejected; where the platform is in trouble, `usersync resume` reads the user again.
+    """
+    if result.status is Status.NOT_SENT:
+        return with_result(row, result)
+    if owner_of(result.code) is Owner.PLATFORM:
+        message = f"not sent: the user could not be read: {result.message}"
+        return with_result(row, replace(result, status=Status.NOT_SENT, message=message))
+    return with_result(row, replace(result, status=Status.REJECTED))
 
 
 def returning_where_parked(row: Row, ended: Row) -> Row:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from usersync.settings import Diff
 
 
+#: Rows that give their address up, now or when the run goes on.
+_TO_MOVE = (Status.PLANNED, Status.NOT_SENT)
+
+
 def reject_protected(run: LedgerRun, protect: Sequence[str]) -> None:
     """Reject the unsent rows of users whom `limits.protect` covers, by id or by an old, present or new address."""
     if protect:
@@ -56,8 +60,7 @@ def order_emails(
         taken = _taken_addresses(waves, directory)
         _reject(waves, {key: f"user {owner}" for key, owner in taken.items()}, named_twice)
     holders = (
-        Holder(key, held, wanted if status == Status.PLANNED else None)
-        for key, status, held, wanted, *_ in waves.holders()
+        Holder(key, held, wanted if status in _TO_MOVE else None) for key, status, held, wanted, *_ in waves.holders()
     )
     found = order(holders)
     turns, depends_on = dict(found.waves), dict(found.depends_on)
@@ -86,7 +89,7 @@ def _taken_addresses(waves: Waves, directory: Directory) -> dict[int, int]:
     wanting: dict[int, str] = {}
     for key, status, old, new, user_id, _ in waves.holders():
         held.add(normalize_email(old))
-        if new is not None and status == Status.PLANNED and not same_email(old, new):
+        if new is not None and status in _TO_MOVE and not same_email(old, new):
             wanting[key] = normalize_email(new)
             moving.add(int(user_id))
     owners = {key: directory.ids_by_email.get(new) for key, new in wanting.items() if new not in held}

@@ -38,8 +38,8 @@ class RowSource:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.given: Input | None = None
-        self.refusal: RefusedError | None = None
-        """Why the rows cannot be sent, found before anything is sent."""
+        self.refusal = ""
+        """Why the rows of an interrupted run can no longer be sent; blank where they can."""
         self.notes: list[str] = []
         """What the author should know, found while rows were compared."""
 
@@ -164,11 +164,16 @@ class UndoneRows(RowSource):
         super().__init__(settings)
         self._name = name
         self._former: LedgerRun | None = None
-        self._count = 0
+        self._keys: list[int] = []
 
     def load(self, ledger: Ledger) -> None:
-        """Find the run to undo."""
+        """Find the run to undo, and its rows whose users may hold new values, or a placeholder.
+
+        An e-mail swap that was interrupted is reverted before rows are planned; its rows count all the same.
+        """
         self._former = find_run(ledger, self._name, self.settings)
+        changed = (Status.UPDATED, Status.PARKED, Status.REVERTING, *IN_FLIGHT)
+        self._keys = [row.key for row in self._former.with_status(*changed)]
 
     @property
     def former(self) -> LedgerRun:
@@ -186,15 +191,19 @@ class UndoneRows(RowSource):
         Rows whose answer never came in are looked at as well: their users may hold the new values. So are those of an
         e-mail swap that could not be reverted: they count, and are reported.
         """
-        changed = (Status.UPDATED, Status.PARKED, Status.REVERTING, *IN_FLIGHT)
-        rows = [inverted_row(row, self._name) for row in self.former.with_status(*changed)]
-        self._count = len(rows)
-        run.insert(rows)
+        rows = self.former.by_key(self._keys)
+        run.insert(inverted_row(row, self._name) for row in rows)
         await verify_rows(run, self.settings, context, users, keep_foreign=True)
+        reverted = {row.key: row for row in rows if row.status is Status.FAILED}
+        run.revise(
+            _restored_row(row, reverted[row.key], self._name)
+            for row in run.by_key(reverted)
+            if row.status is Status.UNCHANGED
+        )
 
     def row_count(self, run: LedgerRun) -> int:
         """Return the rows that were updated."""
-        return self._count
+        return len(self._keys)
 
 
 class ResumedRows(RowSource):
@@ -222,13 +231,12 @@ class ResumedRows(RowSource):
         try:
             self.given = read_again(info, self.settings, self._run.rows())
         except RefusedError as refusal:
-            self.refusal = refusal
+            self.refusal = str(refusal)
 
     def start(self, ledger: Ledger, new_run: NewRun) -> LedgerRun:
         """Let the run go on."""
         assert self._run is not None  # noqa: S101 - `load` finds it
-        if not self.refusal:
-            self._run.reopen()
+        self._run.reopen()
         return self._run
 
     async def insert_rows(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
@@ -288,6 +296,15 @@ def inverted_row(row: Row, run: str) -> Row:
     return inverted.with_changes(changes) if changes else inverted
 
 
+def _restored_row(row: Row, reverted: Row, run: str) -> Row:
+    """Return the row of an undo whose user got the old values back when an interrupted e-mail swap was reverted."""
+    changed = inverted_row(reverted, run)
+    return replace(
+        row, status=Status.UPDATED, changed=changed.changed, old=changed.old, new=changed.new,
+        message=reverted.message, http_status=reverted.http_status, finished_at=reverted.finished_at,
+    )  # fmt: skip
+
+
 def _with_input(info: RunInfo, given: Input) -> RunInfo:
     """Return the head of a run with what it keeps of its input."""
     return replace(
@@ -304,6 +321,7 @@ def find_run(ledger: Ledger, name: str, settings: Settings) -> LedgerRun:
     if run is None:
         raise UsageError(f"no run {name} in {settings.ledger}; `usersync runs` lists all runs")
     require_platform(run.info, settings, f"run {name}")
+    run.require_json()
     return run
 
 
@@ -329,12 +347,14 @@ def read_again(info: RunInfo, settings: Settings, rows: Iterable[Row], *, files:
         make_settings({"platform": platform, **then}, f"run {info.run}"),
         _options_of(info),
     )
+    is_plan = info.kind == "plan"
+    remedy = "plan again" if is_plan else f"run it as it is, or restore it and run `usersync resume {info.run}`"
     for source, known in zip(describe_sources(given.table.sources), info.sources, strict=True):
         if source["sha256"] != known["sha256"]:
-            raise RefusedError(f"stale: {source['file']} has changed since run {info.run}; nothing was sent")
+            raise RefusedError(f"stale: {source['file']} has changed since run {info.run}; {remedy}")
         if source.get("base") != known.get("base"):
             raise RefusedError(
                 f"stale: what {source['file']} held when it was exported (its base) is not the one of run {info.run}; "
-                "nothing was sent"
+                f"{remedy}"
             )
     return given.matched(index_of_rows(given.matching, rows, f"run {info.run}")) if given.matching else given

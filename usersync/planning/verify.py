@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 from usersync.context import Context, run_concurrently
 from usersync.diff.limits import has_email_patterns
 from usersync.diff.verification import split_changes
 from usersync.ledger import LedgerRun
-from usersync.models import UNKNOWN, Code, FieldChange, Json, Result, Row, Status, User
+from usersync.models import UNKNOWN, Code, FieldChange, Json, Result, Row, Status, User, value_of
 from usersync.planning.compare import READ_BATCH
 from usersync.planning.rows import returning_where_parked, unread_row, with_user
 from usersync.planning.users import UserLookup
 from usersync.settings import Settings
 from usersync.values import same_email, same_value
+
+#: Takes a user's id and a field; returns the run that wrote it last (blank: none), and the value.
+LastWriter: TypeAlias = Callable[[int, str], tuple[str, Json]]
 
 
 async def verify_rows(
@@ -37,7 +41,8 @@ async def verify_rows(
         with_display_name = any(change.field == "display_name" for change in row.changes)
         found = await users.read(row.user_id, with_display_name=with_display_name)
         if isinstance(found, User):
-            revised.append(_returned_where_parked(row, verified_row(row, found, keep_foreign=keep_foreign)))
+            verified = verified_row(row, found, run.snapshots.last_writer, keep_foreign=keep_foreign)
+            revised.append(_returned_where_parked(row, verified))
         elif found.status is not Status.NOT_SENT:
             revised.append(_returned_where_parked(row, unread_row(row, found)))
         context.progress.row(found.status if isinstance(found, Result) else Status.PLANNED)
@@ -67,7 +72,7 @@ def reject_overtaken_rows(run: LedgerRun) -> None:
 def _reject_overtaken(run: LedgerRun, rows: Sequence[Row]) -> None:
     newer = run.snapshots.last_written([row.user_id for row in rows], by_newer_runs=True)
     run.revise(
-        replace(row, status=Status.CONFLICT, code=Code.STALE, message=_overtaken_message(fields))
+        _stale_row(row, {field: f"run {run.snapshots.last_writer(row.user_id, field)[0]}" for field in fields})
         for row in rows
         if row.user_id in newer and (fields := _overtaken_fields(row.changes, newer[row.user_id]))
     )
@@ -77,27 +82,43 @@ def _overtaken_fields(changes: Sequence[FieldChange], newer: Mapping[str, Json])
     return sorted(c.field for c in changes if c.field in newer and not same_value(c.field, c.new, newer[c.field]))
 
 
-def _overtaken_message(fields: Sequence[str]) -> str:
-    return f"a newer run wrote another value of {', '.join(fields)}; plan again"
+def _stale_row(row: Row, changed_by: Mapping[str, str]) -> Row:
+    """Return a row as it is where fields were changed since it was planned: field -> by whom."""
+    parts = [f"{who} changed {', '.join(fields)} since" for who, fields in _by_value(changed_by).items()]
+    message = f"{'; '.join(parts)}, so it was left alone; plan again to change it all the same"
+    return replace(row, status=Status.CONFLICT, code=Code.STALE, message=message)
 
 
-def verified_row(row: Row, user: User, *, keep_foreign: bool = False) -> Row:
+def _by_value(changed_by: Mapping[str, str]) -> dict[str, list[str]]:
+    fields: dict[str, list[str]] = {}
+    for field, who in changed_by.items():
+        fields.setdefault(who, []).append(field)
+    return fields
+
+
+def verified_row(row: Row, user: User, last_writer: LastWriter, *, keep_foreign: bool = False) -> Row:
     """Return a planned row as it is to be sent to `user`, as the platform holds it now."""
     row = with_user(row, user)
     if row.placeholder and same_email(user.email, row.placeholder):
         user = replace(user, email=_old_email(row))  # this run has moved the user there
     changes, stale = split_changes(row.changes, user)
+    changed_by = {field: _who_changed(user, field, last_writer) for field in stale}
     if stale and not keep_foreign:
-        message = f"the platform no longer holds the old value of {', '.join(stale)}; plan again"
-        return replace(row, status=Status.CONFLICT, code=Code.STALE, message=message)
+        return _stale_row(row, changed_by)
     if stale:
-        kept = ", ".join(f"{field} (somebody changed it since)" for field in stale)
+        kept = ", ".join(f"{field} ({who} changed it since)" for field, who in changed_by.items())
         row = replace(row, note="; ".join(part for part in (row.note, f"kept: {kept}") if part))
     if changes:
         return row.with_changes(changes)
     status = Status.CONFLICT if stale else Status.UNCHANGED
     message = "" if stale else "the platform holds these values already"
     return replace(row, status=status, message=message, changed="", old="", new="")
+
+
+def _who_changed(user: User, field: str, last_writer: LastWriter) -> str:
+    """Name the run that wrote what the user holds now; somebody else did where none has."""
+    run, value = last_writer(user.id, field)
+    return f"run {run}" if run and same_value(field, value, value_of(user, field)) else "somebody"
 
 
 def _returned_where_parked(row: Row, revised: Row) -> Row:

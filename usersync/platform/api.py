@@ -13,12 +13,10 @@ from typing import Any
 from pydantic_core import to_json
 
 from usersync.models import ATTRIBUTE, Code, Json, User
-from usersync.platform.body import BodyError, parse_body, quotable
+from usersync.platform.body import BodyError, NoJsonError, parse_body, quotable
 from usersync.platform.user_decoder import decode_plain
 
 JSON_TYPE = "application/json; charset=utf-8"
-#: Where these come without a JSON object, somebody else than the API answered.
-_API_ERRORS = (403, 404, 405)
 
 
 # Not frozen, as those of models.py: one is made for each request.
@@ -161,6 +159,8 @@ def read_response(response: Response | NoResponse, now: datetime, secrets: tuple
         return TransientError(code, _trouble_text(response, secrets), status, _retry_after(response.headers, now))
     if 300 <= status < 400:
         return _read_redirect(response)
+    if status < 300 and _is_page(response):
+        return _foreign(response, "")
     if status < 300:
         message = f"answered {status}, which does not say whether the update was carried out"
         return TransientError(Code.PLATFORM_ERROR, message, status)
@@ -170,8 +170,10 @@ def read_response(response: Response | NoResponse, now: datetime, secrets: tuple
 def _read_success(response: Response) -> Answer:
     try:
         user = decode_plain(response.body) or _user(parse_body(response.body))
+    except NoJsonError as error:
+        return _foreign(response, str(error))
     except BodyError as error:
-        return TransientError(Code.PLATFORM_ERROR, f"answered 200 with {_page_or(str(error), response)}", 200)
+        return TransientError(Code.PLATFORM_ERROR, f"answered 200 with {error}", 200)
     if user is None:
         return TransientError(Code.PLATFORM_ERROR, "answered 200 with something that is no user", 200)
     return Success(user)
@@ -185,9 +187,9 @@ def _read_unauthorized(response: Response, secrets: tuple[str, ...]) -> Answer:
             "this platform app may not manage this user; ask the platform's operator for permission",
             response.status,
         )
+    reason = text or ("an HTML page, which is not the platform's API" if _is_page(response) else "no reason given")
     return Unauthorized(
-        f"the platform does not accept the token ({text or 'no reason given'}); "
-        "check the token and run `usersync resume`",
+        f"the platform does not accept the token ({reason}); check the token and run `usersync resume`",
         response.status,
     )
 
@@ -207,27 +209,31 @@ def _read_redirect(response: Response) -> Misconfigured:
 def _read_client_error(response: Response, secrets: tuple[str, ...]) -> Answer:
     status = response.status
     body = _json_object(response)
+    if body is None:
+        return _foreign(response, "no JSON object")
     text = _error_text(body, secrets)
-    if body is None and status in _API_ERRORS:
-        what = "an HTML page" if _is_page(response) else "no JSON object"
-        message = f"answered {status} with {what}, which is not the platform's API"
-        return TransientError(Code.PLATFORM_ERROR, message, status, origin=Origin.OTHER)
     if status == 404:
         return Rejected(Code.NOT_FOUND, "there is no user with this id; correct the id", status)
     if status == 403:
         return Rejected(Code.NOT_PERMITTED, f"the platform forbids it: {text or 'no reason given'}", status)
-    reason = text or _page_or("no reason given", response)
-    return Rejected(Code.REFUSED, f"the platform refused it: {reason}", status)
+    return Rejected(Code.REFUSED, f"the platform refused it: {text or 'no reason given'}", status)
+
+
+def _foreign(response: Response, what: str) -> TransientError:
+    """Return the meaning of an answer that is not the API's, which says nothing about the row.
+
+    Where it is an error, the API cannot have seen the request.
+    """
+    page = "an HTML page" if _is_page(response) else what
+    message = f"answered {response.status} with {page}, which is not the platform's API"
+    reached = response.status < 400
+    return TransientError(Code.PLATFORM_ERROR, message, response.status, reached=reached, origin=Origin.OTHER)
 
 
 def _trouble_text(response: Response, secrets: tuple[str, ...]) -> str:
     text = _error_text(_json_object(response), secrets)
     page = " with an HTML page, as a proxy does" if _is_page(response) else ""
     return f"answered {response.status}: {text}" if text else f"answered {response.status}{page}"
-
-
-def _page_or(other: str, response: Response) -> str:
-    return "an HTML page (a proxy or login page, not the API)" if _is_page(response) else other
 
 
 def _is_page(response: Response) -> bool:

@@ -12,6 +12,7 @@ import re
 from typing import NoReturn
 
 from usersync.models import MASK, Json
+from usersync.values import is_token
 
 #: Levels of nesting that are read; a user has three.
 MAX_DEPTH = 64
@@ -24,10 +25,17 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 #: A token in text, as JSON, Ruby or a query write it; whatever comes after may belong to it.
 _TOKEN = re.compile(r"""(token[\\"']*\s*(?:=>|[:=])).*""", re.IGNORECASE | re.DOTALL)
+#: What follows the word in prose, and there a word that belongs to prose.
+_AFTER_TOKEN = re.compile(r"(?<=token)\s.*", re.IGNORECASE | re.DOTALL)
+_PROSE = re.compile(r"\W*(?:[A-Za-z]?[a-z_'-]{0,15}|\d{1,5})\W*|\*\*\*", re.ASCII)
 
 
 class BodyError(ValueError):
     """A body cannot be used; the message completes "answered with ..."."""
+
+
+class NoJsonError(BodyError):
+    """A body is no JSON, as that of an API is."""
 
 
 def parse_body(raw: bytes) -> Json:
@@ -40,7 +48,7 @@ def parse_body(raw: bytes) -> Json:
     except BodyError:
         raise
     except ValueError:
-        raise BodyError("something that is no JSON") from None
+        raise NoJsonError("something that is no JSON") from None
     return value if is_plain(raw) else _cleaned(value, MAX_DEPTH)
 
 
@@ -87,16 +95,20 @@ def _harmless(text: str) -> str:
     return _SURROGATES.sub("?", _CONTROL.sub("", text))
 
 
+def _masked_words(after_token: re.Match[str]) -> str:
+    """Mask the words after `token` that look like one: `access_token SECRET`, but not `access_token is invalid`."""
+    return re.sub(r"\S+", lambda word: word[0] if _PROSE.fullmatch(word[0]) else MASK, after_token[0])
+
+
 def _masked(value: Json, secrets: tuple[str, ...]) -> Json:
     if isinstance(value, str):
         for secret in secrets:
             value = value.replace(secret, MASK)
-        return _TOKEN.sub(rf"\1 {MASK}", value)
+        return _AFTER_TOKEN.sub(_masked_words, _TOKEN.sub(rf"\1 {MASK}", value))
     if isinstance(value, list):
         return [_masked(item, secrets) for item in value]
     if isinstance(value, dict):
         return {
-            _masked(name, secrets): MASK if name.lower().endswith("token") else _masked(item, secrets)
-            for name, item in value.items()
+            _masked(name, secrets): MASK if is_token(name) else _masked(item, secrets) for name, item in value.items()
         }
     return value

@@ -50,13 +50,15 @@ def write_rejects(
 ) -> Path | None:
     """Write the rows to correct, which end as REJECTED says, into the folder `home`; None where there are none.
 
+    A stale row is none of them: it would bring an older value back.
+
     `table` and `problems` are what was read and found wrong; `header_row` is where `source.header_row` says that
     headings stand. The file is verified by reading it back; where it reads differently, it is written again in a way
     that leaves less to guess. Raises OSError.
     """
     layout = Layout.of(table.sources, header_row)
     builder = _RejectBuilder(table, problems, layout)
-    rejected = list(rows)
+    rejected = [row for row in rows if row.code != Code.STALE]  # nothing to correct: a newer value stands
     rejects = [builder.reject(row) for row in rejected]
     if not rejects:
         return None

@@ -120,7 +120,7 @@ class RowCounter:
 
 def status_of_run(exit_code: int, *, stopped: bool) -> str:
     """Return the `status` of a summary."""
-    if stopped:
+    if stopped and exit_code > 1:
         return "refused" if exit_code == RefusedError.exit_code else "stopped"
     return "partial" if exit_code else "done"
 

@@ -12,16 +12,16 @@ STATUS_MEANINGS: Final = {
     Status.UNCHANGED: "the platform already holds these values",
     Status.REJECTED: "a cell or the row is wrong; nothing was sent",
     Status.FAILED: "sent, and refused for good",
-    Status.CONFLICT: "somebody else changed the value; nothing was sent",
+    Status.CONFLICT: "the value was changed since; nothing was sent",
     Status.UNKNOWN: "sent, but the result could not be determined",
     Status.PLANNED: "to be sent",
-    Status.NOT_SENT: "the run stopped first",
+    Status.NOT_SENT: "stopped, refused, or the user could not be read",
 }
 #: What the exit code of a run that has a summary means.
 EXIT_MEANINGS: Final = {
     0: "all is well",
     1: "finished, but some rows need attention",
-    3: "refused; nothing was sent",
+    3: "refused; none of its rows was sent",
     4: "stopped",
     129: "stopped by SIGHUP",
     130: "stopped by Ctrl-C",

@@ -23,7 +23,7 @@ from usersync.validation.cells import (
     read_password,
     typed_reader,
 )
-from usersync.validation.problems import ProblemLog
+from usersync.validation.problems import ColumnLog, ProblemLog
 from usersync.validation.suspect_values import find_suspects
 from usersync.values import visible
 
@@ -38,8 +38,8 @@ _NAMES = frozenset(("name", "display_name"))
 
 def read_ids(cells: Objects, log: ProblemLog) -> NDArray[np.int64]:
     """Return the ids of all rows; 0 where a cell holds none, which is logged as a problem."""
-    joined = _joined(cells)
-    if joined is not None and _is_plain(joined, "id"):
+    lines = "\n".join((*cells, ""))
+    if lines.count("\n") == len(cells) and PLAIN_COLUMNS["id"].fullmatch(lines):
         return np.asarray(cells, dtype=np.int64)
     odd = [key for key, text in enumerate(cells) if not PLAIN_ID.fullmatch(text)]
     clean = cells.copy()
@@ -63,16 +63,62 @@ def read_column(name: str, cells: Objects, field: FieldSettings, log: ProblemLog
     `accept`.
     """
     policy = field.suspect or suspect
-    if _is_final(name, cells, field, policy):
-        return cells if (cells != "").all() else _objects([text or None for text in cells])
+    texts, odd = _set_apart(name, cells, field, policy)
+    values = texts if (texts != "").all() else _objects([text or None for text in texts])
+    if odd:
+        values = values.copy()
+        values[odd] = _read_cells(name, cells[odd], field, ColumnLog(log, name, odd), policy)
+    return values
+
+
+def _set_apart(name: str, cells: Objects, field: FieldSettings, policy: str) -> tuple[Objects, list[int]]:
+    """Return the cells as they are to be sent, and the positions of those that have to be read one by one.
+
+    Few searches over the whole column find that there are none.
+    """
+    if field.model_copy(update={"suspect": None}) != _DEFAULTS or name in SECRET_FIELDS | {"custom_attributes"}:
+        return cells, list(range(len(cells)))
+    texts = cells.tolist()
+    if None in texts:  # the file of such a row has no such column
+        texts = [text or "" for text in texts]
+    lines = "\n".join(texts)
+    if lines.count("\n") != len(texts) - 1:  # a line break within a cell; the cell stays one that has to be read
+        texts = [text.replace("\n", "\0") for text in texts]
+        lines = "\n".join(texts)
+    if name == "email":
+        return _set_apart_emails(cells, texts, lines, policy)
+    odd = set() if _are_plain_texts(lines) else {at for at, text in enumerate(texts) if not _is_plain_text(text)}
+    if field.clear and field.clear in lines:
+        odd.update(at for at, text in enumerate(texts) if text == field.clear)
+    if policy != "accept":
+        odd.update(find_suspects(name, texts, lines))
+    return cells, sorted(odd)
+
+
+def _set_apart_emails(cells: Objects, texts: list[str], lines: str, policy: str) -> tuple[Objects, list[int]]:
+    """Do that for e-mail addresses, which are sent in lower case."""
+    if _are_plain_emails(lines):
+        return cells, []
+    lowered = lines.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")  # A to Z alone
+    values = lowered.split("\n")
+    is_plain = PLAIN_EMAIL.fullmatch
+    odd = set() if _are_plain_emails(lowered) else {at for at, text in enumerate(values) if text and not is_plain(text)}
+    if policy != "accept":
+        cased = [at for at, text in enumerate(texts) if text != values[at]]
+        odd.update(cased[i] for i in find_suspects("email", [texts[at] for at in cased]))
+    return _objects(values), sorted(odd)
+
+
+def _read_cells(name: str, cells: Objects, field: FieldSettings, log: ColumnLog, policy: str) -> Objects:
+    """Return the values of cells that may need reading."""
     texts = _trimmed(cells) if field.trim and name not in SECRET_FIELDS else cells
     texts = _rewritten(texts, field)
     values = _objects([text or None for text in texts])
     if field.blank != "keep":
         _apply_blank(name, field, np.flatnonzero(texts == "").tolist(), values, log)
     if field.clear:
-        for key in np.flatnonzero(texts == field.clear).tolist():
-            _clear(key, name, field.clear, values, log)
+        for at in np.flatnonzero(texts == field.clear).tolist():
+            _clear(at, name, field.clear, values, log)
     is_json = name == "custom_attributes" or field.type == "json"
     if policy != "accept" and not is_json:
         _apply_checks(name, values, policy, log)
@@ -82,30 +128,18 @@ def read_column(name: str, cells: Objects, field: FieldSettings, log: ProblemLog
     return values
 
 
-def _is_final(name: str, cells: Objects, field: FieldSettings, policy: str) -> bool:
-    """Whether all cells are values as they stand, as one search over the whole column finds out."""
-    if field.model_copy(update={"suspect": None}) != _DEFAULTS or name in SECRET_FIELDS | {"custom_attributes"}:
-        return False
-    joined = _joined(cells)
-    if joined is None or (field.clear and field.clear in joined):
-        return False
-    if name == "email":
-        return _is_plain(joined, "email")
-    return _is_plain(joined, "text") and (policy == "accept" or not find_suspects(name, list(cells), joined))
-
-
-def _apply_checks(name: str, values: Objects, policy: str, log: ProblemLog) -> None:
+def _apply_checks(name: str, values: Objects, policy: str, log: ColumnLog) -> None:
     """Reject or note the cells that look damaged; of JSON, all texts in it are looked at."""
-    found = [(key, text) for key, value in enumerate(values) for text in _texts(value)]
+    found = [(at, text) for at, value in enumerate(values) for text in _texts(value)]
     if name == "email":
-        found = [(key, text) for key, text in found if not PLAIN_EMAIL.fullmatch(text)]
+        found = [(at, text) for at, text in found if not PLAIN_EMAIL.fullmatch(text)]
     for i, check in find_suspects(name, [text for _, text in found]).items():
-        key, text = found[i]
+        at, text = found[i]
         if policy == "reject" and check.verdict == "reject":
-            values[key] = None
-            log.reject(key, name, CellError(check.code, check.sentence), text)
+            values[at] = None
+            log.reject(at, CellError(check.code, check.sentence), text)
         else:
-            log.note(key, f"{log.heading(name, key)}: {check.sentence}")
+            log.note(at, f"{log.heading(at)}: {check.sentence}")
 
 
 def _texts(value: Json) -> Iterator[str]:
@@ -121,57 +155,53 @@ def _texts(value: Json) -> Iterator[str]:
             pending.extend(item.values())
 
 
-def _apply_blank(name: str, field: FieldSettings, keys: list[int], values: Objects, log: ProblemLog) -> None:
+def _apply_blank(name: str, field: FieldSettings, blank: list[int], values: Objects, log: ColumnLog) -> None:
     code = {"name": Code.NAME_BLANK, "email": Code.EMAIL_INVALID}.get(name, Code.TYPE_INVALID)
-    for key in keys:
+    for at in blank:
         if field.blank == "clear":
-            _clear(key, name, "", values, log)
+            _clear(at, name, "", values, log)
         else:
-            log.reject(key, name, CellError(code, "this cell must not be blank; fill it in"), "")
+            log.reject(at, CellError(code, "this cell must not be blank; fill it in"), "")
 
 
-def _clear(key: int, name: str, text: str, values: Objects, log: ProblemLog) -> None:
+def _clear(at: int, name: str, text: str, values: Objects, log: ColumnLog) -> None:
     if name.startswith(ATTRIBUTE):
-        values[key] = CLEAR
+        values[at] = CLEAR
         return
-    values[key] = None
+    values[at] = None
     code = {"email": Code.EMAIL_INVALID, "password": Code.PASSWORD_WEAK}.get(name, Code.NAME_BLANK)
     message = "only custom attributes can be cleared; enter a value, or leave the cell blank to keep the present one"
-    log.reject(key, name, CellError(code, message), text)
+    log.reject(at, CellError(code, message), text)
 
 
-def _convert(name: str, field: FieldSettings, values: Objects, log: ProblemLog) -> None:
+def _convert(name: str, field: FieldSettings, values: Objects, log: ColumnLog) -> None:
     read, is_final = _reader(name, field, values)
-    for key, text in enumerate(values):
+    for at, text in enumerate(values):
         if text is None or text is CLEAR or is_final(text):
             continue
         try:
-            values[key] = read(text)
+            values[at] = read(text)
         except CellError as error:
-            values[key] = None
-            log.reject(key, name, error, text)
+            values[at] = None
+            log.reject(at, error, text)
         else:
-            if name == "email" and values[key] != text.lower():
-                log.note(key, f"e-mail read as {values[key]} (invisible characters removed)")
-            if name in _NAMES and values[key] != unicodedata.normalize("NFC", text):
-                log.note(key, f"{log.heading(name, key)}: line breaks, special blanks or invisible characters removed")
+            if name == "email" and values[at] != text.lower():
+                log.note(at, f"e-mail read as {values[at]} (invisible characters removed)")
+            if name in _NAMES and values[at] != unicodedata.normalize("NFC", text):
+                log.note(at, f"{log.heading(at)}: line breaks, special blanks or invisible characters removed")
 
 
-def _joined(cells: Objects) -> str | None:
-    """Return all cells, each on a line of its own; None where that cannot be, or a file has no such column."""
-    try:
-        text = "\n".join(cells)
-    except TypeError:
-        return None
-    return text if text.count("\n") == len(cells) - 1 else None
+def _are_plain_emails(lines: str) -> bool:
+    return PLAIN_COLUMNS["email"].fullmatch(lines + "\n") is not None
 
 
-def _is_plain(joined: str, kind: str) -> bool:
-    """Whether no cell of a column needs a closer look; one search over all of them is ten times faster."""
-    if kind == "text":
-        trimmed = not ("\n " in joined or " \n" in joined or joined[:1] == " " or joined[-1:] == " ")
-        return trimmed and joined.replace("\n", "").isprintable() and unicodedata.is_normalized("NFC", joined)
-    return PLAIN_COLUMNS[kind].fullmatch(joined + "\n") is not None
+def _is_plain_text(text: str) -> bool:
+    return text[:1] != " " != text[-1:] and text.isprintable() and (text.isascii() or _is_composed(text))
+
+
+def _are_plain_texts(lines: str) -> bool:
+    is_trimmed = not ("\n " in lines or " \n" in lines) and lines[:1] != " " != lines[-1:]
+    return is_trimmed and lines.replace("\n", "").isprintable() and _is_composed(lines)
 
 
 def _trimmed(cells: Objects) -> Objects:
@@ -222,4 +252,8 @@ def _reader(name: str, field: FieldSettings, texts: Objects) -> tuple[Callable[[
 
 
 def _is_printable(text: str) -> bool:
-    return text.isprintable() and unicodedata.is_normalized("NFC", text)
+    return text.isprintable() and _is_composed(text)
+
+
+def _is_composed(text: str) -> bool:
+    return unicodedata.is_normalized("NFC", text)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
 
 from usersync.models import MASK, SECRET_FIELDS, Code, Problem, Source, Table
 from usersync.validation.cells import CellError
@@ -60,3 +61,24 @@ class ProblemLog:
 
     def _source(self, key: int) -> Source:
         return self._sources[int(self._source_of[key])]
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnLog:
+    """Problems and notes of some cells of one column, by their positions in `keys`."""
+
+    log: ProblemLog
+    field: str
+    keys: Sequence[int]
+
+    def reject(self, at: int, error: CellError, value: str) -> None:
+        """Record a problem, as `ProblemLog.reject` does."""
+        self.log.reject(self.keys[at], self.field, error, value)
+
+    def note(self, at: int, remark: str) -> None:
+        """Add a remark to the cell's row."""
+        self.log.note(self.keys[at], remark)
+
+    def heading(self, at: int) -> str:
+        """Return the heading of the column in the row's file."""
+        return self.log.heading(self.field, self.keys[at])
