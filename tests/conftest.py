@@ -226,6 +226,10 @@ def desk(tmp_path: Path) -> Callable[..., Any]:
     return opened
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    return (os.cpu_count() or 1) + 1  # tests wait for processes: one worker for each processor leaves some of it idle
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in LONG)
 
