@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from usersync.ledger import Cells
-from usersync.loader.row_names import NameOf
+from usersync.loader.row_names import NameOf, best_name
 from usersync.models import Status
 
 #: The columns, in the order that the contract fixes.
@@ -38,8 +38,8 @@ def reason_of(line: Cells) -> str:
 
 
 def name_of_line(line: Cells, name_of: NameOf) -> str:
-    """Return the name that the platform has, or else its e-mail address, or else what the sheet has."""
-    return line[NAME] or line[EMAIL] or name_of(line[KEY])
+    """Return the name that people know a line by."""
+    return best_name(line[NAME], line[EMAIL], line[KEY], name_of)
 
 
 def escape_cells(lines: Sequence[Cells]) -> Iterable[Cells]:
