@@ -7,9 +7,10 @@ import zlib
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import yaml
 from pydantic_core import from_json, to_json
@@ -37,6 +38,9 @@ from usersync.report.columns import (
 from usersync.report.summary import write_whole
 from usersync.report.timeline_chart import chart_of
 from usersync.report.wording import OWNER_NAMES, OWNER_REMEDIES, STATUS_MEANINGS, need_attention, plural
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 #: Bytes of packed rows in a page: what a phone opens and a mail server lets through; the rest is in report.csv.
 LIMIT: Final = 4_500_000
@@ -134,15 +138,11 @@ class Page:
         `summary` is what a summary or a plan gives as JSON, `info` what the ledger keeps of the run; `rest` says
         where the rows are for which the page has no room.
         """
-        from jinja2 import Environment, FileSystemLoader  # slow to import, and needed only at the end of a run
-        from markupsafe import Markup  # as above
+        from markupsafe import Markup  # slow to import, and needed only at the end of a run
 
         words = json_text(list(self._words)).replace("<", "\\u003c")  # nothing may end the page's script element
         kept, packed = self._packed(LIMIT - len(words.encode()))
-        environment = Environment(
-            loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
-        )
-        return environment.get_template("page.html").render(
+        return _template().render(
             summary=summary,
             info=info,
             fields=Counter(summary.get("fields") or self._fields()).most_common(),
@@ -227,6 +227,16 @@ def write_plan_page(
         raise UsageError(
             f"{path}: the page cannot be written: {error.strerror}; name another file with --html"
         ) from None
+
+
+@cache  # compiling it takes longer than a small run, and a program or a test may write many pages
+def _template() -> Template:
+    from jinja2 import Environment, FileSystemLoader  # slow to import, and needed only at the end of a run
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("page.html")
 
 
 def _code(code_and_status: tuple[str, str]) -> str:
