@@ -28,6 +28,7 @@ settings.register_profile("steady", derandomize=True)  # CI tests the change, no
 if "HYPOTHESIS_PROFILE" not in os.environ:  # `explore`, or `long`: see test_state_machine.py
     settings.load_profile("steady")
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and usersync's tables would follow it
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each of the many processes compiles usersync once more
 TOKEN = "sandbox-token"
 #: Seconds after which a command that does not end, or a state that does not come, fails its test.
 PATIENCE = 120.0

@@ -369,7 +369,7 @@ def _rejects_writer(job: Job, run: LedgerRun) -> Callable[[Path], Path | None] |
         return again.table, again.desired
 
     return lambda home: write_rejects(
-        run.rows(statuses=REJECTED),
+        run.with_public_status(*REJECTED),
         home,
         table=given.table,
         problems=given.desired.problems,

@@ -5,6 +5,7 @@ from usersync.ledger.report_cells import Cells
 from usersync.ledger.run import LedgerRun
 from usersync.ledger.run_info import RunInfo, describe_sources
 from usersync.ledger.unchanged import Stretch
+from usersync.ledger.unsent import UnsentRows
 from usersync.ledger.waves import Waves
 
-__all__ = ["Cells", "Ledger", "LedgerRun", "RunInfo", "Stretch", "Waves", "describe_sources"]
+__all__ = ["Cells", "Ledger", "LedgerRun", "RunInfo", "Stretch", "UnsentRows", "Waves", "describe_sources"]

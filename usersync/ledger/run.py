@@ -37,8 +37,6 @@ _REVISE = (
     " attempts = ?, name = ?, display_name = ?, email = ?, custom_attributes = ?, finished_at = ?"
     " WHERE run = ? AND key = ?"
 )
-#: Rows in one text of JSON.
-_ROWS_AT_ONCE = 50_000
 #: Looked up, where calling Status would cost as much as the rest of a row.
 _STATUSES = {status.value: status for status in Status}
 #: Rows that are still to be sent.
@@ -88,16 +86,15 @@ class LedgerRun:
                 ((self.number, *stretch) for stretch in stretches),
             )
 
-    def rows(self, *, only: int | None = None, statuses: Sequence[Status] = ()) -> Iterator[Row]:
-        """Return the rows in input order, with their public status: all, the one with a key, or those of statuses."""
-        marks = ", ".join("?" * len(statuses))
+    def rows(self, *, only: int | None = None) -> Iterator[Row]:
+        """Return the rows in input order, with their public status; or the one with the key `only`."""
         found = self.database.stream(
-            f"SELECT {ROW_COLUMNS} FROM ({READ_ROWS}) WHERE run = ?1 AND (?2 IS NULL OR key = ?2)"
-            f"{f' AND status IN ({marks})' if statuses else ''} ORDER BY key",
-            (self.number, only, *statuses),
+            f"SELECT {ROW_COLUMNS} FROM ({READ_ROWS}) WHERE run = ?1 AND (?2 IS NULL OR key = ?2) ORDER BY key",
+            (self.number, only),
         )
-        stretches = () if statuses and Status.UNCHANGED not in statuses else self.stretches(until=only)
-        unchanged = (row for stretch in stretches for row in stretch.rows(*self._place(stretch.source)))
+        unchanged = (
+            row for stretch in self.stretches(until=only) for row in stretch.rows(*self._place(stretch.source))
+        )
         if only is not None:
             unchanged = (row for row in unchanged if row.key == only)
         return merge(map(self._row, found), unchanged, key=attrgetter("key"))
@@ -134,24 +131,18 @@ class LedgerRun:
             self.insert_unchanged(other.stretches())
         self._results = list(other._results)
 
-    def rows_as_json(self, columns: Sequence[str]) -> Iterator[str]:
-        """Return columns of the rows in input order, with their public status, as JSON arrays of some rows each.
-
-        Rows of `stretches` are not among them. Making them takes a fraction of the time and memory that Rows take.
-        """
-        last = self.database.first("SELECT max(key) FROM row WHERE run = ?", (self.number,))[0]
-        for key in range(0, -1 if last is None else last + 1, _ROWS_AT_ONCE):
-            yield self.database.first(
-                f"SELECT json_group_array(json_array({', '.join(columns)})) FROM"
-                f" (SELECT * FROM ({READ_ROWS}) WHERE run = ? AND key BETWEEN ? AND ? ORDER BY key)",
-                (self.number, key, key + _ROWS_AT_ONCE - 1),
-            )[0]
-
     def with_status(self, *statuses: Status) -> Iterator[Row]:
-        """Return the rows whose own status is one of these, in input order."""
+        """Return the rows whose own status is one of these, in input order; rows of stretches are not among them."""
+        return self._of_statuses("row", statuses)
+
+    def with_public_status(self, *statuses: Status) -> Iterator[Row]:
+        """Do that by the status that a report shows."""
+        return self._of_statuses(f"({READ_ROWS})", statuses)
+
+    def _of_statuses(self, rows: str, statuses: Sequence[Status]) -> Iterator[Row]:
         marks = ", ".join("?" * len(statuses))
         found = self.database.stream(
-            f"SELECT {ROW_COLUMNS} FROM row WHERE run = ? AND status IN ({marks}) ORDER BY key",
+            f"SELECT {ROW_COLUMNS} FROM {rows} WHERE run = ? AND status IN ({marks}) ORDER BY key",
             (self.number, *statuses),
         )
         return map(self._row, found)
@@ -352,47 +343,6 @@ class LedgerRun:
             (self.number,),
         )
         return {Status(status): count for status, count in found}
-
-    def examples(self, count: int, *, also: Sequence[int]) -> list[Row]:
-        """Return the first unsent rows, and those with the keys `also`."""
-        first = self.database.all(
-            "SELECT key FROM row WHERE run = ? AND status IN (?, ?) ORDER BY key LIMIT ?",
-            (self.number, *UNSENT, count),
-        )
-        return self.by_key({key for (key,) in first} | set(also))
-
-    def unsent_keys(self) -> list[int]:
-        """Return the keys of the unsent rows."""
-        found = self.database.all("SELECT key FROM row WHERE run = ? AND status IN (?, ?)", (self.number, *UNSENT))
-        return [key for (key,) in found]
-
-    def planned_fields(self) -> list[tuple[str, int, int]]:
-        """Count the unsent rows by changed fields: fields (`;`-separated), rows, the first row's key."""
-        return self.database.all(
-            "SELECT changed, count(*), min(key) FROM row WHERE run = ? AND status IN (?, ?)"
-            " GROUP BY changed ORDER BY min(key)",
-            (self.number, *UNSENT),
-        )
-
-    def person_changes(self) -> list[tuple[int, str | None, str | None, str | None, str | None]]:
-        """Return for each unsent row the user's id, old and new name, old and new e-mail; None: not known, or kept."""
-        sides = ", ".join(
-            f"coalesce(json_extract(iif(old = '', '{{}}', old), '$.{f}'), {f}), json_extract(new, '$.{f}')"
-            for f in ("name", "email")
-        )
-        return self.database.all(
-            f"SELECT CAST(id AS INTEGER), {sides} FROM row WHERE run = ? AND status IN (?, ?) AND new <> ''",
-            (self.number, *UNSENT),
-        )
-
-    def most_common(self, field: str) -> tuple[str, int] | None:
-        """Return the new value of a field that most unsent rows share, and how many do."""
-        found = self.database.first(
-            "SELECT json_extract(new, '$.' || ?) AS value, count(*) AS n FROM row WHERE run = ?"
-            " AND status IN (?, ?) AND value IS NOT NULL GROUP BY value ORDER BY n DESC, min(key) LIMIT 1",
-            (field, self.number, *UNSENT),
-        )
-        return (str(found[0]), found[1]) if found else None
 
     def first_by_code(self, shown: int) -> list[tuple[int, Row]]:
         """Return, by code, the first rows that need attention, each with the number of all rows with its code."""

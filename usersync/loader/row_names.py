@@ -28,5 +28,10 @@ def names_in(table: Table) -> NameOf:
 
 
 def name_of_row(row: Row, name_of: NameOf) -> str:
+    """Return the name that people know a row by."""
+    return best_name(row.name, row.email, row.key, name_of)
+
+
+def best_name(name: str | None, email: str | None, key: int, name_of: NameOf) -> str:
     """Return the name that the platform has, or else its e-mail address, or else what the sheet has."""
-    return row.name or row.email or name_of(row.key)
+    return name or email or name_of(key)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from usersync.diff.limits import LimitViolation, PlanStats
 from usersync.diff.plausibility import PersonChange, find_other_people, find_shifted
-from usersync.ledger import LedgerRun, RunInfo
+from usersync.ledger import LedgerRun, RunInfo, UnsentRows
 from usersync.loader.row_names import NameOf, name_of_row, no_name
 from usersync.models import SECRET_FIELDS, Code, Files, Json, Place, Problem, ProblemGroup, Row, Status, shown
 from usersync.planning.input import PROBLEMS_SHOWN, Input
@@ -89,14 +89,15 @@ class Plan:
 def read_plan(run: LedgerRun, given: Input | None) -> Plan:
     """Derive the plan of a run from its rows in the ledger; `given` is the input where there is one."""
     plan = Plan(run.info.platform, counts=Counter(run.counts()), notes=given.notes if given else [])
+    unsent = UnsentRows(run)
     firsts: list[int] = []
-    for changed, rows, first in run.planned_fields():
+    for changed, rows, first in unsent.fields():
         plan.changes += rows
         fields = changed.split(";")
         if any(name not in plan.fields for name in fields):
             firsts.append(first)
         plan.fields.update(dict.fromkeys(fields, rows))
-    plan.examples = run.examples(EXAMPLES, also=firsts)
+    plan.examples = unsent.examples(EXAMPLES, also=firsts)
     plan.problems = given.problem_groups() if given else ()
     known = {group.code for group in plan.problems}
     if any(status.needs_attention for status in plan.counts):
@@ -123,16 +124,17 @@ def plan_stats(
 
     `previous` is the last run of the same files, `usual_changes` the most users whom one of the last runs changed.
     """
+    unsent = UnsentRows(run)
     filled = run.info.filled_fields
     had_values = previous.filled_fields if previous else ()
     columns = given.desired.values.columns if given else ()
     from_files = run.info.rows_read is not None
     # an undo restores what was, whoever that is
-    people = [PersonChange(*values) for values in run.person_changes()] if from_files else []
+    people = [PersonChange(*values) for values in unsent.person_changes()] if from_files else []
     return PlanStats(
         changes=plan.changes,
         fields=plan.fields,
-        same_values=_same_values(run, given),
+        same_values=_same_values(unsent, given),
         rows_read=run.info.rows_read,
         shifted=find_shifted(people),
         other_people=find_other_people(people),
@@ -142,14 +144,14 @@ def plan_stats(
     )
 
 
-def _same_values(run: LedgerRun, given: Input | None) -> dict[str, tuple[str, int]]:
+def _same_values(unsent: UnsentRows, given: Input | None) -> dict[str, tuple[str, int]]:
     """Return the most frequent new name and password of the rows that would be sent, and how many have it."""
-    name = run.most_common("name")
+    name = unsent.most_common("name")
     most = {"name": name} if name else {}
     secrets = [field for field in SECRET_FIELDS if given is not None and field in given.desired.values]
     for secret in secrets:
         assert given is not None  # noqa: S101 - `secrets` is empty without an input
-        sent = given.desired.values[secret].reindex(run.unsent_keys())
+        sent = given.desired.values[secret].reindex(unsent.keys())
         counts = sent.value_counts(sort=False)  # in order of appearance: the first of equals counts
         if len(counts):
             most[secret] = (str(shown(secret, counts.idxmax())), int(counts.max()))

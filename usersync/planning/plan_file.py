@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from heapq import merge
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from usersync.errors import UsageError
-from usersync.ledger import LedgerRun, RunInfo, Stretch
+from usersync.ledger import LedgerRun, RunInfo
 from usersync.models import SECRET_FIELDS, UNKNOWN, FieldChange, Json, Row, Status
 from usersync.planning.plan import Plan
 
@@ -29,8 +27,7 @@ def keep_document(run: LedgerRun, plan: Plan) -> Callable[[], dict[str, Json]]:
 
 
 def _document(run: LedgerRun, plan: Mapping[str, Json]) -> dict[str, Json]:
-    info, rows = run.info, run.rows_as_json((*_COLUMNS, "old", "new"))
-    others = (_row_document(*values) for some in rows for values in json.loads(some))
+    info = run.info
     document = {
         "usersync_plan": VERSION,
         "plan": info.run,
@@ -42,23 +39,16 @@ def _document(run: LedgerRun, plan: Mapping[str, Json]) -> dict[str, Json]:
         "options": dict(info.options),
         "rows_read": info.rows_read,
         **{k: v for k, v in plan.items() if k not in ("status", "exit_code", "problems")},
-        "rows": list(merge(others, _unchanged_documents(run.stretches()), key=itemgetter("key"))),
+        "rows": list(map(_row_document, run.rows())),
     }
     return {**document, "digest": _digest(document)}
 
 
-def _row_document(*values: Json) -> dict[str, Json]:
-    *columns, old, new = values
-    row = dict(zip(_COLUMNS, columns, strict=True))
-    new = json.loads(new or "{}")
+def _row_document(row: Row) -> dict[str, Json]:
+    new = row.new_values
     for name in SECRET_FIELDS & new.keys():
-        new[name] = f"set, from row {row['row']} of the file"
-    return {**row, "old": json.loads(old or "{}"), "new": new}
-
-
-def _unchanged_documents(stretches: Iterable[Stretch]) -> Iterator[dict[str, Json]]:
-    for row in (row for stretch in stretches for row in stretch.rows("", "")):
-        yield {**{name: getattr(row, name) for name in _COLUMNS}, "old": {}, "new": {}}
+        new[name] = f"set, from row {row.row} of the file"
+    return {**{name: getattr(row, name) for name in _COLUMNS}, "old": json.loads(row.old or "{}"), "new": new}
 
 
 def _digest(document: Mapping[str, Json]) -> str:

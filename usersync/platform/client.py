@@ -7,6 +7,7 @@ import os
 import ssl
 from collections.abc import Awaitable
 from importlib.metadata import version
+from math import inf
 from time import monotonic
 from types import TracebackType
 from typing import Self
@@ -63,7 +64,7 @@ class HttpClient:
             max_line_size=_MAX_LINE,
             max_field_size=_MAX_LINE,
         )
-        self._deadlines.watch()
+        self._deadlines.start()
         return self
 
     async def __aexit__(
@@ -119,11 +120,11 @@ class _Deadlines:
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self._deadlines: dict[asyncio.Task[object] | None, float] = {}
-        self._overdue: set[asyncio.Task[object] | None] = set()
+        #: Task -> when its request is overdue (monotonic seconds); infinite once the task was cancelled for that.
+        self._deadlines: dict[asyncio.Task[object], float] = {}
         self._timer: asyncio.Task[None] | None = None
 
-    def watch(self) -> None:
+    def start(self) -> None:
         """Begin to look for overdue requests, in the running loop."""
         self._timer = asyncio.create_task(self._cancel_overdue())
 
@@ -137,22 +138,25 @@ class _Deadlines:
             await asyncio.sleep(min(1.0, self.seconds / 10))
             now = monotonic()
             for task in [task for task, deadline in self._deadlines.items() if deadline < now]:
-                if task and task not in self._overdue:
-                    self._overdue.add(task)
-                    task.cancel()
+                self._deadlines[task] = inf
+                task.cancel()
 
     def __enter__(self) -> None:
-        self._deadlines[asyncio.current_task()] = monotonic() + self.seconds
+        self._deadlines[_current_task()] = monotonic() + self.seconds
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        task = asyncio.current_task()
-        del self._deadlines[task]
-        if task in self._overdue:
-            self._overdue.discard(task)
-            if task and task.uncancel() == 0 and kind is asyncio.CancelledError:
-                raise TimeoutError from error
+        task = _current_task()
+        is_overdue = self._deadlines.pop(task) == inf
+        if is_overdue and task.uncancel() == 0 and kind is asyncio.CancelledError:
+            raise TimeoutError from error
+
+
+def _current_task() -> asyncio.Task[object]:
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - coroutines run in tasks
+    return task
 
 
 class _Once:

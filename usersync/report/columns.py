@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, TypeAlias
 
 from usersync.ledger import Cells
-from usersync.loader.row_names import NameOf
+from usersync.loader.row_names import NameOf, best_name
 from usersync.models import Json, Status
 
 #: Some lines of a report, by column: the cells of COLUMNS, and the rows' keys.
@@ -43,8 +43,8 @@ def reason_of(line: Cells) -> str:
 
 
 def name_of_line(line: Cells, name_of: NameOf) -> str:
-    """Return the name that the platform has, or else its e-mail address, or else what the sheet has."""
-    return line[NAME] or line[EMAIL] or name_of(line[KEY])
+    """Return the name that people know a line by."""
+    return best_name(line[NAME], line[EMAIL], line[KEY], name_of)
 
 
 def escape_formulas(column: Sequence[str]) -> Sequence[str]:

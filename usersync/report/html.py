@@ -12,17 +12,18 @@ import zlib
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from itertools import compress, pairwise
 from json.encoder import encode_basestring as quoted
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import yaml
 from pydantic_core import from_json, to_json
 
 from usersync.errors import UsageError
 from usersync.ledger import Cells
-from usersync.loader.row_names import NameOf, no_name
+from usersync.loader.row_names import NameOf, best_name, no_name
 from usersync.models import Json, Status, TimeSlice, json_text
 from usersync.report.columns import (
     CHANGED,
@@ -47,6 +48,9 @@ from usersync.report.columns import (
 from usersync.report.summary import write_whole
 from usersync.report.timeline_chart import chart_of
 from usersync.report.wording import OWNER_NAMES, OWNER_REMEDIES, STATUS_MEANINGS, need_attention, plural
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 #: Bytes of packed rows in a page: what a phone opens and a mail server lets through; and in each file beside it.
 LIMIT: Final = 4_500_000
@@ -121,7 +125,7 @@ class Page:
         names = columns[NAME]
         if not all(names):
             found = zip(names, columns[EMAIL], columns[KEY], strict=True)
-            names = [name or email or self._name_of(key) for name, email, key in found]
+            names = [best_name(*line, self._name_of) for line in found]
         starts = [f'{{"name":{quoted(name)}' for name in names]
         found = zip(_clipped_all(names), starts, columns[NEW], strict=True)
         return [0 if new.startswith(start) else name for name, start, new in found]
@@ -179,13 +183,9 @@ class Page:
         parts: Sequence[str],
         data: str,
     ) -> str:
-        from jinja2 import Environment, FileSystemLoader  # slow to import, and needed only at the end of a run
-        from markupsafe import Markup  # as above
+        from markupsafe import Markup  # slow to import, and needed only at the end of a run
 
-        environment = Environment(
-            loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
-        )
-        return environment.get_template("page.html").render(
+        return _template().render(
             summary=summary,
             info=info,
             fields=Counter(summary.get("fields") or self._fields()).most_common(),
@@ -278,6 +278,16 @@ def write_plan_page(
 
 def _chosen(columns: Columns, chosen: Sequence[bool]) -> Columns:
     return [list(compress(column, chosen)) for column in columns]
+
+
+@cache  # compiling it takes longer than a small run, and a program or a test may write many pages
+def _template() -> Template:
+    from jinja2 import Environment, FileSystemLoader  # slow to import, and needed only at the end of a run
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("page.html")
 
 
 def _code(code_and_status: tuple[str, str]) -> str:

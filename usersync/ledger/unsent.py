@@ -1,0 +1,57 @@
+"""Answer what a plan says of the rows that are still to be sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from usersync.ledger.run import UNSENT, LedgerRun
+from usersync.models import Row
+
+
+class UnsentRows:
+    """The rows of one run that are still to be sent."""
+
+    def __init__(self, run: LedgerRun) -> None:
+        self._run, self._number = run, run.number
+        self._database = run.database
+
+    def examples(self, count: int, *, also: Sequence[int]) -> list[Row]:
+        """Return the first rows, and those with the keys `also`."""
+        first = self._database.all(
+            "SELECT key FROM row WHERE run = ? AND status IN (?, ?) ORDER BY key LIMIT ?",
+            (self._number, *UNSENT, count),
+        )
+        return self._run.by_key({key for (key,) in first} | set(also))
+
+    def keys(self) -> list[int]:
+        """Return the keys of the rows."""
+        found = self._database.all("SELECT key FROM row WHERE run = ? AND status IN (?, ?)", (self._number, *UNSENT))
+        return [key for (key,) in found]
+
+    def fields(self) -> list[tuple[str, int, int]]:
+        """Count the rows by changed fields: fields (`;`-separated), rows, the first row's key."""
+        return self._database.all(
+            "SELECT changed, count(*), min(key) FROM row WHERE run = ? AND status IN (?, ?)"
+            " GROUP BY changed ORDER BY min(key)",
+            (self._number, *UNSENT),
+        )
+
+    def person_changes(self) -> list[tuple[int, str | None, str | None, str | None, str | None]]:
+        """Return for each row the user's id, old and new name, old and new e-mail; None: not known, or kept."""
+        sides = ", ".join(
+            f"coalesce(json_extract(iif(old = '', '{{}}', old), '$.{f}'), {f}), json_extract(new, '$.{f}')"
+            for f in ("name", "email")
+        )
+        return self._database.all(
+            f"SELECT CAST(id AS INTEGER), {sides} FROM row WHERE run = ? AND status IN (?, ?) AND new <> ''",
+            (self._number, *UNSENT),
+        )
+
+    def most_common(self, field: str) -> tuple[str, int] | None:
+        """Return the new value of a field that most rows share, and how many do."""
+        found = self._database.first(
+            "SELECT json_extract(new, '$.' || ?) AS value, count(*) AS n FROM row WHERE run = ?"
+            " AND status IN (?, ?) AND value IS NOT NULL GROUP BY value ORDER BY n DESC, min(key) LIMIT 1",
+            (field, self._number, *UNSENT),
+        )
+        return (str(found[0]), found[1]) if found else None
