@@ -88,7 +88,7 @@ class HttpClient:
         assert self._session is not None  # noqa: S101 - used inside `async with`
         try:
             with self._deadlines:
-                async with self._session.request(
+                response = await self._session.request(
                     method,
                     url,
                     data=aiohttp.BytesPayload(data) if data else None,
@@ -96,9 +96,8 @@ class HttpClient:
                     proxy=self._proxy,
                     allow_redirects=False,
                     middlewares=(_Once(),) if method == "GET" else None,
-                ) as response:
-                    body = await _read_bounded(response, max_bytes)
-                    return Response(response.status, response.headers, body)
+                )
+                return Response(response.status, response.headers, await _read_bounded(response, max_bytes))
         except TooLargeError as error:
             return NoResponse(Code.PLATFORM_ERROR, str(error))
         except TimeoutError:
@@ -185,16 +184,19 @@ class TooLargeError(Exception):
 
 
 async def _read_bounded(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
+    """Read a body to its end, which gives the connection back. Raises TooLargeError, and closes the connection."""
     packed = "Content-Encoding" in response.headers  # its length says nothing about what comes out
-    if not packed and response.content_length is not None:
-        if response.content_length > max_bytes:
-            raise TooLargeError(max_bytes)
+    length = None if packed else response.content_length
+    if length is not None and length <= max_bytes:
         return await response.read()
     body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > max_bytes:
+    async with response:
+        if length is not None:
             raise TooLargeError(max_bytes)
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) > max_bytes:
+                raise TooLargeError(max_bytes)
     return bytes(body)
 
 
