@@ -11,25 +11,25 @@ from __future__ import annotations
 import logging
 import os
 import weakref
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 from usersync import notifications
-from usersync.context import Context, RunOptions, iso, run_async, run_concurrently
+from usersync.context import Context, RunOptions, iso, run_async
 from usersync.diff.limits import check_limits
 from usersync.dispatch.connection import connected
 from usersync.dispatch.dask_engine import scheduler_of
 from usersync.dispatch.dispatcher import Dispatcher
-from usersync.dispatch.email_swaps import EmailSwaps, resolve_in_flight, reverted_rows
+from usersync.dispatch.email_swaps import reverted_rows
+from usersync.dispatch.recovery import Recovery
 from usersync.dispatch.sender import Sender
 from usersync.errors import OUT_OF_MEMORY, RefusedError, RowCountError, StoppedError, UsersyncError
 from usersync.ledger import Ledger, LedgerRun, RunInfo
 from usersync.ledger.lock import one_run_at_a_time
-from usersync.ledger.run import IN_FLIGHT, NOT_SENT
+from usersync.ledger.run import NOT_SENT
 from usersync.loader.row_names import no_name
 from usersync.logs import event
 from usersync.models import DesiredValues, Status, Table
@@ -45,9 +45,8 @@ from usersync.report.rejects import REJECTED, write_rejects
 from usersync.settings import Settings
 
 log = logging.getLogger(__name__)
-Item = TypeVar("Item")
 #: The exit code of a run that finished, but for rows that need attention.
-NEED_ATTENTION = 1
+EXIT_NEED_ATTENTION = 1
 Confirm: TypeAlias = Callable[[Plan], bool]
 """Shows a plan, and returns whether to send it."""
 
@@ -131,9 +130,10 @@ async def _execute(job: Job, ledger: Ledger, run: LedgerRun, confirm: Confirm) -
         if job.source.reports:
             require_writable_folder(job.settings.report.dir, run.info.run)
         async with connected(job.settings, job.context, job.options.max_duration) as sender:
-            await _revert_interrupted_swaps(job, ledger, run, sender)
+            recovery = _recovery(job, run, sender)
+            await recovery.revert_interrupted_swaps(_with_interrupted_swaps(job, ledger, run))
             if job.source.refusal:
-                await _recover(job, run, sender)
+                await recovery.resolve_in_flight()
                 refusal = _close(job, sender, job.source.refusal)
             else:
                 for note in _interrupted_runs(ledger, run):
@@ -146,7 +146,7 @@ async def _execute(job: Job, ledger: Ledger, run: LedgerRun, confirm: Confirm) -
                     if job.context.stop:
                         run.plan_again(sender.unheard)
                 if not refusal:
-                    await _revert_broken_swaps(job, run, sender)
+                    await recovery.revert_broken_swaps()
                 _stop_where_unread(job, run)
     except (StoppedError, MemoryError) as error:
         if plan is None:
@@ -179,7 +179,7 @@ async def _plan_only(job: Job, ledger: Ledger, run: LedgerRun) -> Plan:
 async def _prepare(job: Job, ledger: Ledger, run: LedgerRun, sender: Sender) -> Plan:
     """Bring the rows into the ledger, and take out what may not be sent."""
     context, settings = job.context, job.settings
-    await _recover(job, run, sender)
+    await _recovery(job, run, sender).resolve_in_flight()
     users = UserLookup(sender.read, sender.read_directory)
     await job.source.insert_rows(run, context, users)
     reject_protected(run, settings.limits.protect)
@@ -221,42 +221,14 @@ def _stop_where_unread(job: Job, run: LedgerRun) -> None:
     job.context.stop.ask(StoppedError.exit_code, message)
 
 
-async def _recover(job: Job, run: LedgerRun, sender: Sender) -> None:
-    """Find out what became of the rows that were in flight when a run was interrupted."""
-    resolve = partial(resolve_in_flight, run, sender, job.context.clock)
-    await _each(job, list(run.with_status(*IN_FLIGHT)), resolve)
-    await _revert_broken_swaps(job, run, sender)
+def _recovery(job: Job, run: LedgerRun, sender: Sender) -> Recovery:
+    return Recovery(run, sender, job.context, concurrency=job.settings.request.concurrency)
 
 
-async def _revert_broken_swaps(job: Job, run: LedgerRun, sender: Sender) -> None:
-    """Give users their addresses back whose e-mail swap cannot be completed, also where nothing else is sent."""
-    swaps = EmailSwaps(run, sender)
-    await _each(job, swaps.broken(), swaps.revert)
-
-
-async def _revert_interrupted_swaps(job: Job, ledger: Ledger, run: LedgerRun, sender: Sender) -> None:
-    """Give users their addresses back whom an interrupted run left with a placeholder; the ledger knows them."""
-    for interrupted in ledger.open_swaps(job.settings.platform.url):
-        if interrupted.number == run.number and not job.source.refusal:
-            continue  # this run goes on with them
-        swaps = EmailSwaps(interrupted, sender)
-        begun = [row for swap in swaps.open() for row in swap if row.status is not Status.FAILED]
-        in_flight = [row for row in begun if row.status in IN_FLIGHT]
-        await _each(job, in_flight, partial(resolve_in_flight, interrupted, sender, job.context.clock))
-        interrupted.flush()
-        is_own = interrupted.number == run.number
-        by = "" if is_own else f" by run {run.info.run}"
-        reason = f"reverted{by}, because run {interrupted.info.run} was interrupted"
-        await _each(job, swaps.open(), partial(swaps.revert, reason=reason))
-        interrupted.snapshots.remember()
-        for row in interrupted.by_key(row.key for row in begun):
-            if row.status in (Status.FAILED, Status.REVERTING):
-                log.warning("row %s of run %s, user %s: %s", row.row, interrupted.info.run, row.id, row.message)
-
-
-async def _each(job: Job, items: list[Item], work: Callable[[Item], Awaitable[object]]) -> None:
-    concurrency = job.settings.request.concurrency
-    await run_concurrently(items, work, concurrency=concurrency, stop=job.context.stop)
+def _with_interrupted_swaps(job: Job, ledger: Ledger, run: LedgerRun) -> list[LedgerRun]:
+    """Return the runs with e-mail swaps to revert, which no run goes on with."""
+    found = ledger.open_swaps(job.settings.platform.url)
+    return [other for other in found if other.number != run.number or job.source.refusal]
 
 
 def _interrupted_runs(ledger: Ledger, run: LedgerRun) -> list[str]:
@@ -267,7 +239,7 @@ def _interrupted_runs(ledger: Ledger, run: LedgerRun) -> list[str]:
 
 def _close(job: Job, sender: Sender, reason: str) -> str:
     """Stop a resumed run whose rows can no longer be sent; returns the reason."""
-    exit_code = NEED_ATTENTION if sender.counts.patch else RefusedError.exit_code
+    exit_code = EXIT_NEED_ATTENTION if sender.counts.patch else RefusedError.exit_code
     job.context.stop.ask(exit_code, f"{reason}; {_nothing_sent(sender)}")
     return reason
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from usersync.context import Clock, iso
 from usersync.diff.inversion import invert
-from usersync.diff.verification import is_applied, split_changes
-from usersync.dispatch.sender import Sender, undecided
+from usersync.diff.verification import split_changes
+from usersync.dispatch.sender import Sender
 from usersync.ledger import LedgerRun, Waves
 from usersync.ledger.waves import Swap, is_open
 from usersync.models import Code, Json, Result, Row, Status, User
@@ -152,23 +151,6 @@ class EmailSwaps:
         """Write a step at once: the next one depends on it."""
         self._run.record(row.key, result)
         self._run.flush()
-
-
-async def resolve_in_flight(run: LedgerRun, sender: Sender, clock: Clock, row: Row) -> None:
-    """Read what became of a row whose answer never came in."""
-    seen_at = iso(clock.now())
-    found = await sender.read(row.user_id)
-    if isinstance(found, Result):
-        if found.status is not Status.NOT_SENT:
-            run.record(row.key, undecided(found))
-        return
-    if row.placeholder and same_email(found.email, row.placeholder):
-        run.record(row.key, parked(row, Result(Status.UPDATED, "", "", 200, 1, found)))
-    elif is_applied(row.new_values, found):
-        message = "the answer was lost; a later check found the new values"
-        run.record(row.key, Result(Status.UPDATED, "", message, 200, 1, found, seen_at))
-    else:
-        run.record(row.key, Result(Status.PLANNED, user=found))
 
 
 def reverted_rows(run: LedgerRun) -> Iterator[Row]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +11,9 @@ from usersync.diff.inversion import invert
 from usersync.errors import RefusedError, UsageError
 from usersync.ledger import Ledger, LedgerRun, RunInfo, describe_sources
 from usersync.ledger.run import IN_FLIGHT
-from usersync.loader.dataframe import FRAME
 from usersync.models import Files, Row, Status
 from usersync.planning.compare import RowComparison
+from usersync.planning.earlier_run import find_run, read_again, require_platform
 from usersync.planning.email_index import email_index
 from usersync.planning.input import Input, read_input, single_user
 from usersync.planning.matching import STAND_IN, EmailIndex, index_of_rows
@@ -21,7 +21,7 @@ from usersync.planning.plan import Plan
 from usersync.planning.plan_file import load_plan
 from usersync.planning.users import UserLookup
 from usersync.planning.verify import verify_rows
-from usersync.settings import Settings, make_settings
+from usersync.settings import Settings
 
 NewRun = Callable[[str], RunInfo]
 """Makes the head of a new run of a kind."""
@@ -278,13 +278,6 @@ class ResumedRows(RowSource):
         return len(self.given.table.cells) if self.given and whole else sum(run.counts().values())
 
 
-def _options_of(info: RunInfo) -> RunOptions:
-    """Return the options of a run that decide what its files say."""
-    base = info.options.get("base")
-    where, skip = tuple(info.options.get("where", ())), info.options.get("skip", 0)
-    return RunOptions(where=where, skip=skip, base=Path(base) if base else None)
-
-
 def inverted_row(row: Row, run: str) -> Row:
     """Return the row that restores what an updated row changed."""
     changes, kept = invert(row.changes)
@@ -313,48 +306,3 @@ def _with_input(info: RunInfo, given: Input) -> RunInfo:
         filled_fields=given.filled_fields,
         rows_read=given.rows_read,
     )
-
-
-def find_run(ledger: Ledger, name: str, settings: Settings) -> LedgerRun:
-    """Find a run of this platform in the ledger. Raises UsageError, or RefusedError for another platform."""
-    run = ledger.find(name)
-    if run is None:
-        raise UsageError(f"no run {name} in {settings.ledger}; `usersync runs` lists all runs")
-    require_platform(run.info, settings, f"run {name}")
-    run.require_json()
-    return run
-
-
-def require_platform(info: RunInfo, settings: Settings, what: str) -> None:
-    """Raise RefusedError where a run or plan is for another platform."""
-    if info.platform != settings.platform.url:
-        raise RefusedError(f"stale: {what} is for {info.platform}, not {settings.platform.url}")
-
-
-def read_again(info: RunInfo, settings: Settings, rows: Iterable[Row], *, files: Files | None = None) -> Input:
-    """Read the sources of an earlier run, or the same as given in `files`, with the settings of that run.
-
-    `rows` are those of that run: rows without ids are those of the same users again, whatever addresses they have by
-    now. Raises RefusedError where a source has changed since.
-    """
-    for name, what in (("-", "standard input"), (FRAME, "a DataFrame")):
-        if files is None and name in info.files:
-            raise RefusedError(f"stale: the rows came from {what}, which cannot be read again")
-    then = {name: info.settings[name] for name in ("source", "columns", "fields")}
-    platform = settings.platform.model_dump(exclude_none=True)
-    given = read_input(
-        files if files is not None else info.files,
-        make_settings({"platform": platform, **then}, f"run {info.run}"),
-        _options_of(info),
-    )
-    is_plan = info.kind == "plan"
-    remedy = "plan again" if is_plan else f"run it as it is, or restore it and run `usersync resume {info.run}`"
-    for source, known in zip(describe_sources(given.table.sources), info.sources, strict=True):
-        if source["sha256"] != known["sha256"]:
-            raise RefusedError(f"stale: {source['file']} has changed since run {info.run}; {remedy}")
-        if source.get("base") != known.get("base"):
-            raise RefusedError(
-                f"stale: what {source['file']} held when it was exported (its base) is not the one of run {info.run}; "
-                f"{remedy}"
-            )
-    return given.matched(index_of_rows(given.matching, rows, f"run {info.run}")) if given.matching else given
