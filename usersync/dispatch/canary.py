@@ -26,7 +26,7 @@ class CanaryStages:
 
     def record(self, status: Status) -> None:
         """Count an update."""
-        if status is not Status.NOT_SENT:
+        if self.stages and status is not Status.NOT_SENT:
             self._done += 1
             self._failed += status is not Status.UPDATED
 

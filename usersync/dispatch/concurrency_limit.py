@@ -25,7 +25,8 @@ class ConcurrencyLimit:
 
     def good(self) -> None:
         """Record a good answer."""
-        self.limit = min(self.most, self.limit + (1 if self._climbing else 1 / self.limit))
+        if self.limit < self.most:
+            self.limit = min(self.most, self.limit + (1 if self._climbing else 1 / self.limit))
 
     def bad(self, now: float, started: float) -> None:
         """Record an error of a request that started at `started`; what was in flight together counts once."""

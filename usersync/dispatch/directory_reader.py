@@ -7,7 +7,6 @@ from pydantic import SecretStr
 from usersync.context import Clock, Stopping
 from usersync.dispatch.rate_limit import RateLimiter
 from usersync.dispatch.sender import RequestCounts
-from usersync.dispatch.timeline import ResponseKind
 from usersync.platform.api import NoResponse, RateLimited, Response, read_response
 from usersync.platform.client import HttpClient
 from usersync.platform.directory import Directory, DirectoryUnavailable, parse_directory, request_directory
@@ -56,7 +55,7 @@ class DirectoryReader:
     def _record(self, started: float, response: Response | NoResponse) -> None:
         if isinstance(response, NoResponse):
             self._counts.responses[None] += 1
-            self._limiter.record(started, ResponseKind.ERROR)
+            self._limiter.record(started, "error")
             return
         now = self._clock.now()
         self._counts.responses[response.status] += 1
@@ -65,7 +64,6 @@ class DirectoryReader:
             answer = read_response(response, now)
             after = answer.after if isinstance(answer, RateLimited) else None
             self._counts.throttled += 1
-            self._limiter.record(started, ResponseKind.THROTTLED, after=after or 0.0, quota=quota)
+            self._limiter.record(started, "throttled", after=after or 0.0, quota=quota)
             return
-        kind = ResponseKind.ERROR if response.status >= 500 else ResponseKind.GOOD
-        self._limiter.record(started, kind, quota=quota)
+        self._limiter.record(started, "error" if response.status >= 500 else "good", quota=quota)

@@ -51,8 +51,8 @@ class Gcra:
 
     def delay(self, state: RateState, now: float) -> float:
         """Return the seconds until a request may start; 0.0: now; infinite: not before an answer."""
-        spaced = state.due - now if self.step(state) else 0.0
-        return max(state.limit.delay(now), spaced, 0.0)
+        spaced = state.due - now
+        return max(state.limit.delay(now), spaced if spaced > 0.0 and self.step(state) else 0.0)
 
     def start(self, state: RateState, now: float) -> None:
         """Record a request that starts now."""

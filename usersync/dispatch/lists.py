@@ -43,8 +43,8 @@ async def read_list(
 
 def _kind(response: Response | NoResponse) -> ResponseKind:
     if isinstance(response, NoResponse) or response.status >= 500:
-        return ResponseKind.ERROR
-    return ResponseKind.THROTTLED if response.status == 429 else ResponseKind.GOOD
+        return "error"
+    return "throttled" if response.status == 429 else "good"
 
 
 def _may_help_to_repeat(response: Response | NoResponse) -> bool:

@@ -60,14 +60,15 @@ class RateLimiter:
 
     async def acquire(self) -> float:
         """Wait until a request may start; returns that time (seconds, monotonic). Raises Stopping."""
-        if not self._queue.locked() and not self._stop and not self._try_start():
-            return self._clock.monotonic()
-        await self._stop.wait(self._wait_in_queue())
-        return self._clock.monotonic()
+        now = self._clock.monotonic()
+        if self._queue.locked() or self._stop or self._try_start(now):
+            await self._stop.wait(self._wait_in_queue())
+            now = self._clock.monotonic()
+        return now
 
     async def _wait_in_queue(self) -> None:
         async with self._queue:
-            while wait := self._try_start():
+            while wait := self._try_start(self._clock.monotonic()):
                 if isfinite(wait):
                     if wait > self._longest_wait:
                         message = f"the platform allows the next request in {wait:.0f} s; run `usersync resume` then"
@@ -79,11 +80,10 @@ class RateLimiter:
                 else:
                     await self._clock.sleep(POLL_INTERVAL)
 
-    def _try_start(self) -> float:
+    def _try_start(self, now: float) -> float:
         """Start a request; else return the seconds until one may try again, infinite: as soon as an answer is in."""
         if self._in_flight >= int(self.concurrency.limit):
             return inf
-        now = self._clock.monotonic()
         wait = max(self.breaker.delay(now) if self.breaker.open else 0.0, self._batches.due - now)
         if wait > 0:
             return wait
@@ -107,10 +107,10 @@ class RateLimiter:
         with self._store.locked() as state:
             if quota:
                 state.limit.set_quota(now, quota, self._in_flight)
-            if kind is ResponseKind.THROTTLED:
+            if kind == "throttled":
                 to_minute = 60.0 - self._clock.now().timestamp() % 60.0
                 state.limit.refuse(now, started, after, to_minute=to_minute + CLOCK_TOLERANCE)
-            elif kind is ResponseKind.ERROR:
+            elif kind == "error":
                 state.limit.lost()
             else:
                 self._gcra.accept(state, now, started)
@@ -118,12 +118,12 @@ class RateLimiter:
         self.timeline.record(started, now, kind, 1 / step if step else None)
 
     def _record_health(self, now: float, started: float, kind: ResponseKind, after: float) -> None:
-        if kind is ResponseKind.ERROR:
+        if kind == "error":
             self.breaker.bad(now, started, after)
             self.concurrency.bad(now, started)
         elif self.breaker.good(started):
             self.concurrency.begin_again()
-        elif kind is ResponseKind.GOOD:
+        elif kind == "good":
             self.concurrency.good()
 
 

@@ -16,7 +16,6 @@ from usersync.context import Clock, Stop, Stopping, iso
 from usersync.diff.verification import is_applied, mismatched_fields
 from usersync.dispatch.rate_limit import RateLimiter
 from usersync.dispatch.retry import FailureStreak, FailureTimeout, backoff
-from usersync.dispatch.timeline import ResponseKind
 from usersync.errors import StoppedError
 from usersync.models import SECRET_FIELDS, Code, Json, Owner, Result, Status, TimeSlice, User, owner_of
 from usersync.platform.api import (
@@ -217,19 +216,21 @@ class Sender:
         self.counts.responses[exchange.status] += 1
         if isinstance(answer, RateLimited):
             self.counts.throttled += 1
-            self._limiter.record(started, ResponseKind.THROTTLED, after=answer.after or 0.0, quota=quota)
+            self._limiter.record(started, "throttled", after=answer.after or 0.0, quota=quota)
         elif isinstance(answer, TransientError):
-            self._limiter.record(started, ResponseKind.ERROR, after=answer.after or 0.0, quota=quota)
+            self._limiter.record(started, "error", after=answer.after or 0.0, quota=quota)
             log.info("user %d: attempt %d: %s", exchange.request.user_id, exchange.attempts + 1, answer.code)
             log.debug("user %d: %s", exchange.request.user_id, answer.message)  # may quote what was sent
         else:
             exchange.attempts += 1
-            self._limiter.record(started, ResponseKind.GOOD, quota=quota)
+            self._limiter.record(started, "good", quota=quota)
         return answer
 
     def _secrets(self, values: Mapping[str, Json]) -> tuple[str, ...]:
         """Return what the platform may quote and nobody may read: the token, and secret values."""
         secrets = (self.token,) if self.token else ()
+        if SECRET_FIELDS.isdisjoint(values):
+            return secrets
         return (*secrets, *(str(values[name]) for name in SECRET_FIELDS if name in values))
 
     def _count(self, exchange: _Exchange) -> None:

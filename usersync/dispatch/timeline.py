@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import Enum
 from math import frexp
+from typing import Literal, TypeAlias
 
 from usersync.models import TimeSlice
 
@@ -15,12 +15,8 @@ MOST = 240
 _FINE = 4
 
 
-class ResponseKind(Enum):
-    """How a request went, as far as the platform's health goes."""
-
-    GOOD = "good"
-    THROTTLED = "throttled"
-    ERROR = "error"
+ResponseKind: TypeAlias = Literal["good", "throttled", "error"]
+"""How a request went, as far as the platform's health goes."""
 
 
 @dataclass(slots=True)
@@ -65,8 +61,10 @@ class Timeline:
             self._go_on_to(now)
         here = self._slices[-1]
         here.requests += 1
-        here.throttled += kind is ResponseKind.THROTTLED
-        here.errors += kind is ResponseKind.ERROR
+        if kind == "throttled":
+            here.throttled += 1
+        elif kind == "error":
+            here.errors += 1
         here.pace = pace
         part, doublings = frexp(now - started)  # as part x 2 ** doublings, 0.5 <= part < 1
         step = _FINE * doublings + int(2 * _FINE * part)

@@ -71,7 +71,7 @@ class LedgerRun:
             self.database.execute_many(_INSERT, (self._inserted(row) for row in rows))
 
     def _inserted(self, row: Row) -> tuple[object, ...]:
-        status = None if row.duplicate_of is not None else row.status
+        status = None if row.duplicate_of is not None else str(row.status)
         return (
             self.number, row.key, row.source, row.row, row.id, status, row.changed, row.old, row.new, row.code,
             row.message, row.note, row.http_status, row.attempts, row.name, row.display_name, row.email,
@@ -219,8 +219,8 @@ class LedgerRun:
         del self._results[: len(results)]
 
     def _recorded(self, key: int, result: Result) -> tuple[object, ...]:
-        return (
-            result.status, result.code, result.message, result.http_status, result.attempts,
+        return (  # `str`: for a StrEnum, sqlite3 looks for an adapter each time
+            str(result.status), result.code, result.message, result.http_status, result.attempts,
             *user_columns(result.user), result.finished_at, self.number, key,
         )  # fmt: skip
 
@@ -231,8 +231,9 @@ class LedgerRun:
 
     def _revised(self, row: Row) -> tuple[object, ...]:
         return (
-            row.status, row.changed, row.old, row.new, row.code, row.message, row.note, row.http_status, row.attempts,
-            row.name, row.display_name, row.email, row.custom_attributes, row.finished_at, self.number, row.key,
+            str(row.status), row.changed, row.old, row.new, row.code, row.message, row.note, row.http_status,
+            row.attempts, row.name, row.display_name, row.email, row.custom_attributes, row.finished_at,
+            self.number, row.key,
         )  # fmt: skip
 
     def mark_planned(self, at: str) -> None:
