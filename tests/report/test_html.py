@@ -258,25 +258,9 @@ def test_values_are_shown_as_they_are(screen: Screen, tmp_path: Path) -> None:
     old = '{"a":0,"b":true,"c":null,"d":"","e":1.0,"g":[1.50,{"h":9007199254740993}]}'
     new = '{"a":-9007199254740993,"b":123456789012345,"c":1e-07,"d":" = 1","e":false,"f":"","g":"%s"}' % ("x" * 400)
     plain = (
-        "a.csv",
-        "",
-        2,
-        "7",
-        "updated",
-        "a",
-        '{"a":12}',
-        '{"a":"a\\"b: 7"}',
-        200,
-        1,
-        "",
-        "",
-        "nobody",
-        "",
-        "",
-        "",
-        "",
+        "a.csv", "", 2, "7", "updated", "a", '{"a":12}', '{"a":"a\\"b: 7"}', 200, 1, "", "", "nobody", "", "", "", "",
         0,
-    )
+    )  # fmt: skip
     cells = (*plain[:2], 3, "8", "updated", "a;b", old, new, *plain[8:-1], 1)
     facts = RunFacts(INFO["run"], INFO, dict.fromkeys(("get", "patch", "retried", "throttled"), 0))
     screen.open(Path(str(write_report(lambda: [[plain, cells]], tmp_path, facts, formats=("html",)).files["html"])))
