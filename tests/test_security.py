@@ -262,6 +262,65 @@ def test_attributes_that_are_tokens_are_in_no_file(desk: Opened, compare_with: s
         assert box.store.users[1].custom_attributes == hidden
 
 
+def test_a_token_that_the_sheet_sets_is_masked_where_people_look(desk: Opened) -> None:
+    held = {"botToken": "T0pOld", "deep": {"api_token": "T0pDeep"}}
+    with desk(Sandbox(users=[StoredUser(1, "Ann", "a@example.org", custom_attributes=held)], limit=None)) as (box, at):
+        at.settings["report"] = {"formats": ["html", "xlsx"]}
+        at.write("changes.csv", "id,custom_attributes.botToken\n1,T0pNew\n")
+        planned = at.run("plan", "changes.csv", "--html", "plan.html")
+        ran = at.run("run", "changes.csv", "--yes")
+        box.store.users[1].custom_attributes["botToken"] = "T0pTheirs"
+        conflict = at.run("run", "changes.csv", "--yes")
+        box.store.users[1].custom_attributes["botToken"] = "T0pNew"
+        run = json.loads(at.run("runs", "--json").out)[-1]["run"]
+        looked = at.run("show", run).out + at.run("show", run, "--json").out + at.run("history", "1", "--json").out
+        assert (ran.code, conflict.code) == (0, 1)
+        assert json.loads(ran.report[0]["old"]) == json.loads(ran.report[0]["new"]) == {
+            "custom_attributes.botToken": "***"
+        }  # fmt: skip
+        for text in (planned.out, planned.err, ran.err, conflict.err, looked, *map(str, ran.report + conflict.report)):
+            assert "T0p" not in text
+        assert at.run("undo", run, "--yes").code == 0
+        assert box.store.users[1].custom_attributes == held
+
+
+@pytest.mark.parametrize("option", ["-o", "--html"])
+@pytest.mark.parametrize("name", ["changes.csv", "usersync.yaml", "usersync.db", "notes.txt"])
+def test_a_plan_is_written_over_no_file_of_another_kind(desk: Opened, option: str, name: str) -> None:
+    with desk(Sandbox(users=5, limit=None)) as (_, at):
+        at.write("changes.csv", ROWS)
+        at.write("notes.txt", "mine")
+        assert at.run("run", "changes.csv", "--yes").code == 0
+        before = (at.folder / name).read_bytes()
+        ran = at.run("plan", "changes.csv", option, name)
+        assert (ran.code, f"{name}: this file was not written by {option}, and is not overwritten" in ran.err) == (
+            2,
+            True,
+        )
+        assert (at.folder / name).read_bytes() == before
+        for _ in range(2):
+            assert at.run("plan", "changes.csv", option, "plan").code == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_page_is_written_through_pipes_and_links(desk: Opened) -> None:
+    with desk(Sandbox(users=5, limit=None)) as (_, at):
+        at.write("changes.csv", ROWS)
+        os.mkfifo(at.folder / "pipe")
+        reader = subprocess.Popen(["cat", "pipe"], cwd=at.folder, stdout=subprocess.PIPE)
+        assert at.run("plan", "changes.csv", "--html", "pipe").code == 0
+        assert reader.communicate()[0].startswith(b"<!DOCTYPE html>")
+        assert (at.folder / "pipe").is_fifo()
+        at.write("target.html", "")
+        (at.folder / "link.html").symlink_to("target.html")
+        assert at.run("plan", "changes.csv", "--html", "link.html").code == 0
+        assert (at.folder / "link.html").is_symlink()
+        assert (at.folder / "target.html").read_text("utf-8").startswith("<!DOCTYPE html>")
+        (at.folder / "folder").mkdir()
+        assert at.run("plan", "changes.csv", "--html", "folder").code == 2
+        assert not list(at.folder.glob("*.new"))
+
+
 @pytest.mark.parametrize("compare_with", ["remote", "nothing", "last-run"])
 def test_what_only_if_blank_leaves_alone_is_said(desk: Opened, compare_with: str) -> None:
     careful = {"name": {"only_if_blank": True}}

@@ -22,13 +22,14 @@ from usersync.ledger.user_buffer import UserBuffer
 from usersync.loader.row_names import no_name
 from usersync.models import Files, Row, Status, User
 from usersync.planning.plan import Plan, SavedPlan
-from usersync.planning.plan_file import keep_document, save_plan
+from usersync.planning.plan_file import PLAN_START, keep_document, save_plan
 from usersync.planning.sources import FileRows, PlanRows, ResumedRows, SingleUserRows, UndoneRows
 from usersync.report import Summary
 from usersync.report.export import ExportHead
 from usersync.report.export_columns import all_columns, choose_columns, conditions, user_texts
 from usersync.report.export_files import export_files, write_export
-from usersync.report.html import write_plan_page
+from usersync.report.html import PAGE_START, write_plan_page
+from usersync.report.output_file import require_replaceable
 from usersync.settings import Settings, load_settings
 
 #: Platforms that are updated at the same time.
@@ -95,9 +96,13 @@ def plan(
     """Work out what `run` would do, and send nothing but reads.
 
     `save_as` writes a file for `apply`, which takes the returned plan as well; `html` writes a page for whoever
-    signs it off. Raises UsersyncError where nothing can be planned.
+    signs it off. Neither is written over a file of another kind. Raises UsersyncError where nothing can be planned.
     """
     settings, options = settings or load_settings(), options or RunOptions()
+    if save_as:
+        require_replaceable(save_as, PLAN_START, "-o")
+    if html:
+        require_replaceable(html, PAGE_START, "--html")
     job = Job(FileRows(files, settings, options, kind="plan"), settings, options, context or Context())
 
     def review(ledger_run: LedgerRun, found: Plan) -> None:

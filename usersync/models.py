@@ -427,8 +427,3 @@ class TimeSlice:
 SECRET_FIELDS: Final = frozenset({"password"})
 #: Stands for the value of a secret field.
 MASK: Final = "***"
-
-
-def shown(name: str, value: Json) -> Json:
-    """Return a value as people and files may see it."""
-    return MASK if name in SECRET_FIELDS else value

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 
-from usersync.models import ATTRIBUTE, MASK, Json
+from usersync.models import ATTRIBUTE, MASK, SECRET_FIELDS, Json, json_text
 
 #: Invisible characters, for the inside of a character class: soft hyphens, zero-width characters, direction marks.
 INVISIBLE = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
@@ -78,3 +78,13 @@ def mask_tokens(value: Json) -> Json:
     if isinstance(value, Mapping):
         return {name: MASK if is_token(name) else mask_tokens(item) for name, item in value.items()}
     return value
+
+
+def mask_tokens_in(text: str) -> str:
+    """Do that in a JSON object that is text; blank text stays blank."""
+    return json_text(mask_tokens(json.loads(text))) if "token" in text.lower() else text
+
+
+def shown(field: str, value: Json) -> Json:
+    """Return the value of a field as people and reports may see it."""
+    return MASK if field in SECRET_FIELDS or is_token(field) else mask_tokens(value)

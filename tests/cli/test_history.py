@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import click
 import pytest
 
 from usersync.cli import history
+from usersync.errors import UsageError
 from usersync.ledger import Ledger, RunInfo
 from usersync.models import FieldChange, Row, Status
 from usersync.settings import Settings, make_settings
@@ -141,6 +143,36 @@ def test_pruning_lists_what_it_deletes(settings: Settings, record: Callable[...,
     kept = ["R2", "R3"] if reports else ["R1", "R2", "R3"]
     assert sorted(folder.name for folder in settings.report.dir.iterdir()) == kept
     assert states(history.runs(settings, as_json=False)) == {"R3": "unfinished"}
+
+
+def test_pruning_deletes_a_link_to_a_report_and_nothing_behind_it(
+    settings: Settings, record: Callable[..., None], tmp_path: Path
+) -> None:
+    record("R1", exit_code=0)
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    (archive / "report.csv").touch()
+    settings.report.dir.mkdir(parents=True)
+    (settings.report.dir / "R1").symlink_to(archive)
+    assert history.prune(settings, 0, reports=True) == "1 run deleted, 1 report folder deleted"
+    assert (list(settings.report.dir.iterdir()), list(archive.iterdir())) == ([], [archive / "report.csv"])
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may delete everything")
+def test_pruning_keeps_the_runs_of_reports_that_cannot_be_deleted(
+    settings: Settings, record: Callable[..., None]
+) -> None:
+    record("R1", exit_code=0)
+    folder = settings.report.dir / "R1"
+    folder.mkdir(parents=True)
+    (folder / "report.csv").touch()
+    folder.chmod(0o500)
+    try:
+        with pytest.raises(UsageError, match=r"R1: the report folder cannot be deleted: .*; no run was deleted"):
+            history.prune(settings, 0, reports=True)
+    finally:
+        folder.chmod(0o700)
+    assert history.prune(settings, 0, reports=True) == "1 run deleted, 1 report folder deleted"
 
 
 def test_pruning_without_old_runs_asks_nothing(settings: Settings, record: Callable[..., None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -16,9 +17,11 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from usersync.errors import StoppedError
 from usersync.ledger import Cells
 from usersync.models import TimeSlice
 from usersync.report import RunFacts, Summary, html, write_report
+from usersync.report.html import write_plan_page
 
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
@@ -206,6 +209,72 @@ def test_a_page_without_the_files_beside_it_says_which_rows_it_cannot_search(
     assert "All rows are in report.csv" in screen.text("#absent")
     assert screen.find("20999", until=f"1 row of the {here:,} on this page"), "rejected"
     assert all("ERR_FILE_NOT_FOUND" in message for message in screen.complaints())
+
+
+@pytest.mark.parametrize("name", ["plan #12.html", "why?.html", "50%20.html", "http:x.html", "üb er's.html"])
+def test_rows_beside_a_page_are_found_whatever_its_name(
+    screen: Screen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(html, "LIMIT", 20_000)
+    plan = {"status": "planned", "exit_code": 1, "counts": {"rows": 5000}, "limits": [], "changes": 1, "problems": []}
+    write_plan_page(tmp_path / name, [list(map(line_of, range(5000)))], plan, INFO)
+    screen.open(tmp_path / name)
+    assert screen.find("5997", until="1 row") == "1 row"
+    assert screen.complaints() == []
+
+
+def test_rows_that_pack_badly_are_divided_until_they_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(html, "LIMIT", 1_000_000)
+    chance = random.Random(5)
+    lines = [
+        (*line_of(key)[:6], "", json.dumps({"name": chance.randbytes(140).hex()}), *line_of(key)[8:])
+        for key in range(9_000)
+    ]
+    facts = RunFacts(INFO["run"], INFO, dict.fromkeys(("get", "patch", "retried", "throttled"), 0))
+    page = Path(str(write_report(lambda: [lines], tmp_path, facts, formats=("html",)).files["html"]))
+    sizes = [file.stat().st_size for file in (page, *parts_of(page))]
+    assert len(sizes) > 2
+    assert 500_000 < sizes[0] < 1_100_000
+    assert max(sizes) < 1_100_000
+
+
+def test_a_page_that_cannot_be_written_leaves_no_rows_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(html, "LIMIT", 60_000)
+    folder = tmp_path / INFO["run"]
+    (folder / "report.html").mkdir(parents=True)
+    with pytest.raises(StoppedError, match="Is a directory"):
+        report(tmp_path, 20_000)
+    assert {file.name for file in folder.iterdir()} == {"report.csv", "report.html"}
+
+
+def test_rows_of_several_files_stand_in_input_order(screen: Screen, tmp_path: Path) -> None:
+    names = ["b.csv", "a.csv", "Z.csv", "c.csv", "0.csv"]
+    lines = [(name, *line_of(9 if name == "c.csv" else key)[1:-1], key) for key, name in enumerate(names)]
+    facts = RunFacts(INFO["run"], INFO, dict.fromkeys(("get", "patch", "retried", "throttled"), 0))
+    screen.open(Path(str(write_report(lambda: [lines], tmp_path, facts, formats=("html",)).files["html"])))
+    assert [cell.splitlines()[1] for cell in screen.column(1)] == [f"{name}, Changes" for name in names]
+
+
+@pytest.mark.parametrize("key", ["a  b", "a;b", "a&amp;b", "tab\there"])
+def test_rows_are_filtered_by_fields_of_any_name(screen: Screen, tmp_path: Path, key: str) -> None:
+    field = f"custom_attributes.{key}"
+    line = ("a.csv", "", 2, "7", "failed", field, "", json.dumps({field: 1}), 422, 1, "refused", "", "sheet", "Ann", "",
+            "", "", 0)  # fmt: skip
+    facts = RunFacts(INFO["run"], INFO, dict.fromkeys(("get", "patch", "retried", "throttled"), 0))
+    screen.open(Path(str(write_report(lambda: [[line]], tmp_path, facts, formats=("html",)).files["html"])))
+    Select(screen.driver.find_element(By.ID, "field")).select_by_value(field)
+    assert screen.text("#hits") == "1 row"
+
+
+def test_files_of_formats_that_are_no_longer_asked_for_are_deleted(divided: Path) -> None:
+    assert parts_of(divided)
+    facts = RunFacts(INFO["run"], INFO, dict.fromkeys(("get", "patch", "retried", "throttled"), 0))
+    write_report(lambda: [[line_of(0)]], divided.parent.parent, facts, formats=("xlsx",))
+    assert {file.name for file in divided.parent.iterdir()} == {"report.csv", "report.xlsx", "summary.json"}
+    write_report(lambda: [[line_of(0)]], divided.parent.parent, facts)
+    assert {file.name for file in divided.parent.iterdir()} == {"report.csv", "summary.json"}
 
 
 def test_a_page_that_is_written_again_leaves_no_files_of_the_former_one(divided: Path) -> None:

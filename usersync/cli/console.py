@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from usersync.cli.table import cut, printable, table_text
-from usersync.models import ATTRIBUTE, UNKNOWN, Place, ProblemGroup, Row, Status, json_text, shown
+from usersync.models import ATTRIBUTE, UNKNOWN, Place, ProblemGroup, Row, Status, json_text
 from usersync.report.summary import Summary
 from usersync.report.wording import EXIT_MEANINGS, STATUS_MEANINGS, plural
+from usersync.values import shown
 
 if TYPE_CHECKING:
     from usersync.planning.plan import Plan

@@ -19,6 +19,7 @@ from usersync.models import Json, Row
 from usersync.report.summary import status_of_run
 from usersync.report.wording import plural
 from usersync.settings import Settings
+from usersync.values import mask_tokens_in
 
 #: Columns of `runs` that are never cut: the run, its state and its counts. The name of a run begins with its time.
 _NEVER_CUT: Final = frozenset({0, 4, 5})
@@ -128,14 +129,25 @@ def prune(settings: Settings, seconds: float, *, reports: bool = False) -> str:
     """Delete runs that finished longer ago than so many seconds, and their report folders where asked for."""
     before = _ago(seconds)
     with Ledger(settings.ledger) as ledger:
-        names = [info.run for info in _finished_before(ledger, before)]
+        folders = _report_folders(settings, [info.run for info in _finished_before(ledger, before)] if reports else [])
+        for folder in folders:  # first: only the ledger knows which ones to delete
+            _delete_folder(folder)
         done = f"{plural(ledger.prune(before), 'run')} deleted"
-    if not reports:
-        return done
-    folders = _report_folders(settings, names)
-    for folder in folders:
-        shutil.rmtree(folder)
-    return f"{done}, {plural(len(folders), 'report folder')} deleted"
+    return f"{done}, {plural(len(folders), 'report folder')} deleted" if reports else done
+
+
+def _delete_folder(folder: Path) -> None:
+    """Delete a folder; of a link to one, the link alone. Raises UsageError."""
+    try:
+        if folder.is_symlink():
+            folder.unlink()
+        else:
+            shutil.rmtree(folder)
+    except OSError as error:
+        raise UsageError(
+            f"{folder}: the report folder cannot be deleted: {error.strerror or error}; no run was deleted from the "
+            "ledger: correct that, or move the folder away, then prune again"
+        ) from None
 
 
 def _ago(seconds: float) -> str:
@@ -179,8 +191,8 @@ def _row_json(row: Row) -> dict[str, Json]:
         "row": row.row,
         "id": row.id,
         "status": row.status,
-        "old": json.loads(row.old or "{}"),
-        "new": json.loads(row.new or "{}"),
+        "old": json.loads(mask_tokens_in(row.old) or "{}"),
+        "new": json.loads(mask_tokens_in(row.new) or "{}"),
         "http_status": row.http_status,
         "attempts": row.attempts,
         "code": row.code,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from usersync.models import SECRET_FIELDS, UNKNOWN, FieldChange, Json
-from usersync.values import canonical_json, cell_text, same_value
+from usersync.values import canonical_json, cell_text, same_value, shown
 
 _NOTHING: Mapping[str, str] = {}
 
@@ -39,8 +39,8 @@ def describe_conflicts(
     """Describe conflicts with all three values."""
     conflicts = tuple(conflicts)
     parts = [
-        f"{c.field}: {_known_text(c.field, written, exported)}, the platform holds {canonical_json(c.old)}, "
-        f"the file wants {canonical_json(c.new)}"
+        f"{c.field}: {_known_text(c.field, written, exported)}, the platform holds {_text(c.field, c.old)}, "
+        f"the file wants {_text(c.field, c.new)}"
         for c in conflicts
     ]
     again = "export again and decide" if any(c.field in exported for c in conflicts) else "resolve it by hand"
@@ -49,5 +49,9 @@ def describe_conflicts(
 
 def _known_text(field: str, written: Mapping[str, Json], exported: Mapping[str, str]) -> str:
     if field in exported:
-        return f"the export held {canonical_json(exported[field])}"
-    return f"usersync wrote {canonical_json(written[field])}"
+        return f"the export held {_text(field, exported[field])}"
+    return f"usersync wrote {_text(field, written[field])}"
+
+
+def _text(field: str, value: Json) -> str:
+    return canonical_json(shown(field, value))

@@ -13,12 +13,15 @@ from usersync.ledger.database import Database
 from usersync.ledger.schema import READ_ROWS
 from usersync.ledger.unchanged import Stretch
 from usersync.models import OWNERS, Owner, Status
+from usersync.values import mask_tokens_in
 
 Cells: TypeAlias = tuple[Any, ...]
 """One line: the cells of `report.columns.COLUMNS`, and the row's key."""
 
 #: Lines that are read at once.
 LINES_AT_ONCE = 5_000
+#: Where old and new values stand in a line.
+_OLD, _NEW = 6, 7
 _REASON = "message || iif(message <> '' AND note <> '', '; ', '') || note"
 _FIRST_CODE = "iif(instr(code, ';'), substr(code, 1, instr(code, ';') - 1), code)"
 _OWNERS = " ".join(f"WHEN '{code}' THEN '{owner}'" for code, owner in OWNERS.items())
@@ -51,7 +54,14 @@ def read_cells(
             other = next(others, None)
         lines.sort(key=itemgetter(-1))
         if lines:
-            yield lines
+            yield _without_tokens(lines)
+
+
+def _without_tokens(lines: list[Cells]) -> list[Cells]:
+    """Return the lines with `***` for tokens in old and new values, which the ledger keeps for `undo`."""
+    if "token" not in "".join([line[_OLD] + line[_NEW] for line in lines]).lower():
+        return lines
+    return [(*line[:_OLD], *map(mask_tokens_in, line[_OLD : _NEW + 1]), *line[_NEW + 1 :]) for line in lines]
 
 
 def _lines(stretch: Stretch, file: str, sheet: str) -> Iterator[Cells]:

@@ -11,7 +11,7 @@ from usersync.diff.limits import LimitViolation, PlanStats
 from usersync.diff.plausibility import PersonChange, find_other_people, find_shifted
 from usersync.ledger import LedgerRun, RunInfo, UnsentRows
 from usersync.loader.row_names import NameOf, name_of_row, no_name
-from usersync.models import SECRET_FIELDS, Code, Files, Json, Place, Problem, ProblemGroup, Row, Status, shown
+from usersync.models import MASK, SECRET_FIELDS, Code, Files, Json, Place, Problem, ProblemGroup, Row, Status
 from usersync.planning.input import PROBLEMS_SHOWN, Input
 
 if TYPE_CHECKING:
@@ -154,5 +154,5 @@ def _same_values(unsent: UnsentRows, given: Input | None) -> dict[str, tuple[str
         sent = given.desired.values[secret].reindex(unsent.keys())
         counts = sent.value_counts(sort=False)  # in order of appearance: the first of equals counts
         if len(counts):
-            most[secret] = (str(shown(secret, counts.idxmax())), int(counts.max()))
+            most[secret] = (MASK, int(counts.max()))
     return most

@@ -14,6 +14,8 @@ from usersync.ledger import LedgerRun, RunInfo
 from usersync.models import SECRET_FIELDS, UNKNOWN, FieldChange, Json, Row, Status
 from usersync.planning.plan import Plan
 
+#: How the file of a plan begins.
+PLAN_START = '{\n "usersync_plan"'
 VERSION = 2
 _COLUMNS = ("key", "source", "row", "id", "status", "code", "message", "note", "http_status", "duplicate_of")
 

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import re
 import secrets
-import zlib
-from base64 import b64encode
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache
-from itertools import compress, pairwise
+from itertools import compress
 from json.encoder import encode_basestring as quoted
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import yaml
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from usersync.errors import UsageError
 from usersync.ledger import Cells
@@ -45,7 +44,8 @@ from usersync.report.columns import (
     name_of_line,
     reason_of,
 )
-from usersync.report.summary import write_whole
+from usersync.report.output_file import is_plain, write_whole
+from usersync.report.packed_rows import PackedRows, clipped, clipped_all
 from usersync.report.timeline_chart import chart_of
 from usersync.report.wording import OWNER_NAMES, OWNER_REMEDIES, STATUS_MEANINGS, need_attention, plural
 
@@ -54,20 +54,10 @@ if TYPE_CHECKING:
 
 #: Bytes of packed rows in a page: what a phone opens and a mail server lets through; and in each file beside it.
 LIMIT: Final = 4_500_000
-#: Where the row number stands among the cells of a row.
-_NUMBER: Final = 3
-#: How many columns of a row are encoded here; two more, the old and the new values, are JSON as the ledger has it.
-_ENCODED: Final = 7
-#: Rows that are packed together, at least.
-_CHUNK: Final = 2_000
-#: How hard zlib tries: twice as hard takes three times as long, for a tenth less.
-_COMPRESSION: Final = 3
-#: Characters of one text that are shown.
-_LONGEST: Final = 300
+#: How a page begins.
+PAGE_START: Final = '<!DOCTYPE html>\n<html lang="en">'
 #: Rows that are shown with each reason.
 _EXAMPLES: Final = 3
-#: Values that a browser would show in another way: lists and objects, and numbers that it would round or write anew.
-_ALTERED: Final = re.compile(r": ?-?(?:[\[{NI]|\d+[.eE]|\d{16})")
 _CHANGED: Final = (Status.UPDATED, Status.PLANNED)
 #: Status -> which rows are on the page itself where it has no room for all: 0 first.
 _RANKS: Final = {
@@ -85,13 +75,17 @@ class Page:
         self._name_of = name_of
         self._words: dict[str, int] = {}
         #: Rows that need attention, those not sent, changed ones, and the rest.
-        self._ranks = (_PackedRows(), _PackedRows(), _PackedRows(), _PackedRows())
+        self._ranks = (PackedRows(), PackedRows(), PackedRows(), PackedRows())
         self._changed: Counter[str] = Counter()
+        #: Text of changed fields -> the names of these fields.
+        self._names_of_fields: dict[str, list[str]] = {"": []}
         self._reasons: Counter[tuple[str, str]] = Counter()
         self._examples: dict[tuple[str, str], list[tuple[int, str, str]]] = {}
 
     def add(self, columns: Columns) -> None:
         """Take lines in."""
+        for place in dict.fromkeys(zip(columns[FILE], columns[SHEET], strict=True)):
+            self._word(_place(place))  # numbered in input order, by which the page sorts
         for line in lines_of_attention(columns):
             self._count_reason(line)
         ranks = list(map(_RANKS.__getitem__, columns[STATUS]))
@@ -100,24 +94,27 @@ class Page:
             self._ranks[rank].add(self._encoded(ranked), ranked[OLD], ranked[NEW])
             if ranked[STATUS][0] in _CHANGED:
                 self._changed.update(ranked[CHANGED])
+        for changed, new in dict(zip(columns[CHANGED], columns[NEW], strict=True)).items():
+            if changed not in self._names_of_fields:
+                self._names_of_fields[changed] = list(from_json(new or "{}"))
 
     def _count_reason(self, line: Cells) -> None:
         reason = (line[WHO], reason_of(line))
         self._reasons[reason] += 1
         examples = self._examples.setdefault(reason, [])
         if len(examples) < _EXAMPLES:
-            examples.append((line[ROW], _clipped(name_of_line(line, self._name_of)), _clipped(line[MESSAGE])))
+            examples.append((line[ROW], clipped(name_of_line(line, self._name_of)), clipped(line[MESSAGE])))
 
     def _encoded(self, columns: Columns) -> list[Sequence[Json]]:
         """Return the columns of lines, but old and new values, in the order that page.html reads."""
         return [
-            self._numbered(zip(columns[FILE], columns[SHEET], strict=True), lambda at: ", ".join(filter(None, at))),
+            self._numbered(zip(columns[FILE], columns[SHEET], strict=True), _place),
             self._numbered(columns[STATUS], str),
             self._numbered(zip(columns[CODE], columns[STATUS], strict=True), _code),
             columns[ROW],
-            _clipped_all(columns[ID]),
+            clipped_all(columns[ID]),
             self._names(columns),
-            _clipped_all(columns[MESSAGE]),
+            clipped_all(columns[MESSAGE]),
         ]
 
     def _names(self, columns: Columns) -> list[Json]:
@@ -127,7 +124,7 @@ class Page:
             found = zip(names, columns[EMAIL], columns[KEY], strict=True)
             names = [best_name(*line, self._name_of) for line in found]
         starts = [f'{{"name":{quoted(name)}' for name in names]
-        found = zip(_clipped_all(names), starts, columns[NEW], strict=True)
+        found = zip(clipped_all(names), starts, columns[NEW], strict=True)
         return [0 if new.startswith(start) else name for name, start, new in found]
 
     def _numbered(self, values: Iterable[Value], text_of: Callable[[Value], str]) -> list[int]:
@@ -143,7 +140,7 @@ class Page:
         """Count the changed fields."""
         found: Counter[str] = Counter()
         for changed, lines in self._changed.items():
-            found.update(dict.fromkeys(filter(None, changed.split(";")), lines))
+            found.update(dict.fromkeys(self._names_of_fields[changed], lines))
         return found
 
     def write(
@@ -161,16 +158,20 @@ class Page:
         where all rows are, should those files be missing.
         """
         words = json_text(list(self._words)).replace("<", "\\u003c")  # nothing may end the page's script element
-        kept, (packed, *others) = self._split(LIMIT - len(words.encode()))
+        room = LIMIT - len(words.encode()) if is_plain(path) else inf  # nothing can stand beside a pipe
+        kept, (packed, *others) = self._split(room)
         token = secrets.token_hex(8)  # no page loads the rows of another, or what somebody put beside it
         parts = [f"{path.stem}-rows-{number}-{token}.js" for number in range(2, len(others) + 2)]
-        for name, chunks in zip(parts, others, strict=True):
-            write_whole(path.with_name(name), f"takeRows({json_text(chunks)});\n")
         data = f'{{"words":{words},"packed":{json_text(packed)}}}'
-        write_whole(path, self._render(summary, info, timeline, rest=rest, kept=kept, parts=parts, data=data))
-        for old in path.parent.iterdir():
-            if old.name not in parts and re.fullmatch(rf"{re.escape(path.stem)}-rows-\d+-[0-9a-f]{{16}}\.js", old.name):
-                old.unlink(missing_ok=True)
+        try:
+            for name, chunks in zip(parts, others, strict=True):
+                write_whole(path.with_name(name), f"takeRows({json_text(chunks)});\n")
+            write_whole(path, self._render(summary, info, timeline, rest=rest, kept=kept, parts=parts, data=data))
+        except OSError:
+            for name in parts:
+                path.with_name(name).unlink(missing_ok=True)
+            raise
+        delete_rows_beside(path, keep=parts)
 
     def _render(
         self,
@@ -189,6 +190,7 @@ class Page:
             summary=summary,
             info=info,
             fields=Counter(summary.get("fields") or self._fields()).most_common(),
+            offered=sorted(set().union(*self._names_of_fields.values())),
             reasons=[(*reason, n, self._examples[reason]) for reason, n in self._reasons.most_common()],
             owners=[(owner.value, OWNER_NAMES[owner], OWNER_REMEDIES[owner]) for owner in OWNER_NAMES],
             attention=self._reasons.total(),
@@ -204,7 +206,7 @@ class Page:
             data=Markup(data),  # noqa: S704 - JSON without a "<"
         )
 
-    def _split(self, room: int) -> tuple[int, list[list[str]]]:
+    def _split(self, room: float) -> tuple[int, list[list[str]]]:
         """Return how many rows the page has room for, and the chunks of the page and of each file beside it."""
         kept = 0
         files: list[list[str]] = [[]]
@@ -218,42 +220,12 @@ class Page:
         return kept, files
 
 
-class _PackedRows:
-    """Rows compressed some thousand at a time, in base64 for a script element.
-
-    A chunk is a JSON array of columns, which compress better than rows; row numbers are differences.
-    """
-
-    def __init__(self) -> None:
-        self._chunks: list[tuple[int, str]] = []
-        self._clear()
-
-    def _clear(self) -> None:
-        self._columns: list[list[Json]] = [[] for _ in range(_ENCODED)]
-        self._values: tuple[list[str], list[str]] = ([], [])
-
-    def add(self, columns: Sequence[Sequence[Json]], *values: Sequence[str]) -> None:
-        """Add rows: encoded columns, and the old and the new values, each as a JSON object or empty."""
-        for column, more in zip(self._columns, columns, strict=True):
-            column += more
-        for texts, some in zip(self._values, values, strict=True):
-            texts += _readable(some)
-        if len(self._columns[0]) >= _CHUNK:
-            self._pack()
-
-    def _pack(self) -> None:
-        numbers = self._columns[_NUMBER]
-        self._columns[_NUMBER] = [number - before for before, number in pairwise([0, *numbers])]
-        columns = [to_json(self._columns)[1:-1].decode(), *(f"[{','.join(texts)}]" for texts in self._values)]
-        chunk = b64encode(zlib.compress(f"[{','.join(columns)}]".encode(), _COMPRESSION)).decode()
-        self._chunks.append((len(numbers), chunk))
-        self._clear()
-
-    def chunks(self) -> list[tuple[int, str]]:
-        """Return all chunks: number of rows, and their text."""
-        if self._columns[0]:
-            self._pack()
-        return self._chunks
+def delete_rows_beside(path: Path, *, keep: Collection[str] = ()) -> None:
+    """Delete the files of rows beside a page, but those named `keep`. Raises OSError."""
+    name = re.compile(rf"{re.escape(path.stem)}-rows-\d+-[0-9a-f]{{16}}\.js(?:\.new)?")
+    for file in path.parent.iterdir():
+        if name.fullmatch(file.name) and file.name not in keep and file.is_file():
+            file.unlink(missing_ok=True)
 
 
 def write_plan_page(
@@ -290,40 +262,11 @@ def _template() -> Template:
     return environment.get_template("page.html")
 
 
+def _place(file_and_sheet: tuple[str, str]) -> str:
+    return ", ".join(filter(None, file_and_sheet))
+
+
 def _code(code_and_status: tuple[str, str]) -> str:
     """Return the code that a page shows; of a row that needs attention and has none, its status."""
     code, status = code_and_status
     return code or (status if Status(status).needs_attention else "")
-
-
-def _clipped(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
-
-
-def _clipped_all(texts: Sequence[str]) -> Sequence[str]:
-    return list(map(_clipped, texts)) if max(map(len, texts)) > _LONGEST else texts
-
-
-def _readable(texts: Sequence[str]) -> Sequence[str]:
-    """Return JSON objects, or empty texts, as texts that a browser reads as they are meant; most are so already."""
-    if not all(texts):
-        texts = [text or "{}" for text in texts]
-    if _is_plain("\n".join(texts), longest=max(map(len, texts))):
-        return texts
-    return [text if _is_plain(text, longest=len(text)) else _readable_object(text) for text in texts]
-
-
-def _is_plain(texts: str, *, longest: int) -> bool:
-    return longest <= _LONGEST and not _ALTERED.search(texts)
-
-
-def _readable_object(text: str) -> str:
-    """Return an object whose texts are clipped, and whose other values are JSON text, each in a list."""
-    return json_text({name: _cell(value) for name, value in from_json(text).items()})
-
-
-def _cell(value: Json) -> Json:
-    """Return text as text, nothing as null, any other value as JSON text in a list: a browser rounds numbers."""
-    if isinstance(value, str):
-        return _clipped(value)
-    return None if value is None else [_clipped(json_text(value))]

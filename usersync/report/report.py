@@ -16,7 +16,7 @@ from usersync.loader.row_names import NameOf, no_name
 from usersync.models import Json, ProblemGroup, TimeSlice
 from usersync.report.columns import COLUMNS
 from usersync.report.csv_lines import csv_lines
-from usersync.report.html import Page
+from usersync.report.html import Page, delete_rows_beside
 from usersync.report.summary import RowCounter, Summary, status_of_run, write_summary
 
 
@@ -108,9 +108,18 @@ def write_report(
                 home / "report.xlsx", chain.from_iterable(lines()), summary=summary.as_json(), info=facts.info
             )
         write_summary(summary)
+        _delete_other_formats(home, formats)
     except OSError as error:
         raise _cannot_be_written(home, error) from None
     return summary
+
+
+def _delete_other_formats(home: Path, formats: Collection[str]) -> None:
+    """Delete what an earlier, interrupted part of the run wrote in formats that are no longer asked for."""
+    for name in {"html", "xlsx"}.difference(formats):
+        (home / f"report.{name}").unlink(missing_ok=True)
+    if "html" not in formats:
+        delete_rows_beside(home / "report.html")
 
 
 def summarize(lines: Iterable[Sequence[Cells]], facts: RunFacts) -> Summary:

@@ -24,6 +24,7 @@ from usersync.report.columns import (
     reason_of,
     unescape_formula,
 )
+from usersync.report.output_file import write_whole
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -129,13 +130,6 @@ def write_summary(summary: Summary) -> None:
     """Write `summary.json` where `summary.files` says. Raises OSError."""
     text = json.dumps(summary.as_json(), ensure_ascii=False, indent=2) + "\n"
     write_whole(Path(str(summary.files["summary"])), text)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file under another name and rename it, so that nobody reads half of it. Raises OSError."""
-    draft = path.with_name(f"{path.name}.new")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
 
 
 def verify_row_count(rows_in: int, summary: Summary) -> None:
