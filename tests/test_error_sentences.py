@@ -241,6 +241,7 @@ def test_a_ledger_that_is_no_file_is_an_error_before_anything_begins(desk: Opene
         assert (ran.code, box.log) == (2, ()), ran.err
         assert "is a folder, a pipe or a device; name a file under ledger:" in ran.err
         assert "resume" not in ran.err
+        assert not list(Path(at.settings["ledger"]).parent.glob("*.lock"))
 
 
 def test_a_ledger_that_is_damaged_while_rows_are_sent_stops_the_run(desk: Opened) -> None:

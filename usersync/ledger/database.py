@@ -29,8 +29,8 @@ class Database:
         `temporary_rows` keeps the rows of new runs out of the file: a plan reads the ledger and leaves no trace.
         """
         self.path = str(path) if path else "temporary ledger"
-        if path and _is_no_file(path):
-            raise UsageError(f"the ledger {path} is a folder, a pipe or a device; name a file under ledger:")
+        if path:
+            require_file(path)
         try:
             self._connection = sqlite3.connect(
                 str(path) if path else "", timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
@@ -156,11 +156,14 @@ class Database:
         return UsageError(f"the ledger {self.path} {_describe(error)}; or name another file under ledger:")
 
 
-def _is_no_file(path: Path) -> bool:
+def require_file(path: Path) -> None:
+    """Raise UsageError where a path is there, and is no file."""
     try:
-        return path.exists() and not path.is_file()
+        is_file = path.is_file() or not path.exists()
     except (OSError, ValueError):  # SQLite says what is wrong
-        return False
+        return
+    if not is_file:
+        raise UsageError(f"the ledger {path} is a folder, a pipe or a device; name a file under ledger:")
 
 
 def _describe(error: Exception, following: str = "") -> str:

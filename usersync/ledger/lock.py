@@ -10,14 +10,16 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from usersync.errors import BusyError, UsageError
+from usersync.ledger.database import require_file
 
 
 @contextmanager
 def one_run_at_a_time(ledger: Path, platform: str, *, holder: str, wait: float = 0.0) -> Iterator[None]:
     """Hold the lock of `platform`; `holder` tells others who we are, `wait` (seconds) how long we queue.
 
-    Raises BusyError (exit 5) naming who holds it and since when.
+    Raises BusyError (exit 5) naming who holds it and since when; UsageError where the ledger is no file.
     """
+    require_file(ledger)
     mark = hashlib.sha256(platform.encode()).hexdigest()[:8]
     path = ledger.with_name(f"{ledger.name}.{mark}.lock")
     sign = path.with_suffix(".holder")
