@@ -257,6 +257,18 @@ def test_rows_of_several_files_stand_in_input_order(screen: Screen, tmp_path: Pa
     assert [cell.splitlines()[1] for cell in screen.column(1)] == [f"{name}, Changes" for name in names]
 
 
+def test_a_reason_shows_as_many_rows_as_it_counts(screen: Screen, tmp_path: Path) -> None:
+    codes = ("id-invalid;name-blank", "name-blank", "name-blank;email-invalid")
+    lines = [(*line_of(9)[:10], code, *line_of(9)[11:-1], key) for key, code in enumerate(codes)]
+    facts = RunFacts(INFO["run"], INFO, dict.fromkeys(("get", "patch", "retried", "throttled"), 0))
+    screen.open(Path(str(write_report(lambda: [lines], tmp_path, facts, formats=("html",)).files["html"])))
+    for reason, count in (("id-invalid", "1 row"), ("name-blank", "2 rows")):
+        link = screen.driver.find_element(By.CSS_SELECTOR, f"[data-reason={reason}]")
+        assert count in link.find_element(By.XPATH, "..").text
+        link.click()
+        assert screen.text("#hits") == count
+
+
 @pytest.mark.parametrize("key", ["a  b", "a;b", "a&amp;b", "tab\there"])
 def test_rows_are_filtered_by_fields_of_any_name(screen: Screen, tmp_path: Path, key: str) -> None:
     field = f"custom_attributes.{key}"
