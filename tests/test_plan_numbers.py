@@ -3,8 +3,11 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
+from pandas import DataFrame
+
 import usersync
 from tests.conftest import TOKEN, Desk
+from usersync.context import Context, SystemClock
 from usersync.models import Status
 from usersync.sandbox import Sandbox, StoredUser
 
@@ -113,17 +116,20 @@ def test_an_address_of_an_unchanged_user_of_the_file_blocks_the_row_that_would_t
         assert not [r for r in box.log if r.method == "PATCH"]
 
 
+def settings_of(box: Sandbox, at: Desk) -> usersync.Settings:
+    return usersync.make_settings(
+        {
+            "platform": {"url": box.url, "token_command": f"echo {TOKEN}"},
+            "ledger": str(at.folder / "usersync.db"),
+            "report": {"dir": str(at.folder / "runs")},
+        }
+    )
+
+
 def test_a_run_that_is_not_confirmed_ends_with_a_summary(desk: Opened) -> None:
     with desk(platform(2)) as (box, at):
         at.write("changes.csv", sheet(2))
-        settings = usersync.make_settings(
-            {
-                "platform": {"url": box.url, "token_command": f"echo {TOKEN}"},
-                "ledger": str(at.folder / "usersync.db"),
-                "report": {"dir": str(at.folder / "runs")},
-            }
-        )
-        summary = usersync.run([at.folder / "changes.csv"], settings, confirm=lambda _: False)
+        summary = usersync.run([at.folder / "changes.csv"], settings_of(box, at), confirm=lambda _: False)
         assert (summary.exit_code, summary.status, summary.counts) == (3, "refused", {"not-sent": 2, "rows": 2})
         report = summary.report_frame()
         assert ({*report["status"]}, {*report["message"]}) == ({Status.NOT_SENT}, {"not sent: not confirmed"})
@@ -172,3 +178,42 @@ def test_a_source_that_suddenly_changes_many_more_users_than_ever_is_refused(des
         assert (refused.code, refused.summary["limits"][0]["rule"]) == (3, "unusual")
         assert "148 users would be changed" in refused.summary["stopped"]
         assert at.run("run", "nightly.csv", "--yes", "--override", "unusual").code == 0
+
+
+def test_a_plan_weighs_what_the_last_runs_changed_as_a_run_does(desk: Opened) -> None:
+    with desk(platform(120)) as (_, at):
+        for name in ("First", "Second"):
+            at.write("changes.csv", "id,name\n" + "".join(f"{i},{name} {i}\n" for i in range(1, 121)))
+            for word in ("plan", "run"):
+                ran = at.run(word, "changes.csv", *(["--yes"] if word == "run" else []), "--json")
+                assert (ran.code, ran.summary["limits"]) == (0, [])
+
+
+class Counting(SystemClock):
+    """A clock that people can push on by taking their time."""
+
+    def __init__(self) -> None:
+        self.offset = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.offset
+
+    async def sleep(self, seconds: float) -> None:
+        end = self.monotonic() + seconds
+        while self.monotonic() < end:
+            await super().sleep(0.01)
+
+
+def test_waiting_for_an_answer_is_no_time_of_the_run(desk: Opened) -> None:
+    clock = Counting()
+
+    def confirm(_: usersync.Plan) -> bool:
+        clock.offset += 1000.0
+        return True
+
+    rows = DataFrame({"id": range(1, 101), "name": [f"New {i}" for i in range(1, 101)]})
+    options, context = usersync.RunOptions(max_duration=500.0), Context(clock=clock)
+    with desk(platform(100)) as (box, at):
+        summary = usersync.run(rows, settings_of(box, at), confirm=confirm, options=options, context=context)
+    assert (summary.exit_code, summary.counts) == (0, {"updated": 100, "rows": 100})
+    assert summary.seconds < 500

@@ -5,6 +5,7 @@ import random
 import signal
 import sqlite3
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -156,6 +157,29 @@ def test_max_duration_stops_a_run_with_a_full_report(desk: Opened) -> None:
         assert (ran.code, ran.summary["stopped"]) == (4, "the time allowed (0.5 s) is over")
         assert 0 < ran.summary["counts"]["updated"] < ROWS
         assert ran.summary["counts"]["rows"] == ROWS
+
+
+def test_a_resume_that_is_declined_leaves_the_run_unfinished(desk: Opened) -> None:
+    with desk(Sandbox(users=ROWS, limit=None), diff={"compare_with": "nothing"}) as (box, at):
+        at.settings["request"] = {"rate": "off", "concurrency": 4}
+        at.write("changes.csv", changes())
+        stopped = at.interrupt(box, "run", "changes.csv", "--yes", answers=20, in_flight=4, by=signal.SIGTERM)
+        sent = len(patched(box))
+        at.write("declined.py", (
+            "import sys, usersync\n"
+            "summary = usersync.resume(confirm=lambda plan: False)\n"
+            "print(summary.exit_code, summary.status, summary.stopped)\n"
+        ))  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "declined.py"], cwd=at.folder, env=at.prepare(), capture_output=True, text=True, check=True
+        )
+        assert done.stdout.startswith("4 stopped ")
+        assert "not confirmed; nothing more was sent; `usersync resume" in done.stdout
+        assert len(patched(box)) == sent
+        (run,) = json.loads(at.run("runs", "--json").out)
+        assert run["resumable"]
+        ran = at.run("resume", "--yes", "--json")
+        assert (stopped.code, ran.code, ran.summary["counts"]) == (143, 0, {"updated": ROWS, "rows": ROWS})
 
 
 def test_resume_refuses_a_source_that_has_changed(desk: Opened) -> None:

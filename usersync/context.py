@@ -165,6 +165,8 @@ class Context:
     """Called with each row that was sent, once its result is known; an error of its own ends the run."""
     on_start: Callable[[Stop], None] = lambda _: None
     """Called inside the running event loop before the first request; connect signals here."""
+    waited: float = 0.0
+    """Seconds that people took to answer; they are no time of the run, and do not use up its `max_duration`."""
 
 
 async def run_concurrently(

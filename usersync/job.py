@@ -122,7 +122,7 @@ def _open(job: Job, ledger: Ledger, confirm: Confirm | None) -> LedgerRun:
 
 async def _execute(job: Job, ledger: Ledger, run: LedgerRun, confirm: Confirm) -> Summary:
     """Plan, confirm, send, report."""
-    began = job.context.clock.monotonic()
+    began = job.context.clock.monotonic() - job.context.waited
     plan: Plan | None = None
     refusal = ""
     sender: Sender | None = None
@@ -134,7 +134,7 @@ async def _execute(job: Job, ledger: Ledger, run: LedgerRun, confirm: Confirm) -
             await recovery.revert_interrupted_swaps(_with_interrupted_swaps(job, ledger, run))
             if job.source.refusal:
                 await recovery.resolve_in_flight()
-                refusal = _close(job, sender, job.source.refusal)
+                refusal = _close(job, sender, run, job.source.refusal)
             else:
                 for note in _interrupted_runs(ledger, run):
                     log.warning("%s", note)
@@ -237,15 +237,30 @@ def _interrupted_runs(ledger: Ledger, run: LedgerRun) -> list[str]:
     return [f"run {name} was interrupted; `usersync resume {name}` completes it" for name in names[:3]]
 
 
-def _close(job: Job, sender: Sender, reason: str) -> str:
+def _close(job: Job, sender: Sender, run: LedgerRun, reason: str) -> str:
     """Stop a resumed run whose rows can no longer be sent; returns the reason."""
-    exit_code = EXIT_NEED_ATTENTION if sender.counts.patch else RefusedError.exit_code
-    job.context.stop.ask(exit_code, f"{reason}; {_nothing_sent(sender)}")
+    exit_code = EXIT_NEED_ATTENTION if sender.counts.patch or _has_sent(run) else RefusedError.exit_code
+    job.context.stop.ask(exit_code, f"{reason}; {_nothing_sent(sender, run)}")
     return reason
 
 
-def _nothing_sent(sender: Sender) -> str:
-    return "nothing was sent, but to revert interrupted e-mail swaps" if sender.counts.patch else "nothing was sent"
+def _refuse(job: Job, sender: Sender, run: LedgerRun, reason: str, details: str = "") -> None:
+    """Stop a run before its rows are sent; one that sent rows before it was interrupted stays unfinished."""
+    message = f"{reason}{_nothing_sent(sender, run)}{details}"
+    if _has_sent(run):
+        job.context.stop.ask(StoppedError.exit_code, f"{message}; `usersync resume {run.info.run}` sends the rest")
+    else:
+        job.context.stop.ask(RefusedError.exit_code, message)
+
+
+def _has_sent(run: LedgerRun) -> bool:
+    """Return whether rows of a run that is resumed were sent before."""
+    return any(run.counts().get(status) for status in (Status.UPDATED, Status.FAILED, Status.UNKNOWN))
+
+
+def _nothing_sent(sender: Sender, run: LedgerRun) -> str:
+    nothing = "nothing more was sent" if _has_sent(run) else "nothing was sent"
+    return f"{nothing}, but to revert interrupted e-mail swaps" if sender.counts.patch else nothing
 
 
 def _refusal(job: Job, sender: Sender, run: LedgerRun, plan: Plan, confirm: Confirm) -> str:
@@ -255,12 +270,20 @@ def _refusal(job: Job, sender: Sender, run: LedgerRun, plan: Plan, confirm: Conf
     exceeded = [v for v in plan.violations if v.rule not in run.info.overrides]
     if exceeded:
         sentences = "\n  ".join(v.sentence() for v in exceeded)
-        job.context.stop.ask(RefusedError.exit_code, f"limits exceeded, {_nothing_sent(sender)}:\n  {sentences}")
+        _refuse(job, sender, run, "limits exceeded, ", f":\n  {sentences}")
         return f"limits exceeded ({', '.join(v.rule for v in exceeded)})"
-    if not plan.changes or confirm(plan) or job.context.stop:
+    if not plan.changes or _is_confirmed(job, plan, confirm) or job.context.stop:
         return ""
-    job.context.stop.ask(RefusedError.exit_code, f"not confirmed; {_nothing_sent(sender)}")
+    _refuse(job, sender, run, "not confirmed; ")
     return "not confirmed"
+
+
+def _is_confirmed(job: Job, plan: Plan, confirm: Confirm) -> bool:
+    asked = job.context.clock.monotonic()
+    try:
+        return confirm(plan)
+    finally:
+        job.context.waited += job.context.clock.monotonic() - asked
 
 
 def _report(
@@ -280,7 +303,7 @@ def _report(
         ended.take_over(run)
         ended.finalize(not_sent=not_sent)
     stop = job.context.stop.reason
-    facts = _facts(job, run, plan or Plan(), sender, job.context.clock.monotonic() - began)
+    facts = _facts(job, run, plan or Plan(), sender, job.context.clock.monotonic() - job.context.waited - began)
     if job.source.reports:
         report, write_rejects = job.settings.report, _rejects_writer(job, ended)
         summary = write_report(

@@ -102,5 +102,9 @@ async def _tick(context: Context) -> None:
 
 
 async def _stop_after(context: Context, seconds: float) -> None:
+    waited = context.waited
     await context.clock.sleep(seconds)
+    while context.waited > waited:
+        more, waited = context.waited - waited, context.waited
+        await context.clock.sleep(more)
     context.stop.ask(StoppedError.exit_code, f"the time allowed ({seconds:g} s) is over")

@@ -159,10 +159,10 @@ class Database:
 def require_file(path: Path) -> None:
     """Raise UsageError where a path is there, and is no file."""
     try:
-        is_file = path.is_file() or not path.exists()
+        is_other = path.exists() and not path.is_file()  # in this order: another run may be creating the file
     except (OSError, ValueError):  # SQLite says what is wrong
         return
-    if not is_file:
+    if is_other:
         raise UsageError(f"the ledger {path} is a folder, a pipe or a device; name a file under ledger:")
 
 

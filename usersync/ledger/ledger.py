@@ -16,10 +16,11 @@ from usersync.models import Row, json_text
 
 #: Runs of the same files that tell how many users usually change.
 _USUAL_RUNS = 10
-#: Runs that `resume` can go on with.
+#: Runs that `resume` can go on with. `main` are the rows of the file, which temporary ones may hide.
 _RESUMABLE = (
     "kind IN ('run', 'apply', 'undo') AND (finished_at IS NULL OR exit_code IN (4, 6, 129, 130, 143) OR EXISTS"
-    " (SELECT 1 FROM row WHERE row.run = run.n AND row.status IN ('unknown', 'sending', 'parked', 'reverting')))"
+    " (SELECT 1 FROM main.row AS row WHERE row.run = run.n"
+    " AND row.status IN ('unknown', 'sending', 'parked', 'reverting')))"
     " AND NOT EXISTS (SELECT 1 FROM run AS undo WHERE undo.kind = 'undo' AND undo.parent = run.run)"
 )
 
@@ -77,8 +78,9 @@ class Ledger:
         whole = (past.run for past in self._runs_of_same_files(info) if not any(past.options.values()))
         names = json_text(list(islice(whole, _USUAL_RUNS)))
         found = self._database.first(
-            "SELECT max(changes) FROM (SELECT count(row.key) AS changes FROM run LEFT JOIN row ON row.run = run.n"
-            " AND row.status = 'updated' WHERE run.run IN (SELECT value FROM json_each(?)) AND run.rows_read > 0"
+            "SELECT max(changes) FROM (SELECT count(row.key) AS changes FROM run"
+            " LEFT JOIN main.row AS row ON row.run = run.n AND row.status = 'updated'"
+            " WHERE run.run IN (SELECT value FROM json_each(?)) AND run.rows_read > 0"
             " AND run.kind IN ('run', 'apply') AND run.exit_code IN (0, 1) GROUP BY run.n)",
             (names,),
         )
