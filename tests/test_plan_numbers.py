@@ -217,3 +217,13 @@ def test_waiting_for_an_answer_is_no_time_of_the_run(desk: Opened) -> None:
         summary = usersync.run(rows, settings_of(box, at), confirm=confirm, options=options, context=context)
     assert (summary.exit_code, summary.counts) == (0, {"updated": 100, "rows": 100})
     assert summary.seconds < 500
+
+
+def test_skipping_every_row_is_an_error(desk: Opened) -> None:
+    with desk(platform(3)) as (_, at):
+        at.write("changes.csv", sheet(3))
+        assert at.run("run", "changes.csv", "--yes").code == 0
+        for words in (["--skip", "3"], ["--skip", "1", "--where", "id=2"]):
+            planned = at.run("plan", "changes.csv", *words)
+            assert (planned.code, planned.err.strip().endswith("without it); skip fewer")) == (2, True)
+        assert at.run("plan", "changes.csv", "--skip", "2").code == 0

@@ -26,7 +26,7 @@ from usersync.planning.plan_file import PLAN_START, keep_document, save_plan
 from usersync.planning.sources import FileRows, PlanRows, ResumedRows, SingleUserRows, UndoneRows
 from usersync.report import Summary
 from usersync.report.export import ExportHead
-from usersync.report.export_columns import all_columns, choose_columns, conditions, user_texts
+from usersync.report.export_columns import all_columns, choose_columns, find_conditions, require_users, user_texts
 from usersync.report.export_files import export_files, write_export
 from usersync.report.html import PAGE_START, write_plan_page
 from usersync.report.output_file import require_replaceable
@@ -197,7 +197,7 @@ def export(
     Who is exported are the users of the account of the settings, or those with the `ids`; of them, those for whom
     each of `where` (`COLUMN=VALUE`) holds. `columns` are fields, such as `email`; None: all of them. The file carries
     what it held, so that a later run leaves alone what nobody touched. Raises UsageError for a file that exists
-    already or a column that is not there, StoppedError where the users cannot be read.
+    already, a column that is not there or a value that nobody has, StoppedError where the users cannot be read.
     """
     settings, context = settings or load_settings(), context or Context()
     files = export_files(str(target))
@@ -207,7 +207,9 @@ def export(
         chosen = found if columns is None else choose_columns(found, columns)
         now = iso(context.clock.now())
         head = ExportHead(settings.platform.url, now, chosen, settings.fields)
-        users = user_texts(_with_progress(buffer, context), chosen, conditions(found, where))
+        conditions = find_conditions(found, where)
+        require_users(buffer.users, conditions)
+        users = user_texts(_with_progress(buffer, context), chosen, conditions)
         count = write_export(str(target), users, head)
     return Exported(count, files, tuple(collected.unread), (*collected.notes, *notes))
 

@@ -30,6 +30,7 @@ from usersync.context import Clock
 from usersync.errors import SettingsError, UsersyncError
 from usersync.models import Json
 from usersync.report.summary import Summary, write_summary
+from usersync.report.wording import plural
 from usersync.settings import Email, Notify, Settings
 
 if TYPE_CHECKING:
@@ -93,7 +94,10 @@ class Ending:
             report = f"{Path(file).resolve()} on {socket.gethostname()}" if file else "none"
             document |= {"run": self.summary.run, "counts": self.summary.counts, "report": report}
             document["reasons"] = reasons[:_REASONS]
-            lines.append(", ".join(f"{n:,} {name}" for name, n in self.summary.counts.items()))
+            counts = [
+                plural(n, "row") if name == "rows" else f"{n:,} {name}" for name, n in self.summary.counts.items()
+            ]
+            lines.append(", ".join(counts))
             lines += [f"{r['code']}: {r['rows']:,}, first in row {r['row']}" for r in reasons[:_REASONS]]
             lines.append(f"report: {report}")
         document["text"] = "\n".join(filter(None, [*lines, self.reason]))

@@ -178,3 +178,11 @@ def test_pruning_keeps_the_runs_of_reports_that_cannot_be_deleted(
 def test_pruning_without_old_runs_asks_nothing(settings: Settings, record: Callable[..., None]) -> None:
     record("R1", exit_code=0)
     assert history.prune_question(settings, 1e9, reports=True) == ""
+
+
+def test_the_command_that_continues_a_run_repeats_the_settings_file(
+    settings: Settings, record: Callable[..., None]
+) -> None:
+    record("R1", exit_code=4)
+    listed = history.runs(settings, as_json=False, again=["-c", "our settings.yaml"])
+    assert "R1: continue with `usersync resume R1 -c 'our settings.yaml'`" in listed

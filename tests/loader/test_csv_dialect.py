@@ -70,8 +70,8 @@ def test_finds_the_header(text: str, row: int) -> None:
         pytest.param(
             "city,team\nx,y\n",
             {},
-            "f.csv: none of the first 100 rows has an id column; name the column id, "
-            "or map its heading under columns: {Your heading: id}",
+            "f.csv: row 1 looks like the header and has no id column (headings: 'city', 'team'); "
+            "add a column id with the platform's user ids",
             id="no id column",
         ),
         pytest.param(

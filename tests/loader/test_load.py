@@ -151,7 +151,14 @@ def test_keeps_a_row_whose_id_only_looks_like_a_heading(tmp_path: Path) -> None:
             id="names below a title",
         ),
         pytest.param(
-            "x,y\n1,2\n",
+            "Personalnummer,Vorname,Mial\n7,Ann,a@b.org\n",
+            "row 1 looks like the header and has no id column (headings: 'Personalnummer', 'Vorname', 'Mial'); "
+            "add a column id with the platform's user ids; if one of the columns has them, add under columns:\n"
+            "    Personalnummer: id",
+            id="headings that are no fields",
+        ),
+        pytest.param(
+            "x\n1\n",
             "none of the first 100 rows has an id column; name the column id, "
             "or map its heading under columns: {Your heading: id}",
             id="nothing that looks like a header",

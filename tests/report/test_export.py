@@ -391,7 +391,11 @@ def test_the_public_function_returns_what_was_exported(tmp_path: Path, monkeypat
 @pytest.mark.parametrize("kind", ["xlsx", "csv"])
 def test_an_export_of_nobody_has_its_header_and_is_no_silent_success(office: Callable[..., Any], kind: str) -> None:
     with office() as (_, at):
-        assert at.run("export", f"users.{kind}", "--where", "name=Nobody").code == 0
+        none = at.run("export", f"users.{kind}", "--where", "name=Nobody")
+        assert none.code == 2
+        assert "--where name=Nobody: no user has this value; there are: Ann, Cy, Zoe" in none.err
+        assert not (at.folder / f"users.{kind}").exists()
+        assert at.run("export", f"users.{kind}", "--where", "name=Ann", "--where", "name=Cy").code == 0
         planned = at.run("plan", f"users.{kind}")
         assert (planned.code, "there must be at least 1 row" in planned.out) == (3, True)
         assert "Nothing to do: no data rows were read" in planned.out

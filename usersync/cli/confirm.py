@@ -51,7 +51,7 @@ def _ask(question: str, context: Context) -> bool:
     try:
         return click.confirm(question, err=True)
     except click.Abort:
-        context.stop.ask(130, "stopped by Ctrl-C before anything was sent")
+        context.stop.ask(130, "stopped at the question (Ctrl-C or Ctrl-D)")
         return False
     finally:
         signal.set_wakeup_fd(wakeup)

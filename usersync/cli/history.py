@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from usersync.cli.console import change_lines
+from usersync.cli.console import change_lines, command
 from usersync.cli.table import table_text, window_width
 from usersync.context import iso
 from usersync.errors import UsageError
@@ -25,8 +25,11 @@ from usersync.values import mask_tokens_in
 _NEVER_CUT: Final = frozenset({0, 4, 5})
 
 
-def runs(settings: Settings, *, as_json: bool) -> str:
-    """List all runs, newest first, with what became of each and how to continue those that are unfinished."""
+def runs(settings: Settings, *, as_json: bool, again: Sequence[str] = ()) -> str:
+    """List all runs, newest first, with what became of each and how to continue those that are unfinished.
+
+    `again` are the words of options, such as `-c FILE`, that a command to type next has to repeat.
+    """
     with Ledger(settings.ledger) as ledger:
         infos = list(ledger.runs())
         counts = [run.counts() if (run := ledger.find(info.run)) else {} for info in infos]
@@ -50,7 +53,8 @@ def runs(settings: Settings, *, as_json: bool) -> str:
         by_status = ", ".join(f"{n:,} {status}" for status, n in count.items())
         cells.append((info.run, info.kind, info.started_by, _files(info), state, by_status))
     table = table_text(cells, right=set(), width=window_width(sys.stdout), whole=_NEVER_CUT)
-    following = [f"{name}: continue with `usersync resume {name}`" for name in sorted(unfinished, reverse=True)]
+    resume = {name: command("resume", name, *again) for name in sorted(unfinished, reverse=True)}
+    following = [f"{name}: continue with `{words}`" for name, words in resume.items()]
     following += [f"{name}: undone by {by}" for name, by in sorted(undone.items(), reverse=True) if name]
     return "\n\n".join([table, *(["\n".join(following)] if following else [])])
 

@@ -18,8 +18,8 @@ from usersync.cli.options import (
     options_of,
     seconds_of,
 )
-from usersync.cli.output import say, write_stdout, writing_stdout
-from usersync.errors import RefusedError
+from usersync.cli.output import option_words, say, write_stdout, writing_stdout
+from usersync.errors import RefusedError, UsageError
 
 #: Problems of each kind that `inspect` lists one by one.
 PROBLEMS_INSPECTED = 10
@@ -79,18 +79,21 @@ def runs(*, prune: str | None, reports: bool, yes: bool, **options: Any) -> int:
 
     settings = make_settings_from(options)
     seconds = seconds_of("--prune", prune)
+    if seconds is None and (reports or yes):
+        raise UsageError("--reports and --yes go with --prune TIME, such as --prune 90d")
     if seconds is not None:
         question = past.prune_question(settings, seconds, reports=reports)
         if question and not yes and not _may_delete(question):
             return RefusedError.exit_code
         say(past.prune(settings, seconds, reports=reports))
-    write_stdout(past.runs(settings, as_json=options["as_json"]))
+    write_stdout(past.runs(settings, as_json=options["as_json"], again=option_words(options, "config")))
     return 0
 
 
 def _may_delete(question: str) -> bool:
     if not (sys.stdin and sys.stdin.isatty()):
-        raise RefusedError(f"{question}\nnothing was deleted: there is no terminal to ask on; add --yes")
+        nobody = "nothing was deleted: there is no terminal to ask on; add --yes"
+        raise RefusedError(f"these runs would be deleted:\n{question}\n{nobody}")
     return click.confirm(question, err=True)
 
 

@@ -114,6 +114,7 @@ class _Finder:
         #: What to do about a row that looks like the header and has no id column.
         self.missing_id = ""
         self._fields = 0
+        self._most_cells = 0
 
     def find(self, data: bytes, *, swapped: bool) -> list[DialectMatch]:
         """Return a match for every delimiter under which some row names an id column."""
@@ -144,6 +145,7 @@ class _Finder:
         parser = RecordParser(dialect)
         named = self._options.header_row
         without_id: DialectMatch | None = None
+        first: tuple[int, Sequence[str]] | None = None  # the first row of several cells
         records = islice(parsed_records(data, self._start, parser), max(TOP, named or 0))
         for row, (start, stop, parsed) in enumerate(records, 1):
             self._check_columns(row, data.count(parser.delimiter, start, line_stop(data, start)))
@@ -154,8 +156,13 @@ class _Finder:
                 if key is not None and self._headings.is_final(parsed.cells):
                     return DialectMatch(dialect, data, parsed.cells, row, stop, key)
                 self._remember_candidate(row, parsed.cells)
+                if first is None and len(list(filter(str.strip, parsed.cells))) > 1:
+                    first = row, parsed.cells
             if parsed.error and not self.damaged_header and self._looks_like_header(data[start:stop], dialect):
                 self.damaged_header = f"row {row} looks like the header, but {parsed.error}"
+        if first and not named and not self._fields and len(first[1]) > self._most_cells:
+            self._most_cells = len(first[1])
+            self.missing_id = self._headings.explain_missing_id(*first)
         return without_id
 
     def _check_columns(self, row: int, delimiters: int) -> None:

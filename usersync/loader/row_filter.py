@@ -28,7 +28,7 @@ def select(table: Table, *, where: Sequence[str] = (), skip: int = 0) -> Table:
     """Keep the rows for which every `COLUMN=VALUE` holds, but for the first `skip` of them.
 
     COLUMN is a heading or a field, VALUE the whole cell without surrounding blanks. Raises UsageError for a
-    malformed condition, a column that no file has, or a value that no row has.
+    malformed condition, a column that no file has, a value that no row has, or where all rows would be skipped.
     """
     keep = np.ones(len(table.cells), dtype=bool)
     for condition in where:
@@ -39,6 +39,8 @@ def select(table: Table, *, where: Sequence[str] = (), skip: int = 0) -> Table:
         if len(table.cells) and not holds.any():
             raise UsageError(f"--where {condition}: no row has this value; {_values(table, column)}")
         keep &= holds
+    if 0 < keep.sum() <= skip:
+        raise UsageError(f"--skip {skip}: no row is left ({keep.sum():,} without it); skip fewer")
     chosen = np.flatnonzero(keep)[skip:]
     return table if len(chosen) == len(table.cells) else _only(table, chosen)
 

@@ -114,6 +114,7 @@ def _reject(waves: Waves, owners: Mapping[int, str], mismatched: AbstractSet[int
 
 def _cycle_message(cycle: Sequence[int]) -> str:
     return (
-        f"{len(cycle)} users exchange e-mail addresses in a cycle, which the platform does not do in one step; set "
-        "diff.swap_placeholder, or give one of them another address first, in a run of its own"
+        f"{len(cycle)} users exchange e-mail addresses in a cycle, which the platform does not do in one step; give "
+        "one of them another address first, in a run of its own; whoever runs usersync can allow a placeholder for "
+        "that moment (diff.swap_placeholder)"
     )

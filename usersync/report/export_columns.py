@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from usersync.errors import UsageError
 from usersync.loader.headings import Headings
+from usersync.loader.raw_sheet import first_few
 from usersync.models import ATTRIBUTE, User, value_of
 from usersync.report.xlsx import encodable
 from usersync.values import cell_text
 
+#: Values that are listed where `--where` names none of them.
+_VALUES_SHOWN = 10
 #: The fields that every user has.
 _FIELDS = ("name", "display_name", "email")
 
@@ -75,7 +79,7 @@ def choose_columns(columns: Sequence[ExportColumn], asked: Sequence[str]) -> lis
     return list(chosen.values())
 
 
-def conditions(columns: Sequence[ExportColumn], where: Sequence[str]) -> list[tuple[str, str]]:
+def find_conditions(columns: Sequence[ExportColumn], where: Sequence[str]) -> list[tuple[str, str]]:
     """Return field and value of each `COLUMN=VALUE`. Raises UsageError."""
     found = []
     for condition in where:
@@ -87,6 +91,16 @@ def conditions(columns: Sequence[ExportColumn], where: Sequence[str]) -> list[tu
             continue
         found.extend((column.field, value.strip()) for column in _named(columns, name.strip(), "--where"))
     return found
+
+
+def require_users(users: Callable[[], Iterable[tuple[User, bool]]], where: Sequence[tuple[str, str]]) -> None:
+    """Raise UsageError where no user fulfils one of the conditions, and list the values that there are."""
+    for name, value in where:
+        held = Counter(_value_text(user, name) for user, _ in users())
+        if held and value not in held:
+            known = [text for text, _ in held.most_common() if text]
+            values = f"there are: {first_few(known, _VALUES_SHOWN)}" if known else "nobody has any"
+            raise UsageError(f"--where {name}={value}: no user has this value; {values}")
 
 
 def _named(columns: Sequence[ExportColumn], name: str, option: str) -> list[ExportColumn]:
