@@ -303,7 +303,7 @@ def _report(
         ended.take_over(run)
         ended.finalize(not_sent=not_sent)
     stop = job.context.stop.reason
-    facts = _facts(job, run, plan or Plan(), sender, job.context.clock.monotonic() - job.context.waited - began)
+    facts = _facts(job, ended, plan or Plan(), sender, job.context.clock.monotonic() - job.context.waited - began)
     if job.source.reports:
         report, write_rejects = job.settings.report, _rejects_writer(job, ended)
         summary = write_report(
@@ -347,6 +347,7 @@ def _facts(job: Job, run: LedgerRun, plan: Plan, sender: Sender | None, seconds:
             for v in plan.violations
         ],
         timeline=list(sender.slices()) if sender else [],
+        fields=run.changed_fields(),
         name_of=job.source.given.name_of if job.source.given else no_name,
     )
 

@@ -216,7 +216,7 @@ def test_rows_beside_a_page_are_found_whatever_its_name(
     screen: Screen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(html, "LIMIT", 20_000)
-    plan = {"status": "planned", "exit_code": 1, "counts": {"rows": 5000}, "limits": [], "changes": 1, "problems": []}
+    plan = {"status": "planned", "exit_code": 1, "counts": {"rows": 5000}, "limits": [], "changes": 1, "fields": {}}
     write_plan_page(tmp_path / name, [list(map(line_of, range(5000)))], plan, INFO)
     screen.open(tmp_path / name)
     assert screen.find("5997", until="1 row") == "1 row"
@@ -262,7 +262,7 @@ def test_a_reason_shows_as_many_rows_as_it_counts(screen: Screen, tmp_path: Path
     lines = [(*line_of(9)[:10], code, *line_of(9)[11:-1], key) for key, code in enumerate(codes)]
     facts = RunFacts(INFO["run"], INFO, dict.fromkeys(("get", "patch", "retried", "throttled"), 0))
     screen.open(Path(str(write_report(lambda: [lines], tmp_path, facts, formats=("html",)).files["html"])))
-    for reason, count in (("id-invalid", "1 row"), ("name-blank", "2 rows")):
+    for reason, count in (("id-invalid", "1 row"), ("name-blank", "3 rows"), ("email-invalid", "1 row")):
         link = screen.driver.find_element(By.CSS_SELECTOR, f"[data-reason={reason}]")
         assert count in link.find_element(By.XPATH, "..").text
         link.click()
@@ -407,6 +407,16 @@ def test_print_has_more_rows_than_the_screen(screen: Screen, large: Path) -> Non
     assert "1 to 2,000 shown" in screen.text("#hits")
     screen.driver.execute_script("dispatchEvent(new Event('afterprint'))")
     assert "1 to 50 shown" in screen.text("#hits")
+
+
+def test_pages_of_run_and_plan_count_users_by_field_not_rows(desk: Callable[..., Any]) -> None:
+    with desk() as (_, at):
+        source = at.write("changes.csv", "id,name\n1,Ann New\n2,Bea New\n1,Ann New\n")
+        planned = at.run("plan", str(source), "--html", "plan.html", "--json")
+        done = at.run("run", str(source), "--yes", "--json")
+        assert (planned.summary["fields"], done.summary["counts"]["updated"]) == ({"name": 2}, 3)
+        for page in (at.folder / "plan.html", at.folder / done.summary["files"]["html"]):
+            assert '<span class="num">2 users</span>' in page.read_text("utf-8")
 
 
 def test_pages_of_run_and_plan_hold_no_secret(screen: Screen, desk: Callable[..., Any]) -> None:

@@ -77,6 +77,7 @@ def test_the_summary_counts_rows_and_reasons_and_names_the_files(tmp_path: Path)
     assert document["counts"] == {"updated": 1, "rejected": 2, "failed": 1, "not-sent": 1, "rows": 5}
     assert document["reasons"] == [
         {"code": "id-invalid", "rows": 2, "row": 3, "id": "x", "name": "Cid", "message": "not a whole number"},
+        {"code": "name-blank", "rows": 1, "row": 3, "id": "x", "name": "Cid", "message": "not a whole number"},
         {"code": "not-found", "rows": 1, "row": 4, "id": "9", "name": "Dot", "message": "no such user"},
     ]
     assert (document["requests"], document["responses"]) == (REQUESTS, {"200": 4, "404": 1})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,7 +11,7 @@ from itertools import starmap
 from operator import attrgetter
 from typing import Any
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from usersync.errors import DAMAGED_LEDGER, StoppedError
 from usersync.ledger.database import Database
@@ -344,6 +345,17 @@ class LedgerRun:
             (self.number,),
         )
         return {Status(status): count for status, count in found}
+
+    def changed_fields(self) -> Counter[str]:
+        """Count the updated users by changed field."""
+        found = self.database.all(
+            "SELECT min(new), count(*) FROM row WHERE run = ? AND status = 'updated' AND new <> '' GROUP BY changed",
+            (self.number,),
+        )
+        fields: Counter[str] = Counter()
+        for new, users in found:
+            fields.update(dict.fromkeys(from_json(new), users))
+        return fields
 
     def first_by_code(self, shown: int) -> list[tuple[int, Row]]:
         """Return, by code, the first rows that need attention, each with the number of all rows with its code."""

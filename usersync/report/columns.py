@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, TypeAlias
 
 from usersync.ledger import Cells
@@ -37,9 +37,9 @@ def lines_of_attention(columns: Columns) -> Iterator[Cells]:
     return (line for line in zip(*columns, strict=True) if line[STATUS] in _ATTENTION)
 
 
-def reason_of(line: Cells) -> str:
-    """Return the first code of a line that needs attention, or else its status."""
-    return str(line[CODE]).partition(";")[0] or str(line[STATUS])
+def reasons_of(line: Cells) -> Iterable[str]:
+    """Return the codes of a line that needs attention, or else its status; it counts under each of them."""
+    return dict.fromkeys(line[CODE].split(";")) if line[CODE] else (line[STATUS],)
 
 
 def name_of_line(line: Cells, name_of: NameOf) -> str:

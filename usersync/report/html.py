@@ -23,7 +23,7 @@ from pydantic_core import from_json
 from usersync.errors import UsageError
 from usersync.ledger import Cells
 from usersync.loader.row_names import NameOf, best_name, no_name
-from usersync.models import Json, Status, TimeSlice, json_text
+from usersync.models import Json, Status, TimeSlice, json_text, owner_of
 from usersync.report.columns import (
     CHANGED,
     CODE,
@@ -42,7 +42,7 @@ from usersync.report.columns import (
     Columns,
     lines_of_attention,
     name_of_line,
-    reason_of,
+    reasons_of,
 )
 from usersync.report.output_file import is_plain, write_whole
 from usersync.report.packed_rows import PackedRows, clipped, clipped_all
@@ -76,9 +76,10 @@ class Page:
         self._words: dict[str, int] = {}
         #: Rows that need attention, those not sent, changed ones, and the rest.
         self._ranks = (PackedRows(), PackedRows(), PackedRows(), PackedRows())
-        self._changed: Counter[str] = Counter()
         #: Text of changed fields -> the names of these fields.
         self._names_of_fields: dict[str, list[str]] = {"": []}
+        self._attention = 0
+        self._owned: Counter[str] = Counter()
         self._reasons: Counter[tuple[str, str]] = Counter()
         self._examples: dict[tuple[str, str], list[tuple[int, str, str]]] = {}
 
@@ -92,18 +93,19 @@ class Page:
         for rank in set(ranks):
             ranked = columns if len(set(ranks)) == 1 else _chosen(columns, [one == rank for one in ranks])
             self._ranks[rank].add(self._encoded(ranked), ranked[OLD], ranked[NEW])
-            if ranked[STATUS][0] in _CHANGED:
-                self._changed.update(ranked[CHANGED])
         for changed, new in dict(zip(columns[CHANGED], columns[NEW], strict=True)).items():
             if changed not in self._names_of_fields:
                 self._names_of_fields[changed] = list(from_json(new or "{}"))
 
     def _count_reason(self, line: Cells) -> None:
-        reason = (line[WHO], reason_of(line))
-        self._reasons[reason] += 1
-        examples = self._examples.setdefault(reason, [])
-        if len(examples) < _EXAMPLES:
-            examples.append((line[ROW], clipped(name_of_line(line, self._name_of)), clipped(line[MESSAGE])))
+        self._attention += 1
+        reasons = [(owner_of(code).value if line[CODE] else line[WHO], code) for code in reasons_of(line)]
+        self._owned.update({owner for owner, _ in reasons})
+        for reason in reasons:
+            self._reasons[reason] += 1
+            examples = self._examples.setdefault(reason, [])
+            if len(examples) < _EXAMPLES:
+                examples.append((line[ROW], clipped(name_of_line(line, self._name_of)), clipped(line[MESSAGE])))
 
     def _encoded(self, columns: Columns) -> list[Sequence[Json]]:
         """Return the columns of lines, but old and new values, in the order that page.html reads."""
@@ -136,26 +138,20 @@ class Page:
     def _word(self, text: str) -> int:
         return self._words.setdefault(text, len(self._words))
 
-    def _fields(self) -> Counter[str]:
-        """Count the changed fields."""
-        found: Counter[str] = Counter()
-        for changed, lines in self._changed.items():
-            found.update(dict.fromkeys(self._names_of_fields[changed], lines))
-        return found
-
     def write(
         self,
         path: Path,
         summary: Mapping[str, Json],
         info: Mapping[str, Json],
         *,
+        fields: Mapping[str, int],
         timeline: Sequence[TimeSlice] = (),
         rest: str,
     ) -> None:
         """Write the page, and beside it the files of rows for which it has no room. Raises OSError.
 
-        `summary` is what a summary or a plan gives as JSON, `info` what the ledger keeps of the run; `rest` says
-        where all rows are, should those files be missing.
+        `summary` is what a summary or a plan gives as JSON, `info` what the ledger keeps of the run, `fields` how many
+        users were or would be changed, by field; `rest` says where all rows are, should those files be missing.
         """
         words = json_text(list(self._words)).replace("<", "\\u003c")  # nothing may end the page's script element
         room = LIMIT - len(words.encode()) if is_plain(path) else inf  # nothing can stand beside a pipe
@@ -166,7 +162,9 @@ class Page:
         try:
             for name, chunks in zip(parts, others, strict=True):
                 write_whole(path.with_name(name), f"takeRows({json_text(chunks)});\n")
-            write_whole(path, self._render(summary, info, timeline, rest=rest, kept=kept, parts=parts, data=data))
+            write_whole(
+                path, self._render(summary, info, fields, timeline, rest=rest, kept=kept, parts=parts, data=data)
+            )
         except OSError:
             for name in parts:
                 path.with_name(name).unlink(missing_ok=True)
@@ -177,6 +175,7 @@ class Page:
         self,
         summary: Mapping[str, Json],
         info: Mapping[str, Json],
+        fields: Mapping[str, int],
         timeline: Sequence[TimeSlice],
         *,
         rest: str,
@@ -189,11 +188,12 @@ class Page:
         return _template().render(
             summary=summary,
             info=info,
-            fields=Counter(summary.get("fields") or self._fields()).most_common(),
+            fields=Counter(fields).most_common(),
             offered=sorted(set().union(*self._names_of_fields.values())),
             reasons=[(*reason, n, self._examples[reason]) for reason, n in self._reasons.most_common()],
             owners=[(owner.value, OWNER_NAMES[owner], OWNER_REMEDIES[owner]) for owner in OWNER_NAMES],
-            attention=self._reasons.total(),
+            attention=self._attention,
+            owned=self._owned,
             chart=chart_of(timeline) if timeline else None,
             settings=yaml.safe_dump(info.get("settings", {}), sort_keys=False, allow_unicode=True),
             meanings={status.value: meaning for status, meaning in STATUS_MEANINGS.items()},
@@ -241,7 +241,7 @@ def write_plan_page(
     for some in lines:
         page.add(list(zip(*some, strict=True)))
     try:
-        page.write(path, plan, info, rest="`usersync plan FILE -o plan.json` saves every row.")
+        page.write(path, plan, info, fields=plan["fields"], rest="`usersync plan FILE -o plan.json` saves every row.")
     except OSError as error:
         raise UsageError(
             f"{path}: the page cannot be written: {error.strerror}; name another file with --html"

@@ -43,6 +43,8 @@ class RunFacts:
     limits: Sequence[Json] = ()
     """Limits that the plan exceeds: `rule`, `sentence`, `overridden`."""
     timeline: Sequence[TimeSlice] = ()
+    fields: Mapping[str, int] = field(default_factory=dict)
+    """Changed field -> updated users."""
     name_of: NameOf = no_name
     """The names of rows as their sheet has them (`names_in`)."""
 
@@ -100,7 +102,14 @@ def write_report(
         summary = _summary(facts, counter, files=_files(home, rejects, formats))
         if page:
             rest = "All rows are in report.csv, in the folder of the run."
-            page.write(home / "report.html", summary.as_json(), facts.info, timeline=facts.timeline, rest=rest)
+            page.write(
+                home / "report.html",
+                summary.as_json(),
+                facts.info,
+                fields=facts.fields,
+                timeline=facts.timeline,
+                rest=rest,
+            )
         if "xlsx" in formats:
             from usersync.report.workbook import write_workbook  # slow to import, and rarely asked for
 

@@ -21,7 +21,7 @@ from usersync.report.columns import (
     Columns,
     lines_of_attention,
     name_of_line,
-    reason_of,
+    reasons_of,
     unescape_formula,
 )
 from usersync.report.output_file import write_whole
@@ -95,10 +95,10 @@ class RowCounter:
         self.rows += len(columns[STATUS])
         self.by_status.update(columns[STATUS])
         for line in lines_of_attention(columns):
-            code = reason_of(line)
-            if code not in self._reasons:
-                self._reasons[code] = self._reason(code, line)
-            self._reasons[code]["rows"] += 1
+            for code in reasons_of(line):
+                if code not in self._reasons:
+                    self._reasons[code] = self._reason(code, line)
+                self._reasons[code]["rows"] += 1
 
     def _reason(self, code: str, first: Cells) -> dict[str, Json]:
         name = name_of_line(first, self._name_of)
