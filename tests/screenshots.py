@@ -95,7 +95,7 @@ def outcome(row: dict[str, str]) -> str:
 
 
 def text(value: Json) -> str:
-    return "blank" if value is None else str(value)
+    return "null" if value is None else str(value)
 
 
 def table(lines: Iterable[Sequence[object]], *, number: bool) -> str:

@@ -348,8 +348,8 @@ def test_values_are_shown_as_they_are(screen: Screen, tmp_path: Path) -> None:
     first, second = (text.replace("\N{NO-BREAK SPACE}→ ", ">") for text in screen.column(4))
     assert first == 'a 12>a"b: 7'
     assert second.splitlines() == [
-        "a 0>-9007199254740993", "b true>123456789012345", "c nothing>1e-07", "d empty> = 1", "e 1.0>false",
-        "f not looked up>empty", f'g [1.5,{{"h":9007199254740993}}]>{"x" * 299}…',
+        "a 0>-9007199254740993", "b true>123456789012345", "c null>1e-07", "d empty> = 1", "e 1.0>false",
+        "f ?>empty", f'g [1.5,{{"h":9007199254740993}}]>{"x" * 299}…',
     ]  # fmt: skip
 
 
@@ -370,7 +370,7 @@ def test_a_name_that_is_a_script_is_not_run(screen: Screen, small: Path) -> None
     screen.open(small)
     assert screen.find("<script>") == "1 row"
     assert screen.column(4) == [
-        f"name Ann\N{NO-BREAK SPACE}→ {SCRIPT}\ncustom_attributes.seats nothing\N{NO-BREAK SPACE}→ {2**63 + 1}"
+        f"name Ann\N{NO-BREAK SPACE}→ {SCRIPT}\ncustom_attributes.seats null\N{NO-BREAK SPACE}→ {2**63 + 1}"
     ]
     assert SCRIPT not in small.read_text("utf-8")
     assert "</pre><b>1" in str(screen.driver.find_element(By.TAG_NAME, "pre").get_attribute("textContent"))
