@@ -227,3 +227,12 @@ def test_skipping_every_row_is_an_error(desk: Opened) -> None:
             planned = at.run("plan", "changes.csv", *words)
             assert (planned.code, planned.err.strip().endswith("without it); skip fewer")) == (2, True)
         assert at.run("plan", "changes.csv", "--skip", "2").code == 0
+
+
+def test_a_quiet_plan_prints_nothing_unless_a_row_needs_attention(desk: Opened) -> None:
+    with desk(platform(3)) as (_, at):
+        at.write("changes.csv", sheet(3))
+        quiet = at.run("plan", "changes.csv", "-q")
+        assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
+        at.write("changes.csv", "id,name\n9,Nobody\n")
+        assert "not-found: 1 row" in at.run("plan", "changes.csv", "-q").out

@@ -67,7 +67,8 @@ def plan(files: tuple[str, ...], *, save_as: Path | None, html: Path | None, **o
     else:
         names = ("config", "sheet", "where", "skip", "limit", "compare_with", "match_by", "base")
         following = command("run", *files, *option_words(options, *names))
-    write_stdout(plan_text(found, width=window_width(sys.stdout), then=following))
+    if found.exit_code or not options["quiet"]:
+        write_stdout(plan_text(found, width=window_width(sys.stdout), then=following))
     return found.exit_code
 
 
