@@ -239,15 +239,17 @@ def _interrupted_runs(ledger: Ledger, run: LedgerRun) -> list[str]:
 
 def _close(job: Job, sender: Sender, run: LedgerRun, reason: str) -> str:
     """Stop a resumed run whose rows can no longer be sent; returns the reason."""
-    exit_code = EXIT_NEED_ATTENTION if sender.counts.patch or _has_sent(run) else RefusedError.exit_code
-    job.context.stop.ask(exit_code, f"{reason}; {_nothing_sent(sender, run)}")
+    has_sent = _has_sent(run)
+    exit_code = EXIT_NEED_ATTENTION if sender.counts.patch or has_sent else RefusedError.exit_code
+    job.context.stop.ask(exit_code, f"{reason}; {_nothing_sent(sender, before=has_sent)}")
     return reason
 
 
 def _refuse(job: Job, sender: Sender, run: LedgerRun, reason: str, details: str = "") -> None:
     """Stop a run before its rows are sent; one that sent rows before it was interrupted stays unfinished."""
-    message = f"{reason}{_nothing_sent(sender, run)}{details}"
-    if _has_sent(run):
+    has_sent = _has_sent(run)
+    message = f"{reason}{_nothing_sent(sender, before=has_sent)}{details}"
+    if has_sent:
         job.context.stop.ask(StoppedError.exit_code, f"{message}; `usersync resume {run.info.run}` sends the rest")
     else:
         job.context.stop.ask(RefusedError.exit_code, message)
@@ -258,8 +260,8 @@ def _has_sent(run: LedgerRun) -> bool:
     return any(run.counts().get(status) for status in (Status.UPDATED, Status.FAILED, Status.UNKNOWN))
 
 
-def _nothing_sent(sender: Sender, run: LedgerRun) -> str:
-    nothing = "nothing more was sent" if _has_sent(run) else "nothing was sent"
+def _nothing_sent(sender: Sender, *, before: bool) -> str:
+    nothing = "nothing more was sent" if before else "nothing was sent"
     return f"{nothing}, but to revert interrupted e-mail swaps" if sender.counts.patch else nothing
 
 

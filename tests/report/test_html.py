@@ -35,6 +35,7 @@ INFO: dict[str, Any] = {
     "sources": [{"file": "changes.xlsx", "sheet": "Changes", "sha256": "c0ffee" * 10}],
     "settings": {"request": {"rate": "3000/60s"}, "limits": {"protect": ["</pre><b>1"]}},
 }  # fmt: skip
+FACTS = RunFacts(INFO["run"], INFO, dict.fromkeys(("get", "patch", "retried", "throttled"), 0))
 
 
 @dataclass
@@ -121,6 +122,11 @@ def report(folder: Path, count: int, timeline: Sequence[TimeSlice] = ()) -> Summ
     facts = RunFacts(INFO["run"], INFO, requests, seconds=3200, timeline=timeline, name_of=lambda key: f"Cid {key}")
     lines = (list(map(line_of, range(start, min(count, start + 5000)))) for start in range(0, count, 5000))
     return write_report(lambda: lines, folder, facts, formats=("html",))
+
+
+def page_of(folder: Path, *lines: Cells) -> Path:
+    """Write a page of single lines."""
+    return Path(str(write_report(lambda: [list(lines)], folder, FACTS, formats=("html",)).files["html"]))
 
 
 @pytest.fixture(scope="module")
@@ -230,8 +236,7 @@ def test_rows_that_pack_badly_are_divided_until_they_fit(tmp_path: Path, monkeyp
         (*line_of(key)[:6], "", json.dumps({"name": chance.randbytes(140).hex()}), *line_of(key)[8:])
         for key in range(9_000)
     ]
-    facts = RunFacts(INFO["run"], INFO, dict.fromkeys(("get", "patch", "retried", "throttled"), 0))
-    page = Path(str(write_report(lambda: [lines], tmp_path, facts, formats=("html",)).files["html"]))
+    page = page_of(tmp_path, *lines)
     sizes = [file.stat().st_size for file in (page, *parts_of(page))]
     assert len(sizes) > 2
     assert 500_000 < sizes[0] < 1_100_000
@@ -252,16 +257,14 @@ def test_a_page_that_cannot_be_written_leaves_no_rows_beside_it(
 def test_rows_of_several_files_stand_in_input_order(screen: Screen, tmp_path: Path) -> None:
     names = ["b.csv", "a.csv", "Z.csv", "c.csv", "0.csv"]
     lines = [(name, *line_of(9 if name == "c.csv" else key)[1:-1], key) for key, name in enumerate(names)]
-    facts = RunFacts(INFO["run"], INFO, dict.fromkeys(("get", "patch", "retried", "throttled"), 0))
-    screen.open(Path(str(write_report(lambda: [lines], tmp_path, facts, formats=("html",)).files["html"])))
+    screen.open(page_of(tmp_path, *lines))
     assert [cell.splitlines()[1] for cell in screen.column(1)] == [f"{name}, Changes" for name in names]
 
 
 def test_a_reason_shows_as_many_rows_as_it_counts(screen: Screen, tmp_path: Path) -> None:
     codes = ("id-invalid;name-blank", "name-blank", "name-blank;email-invalid")
     lines = [(*line_of(9)[:10], code, *line_of(9)[11:-1], key) for key, code in enumerate(codes)]
-    facts = RunFacts(INFO["run"], INFO, dict.fromkeys(("get", "patch", "retried", "throttled"), 0))
-    screen.open(Path(str(write_report(lambda: [lines], tmp_path, facts, formats=("html",)).files["html"])))
+    screen.open(page_of(tmp_path, *lines))
     for reason, count in (("id-invalid", "1 row"), ("name-blank", "3 rows"), ("email-invalid", "1 row")):
         link = screen.driver.find_element(By.CSS_SELECTOR, f"[data-reason={reason}]")
         assert count in link.find_element(By.XPATH, "..").text
@@ -274,18 +277,16 @@ def test_rows_are_filtered_by_fields_of_any_name(screen: Screen, tmp_path: Path,
     field = f"custom_attributes.{key}"
     line = ("a.csv", "", 2, "7", "failed", field, "", json.dumps({field: 1}), 422, 1, "refused", "", "sheet", "Ann", "",
             "", "", 0)  # fmt: skip
-    facts = RunFacts(INFO["run"], INFO, dict.fromkeys(("get", "patch", "retried", "throttled"), 0))
-    screen.open(Path(str(write_report(lambda: [[line]], tmp_path, facts, formats=("html",)).files["html"])))
+    screen.open(page_of(tmp_path, line))
     Select(screen.driver.find_element(By.ID, "field")).select_by_value(field)
     assert screen.text("#hits") == "1 row"
 
 
 def test_files_of_formats_that_are_no_longer_asked_for_are_deleted(divided: Path) -> None:
     assert parts_of(divided)
-    facts = RunFacts(INFO["run"], INFO, dict.fromkeys(("get", "patch", "retried", "throttled"), 0))
-    write_report(lambda: [[line_of(0)]], divided.parent.parent, facts, formats=("xlsx",))
+    write_report(lambda: [[line_of(0)]], divided.parent.parent, FACTS, formats=("xlsx",))
     assert {file.name for file in divided.parent.iterdir()} == {"report.csv", "report.xlsx", "summary.json"}
-    write_report(lambda: [[line_of(0)]], divided.parent.parent, facts)
+    write_report(lambda: [[line_of(0)]], divided.parent.parent, FACTS)
     assert {file.name for file in divided.parent.iterdir()} == {"report.csv", "summary.json"}
 
 
@@ -343,8 +344,7 @@ def test_values_are_shown_as_they_are(screen: Screen, tmp_path: Path) -> None:
         0,
     )  # fmt: skip
     cells = (*plain[:2], 3, "8", "updated", "a;b", old, new, *plain[8:-1], 1)
-    facts = RunFacts(INFO["run"], INFO, dict.fromkeys(("get", "patch", "retried", "throttled"), 0))
-    screen.open(Path(str(write_report(lambda: [[plain, cells]], tmp_path, facts, formats=("html",)).files["html"])))
+    screen.open(page_of(tmp_path, plain, cells))
     first, second = (text.replace("\N{NO-BREAK SPACE}→ ", ">") for text in screen.column(4))
     assert first == 'a 12>a"b: 7'
     assert second.splitlines() == [
@@ -360,8 +360,7 @@ def test_a_name_is_kept_once_where_it_is_the_new_name(screen: Screen, tmp_path: 
          "", "nobody", name, "", "", "", key)
         for key, (name, new) in enumerate(names.items())
     ]  # fmt: skip
-    facts = RunFacts(INFO["run"], INFO, dict.fromkeys(("get", "patch", "retried", "throttled"), 0))
-    screen.open(Path(str(write_report(lambda: [lines], tmp_path, facts, formats=("html",)).files["html"])))
+    screen.open(page_of(tmp_path, *lines))
     shown = [name if len(name) <= 300 else f"{name[:299]}…" for name in names]
     assert screen.driver.execute_script("return rows.map(row => row[NAME])") == shown
 

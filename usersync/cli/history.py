@@ -19,7 +19,7 @@ from usersync.models import Json, Row
 from usersync.report.summary import status_of_run
 from usersync.report.wording import plural
 from usersync.settings import Settings
-from usersync.values import mask_tokens_in
+from usersync.values import mask_tokens
 
 #: Columns of `runs` that are never cut: the run, its state and its counts. The name of a run begins with its time.
 _NEVER_CUT: Final = frozenset({0, 4, 5})
@@ -53,8 +53,9 @@ def runs(settings: Settings, *, as_json: bool, again: Sequence[str] = ()) -> str
         by_status = ", ".join(f"{n:,} {status}" for status, n in count.items())
         cells.append((info.run, info.kind, info.started_by, _files(info), state, by_status))
     table = table_text(cells, right=set(), width=window_width(sys.stdout), whole=_NEVER_CUT)
-    resume = {name: command("resume", name, *again) for name in sorted(unfinished, reverse=True)}
-    following = [f"{name}: continue with `{words}`" for name, words in resume.items()]
+    following = [
+        f"{name}: continue with `{command('resume', name, *again)}`" for name in sorted(unfinished, reverse=True)
+    ]
     following += [f"{name}: undone by {by}" for name, by in sorted(undone.items(), reverse=True) if name]
     return "\n\n".join([table, *(["\n".join(following)] if following else [])])
 
@@ -195,8 +196,8 @@ def _row_json(row: Row) -> dict[str, Json]:
         "row": row.row,
         "id": row.id,
         "status": row.status,
-        "old": json.loads(mask_tokens_in(row.old) or "{}"),
-        "new": json.loads(mask_tokens_in(row.new) or "{}"),
+        "old": mask_tokens(json.loads(row.old or "{}")),
+        "new": mask_tokens(json.loads(row.new or "{}")),
         "http_status": row.http_status,
         "attempts": row.attempts,
         "code": row.code,

@@ -20,8 +20,9 @@ Cells: TypeAlias = tuple[Any, ...]
 
 #: Lines that are read at once.
 LINES_AT_ONCE = 5_000
-#: Where old and new values stand in a line.
-_OLD, _NEW = 6, 7
+#: Where old values stand in a line, and beside them new ones.
+_OLD = 6
+_NEW = _OLD + 1
 _REASON = "message || iif(message <> '' AND note <> '', '; ', '') || note"
 _FIRST_CODE = "iif(instr(code, ';'), substr(code, 1, instr(code, ';') - 1), code)"
 _OWNERS = " ".join(f"WHEN '{code}' THEN '{owner}'" for code, owner in OWNERS.items())

@@ -66,9 +66,13 @@ def _values(table: Table, column: str) -> str:
         position = _position(source, column)
         if position is not None:
             counts.update(filter(None, (cell.strip() for cell in sheet[position])))
-    if not counts:
-        return "the column is blank"
-    return f"there are: {first_few([value for value, _ in counts.most_common()], _VALUES_SHOWN)}"
+    return list_values(counts, none="the column is blank")
+
+
+def list_values(counts: Counter[str], *, none: str) -> str:
+    """List values, the most frequent ones first; `none` is said where there are none."""
+    values = [value for value, _ in counts.most_common()]
+    return f"there are: {first_few(values, _VALUES_SHOWN)}" if values else none
 
 
 def _position(source: Source, column: str) -> int | None:

@@ -30,6 +30,11 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _GUARDED: Final = frozenset((*_FORMULA, "'"))
 
 
+def by_column(lines: Sequence[Cells]) -> Columns:
+    """Return lines, at least one, by column."""
+    return list(zip(*lines, strict=True))
+
+
 def lines_of_attention(columns: Columns) -> Iterator[Cells]:
     """Return the lines that somebody has to look at."""
     if _ATTENTION.isdisjoint(columns[STATUS]):

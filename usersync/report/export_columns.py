@@ -8,13 +8,11 @@ from dataclasses import dataclass
 
 from usersync.errors import UsageError
 from usersync.loader.headings import Headings
-from usersync.loader.raw_sheet import first_few
+from usersync.loader.row_filter import list_values
 from usersync.models import ATTRIBUTE, User, value_of
 from usersync.report.xlsx import encodable
 from usersync.values import cell_text
 
-#: Values that are listed where `--where` names none of them.
-_VALUES_SHOWN = 10
 #: The fields that every user has.
 _FIELDS = ("name", "display_name", "email")
 
@@ -98,8 +96,8 @@ def require_users(users: Callable[[], Iterable[tuple[User, bool]]], where: Seque
     for name, value in where:
         held = Counter(_value_text(user, name) for user, _ in users())
         if held and value not in held:
-            known = [text for text, _ in held.most_common() if text]
-            values = f"there are: {first_few(known, _VALUES_SHOWN)}" if known else "nobody has any"
+            del held[""]
+            values = list_values(held, none="nobody has any")
             raise UsageError(f"--where {name}={value}: no user has this value; {values}")
 
 

@@ -40,6 +40,7 @@ from usersync.report.columns import (
     STATUS,
     WHO,
     Columns,
+    by_column,
     lines_of_attention,
     name_of_line,
     reasons_of,
@@ -90,8 +91,9 @@ class Page:
         for line in lines_of_attention(columns):
             self._count_reason(line)
         ranks = list(map(_RANKS.__getitem__, columns[STATUS]))
-        for rank in set(ranks):
-            ranked = columns if len(set(ranks)) == 1 else _chosen(columns, [one == rank for one in ranks])
+        present = set(ranks)
+        for rank in present:
+            ranked = columns if len(present) == 1 else _chosen(columns, [one == rank for one in ranks])
             self._ranks[rank].add(self._encoded(ranked), ranked[OLD], ranked[NEW])
         for changed, new in dict(zip(columns[CHANGED], columns[NEW], strict=True)).items():
             if changed not in self._names_of_fields:
@@ -239,7 +241,7 @@ def write_plan_page(
     """Write a plan as a page; `plan` is its JSON, `info` what a ledger would keep of the run. Raises UsageError."""
     page = Page(name_of)
     for some in lines:
-        page.add(list(zip(*some, strict=True)))
+        page.add(by_column(some))
     try:
         page.write(path, plan, info, fields=plan["fields"], rest="`usersync plan FILE -o plan.json` saves every row.")
     except OSError as error:

@@ -14,7 +14,7 @@ from usersync.errors import StoppedError, UsageError
 from usersync.ledger import Cells
 from usersync.loader.row_names import NameOf, no_name
 from usersync.models import Json, ProblemGroup, TimeSlice
-from usersync.report.columns import COLUMNS
+from usersync.report.columns import COLUMNS, by_column
 from usersync.report.csv_lines import csv_lines
 from usersync.report.html import Page, delete_rows_beside
 from usersync.report.summary import RowCounter, Summary, status_of_run, write_summary
@@ -135,7 +135,7 @@ def summarize(lines: Iterable[Sequence[Cells]], facts: RunFacts) -> Summary:
     """Return the summary of a run that writes no files."""
     counter = RowCounter(facts.name_of)
     for some in lines:
-        counter.add(list(zip(*some, strict=True)))
+        counter.add(by_column(some))
     return _summary(facts, counter, files=dict.fromkeys(("report", "rejects", "html", "summary")))
 
 
@@ -145,7 +145,7 @@ def _write_csv(path: Path, lines: Iterable[Sequence[Cells]], counter: RowCounter
     with draft.open("w", encoding="utf-8-sig", newline="") as file:
         file.write(f"{','.join(COLUMNS)}\r\n")
         for some in lines:
-            columns = list(zip(*some, strict=True))
+            columns = by_column(some)
             file.write(csv_lines(columns))
             counter.add(columns)
             if page:
