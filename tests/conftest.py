@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -211,6 +212,21 @@ def _process_state_restored() -> Iterator[None]:
         root.handlers, logging.raiseExceptions = log_handlers, raise_exceptions
         for logger in _loggers():
             logger.setLevel(levels.get(logger, logging.NOTSET))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def runtime_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the runs of all tests a folder of their own in which they share rates."""
+    folder = tmp_path_factory.mktemp("runtime")
+    os.environ["XDG_RUNTIME_DIR"] = str(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def own_rates(runtime_folder: Path) -> Iterator[None]:
+    """Forget after each test how its platforms limited it: a later sandbox may be given the port of an earlier one."""
+    yield
+    shutil.rmtree(runtime_folder / "usersync", ignore_errors=True)
 
 
 @pytest.fixture

@@ -71,13 +71,6 @@ def finish(process: "subprocess.Popen[str]") -> str:
     return err
 
 
-@pytest.fixture(autouse=True)
-def own_rates(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path_factory.mktemp("runtime")
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
-    return folder
-
-
 @pytest.fixture
 def box() -> Iterator[Sandbox]:
     with running(Sandbox(users=200, limit=None)) as open_box:
