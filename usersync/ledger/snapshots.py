@@ -57,7 +57,8 @@ class Snapshots:
             f"SELECT group_concat(custom_attributes, char(10)), {columns} {where} AND platform = ?",
             (*values, self._platform),
         )
-        held = dict(zip(names, map(from_json, found), strict=True)) | _attribute_columns(attributes, fields)
+        lists = (from_json(text, cache_strings="keys") for text in found)  # names and addresses hardly repeat
+        held = dict(zip(names, lists, strict=True)) | _attribute_columns(attributes, fields)
         index = asked.get_indexer(pd.Index(held["user"], dtype=np.int64))
         order = np.argsort(index)
         order = order[index[order] >= 0]

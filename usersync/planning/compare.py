@@ -54,7 +54,9 @@ class RowComparison:
         self._run.insert(self._rows.rejected())
         untouched = sorted(self._given.desired.untouched.difference(compared))
         self._insert_unchanged(np.array(untouched, dtype=np.int64), _UNTOUCHED)
-        values = self._given.desired.values.drop(index=list(compared), errors="ignore")
+        values = self._given.desired.values
+        if compared:  # without any, it would be a copy
+            values = values.drop(index=list(compared), errors="ignore")
         source = self._settings.diff.compare_with
         if source == "nothing" and not self._must_read(values):
             self._run.insert(self._changed(self._compare(values, None)))

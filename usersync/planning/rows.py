@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic_core import to_json
 
 from usersync.diff.conflicts import describe_conflicts, find_conflicts
 from usersync.ledger import Stretch
@@ -24,7 +25,6 @@ from usersync.models import (
     Status,
     User,
     encode_changes,
-    json_text,
     owner_of,
 )
 from usersync.planning.input import Input
@@ -127,7 +127,7 @@ class RowFactory:
         bounds = [0, *(np.flatnonzero(parted) + 1).tolist(), len(keys)]
         for start, stop in pairwise(bounds if len(keys) else ()):
             key, row, source = places[:, start].tolist()
-            yield Stretch(key, source, row, remark, json_text(self._ids[keys[start:stop]].tolist()))
+            yield Stretch(key, source, row, remark, to_json(self._ids[keys[start:stop]].tolist()).decode())
 
 
 def with_user(row: Row, user: User | None) -> Row:
