@@ -27,7 +27,7 @@ from usersync.dispatch.email_swaps import reverted_rows
 from usersync.dispatch.recovery import Recovery
 from usersync.dispatch.sender import Sender
 from usersync.errors import OUT_OF_MEMORY, RefusedError, RowCountError, StoppedError, UsersyncError
-from usersync.ledger import Ledger, LedgerRun, RunInfo
+from usersync.ledger import Ledger, LedgerRun, RunInfo, UnsentRows
 from usersync.ledger.lock import one_run_at_a_time
 from usersync.ledger.run import NOT_SENT
 from usersync.loader.row_names import no_name
@@ -187,12 +187,12 @@ async def _prepare(job: Job, ledger: Ledger, run: LedgerRun, sender: Sender) -> 
     if run.info.planned_at is None:
         limit = run.info.options.get("limit")
         if limit is not None:
-            run.keep_first(limit)
+            UnsentRows(run).keep_first(limit)
         given = job.source.given
         with_both = sources_with_both(given.table, given.source.match_by) if given else ()
         order_emails(run, settings.diff, users.directory, with_both=with_both)
         if limit is not None:
-            left_out = run.drop_left_out()
+            left_out = UnsentRows(run).drop_left_out()
         if not context.stop:
             run.mark_planned(iso(context.clock.now()))
     plan = read_plan(run, job.source.given)

@@ -384,11 +384,6 @@ class Row:
         """Message and note in one text."""
         return "; ".join(part for part in (self.message, self.note) if part)
 
-    @property
-    def first_code(self) -> str:
-        """The code that decides who has to act."""
-        return self.code.partition(";")[0]
-
 
 #: Writes a JSON value as compact text.
 json_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

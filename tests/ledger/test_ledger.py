@@ -17,6 +17,7 @@ from tests.conftest import PATIENCE
 from usersync.diff.compare import current_values
 from usersync.errors import StoppedError, UsageError
 from usersync.ledger import Ledger, LedgerRun, RunInfo, Stretch, UnsentRows
+from usersync.ledger.resumption import delete_rows, keep_compared
 from usersync.models import UNKNOWN, FieldChange, Result, Row, Status, User
 from usersync.planning.rows import with_user
 
@@ -191,8 +192,8 @@ def test_stretches_of_unchanged_rows_are_read_as_single_rows_among_the_others(ru
     assert {row.file for row in rows} == {rows[2].file}
     assert [list(run.rows(only=key)) for key in range(7)] == [*([row] for row in rows), []]
     assert run.counts() == {Status.PLANNED: 2, Status.UNCHANGED: 4}
-    assert sorted(run.keep_compared()) == list(range(5))
-    run.delete_rows()
+    assert sorted(keep_compared(run)) == list(range(5))
+    delete_rows(run)
     assert run.counts() == {}
     assert not list(run.rows())
 
@@ -241,9 +242,18 @@ def test_the_most_common_new_value_is_the_first_of_equals(run: LedgerRun) -> Non
 def test_the_first_changes_are_kept_and_the_others_dropped_with_their_duplicates(run: LedgerRun) -> None:
     run.insert([planned(key) for key in range(3)])
     run.insert([Row(3, 0, 5, "1", Status.PLANNED, duplicate_of=0), Row(4, 0, 6, "3", Status.PLANNED, duplicate_of=2)])
-    run.keep_first(1)
-    assert run.drop_left_out() == run.left_out == 3
+    unsent = UnsentRows(run)
+    unsent.keep_first(1)
+    assert unsent.drop_left_out() == run.left_out == 3
     assert [row.key for row in run.rows()] == [0, 3]
+
+
+def test_a_row_with_two_codes_counts_under_each(run: LedgerRun) -> None:
+    codes = ["name-blank;email-invalid", "email-invalid", "email-invalid"]
+    run.insert(Row(key, 0, key + 2, str(key), Status.REJECTED, code=code) for key, code in enumerate(codes))
+    run.insert([Row(3, 0, 5, "3", Status.CONFLICT)])
+    found = [(code, count, row.key) for code, count, row in run.first_by_code(2)]
+    assert found == [("", 1, 3), ("email-invalid", 3, 0), ("email-invalid", 3, 1), ("name-blank", 1, 0)]
 
 
 @pytest.mark.parametrize("name", ["no/folder.db", "text.db"])

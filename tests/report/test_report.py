@@ -166,7 +166,7 @@ def test_a_line_says_what_its_row_says_whatever_its_code() -> None:
     ]  # fmt: skip
     assert list(chain.from_iterable(lines_of(rows))) == [
         (row.file, row.sheet, row.row, row.id, row.status, row.changed, row.old, row.new, row.http_status, row.attempts,
-         row.code, row.reason, owner_of(row.first_code), row.name or "", row.email, row.custom_attributes,
+         row.code, row.reason, owner_of(row.code.partition(";")[0]), row.name or "", row.email, row.custom_attributes,
          row.finished_at, row.key)
         for row in rows
     ]  # fmt: skip

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from heapq import merge
 from itertools import starmap
 from operator import attrgetter
@@ -241,45 +240,6 @@ class LedgerRun:
         """Record that the plan is complete: from now on rows may be sent."""
         self.database.execute("UPDATE run SET planned_at = ? WHERE n = ?", (at, self.number))
 
-    def delete_rows(self) -> None:
-        """Delete the rows of a plan that was never completed."""
-        with self.database.transaction():
-            self.database.execute("DELETE FROM row WHERE run = ?", (self.number,))
-            self.database.execute("DELETE FROM unchanged WHERE run = ?", (self.number,))
-
-    def keep_compared(self) -> list[int]:
-        """Delete the undecided rows of a plan that was never completed; returns the keys of the others."""
-        with self.database.transaction():
-            self.database.execute(
-                "DELETE FROM row WHERE run = ? AND (duplicate_of IS NOT NULL OR status = 'rejected'"
-                " OR status IN ('planned', 'not-sent') AND new = '')",
-                (self.number,),
-            )
-            self.database.execute(
-                "UPDATE row SET status = 'planned', message = '', wave = 0, depends_on = NULL, placeholder = NULL"
-                " WHERE run = ? AND status IN ('planned', 'not-sent')",
-                (self.number,),
-            )
-        kept = [key for (key,) in self.database.all("SELECT key FROM row WHERE run = ?", (self.number,))]
-        return kept + [stretch.key + n for stretch in self.stretches() for n, _ in stretch.numbered_ids()]
-
-    def reopen(self) -> None:
-        """Let a stopped run go on: rows that were not sent are planned again, which includes those never compared."""
-        self._claimed.clear()
-        with self.database.transaction():
-            self.database.execute(
-                "UPDATE run SET finished_at = NULL, exit_code = NULL, stopped = NULL, remembered = 0, planned_at = iif("
-                "kind = 'run' AND EXISTS (SELECT 1 FROM row WHERE run = n AND status IN ('planned', 'not-sent')"
-                " AND new = ''), NULL, planned_at) WHERE n = ?",
-                (self.number,),
-            )
-            planned_at = self.database.first("SELECT planned_at FROM run WHERE n = ?", (self.number,))[0]
-            self.info = replace(self.info, planned_at=planned_at)
-            self.database.execute(
-                "UPDATE row SET status = 'planned', code = '', message = '' WHERE run = ? AND status = 'not-sent'",
-                (self.number,),
-            )
-
     def plan_again(self, users: Iterable[int]) -> None:
         """Take back the failure of rows whose users the platform's API, as it turned out, was never asked about."""
         self.flush()
@@ -288,30 +248,6 @@ class LedgerRun:
             " AND code = 'platform-error' AND id IN (SELECT CAST(value AS TEXT) FROM json_each(?))",
             (self.number, json_text(list(users))),
         )
-
-    def keep_first(self, limit: int) -> None:
-        """Mark all unsent rows but the first `limit` as left out; `drop_left_out` deletes them."""
-        found = self.database.first(
-            "SELECT key FROM row WHERE run = ? AND status = 'planned' ORDER BY key LIMIT 1 OFFSET ?",
-            (self.number, limit),
-        )
-        if found:
-            self.database.execute(
-                "UPDATE row SET status = 'left-out' WHERE run = ? AND status = 'planned' AND key >= ?",
-                (self.number, found[0]),
-            )
-
-    def drop_left_out(self) -> int:
-        """Delete the rows that `keep_first` left out, and those that repeat them; returns how many."""
-        with self.database.transaction():
-            repeats = self.database.execute(
-                "DELETE FROM row WHERE run = ?1 AND duplicate_of IN"
-                " (SELECT key FROM row WHERE run = ?1 AND status = 'left-out')",
-                (self.number,),
-            )
-            left_out = self.database.execute("DELETE FROM row WHERE run = ? AND status = 'left-out'", (self.number,))
-        self.left_out = repeats + left_out
-        return self.left_out
 
     def finalize(self, *, not_sent: str = NOT_SENT) -> None:
         """Give every row its last status: without an answer `unknown`, still to be sent `not-sent`, and why."""
@@ -357,18 +293,22 @@ class LedgerRun:
             fields.update(dict.fromkeys(from_json(new), users))
         return fields
 
-    def first_by_code(self, shown: int) -> list[tuple[int, Row]]:
-        """Return, by code, the first rows that need attention, each with the number of all rows with its code."""
+    def first_by_code(self, shown: int) -> list[tuple[str, int, Row]]:
+        """Return the first rows that need attention for each code: code, the number of all rows with it, row.
+
+        A row with two codes is there for both; one without a code is there for its status, with a blank code.
+        """
         needed = [status for status in Status if status.needs_attention]
         marks = ", ".join("?" * len(needed))
         found = self.database.all(
-            f"SELECT n, {ROW_COLUMNS} FROM (SELECT *, count(*) OVER kind AS n, row_number() OVER"
-            f" (kind ORDER BY key) AS nth FROM ({READ_ROWS}) WHERE run = ? AND status IN ({marks})"
-            " WINDOW kind AS (PARTITION BY code, iif(code = '', status, '')))"
-            " WHERE nth <= ? ORDER BY code, key",
+            f"SELECT kind, n, {ROW_COLUMNS} FROM (SELECT found.*, item.value AS kind, count(*) OVER alike AS n,"
+            f" row_number() OVER (alike ORDER BY found.key) AS nth FROM ({READ_ROWS}) AS found,"
+            """ json_each('["' || replace(code, ';', '","') || '"]') AS item"""
+            f" WHERE run = ? AND status IN ({marks})"
+            " WINDOW alike AS (PARTITION BY item.value, iif(code = '', status, ''))) WHERE nth <= ? ORDER BY kind, key",
             (self.number, *needed, shown),
         )
-        return [(count, self._row(values)) for count, *values in found]
+        return [(code, count, self._row(values)) for code, count, *values in found]
 
 
 def user_columns(user: User | None) -> tuple[str | None, str | None, str | None, str]:

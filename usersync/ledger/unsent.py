@@ -55,3 +55,27 @@ class UnsentRows:
             (field, self._number, *UNSENT),
         )
         return (str(found[0]), found[1]) if found else None
+
+    def keep_first(self, limit: int) -> None:
+        """Mark all unsent rows but the first `limit` as left out; `drop_left_out` deletes them."""
+        found = self._database.first(
+            "SELECT key FROM row WHERE run = ? AND status = 'planned' ORDER BY key LIMIT 1 OFFSET ?",
+            (self._number, limit),
+        )
+        if found:
+            self._database.execute(
+                "UPDATE row SET status = 'left-out' WHERE run = ? AND status = 'planned' AND key >= ?",
+                (self._number, found[0]),
+            )
+
+    def drop_left_out(self) -> int:
+        """Delete the rows that `keep_first` left out, and those that repeat them; returns how many."""
+        with self._database.transaction():
+            repeats = self._database.execute(
+                "DELETE FROM row WHERE run = ?1 AND duplicate_of IN"
+                " (SELECT key FROM row WHERE run = ?1 AND status = 'left-out')",
+                (self._number,),
+            )
+            left_out = self._database.execute("DELETE FROM row WHERE run = ? AND status = 'left-out'", (self._number,))
+        self._run.left_out = repeats + left_out
+        return self._run.left_out

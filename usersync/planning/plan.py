@@ -108,10 +108,10 @@ def read_plan(run: LedgerRun, given: Input | None) -> Plan:
 def _problems_since(run: LedgerRun, known: set[str], name_of: NameOf) -> tuple[ProblemGroup, ...]:
     """Group the rows that need attention for another reason than a problem of the input."""
     groups: dict[str, tuple[int, list[tuple[Place, Problem]]]] = {}
-    for count, row in run.first_by_code(PROBLEMS_SHOWN):
-        code = row.first_code or row.status
+    for found, count, row in run.first_by_code(PROBLEMS_SHOWN):
+        code = found or row.status
         if code not in known:
-            problem = Problem(row.key, Code(row.first_code or Code.STALE), row.reason)
+            problem = Problem(row.key, Code(found or Code.STALE), row.reason)
             place = Place(row.file, row.sheet, row.row, name_of_row(row, name_of))
             groups.setdefault(code, (count, []))[1].append((place, problem))
     return tuple(ProblemGroup(code, count, tuple(first)) for code, (count, first) in groups.items())

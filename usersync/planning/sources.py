@@ -10,6 +10,7 @@ from usersync.context import Context, RunOptions
 from usersync.diff.inversion import invert
 from usersync.errors import RefusedError, UsageError
 from usersync.ledger import Ledger, LedgerRun, RunInfo, describe_sources
+from usersync.ledger.resumption import delete_rows, keep_compared, reopen
 from usersync.ledger.run import IN_FLIGHT
 from usersync.models import Files, Row, Status
 from usersync.planning.compare import RowComparison
@@ -236,7 +237,7 @@ class ResumedRows(RowSource):
     def start(self, ledger: Ledger, new_run: NewRun) -> LedgerRun:
         """Let the run go on."""
         assert self._run is not None  # noqa: S101 - `load` finds it
-        self._run.reopen()
+        reopen(self._run)
         return self._run
 
     async def insert_rows(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
@@ -249,12 +250,12 @@ class ResumedRows(RowSource):
 
     async def _complete_plan(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
         if self._undone:
-            run.delete_rows()
+            delete_rows(run)
             await self._undone.insert_rows(run, context, users)
             return
         if self.kind == "apply" and not run.counts():
             raise UsageError(f"run {run.info.run} ended before its plan was read; apply the plan again")
-        compared = run.keep_compared() if self.kind == "run" else []
+        compared = keep_compared(run) if self.kind == "run" else []
         await verify_rows(run, self.settings, context, users)
         if self.kind == "run":
             assert self.given is not None  # noqa: S101 - `load` reads it

@@ -1,0 +1,48 @@
+"""Prepare the rows of a stopped run to be planned or sent again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from usersync.ledger.run import LedgerRun
+
+
+def reopen(run: LedgerRun) -> None:
+    """Let a stopped run go on: rows that were not sent are planned again, which includes those never compared."""
+    with run.database.transaction():
+        run.database.execute(
+            "UPDATE run SET finished_at = NULL, exit_code = NULL, stopped = NULL, remembered = 0, planned_at = iif("
+            "kind = 'run' AND EXISTS (SELECT 1 FROM row WHERE run = n AND status IN ('planned', 'not-sent')"
+            " AND new = ''), NULL, planned_at) WHERE n = ?",
+            (run.number,),
+        )
+        planned_at = run.database.first("SELECT planned_at FROM run WHERE n = ?", (run.number,))[0]
+        run.info = replace(run.info, planned_at=planned_at)
+        run.database.execute(
+            "UPDATE row SET status = 'planned', code = '', message = '' WHERE run = ? AND status = 'not-sent'",
+            (run.number,),
+        )
+
+
+def delete_rows(run: LedgerRun) -> None:
+    """Delete the rows of a plan that was never completed."""
+    with run.database.transaction():
+        run.database.execute("DELETE FROM row WHERE run = ?", (run.number,))
+        run.database.execute("DELETE FROM unchanged WHERE run = ?", (run.number,))
+
+
+def keep_compared(run: LedgerRun) -> list[int]:
+    """Delete the undecided rows of a plan that was never completed; returns the keys of the others."""
+    with run.database.transaction():
+        run.database.execute(
+            "DELETE FROM row WHERE run = ? AND (duplicate_of IS NOT NULL OR status = 'rejected'"
+            " OR status IN ('planned', 'not-sent') AND new = '')",
+            (run.number,),
+        )
+        run.database.execute(
+            "UPDATE row SET status = 'planned', message = '', wave = 0, depends_on = NULL, placeholder = NULL"
+            " WHERE run = ? AND status IN ('planned', 'not-sent')",
+            (run.number,),
+        )
+    kept = [key for (key,) in run.database.all("SELECT key FROM row WHERE run = ?", (run.number,))]
+    return kept + [stretch.key + n for stretch in run.stretches() for n, _ in stretch.numbered_ids()]
