@@ -32,7 +32,7 @@ http {{
   limit_req_zone $binary_remote_addr zone=pace:1m rate=50r/s;
   server {{
     listen 127.0.0.1:{port}; reset_timedout_connection on; underscores_in_headers on;
-    location / {{ {pace} proxy_pass http://127.0.0.1:{upstream}; proxy_read_timeout 200ms; }}
+    location / {{ {pace} proxy_pass http://127.0.0.1:{upstream}; proxy_read_timeout 1s; }}
     location = /dead {{ internal; proxy_pass http://127.0.0.1:{dead}; }}
     location = /down {{ internal; return 503; }}
     location = /away {{ internal; return 444; }}
