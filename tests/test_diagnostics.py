@@ -143,7 +143,7 @@ def test_without_an_account_check_says_that_users_are_read_one_by_one(desk: Open
 def results(url: str, home: Path, clock: Clock) -> dict[str, CheckResult]:
     (home / "token").write_text("sandbox-token")
     raw = {
-        "platform": {"url": url, "token_file": str(home / "token")}, "request": {"timeout": 1},
+        "platform": {"url": url, "token_file": str(home / "token")}, "request": {"timeout": 30},
         "ledger": str(home / "u.db"), "report": {"dir": str(home / "runs")},
     }  # fmt: skip
     return {found.name: found for found in run_diagnostics(lambda: make_settings(raw), clock)}

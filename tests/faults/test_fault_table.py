@@ -307,7 +307,7 @@ def test_a_fault_of_every_request_stops_the_run_and_resume_completes_it(name: st
 
 def unlisted(name: str, folder: Path) -> Line:
     """Run where the list of users meets the fault; returns why it is not used, the requests, and the ending."""
-    timeout = 0.2 if LISTS[name] == "say nothing" else 5.0
+    timeout = 1.0 if LISTS[name] == "say nothing" else 5.0
     server: Any = Misbehaving()
     notes: list[str] = []
 

@@ -61,7 +61,7 @@ def ask(box: Sandbox, *asks: Ask, between: Callable[[], None] = lambda: None) ->
 
     async def talk() -> list[Reply]:
         replies = []
-        async with box, aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(sock_read=0.05)) as session:
+        async with box, aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(sock_read=1.0)) as session:
             for one in asks:
                 replies.append(await send(session, box.url, one))
                 between()
