@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from usersync.dispatch.gcra import Gcra
-from usersync.dispatch.shared_rate import KEPT, LOCK_TIMEOUT, SharedRate
+from usersync.dispatch.shared_rate import KEPT, SharedRate
 from usersync.settings import Rate
 
 URL = "https://chat.example.org"
@@ -216,21 +216,18 @@ def test_a_process_that_was_suspended_while_it_held_the_lock_is_not_waited_for(
             try:
                 assert holder.stdout
                 holder.stdout.readline()
-                began = time.monotonic()
-                start(rate, began)
-                assert LOCK_TIMEOUT < time.monotonic() - began < LOCK_TIMEOUT + 1
+                start(rate, time.monotonic())
                 assert_alone(rate, caplog, "another run holds its lock and does not go on")
             finally:
                 holder.kill()
 
 
-def test_a_process_killed_while_it_held_the_lock_leaves_it_free(folder: Path) -> None:
+def test_a_process_killed_while_it_held_the_lock_leaves_it_free(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     with SharedRate(URL, folder) as rate:
         words = [sys.executable, "-c", f"{HOLD} os.kill(os.getpid(), signal.SIGKILL)", str(file_in(folder))]
         subprocess.run(words, stdout=subprocess.DEVNULL, check=False)
-        began = time.monotonic()
-        start(rate, began)
-        assert time.monotonic() - began < LOCK_TIMEOUT
+        start(rate, time.monotonic())
+    assert not caplog.messages
 
 
 @pytest.mark.parametrize(
