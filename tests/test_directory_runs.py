@@ -173,3 +173,23 @@ def test_update_reads_its_one_user(desk: Desk) -> None:
         prepare(at)
         assert at.run("update", "7", "--name", "Ann").code == 0
         assert (lists(box), reads(box)) == (0, {7: 1})
+
+
+def test_rejected_rows_are_shown_with_the_names_of_the_list(desk: Desk) -> None:
+    with open_account(desk, Sandbox(users=USERS, limit=None), report={"formats": ["csv", "html"]}) as (_, at):
+        prepare(at)
+        at.write("staff.csv", "id,password\n1,An0ther-passw0rd!\n2,weak\n3,Thi1rd-passw0rd!\n4,weak\n")
+        planned = at.run("plan", "staff.csv", "--html", "plan.html")
+        ran = at.run("run", "staff.csv", "--yes")
+        done = at.run("run", "staff.csv", "--yes", "--json")
+        summary, report = done.summary, done.report
+        shown = at.run("show", summary["run"]).out
+    assert "row 3 (Ben), password '***'" in planned.out
+    assert "row 5, password '***'" in planned.out, "a user of another account, of whom nothing was read"
+    assert "row 3 (Ben), password '***'" in ran.err
+    assert [group["first"][0]["name"] for group in summary["problems"]] == ["Ben"]
+    assert [reason["name"] for reason in summary["reasons"]] == ["Ben"]
+    assert [line["name"] for line in report] == ["Ann", "Ben", "Cy", ""]
+    for page in (at.folder / "plan.html", at.folder / "runs" / summary["run"] / "report.html"):
+        assert "row 3 (<bdi>Ben</bdi>): password" in page.read_text()
+    assert ["3", "2", "Ben", "rejected"] in [line.split() for line in shown.splitlines()]

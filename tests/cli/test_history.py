@@ -186,3 +186,18 @@ def test_the_command_that_continues_a_run_repeats_the_settings_file(
     record("R1", exit_code=4)
     listed = history.runs(settings, as_json=False, again=["-c", "our settings.yaml"])
     assert "R1: continue with `usersync resume R1 -c 'our settings.yaml'`" in listed
+
+
+def test_a_rejected_row_is_shown_with_the_name_that_an_earlier_run_confirmed(
+    settings: Settings, record: Callable[..., None]
+) -> None:
+    with Ledger(settings.ledger) as ledger:
+        known = ledger.start(RunInfo("R1", "run", PLATFORM, "2026-11-24T12:00:00.000Z", "ann@desk"))
+        user = {"finished_at": "2026-11-24T12:00:00.000Z", "custom_attributes": "{}"}
+        known.insert([Row(0, 0, 2, "7", Status.UPDATED, name="Ann", **user)])
+        known.insert([Row(1, 0, 3, "8", Status.UPDATED, email="ben@example.org", **user)])
+        known.finish(finished_at="2026-11-24T12:00:01.000Z", exit_code=0, stopped=None)
+        run = ledger.start(RunInfo("R2", "run", PLATFORM, "2026-11-24T12:00:02.000Z", "ann@desk"))
+        run.insert([Row(n, 0, n + 2, user, Status.REJECTED) for n, user in enumerate(("7", "8", "7x", "9"))])
+    lines = [line.split() for line in history.show("R2", settings, as_json=False).splitlines()[-4:]]
+    assert [line[2:-1] for line in lines] == [["Ann"], ["ben@example.org"], [], []]

@@ -75,6 +75,7 @@ def show(name: str, settings: Settings, *, as_json: bool) -> str:
             raise UsageError(f"there is no run {name} in {settings.ledger}; `usersync runs` lists all")
         run.require_json()
         rows = list(run.rows())
+        names = run.snapshots.names(row.id for row in rows)
         info = run.info
     if as_json:
         return _dump({**_info_json(info), "rows": [_row_json(row) for row in rows]})
@@ -89,7 +90,8 @@ def show(name: str, settings: Settings, *, as_json: bool) -> str:
     ]
     cells: list[tuple[str, ...]] = [("row", "id", "user", "status", "field", "old", "", "new")]
     for row in rows:
-        start = (str(row.row), row.id, row.name or row.email or "", row.status)
+        name = row.name or row.email or names.get(row.id, "")
+        start = (str(row.row), row.id, name, row.status)
         cells.extend(change_lines(start, row))
     table = table_text(cells, right={0, 1}, width=window_width(sys.stdout), status=3, pair=(5, 7))
     reasons = [f"row {row.row}: {row.code or row.status}: {row.reason}" for row in rows if row.reason]

@@ -65,6 +65,15 @@ class Snapshots:
         known = pd.DataFrame({name: pd.Series(held[name], dtype=object) for name in fields}, range(len(index)))
         return known.iloc[order].set_axis(index[order])
 
+    def names(self, ids: Iterable[str]) -> dict[str, str]:
+        """Return the names of users, or else their addresses, as the platform last confirmed them, by id."""
+        found = self._database.all(
+            "SELECT asked.value, coalesce(nullif(name, ''), email, '') FROM json_each(?) AS asked CROSS JOIN snapshot"
+            " ON platform = ? AND user = CAST(asked.value AS INTEGER) WHERE CAST(user AS TEXT) = asked.value",
+            (json_text(list(ids)), self._platform),
+        )
+        return dict(found)
+
     def email_addresses(self) -> tuple[dict[str, int], str]:
         """Return whose address is whose as the platform last confirmed, and when the oldest of it was seen.
 

@@ -51,7 +51,6 @@ class RowComparison:
 
     async def insert_rows(self, *, compared: Collection[int] = ()) -> list[str]:
         """Insert every row of the input, but for the keys `compared` before; returns notes for the author."""
-        self._run.insert(self._rows.rejected())
         untouched = sorted(self._given.desired.untouched.difference(compared))
         self._insert_unchanged(np.array(untouched, dtype=np.int64), _UNTOUCHED)
         values = self._given.desired.values
@@ -64,6 +63,8 @@ class RowComparison:
             if source not in ("remote", "nothing"):
                 values = self._compare_with_baseline(values)
             await self._compare_with_users(values)
+        directory = self._users.directory
+        self._run.insert(self._rows.rejected(directory.users if directory else {}))
         self._run.insert(row for row in self._rows.duplicates() if row.key not in compared)
         similar = similar_keys(attribute_keys(self._given.desired.values), self._held_keys)
         return [

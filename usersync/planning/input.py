@@ -91,18 +91,26 @@ class Input:
         """Returns the name of a row as its sheet has it, by key."""
         return names_in(self.table)
 
-    def place(self, key: int) -> Place:
-        """Return where a row stands."""
+    def place(self, key: int, name_of: NameOf) -> Place:
+        """Return where a row stands, and its name."""
         source = self.table.sources[int(self.table.places["source"].to_numpy()[key])]
-        return Place(source.file, source.sheet, int(self.table.places["row"].to_numpy()[key]), self.name_of(key))
+        return Place(source.file, source.sheet, int(self.table.places["row"].to_numpy()[key]), name_of(key))
 
-    def problem_groups(self, shown: int | None = PROBLEMS_SHOWN) -> tuple[ProblemGroup, ...]:
-        """Group all problems by code, with the first `shown` of each; None: with all."""
+    def problem_groups(
+        self, shown: int | None = PROBLEMS_SHOWN, *, name_of: NameOf | None = None
+    ) -> tuple[ProblemGroup, ...]:
+        """Group all problems by code, with the first `shown` of each; None: with all.
+
+        `name_of` returns the names of rows; None: those of the sheet.
+        """
+        name_of = name_of or self.name_of
         groups: dict[str, list[Problem]] = defaultdict(list)
         for problem in self.desired.problems:
             groups[problem.code].append(problem)
         return tuple(
-            ProblemGroup(code, len({p.key for p in found}), tuple((self.place(p.key), p) for p in found[:shown]))
+            ProblemGroup(
+                code, len({p.key for p in found}), tuple((self.place(p.key, name_of), p) for p in found[:shown])
+            )
             for code, found in groups.items()
         )
 

@@ -98,11 +98,21 @@ def read_plan(run: LedgerRun, given: Input | None) -> Plan:
             firsts.append(first)
         plan.fields.update(dict.fromkeys(fields, rows))
     plan.examples = unsent.examples(EXAMPLES, also=firsts)
-    plan.problems = given.problem_groups() if given else ()
+    name_of = given.name_of if given else no_name
+    plan.problems = given.problem_groups(name_of=_names_in_run(run, name_of)) if given else ()
     known = {group.code for group in plan.problems}
     if any(status.needs_attention for status in plan.counts):
-        plan.problems += _problems_since(run, known, given.name_of if given else no_name)
+        plan.problems += _problems_since(run, known, name_of)
     return plan
+
+
+def _names_in_run(run: LedgerRun, name_of: NameOf) -> NameOf:
+    """Return the function that finds the name of a row as the platform has it, or else as the sheet has it."""
+
+    def name_in_run(key: int) -> str:
+        return next((name_of_row(row, name_of) for row in run.by_key([key])), "") or name_of(key)
+
+    return name_in_run
 
 
 def _problems_since(run: LedgerRun, known: set[str], name_of: NameOf) -> tuple[ProblemGroup, ...]:

@@ -28,6 +28,7 @@ from usersync.models import (
     owner_of,
 )
 from usersync.planning.input import Input
+from usersync.validation.cells import CellError, read_id
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,14 +57,15 @@ class RowFactory:
         note = "; ".join(filter(None, (self._notes.get(key), remark)))
         return Row(key, int(self._sources[key]), int(self._numbers[key]), shown, status, note=note, **values)
 
-    def rejected(self) -> Iterator[Row]:
-        """Make the rows with problems, with all reasons of a row in one message."""
+    def rejected(self, users: Mapping[int, User]) -> Iterator[Row]:
+        """Make the rows with problems, with all reasons of a row in one message; `users` are those that were listed."""
         problems: dict[int, list[Problem]] = defaultdict(list)
         for problem in self._desired.problems:
             problems[problem.key].append(problem)
         for key, found in problems.items():
             codes = ";".join(dict.fromkeys(p.code for p in found))
-            yield self.row(key, Status.REJECTED, code=codes, message="; ".join(p.sentence() for p in found))
+            row = self.row(key, Status.REJECTED, code=codes, message="; ".join(p.sentence() for p in found))
+            yield with_user(row, users.get(_id_of(row)))
 
     def duplicates(self) -> Iterator[Row]:
         """Make the rows that repeat another one, and those that a later row of the same user replaces."""
@@ -128,6 +130,14 @@ class RowFactory:
         for start, stop in pairwise(bounds if len(keys) else ()):
             key, row, source = places[:, start].tolist()
             yield Stretch(key, source, row, remark, to_json(self._ids[keys[start:stop]].tolist()).decode())
+
+
+def _id_of(row: Row) -> int:
+    """Return the id of a row that may not be valid; 0, which no user has, where it has none."""
+    try:
+        return read_id(row.id)
+    except CellError:
+        return 0
 
 
 def with_user(row: Row, user: User | None) -> Row:
