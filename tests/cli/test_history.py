@@ -104,9 +104,9 @@ def test_a_change_is_shown_with_the_user_and_the_difference(
 ) -> None:
     record("R1", exit_code=1, status=Status.FAILED, code="refused", message="too short")
     monkeypatch.setenv("COLUMNS", "80")
-    *_, row, _, reason = click.unstyle(history.show("R1", settings, as_json=False)).splitlines()
+    *_, row, _, kind, reason = click.unstyle(history.show("R1", settings, as_json=False)).splitlines()
     assert row.split() == ["2", "7", "Ann", "failed", "name", "Ann", "->", "Bea"]
-    assert reason == "row 2: refused: too short"
+    assert [kind, reason] == ["refused: 1 row", "  row 2 (Ann): too short"]
     head, change = history.history(7, settings, as_json=False).splitlines()
     assert head == "2026-11-24 12:00:00 UTC  failed  by ann@desk in R1"
     assert change.split() == ["name", "Ann", "->", "Bea"]
@@ -201,3 +201,42 @@ def test_a_rejected_row_is_shown_with_the_name_that_an_earlier_run_confirmed(
         run.insert([Row(n, 0, n + 2, user, Status.REJECTED) for n, user in enumerate(("7", "8", "7x", "9"))])
     lines = [line.split() for line in history.show("R2", settings, as_json=False).splitlines()[-4:]]
     assert [line[2:-1] for line in lines] == [["Ann"], ["ben@example.org"], [], []]
+
+
+def test_each_reason_of_a_run_is_shown_once(settings: Settings) -> None:
+    with Ledger(settings.ledger) as ledger:
+        run = ledger.start(RunInfo("R1", "run", PLATFORM, "2026-11-24T12:00:00.000Z", "ann@desk"))
+        faults = ("password '***': too short", "password '***': a word of the dictionary")
+        run.insert([
+            *(Row(n, 0, n + 2, str(n + 1), Status.NOT_SENT, message="not sent: not confirmed") for n in range(40)),
+            *(
+                Row(n, 0, n + 2, str(n + 1), Status.REJECTED, code="password-weak;name-blank", message=fault)
+                for n, fault in enumerate((*faults, faults[0]), 40)
+            ),
+        ])  # fmt: skip
+    assert history.show("R1", settings, as_json=False).split("\n\n")[2:] == [
+        "not-sent: 40 rows\n  row 2 and 39 more: not sent: not confirmed",
+        "password-weak, name-blank: 3 rows\n"
+        "  row 42 and 1 more: password '***': too short\n"
+        "  row 43: password '***': a word of the dictionary",
+    ]
+
+
+def test_a_run_is_shown_with_its_state_as_runs_lists_it(settings: Settings, record: Callable[..., None]) -> None:
+    record("R1", exit_code=0)
+    record("R2", exit_code=4, status=Status.NOT_SENT)
+    record("R3", exit_code=3, status=Status.NOT_SENT)
+    record("R4", exit_code=0, kind="undo", parent="R1")
+
+    def state(name: str) -> str:
+        facts = history.show(name, settings, as_json=False, again=["-c", "a.yaml"]).splitlines()
+        return next(line for line in facts if line.startswith("  state")).split(maxsplit=1)[1]
+
+    assert list(map(state, ("R1", "R2", "R3", "R4"))) == [
+        "undone by R4",
+        "unfinished; continue with `usersync resume R2 -c a.yaml`",
+        "refused",
+        "done",
+    ]
+    document = json.loads(history.show("R1", settings, as_json=True))
+    assert (document["resumable"], document["undone_by"]) == (False, "R4")

@@ -120,6 +120,24 @@ def problems_text(groups: Iterable[ProblemGroup]) -> list[str]:
     return parts
 
 
+def reasons_text(rows: Iterable[Row]) -> list[str]:
+    """List why rows ended as they did, by code or else by status: each reason once, with its first row."""
+    kinds: dict[str, dict[str, list[Row]]] = {}
+    for row in rows:
+        if row.reason:
+            kinds.setdefault(row.code or row.status, {}).setdefault(row.reason, []).append(row)
+    several = len({row.file for reasons in kinds.values() for found in reasons.values() for row in found}) > 1
+    parts = []
+    for kind, reasons in kinds.items():
+        lines = [f"{kind.replace(';', ', ')}: {plural(sum(map(len, reasons.values())), 'row')}"]
+        for reason, (first, *others) in reasons.items():
+            where = _place(_row_number(first, several=several), first.name or first.email or "")
+            more = f" and {len(others):,} more" if others else ""
+            lines.append(printable(f"  {where}{more}: {reason}"))
+        parts.append("\n".join(lines))
+    return parts
+
+
 def summary_text(
     summary: Summary, *, width: int | None = None, options: Sequence[str] | None = (), plan_shown: bool = False
 ) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from usersync.cli.console import change_lines, command
+from usersync.cli.console import change_lines, command, reasons_text
 from usersync.cli.table import table_text, window_width
 from usersync.context import iso
 from usersync.errors import UsageError
@@ -33,42 +34,70 @@ def runs(settings: Settings, *, as_json: bool, again: Sequence[str] = ()) -> str
     with Ledger(settings.ledger) as ledger:
         infos = list(ledger.runs())
         counts = [run.counts() if (run := ledger.find(info.run)) else {} for info in infos]
-        unfinished = {name for platform in {info.platform for info in infos} for name in ledger.resumable(platform)}
-    undone = {info.parent: info.run for info in infos if info.kind == "undo" and info.exit_code in (0, 1)}
+        states = _RunStates.of(ledger)
     if as_json:
         return _dump([
-            {
-                **_info_json(info),
-                "counts": count,
-                "resumable": info.run in unfinished,
-                "undone_by": undone.get(info.run),
-            }
+            {**_info_json(info), "counts": count, **states.as_json(info)}
             for info, count in zip(infos, counts, strict=True)
         ])  # fmt: skip
     if not infos:
         return "no runs yet"
     cells = [("run", "kind", "by", "files", "state", "rows")]
     for info, count in zip(infos, counts, strict=True):
-        state = "unfinished" if info.run in unfinished else "undone" if info.run in undone else _state(info)
         by_status = ", ".join(f"{n:,} {status}" for status, n in count.items())
-        cells.append((info.run, info.kind, info.started_by, _files(info), state, by_status))
+        cells.append((info.run, info.kind, info.started_by, _files(info), states.word(info), by_status))
     table = table_text(cells, right=set(), width=window_width(sys.stdout), whole=_NEVER_CUT)
     following = [
-        f"{name}: continue with `{command('resume', name, *again)}`" for name in sorted(unfinished, reverse=True)
+        f"{name}: {states.remark(name, again)}"
+        for names in (states.unfinished, states.undone)
+        for name in sorted(names, reverse=True)
     ]
-    following += [f"{name}: undone by {by}" for name, by in sorted(undone.items(), reverse=True) if name]
     return "\n\n".join([table, *(["\n".join(following)] if following else [])])
 
 
-def _state(info: RunInfo) -> str:
-    """Return how a run ended, in the words of its summary."""
-    if info.exit_code is None:
-        return "interrupted"
-    return status_of_run(info.exit_code, stopped=info.exit_code > 1)
+@dataclass(frozen=True, slots=True)
+class _RunStates:
+    """Which runs `resume` can go on with, and which were undone."""
+
+    unfinished: frozenset[str]
+    undone: Mapping[str, str]
+    """Run -> the run that undid it."""
+
+    @classmethod
+    def of(cls, ledger: Ledger) -> _RunStates:
+        infos = list(ledger.runs())
+        unfinished = {name for platform in {info.platform for info in infos} for name in ledger.resumable(platform)}
+        undone = {i.parent: i.run for i in infos if i.parent and i.kind == "undo" and i.exit_code in (0, 1)}
+        return cls(frozenset(unfinished), undone)
+
+    def word(self, info: RunInfo) -> str:
+        """Return the state of a run; how it ended, in the word of its summary, where it is neither of these."""
+        if info.run in self.unfinished:
+            return "unfinished"
+        if info.run in self.undone:
+            return "undone"
+        return "interrupted" if info.exit_code is None else status_of_run(info.exit_code, stopped=info.exit_code > 1)
+
+    def remark(self, name: str, again: Sequence[str]) -> str:
+        """Say how to continue a run, or what undid it; blank where it is neither unfinished nor undone."""
+        if name in self.unfinished:
+            return f"continue with `{command('resume', name, *again)}`"
+        return f"undone by {self.undone[name]}" if name in self.undone else ""
+
+    def phrase(self, info: RunInfo, again: Sequence[str]) -> str:
+        """Return the state of a run together with its remark."""
+        word, remark = self.word(info), self.remark(info.run, again)
+        return {"unfinished": f"unfinished; {remark}", "undone": remark}.get(word, word)
+
+    def as_json(self, info: RunInfo) -> dict[str, Json]:
+        return {"resumable": info.run in self.unfinished, "undone_by": self.undone.get(info.run)}
 
 
-def show(name: str, settings: Settings, *, as_json: bool) -> str:
-    """Show one run with all its rows. Raises UsageError where there is none of that name."""
+def show(name: str, settings: Settings, *, as_json: bool, again: Sequence[str] = ()) -> str:
+    """Show one run with its state and all its rows. Raises UsageError where there is none of that name.
+
+    `again` are the words of options, such as `-c FILE`, that a command to type next has to repeat.
+    """
     with Ledger(settings.ledger) as ledger:
         run = ledger.find(name)
         if run is None:
@@ -77,25 +106,26 @@ def show(name: str, settings: Settings, *, as_json: bool) -> str:
         rows = list(run.rows())
         names = run.snapshots.names(row.id for row in rows)
         info = run.info
+        states = _RunStates.of(ledger)
     if as_json:
-        return _dump({**_info_json(info), "rows": [_row_json(row) for row in rows]})
+        return _dump({**_info_json(info), **states.as_json(info), "rows": [_row_json(row) for row in rows]})
+    rows = [row if row.name or row.email else replace(row, name=names.get(row.id)) for row in rows]
     facts = [
         ("run", info.run),
         ("kind", info.kind + (f" of {info.parent}" if info.parent else "")),
         ("platform", info.platform),
         ("started", f"{info.started_at} by {info.started_by}"),
         ("finished", info.finished_at or "no"),
+        ("state", states.phrase(info, again)),
         ("files", _files(info)),
         ("overrides", ", ".join(info.overrides) or "none"),
     ]
     cells: list[tuple[str, ...]] = [("row", "id", "user", "status", "field", "old", "", "new")]
     for row in rows:
-        name = row.name or row.email or names.get(row.id, "")
-        start = (str(row.row), row.id, name, row.status)
+        start = (str(row.row), row.id, row.name or row.email or "", row.status)
         cells.extend(change_lines(start, row))
     table = table_text(cells, right={0, 1}, width=window_width(sys.stdout), status=3, pair=(5, 7))
-    reasons = [f"row {row.row}: {row.code or row.status}: {row.reason}" for row in rows if row.reason]
-    return "\n\n".join([table_text(facts, right=set()), table, *(["\n".join(reasons)] if reasons else [])])
+    return "\n\n".join([table_text(facts, right=set()), table, *reasons_text(rows)])
 
 
 def history(user_id: int, settings: Settings, *, as_json: bool) -> str:

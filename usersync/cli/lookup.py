@@ -104,7 +104,8 @@ def show(run_name: str, **options: Any) -> int:
     """Show one run: who, when, from which file, and every row."""
     from usersync.cli import history as past
 
-    write_stdout(past.show(run_name, make_settings_from(options), as_json=options["as_json"]))
+    settings, again = make_settings_from(options), option_words(options, "config")
+    write_stdout(past.show(run_name, settings, as_json=options["as_json"], again=again))
     return 0
 
 
