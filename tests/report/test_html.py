@@ -437,3 +437,14 @@ def test_pages_of_run_and_plan_hold_no_secret(screen: Screen, desk: Callable[...
         at.settings["report"] = {"formats": ["csv"]}
         assert at.run("run", str(source), "--yes", "--json").summary["files"]["html"] is None
         assert screen.complaints() == []
+
+
+def test_who_has_to_act_is_named_as_in_the_report(tmp_path: Path) -> None:
+    reasons = [("rejected", "duplicate"), ("failed", "not-permitted"), ("failed", "timeout"), ("conflict", "")]
+    owners = ["sheet", "permission", "platform", "nobody"]
+    lines = [
+        ("a.csv", "", key + 2, "7", status, "", "", "", None, 0, code, "so", owner, "Ann", "", "", "", key)
+        for key, ((status, code), owner) in enumerate(zip(reasons, owners, strict=True))
+    ]
+    page = page_of(tmp_path, *lines).read_text("utf-8")
+    assert re.findall(r"<h3>Action by: (.*?) <span", page) == owners

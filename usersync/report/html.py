@@ -48,7 +48,7 @@ from usersync.report.columns import (
 from usersync.report.output_file import is_plain, write_whole
 from usersync.report.packed_rows import PackedRows, clipped, clipped_all
 from usersync.report.timeline_chart import chart_of
-from usersync.report.wording import OWNER_NAMES, OWNER_REMEDIES, STATUS_MEANINGS, need_attention, plural
+from usersync.report.wording import OWNER_REMEDIES, STATUS_MEANINGS, need_attention, plural
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -193,7 +193,7 @@ class Page:
             fields=Counter(fields).most_common(),
             offered=sorted(set().union(*self._names_of_fields.values())),
             reasons=[(*reason, n, self._examples[reason]) for reason, n in self._reasons.most_common()],
-            owners=[(owner.value, OWNER_NAMES[owner], OWNER_REMEDIES[owner]) for owner in OWNER_NAMES],
+            owners=[(owner.value, remedy) for owner, remedy in OWNER_REMEDIES.items()],
             attention=self._attention,
             owned=self._owned,
             chart=chart_of(timeline) if timeline else None,

@@ -1,4 +1,4 @@
-"""Define the words for statuses, exit codes and owners."""
+"""Define the words for statuses, exit codes and what owners do."""
 
 from __future__ import annotations
 
@@ -27,19 +27,12 @@ EXIT_MEANINGS: Final = {
     130: "stopped by Ctrl-C",
     143: "stopped by SIGTERM",
 }
-#: Who has to act.
-OWNER_NAMES: Final = {
-    Owner.SHEET: "the author of the sheet",
-    Owner.PERMISSION: "the platform's operator",
-    Owner.PLATFORM: "the platform",
-    Owner.NOBODY: "whoever decides",
-}
-#: What they have to do, once rows were sent.
+#: What has to be done, once rows were sent.
 OWNER_REMEDIES: Final = {
     Owner.SHEET: "Correct these rows and run them again.",
     Owner.PERMISSION: "Allow the platform app to manage these users, then run the same file again.",
     Owner.PLATFORM: "Run the same file again later; what has arrived is not sent twice.",
-    Owner.NOBODY: "Look at each row and decide which value shall stand.",
+    Owner.NOBODY: "Nothing, where the newer value is right; where it is not, each row says what to do.",
 }
 
 
