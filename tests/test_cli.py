@@ -268,13 +268,43 @@ def test_limit_sends_only_the_first_changes(desk: Callable[..., Any]) -> None:
         assert sorted(r.user_id for r in box.log if r.method == "PATCH") == [1, 2]
 
 
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [
+        pytest.param((), "2 rows left out by choice", id="by the plan"),
+        pytest.param(("-q",), "2 rows left out by choice", id="by the summary of a quiet run"),
+    ],
+)
+def test_a_run_says_once_how_many_rows_were_left_out(
+    desk: Callable[..., Any], options: tuple[str, ...], shown: str
+) -> None:
+    with desk() as (_, at):
+        at.write("changes.csv", "id,name\n1,A\nx,B\n2,C\n3,D\n")
+        assert at.run("run", "changes.csv", "--yes", "--limit", "1", *options).err.count(shown) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        pytest.param("id,name\n", "note: changes.csv: there are no data rows below the header in row 1", id="no rows"),
+        pytest.param("id,name\nx,A\n", "id-invalid: 1 row\n  row 2 (A): id 'x': an id is", id="only rejected rows"),
+        pytest.param("id,Mail\n1,\n", "note: changes.csv: columns read: 'Mail' as email", id="a renamed column"),
+    ],
+)
+def test_a_run_without_changes_lists_what_its_plan_would(desk: Callable[..., Any], text: str, shown: str) -> None:
+    with desk() as (_, at):
+        at.write("changes.csv", text)
+        assert shown.split("\n")[0] in at.run("plan", "changes.csv").out
+        assert at.run("run", "changes.csv", "--yes").err.count(shown) == 1
+
+
 def test_identical_rows_are_sent_once_and_reported_twice(desk: Callable[..., Any]) -> None:
     with desk() as (box, at):
         at.write("changes.csv", "id,name\n1,A\n1,A\n")
         ran = at.run("run", "changes.csv", "--yes")
         assert (ran.code, list(ran.statuses().values())) == (0, ["updated", "updated"])
         assert [r.method for r in box.log].count("PATCH") == 1
-        assert ran.report[1]["message"] == "same values as row 2; sent once"
+        assert ran.report[1]["message"] == "same values as row 2"
 
 
 def test_update_changes_one_user_and_prints_it(desk: Callable[..., Any]) -> None:

@@ -54,6 +54,20 @@ def test_events_go_to_stderr_if_no_log_file_is_given(desk: Callable[..., Any]) -
         assert "usersync.events" not in at.run("run", "changes.csv", "--yes", "-v").err
 
 
+@pytest.mark.usefixtures("own_logging")
+@pytest.mark.parametrize(
+    ("verbose", "line"),
+    [
+        pytest.param(0, "warning: run 7 was interrupted", id="for people"),
+        pytest.param(2, "WARNING usersync.job: run 7 was interrupted", id="for those who look for a fault"),
+    ],
+)
+def test_a_warning_on_the_terminal_is_a_sentence(capsys: pytest.CaptureFixture[str], verbose: int, line: str) -> None:
+    configure_logging(verbose=verbose, quiet=False)
+    logging.getLogger("usersync.job").warning("run %d was interrupted", 7)
+    assert capsys.readouterr().err.splitlines() == [line]
+
+
 def test_debug_logs_hold_no_secrets(desk: Callable[..., Any]) -> None:
     with desk() as (_, at):
         at.write("changes.csv", ROWS)

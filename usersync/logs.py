@@ -41,6 +41,14 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(head | getattr(record, "fields", message), ensure_ascii=False, default=str)
 
 
+class SentenceFormatter(logging.Formatter):
+    """A line for people: `warning: ` and what happened."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        return f"{record.levelname.lower()}: {super().format(record)}"
+
+
 def configure_logging(*, verbose: int, quiet: bool, style: str | None = None, file: Path | None = None) -> None:
     """Send logs to stderr, and events to `file`, or to stderr if only a `style` (json, text) is given.
 
@@ -53,7 +61,8 @@ def configure_logging(*, verbose: int, quiet: bool, style: str | None = None, fi
     EVENTS.setLevel(logging.NOTSET if log_events or verbose > 1 else logging.WARNING)  # -v alone logs no rows
     event_lines = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     event_lines = JsonFormatter() if style == "json" else event_lines
-    plain_lines = logging.Formatter("%(levelname)s %(name)s: %(message)s")
+    with_names = logging.Formatter("%(levelname)s %(name)s: %(message)s")
+    plain_lines = with_names if verbose > 1 else SentenceFormatter()
     stderr: logging.Handler = logging.StreamHandler(sys.stderr)
     stderr.setLevel(level if file or not log_events else min(level, logging.INFO))
     stderr.setFormatter(plain_lines if file or style is None else event_lines)

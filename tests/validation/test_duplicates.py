@@ -21,7 +21,7 @@ def test_sends_rows_with_the_same_values_once() -> None:
     assert not found.problems
     assert found.values.index.tolist() == [0]
     assert found.duplicates == {1: 0}
-    assert found.notes == {0: "same values as row 3; sent once", 1: "same values as row 2; sent once"}
+    assert found.notes == {0: "same values as row 3", 1: "same values as row 2"}
 
 
 def test_sends_the_last_row_of_a_user_if_configured() -> None:

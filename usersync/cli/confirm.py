@@ -15,27 +15,33 @@ from usersync.cli.signals import connect_signals
 
 if TYPE_CHECKING:
     from usersync.context import Context
-    from usersync.job import Confirm
     from usersync.planning.plan import Plan
 
 
-def confirmation(
-    options: dict[str, Any], context: Context, *, yes: bool, show: Callable[[str], None] = say
-) -> Confirm | None:
-    """Return the way to have a plan confirmed; None where there is nobody to ask."""
-    quiet = options["quiet"] or options["as_json"]
-    if not yes and not (sys.stdin and sys.stdin.isatty()):
-        return None
+class Confirmation:
+    """Shows a plan, and asks whether to send it unless `yes` answers; with `quiet` as well, it shows nothing."""
 
-    def confirm(plan: Plan) -> bool:
+    def __init__(self, context: Context, *, yes: bool, quiet: bool, show: Callable[[str], None] = say) -> None:
+        self._context, self._yes, self._quiet, self._show = context, yes, quiet, show
+        self.plan_shown = False
+        """Whether there was a plan to confirm, and it was shown."""
+
+    def __call__(self, plan: Plan) -> bool:
+        """Return whether to send the plan."""
         from usersync.cli.console import plan_text
         from usersync.cli.table import window_width
 
-        if not (yes and quiet):
-            show(plan_text(plan, width=window_width(sys.stderr)) + "\n")
-        return yes or _ask(f"Send {plan.changes:,} updates to {plan.platform}?", context)
+        if not (self._yes and self._quiet):
+            self._show(plan_text(plan, width=window_width(sys.stderr)) + "\n")
+            self.plan_shown = True
+        return self._yes or _ask(f"Send {plan.changes:,} updates to {plan.platform}?", self._context)
 
-    return confirm
+
+def confirmation(options: dict[str, Any], context: Context, *, yes: bool) -> Confirmation | None:
+    """Return the way to have a plan confirmed; None where there is nobody to ask."""
+    if not yes and not (sys.stdin and sys.stdin.isatty()):
+        return None
+    return Confirmation(context, yes=yes, quiet=options["quiet"] or options["as_json"])
 
 
 def _ask(question: str, context: Context) -> bool:

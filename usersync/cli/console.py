@@ -47,8 +47,7 @@ def plan_text(plan: Plan, *, width: int | None = None, then: str = "") -> str:
         parts.append(table_text([("field", "users"), *((name, str(n)) for name, n in fields)], right={1}, width=width))
     parts.extend(_notes(plan.notes))
     parts.extend(problems_text(plan.problems))
-    if plan.left_out:
-        parts.append(f"{plural(plan.left_out, 'row')} left out by choice")
+    parts.extend(_left_out(plan.left_out))
     parts.extend(_limits(plan))
     if plan.sets_passwords:
         parts.append(f"{plural(plan.sets_passwords, 'password')} will be set; a password cannot be undone")
@@ -144,11 +143,12 @@ def summary_text(
     """Show what a run did, where its report is, and what to type next.
 
     Tables fit `width` columns (None: 80). `options` are words that the next command needs too, such as
-    `-c FILE`; None: no run can follow this one. `plan_shown` leaves out reasons that the plan has listed.
+    `-c FILE`; None: no run can follow this one. `plan_shown` leaves out what the plan has listed.
     """
-    parts = _reasons(summary, plan_shown=plan_shown)
-    if summary.left_out:
-        parts.append(f"{plural(summary.left_out, 'row')} left out by choice")
+    parts = [] if plan_shown else [*_notes(summary.notes)]
+    parts.extend(_reasons(summary, plan_shown=plan_shown))
+    if not plan_shown:
+        parts.extend(_left_out(summary.left_out))
     files = [f"report: {file}" for file in map(summary.files.get, ("report", "xlsx", "html")) if file]
     parts.append("\n".join([_requests(summary), *files]))
     if summary.stopped:
@@ -204,6 +204,11 @@ def command(*words: str) -> str:
 def _notes(notes: Sequence[str]) -> Iterator[str]:
     if notes:
         yield "\n".join(f"note: {note}" for note in notes)
+
+
+def _left_out(rows: int) -> Iterator[str]:
+    if rows:
+        yield f"{plural(rows, 'row')} left out by choice"
 
 
 def _row_number(place: Place | Row, *, several: bool) -> str:

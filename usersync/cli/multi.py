@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from usersync.cli.confirm import confirmation
+from usersync.cli.confirm import Confirmation
 from usersync.cli.options import make_context, make_settings_from, run_options
 from usersync.cli.output import say, show_summary, write_sent
 from usersync.cli.signals import connect_signals_of_many
@@ -48,16 +48,21 @@ def run_for_platforms(files: Sequence[str], configs: Sequence[Path], options: di
     labels = _labels(settings, configs)
     contexts = [_context(options, label) for label in labels]
     connect_signals_of_many(contexts)
+    shown: set[str] = set()
 
     def confirm(plan: Plan) -> bool:
         shared = [label for one, label in zip(settings, labels, strict=True) if one.platform.url == plan.platform]
-        ask = confirmation(options, contexts[0], yes=True, show=_printer(", ".join(shared)))
-        return ask is None or ask(plan)
+        quiet = options["quiet"] or options["as_json"]
+        ask = Confirmation(contexts[0], yes=True, quiet=quiet, show=_printer(", ".join(shared)))
+        answer = ask(plan)
+        if ask.plan_shown:
+            shown.add(plan.platform)
+        return answer
 
     results = api.run_many(files, settings, confirm=confirm, options=run_options(options), contexts=contexts)
     endings = []
     for one, config, label, result in zip(settings, configs, labels, results, strict=True):
-        _show(label, {**options, "config": config}, result)
+        _show(label, {**options, "config": config}, result, plan_shown=one.platform.url in shown)
         endings.append({"platform": one.platform.url, "config": str(config), **_as_json(result)})
     code = max((int(ending["exit_code"]) for ending in endings), key=WORST.index)
     if options["as_json"]:
@@ -93,11 +98,11 @@ def _printer(label: str) -> Callable[[str], None]:
     return show
 
 
-def _show(label: str, options: dict[str, Any], result: Summary | UsersyncError) -> None:
+def _show(label: str, options: dict[str, Any], result: Summary | UsersyncError, *, plan_shown: bool) -> None:
     if isinstance(result, UsersyncError):
         _printer(label)(f"usersync: {result}")
     elif not options["as_json"]:
-        show_summary(result, options, write=_printer(label))
+        show_summary(result, options, plan_shown=plan_shown, write=_printer(label))
 
 
 def _as_json(result: Summary | UsersyncError) -> dict[str, Any]:

@@ -63,8 +63,10 @@ def writing_stdout() -> Iterator[None]:
         raise UsageError(f"stdout cannot be written: {error.strerror}") from None
 
 
-def show_summary(summary: Summary, options: dict[str, Any], *, write: Callable[[str], None] = say) -> int:
-    """Show how a run ended, and return its exit code."""
+def show_summary(
+    summary: Summary, options: dict[str, Any], *, plan_shown: bool, write: Callable[[str], None] = say
+) -> int:
+    """Show how a run ended, without what its plan has shown, and return its exit code."""
     import json
 
     from usersync.cli.console import summary_text
@@ -75,7 +77,6 @@ def show_summary(summary: Summary, options: dict[str, Any], *, write: Callable[[
         write_sent(json.dumps(summary.as_json(), ensure_ascii=False, indent=2), elsewhere=elsewhere)
     elif summary.exit_code or not options["quiet"]:
         again = option_words(options, "config") if "config" in options else None
-        plan_shown = not options["quiet"]
         write(summary_text(summary, width=window_width(sys.stderr), options=again, plan_shown=plan_shown))
     return int(summary.exit_code)
 

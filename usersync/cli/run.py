@@ -152,7 +152,7 @@ def _execute(job: Callable[..., Summary], source: object, options: dict[str, Any
     settings, context = make_settings_from(options), make_context(options)
     confirm = confirmation(options, context, yes=yes)
     summary = job(source, settings, confirm=confirm, options=run_options(options), context=context)
-    return show_summary(summary, options)
+    return show_summary(summary, options, plan_shown=bool(confirm and confirm.plan_shown))
 
 
 def _parse_attribute(item: str) -> tuple[str, str, bool]:

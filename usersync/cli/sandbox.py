@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from usersync.cli.confirm import confirmation
+from usersync.cli.confirm import Confirmation
 from usersync.cli.options import make_context
 from usersync.cli.output import say, show_summary
 from usersync.cli.signals import on_signals
@@ -83,8 +83,9 @@ def demo(folder: Path) -> int:
 
     options = {"as_json": False, "quiet": False, "verbose": 0}
     context = make_context(options)
-    summary = run_demo(folder, confirm=confirmation(options, context, yes=True), context=context)
-    exit_code = show_summary(summary, options)
+    confirm = Confirmation(context, yes=True, quiet=False)
+    summary = run_demo(folder, confirm=confirm, context=context)
+    exit_code = show_summary(summary, options, plan_shown=confirm.plan_shown)
     if summary.files["rejects"]:  # not where the demo was stopped
         say(run_people(folder, context=Context(stop=context.stop, on_start=context.on_start)))
         say(closing_text(folder, summary))

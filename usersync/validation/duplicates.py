@@ -59,7 +59,7 @@ def resolve_duplicates(
         others = _OtherRows(keys, row_name)
         if not differing and rejected.isdisjoint(keys):
             repeats.update(dict.fromkeys(keys[1:], keys[0]))
-            notes.update((key, f"same values as {others.than(key)}; sent once") for key in keys)
+            notes.update((key, f"same values as {others.than(key)}") for key in keys)
         elif keep == "last" and keys[-1] not in rejected:
             superseded.update(key for key in keys[:-1] if key not in rejected)
             winner = row_name(keys[-1])
