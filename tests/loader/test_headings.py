@@ -63,12 +63,29 @@ def test_maps_a_heading_to_its_field(heading: str, field: str | None) -> None:
         ("pasword", "password"),
         ("I.D.", "id"),
         ("names", "name"),
+        ("nam", "name"),
+        ("nmae", "name"),
+        ("Mial", "email"),
+        ("emeil", "email"),
+        ("E-Mail adress", "email"),
+        ("new emial", "new_email"),
+        ("passwrod", "password"),
+        ("custom_atribute", "custom_attributes"),
     ],
 )
 def test_refuses_a_heading_that_is_nearly_a_field(heading: str, meant: str) -> None:
     assert refusal(["id", heading]).startswith(
         f"staff.csv: this heading is nearly a field: {heading!r} ({meant}); correct it, or add under columns:"
     )
+
+
+@pytest.mark.parametrize(
+    "heading",
+    ["notes", "team", "city", "title", "male", "game", "main", "username", "file name", "passport", "date"],
+)
+def test_other_words_are_not_nearly_a_field(heading: str) -> None:
+    columns = Headings().columns(["id", heading], "staff.csv")
+    assert [column.field for column in columns] == ["id", None]
 
 
 def test_suggested_lines_resolve_what_is_nearly_a_field() -> None:

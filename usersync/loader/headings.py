@@ -6,7 +6,6 @@ that is only nearly a field's name is an error, never a guess; what `columns:` s
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from usersync.errors import SourceError, UsageError
 from usersync.loader.raw_sheet import first_few
-from usersync.models import ATTRIBUTE, FIELDS, NEW_EMAIL, Column
+from usersync.loader.spelling import is_misspelling
+from usersync.models import ATTRIBUTE, NEW_EMAIL, Column
 from usersync.values import visible
 
 if TYPE_CHECKING:
@@ -45,6 +45,11 @@ SYNONYMS: Final = {
     "custom_attributes": ("customattributes",),
 }
 _FIELD_OF: Final = {word: field for field, words in SYNONYMS.items() for word in words}
+#: Those of which misspellings are found. Words of other languages are not among them: `passport` is not `passwort`.
+_SPELLED: Final = (
+    *("name", "fullname", "displayname", "email", "mail", "emailaddress", "mailaddress", "newemail", "newmail"),
+    *("password", "customattributes"),
+)
 #: Headings of the parts of a name, in the form that `_squash` gives them.
 _FIRST_NAMES: Final = ("firstname", "givenname", "forename", "vorname", "prénom", "nombre")
 _LAST_NAMES: Final = ("lastname", "surname", "familyname", "nachname", "familienname", "apellido", "apellidos")
@@ -271,6 +276,4 @@ def _nearest_field(heading: str) -> str | None:
     letters = re.sub(r"[^a-z0-9]", "", normalize(heading))
     if letters in _FIELD_OF:
         return _FIELD_OF[letters]
-    names = [name.replace("_", "") for name in FIELDS]
-    near = difflib.get_close_matches(letters, names, 1, 0.8)
-    return FIELDS[names.index(near[0])] if near else None
+    return next((_FIELD_OF[word] for word in _SPELLED if is_misspelling(letters, word)), None)
