@@ -262,26 +262,45 @@ def test_attributes_that_are_tokens_are_in_no_file(desk: Opened, compare_with: s
         assert box.store.users[1].custom_attributes == hidden
 
 
-def test_a_token_that_the_sheet_sets_is_masked_where_people_look(desk: Opened) -> None:
-    held = {"botToken": "T0pOld", "deep": {"api_token": "T0pDeep"}}
+@pytest.mark.parametrize("key", ["botToken", "password", "Wifi_Password", "client_secret"])
+def test_an_attribute_that_is_a_secret_is_masked_where_people_look(desk: Opened, key: str) -> None:
+    held = {key: "T0pOld", "deep": {"api_token": "T0pDeep", "passwd": "T0pDeep"}}
     with desk(Sandbox(users=[StoredUser(1, "Ann", "a@example.org", custom_attributes=held)], limit=None)) as (box, at):
         at.settings["report"] = {"formats": ["html", "xlsx"]}
-        at.write("changes.csv", "id,custom_attributes.botToken\n1,T0pNew\n")
-        planned = at.run("plan", "changes.csv", "--html", "plan.html")
+        at.write("changes.csv", f"id,custom_attributes.{key}\n1,T0pNew\n")
+        planned = at.run("plan", "changes.csv", "--html", "plan.html", "-o", "plan.json")
         ran = at.run("run", "changes.csv", "--yes")
-        box.store.users[1].custom_attributes["botToken"] = "T0pTheirs"
+        box.store.users[1].custom_attributes[key] = "T0pTheirs"
         conflict = at.run("run", "changes.csv", "--yes")
-        box.store.users[1].custom_attributes["botToken"] = "T0pNew"
+        box.store.users[1].custom_attributes[key] = "T0pNew"
         run = json.loads(at.run("runs", "--json").out)[-1]["run"]
         looked = at.run("show", run).out + at.run("show", run, "--json").out + at.run("history", "1", "--json").out
         assert (ran.code, conflict.code) == (0, 1)
+        assert "T0pNew" in (at.folder / "plan.json").read_text(), "which `apply` sends"
+        assert "T0p" not in json.dumps(ran.report + conflict.report)
         assert json.loads(ran.report[0]["old"]) == json.loads(ran.report[0]["new"]) == {
-            "custom_attributes.botToken": "***"
+            f"custom_attributes.{key}": "***"
         }  # fmt: skip
         for text in (planned.out, planned.err, ran.err, conflict.err, looked, *map(str, ran.report + conflict.report)):
             assert "T0p" not in text
         assert at.run("undo", run, "--yes").code == 0
         assert box.store.users[1].custom_attributes == held
+
+
+@pytest.mark.parametrize(
+    ("heading", "cell"),
+    [
+        pytest.param("custom_attributes.wifi_password", "#N/A T0pSecret", id="an attribute"),
+        pytest.param("custom_attributes", '"{""wifi_password"": ""T0pSecret"""', id="JSON that cannot be read"),
+    ],
+)
+def test_a_secret_that_is_wrong_is_not_quoted(desk: Opened, heading: str, cell: str) -> None:
+    with desk(Sandbox(users=5, limit=None), fields={"custom_attributes.wifi_password": {"type": "integer"}}) as (_, at):
+        at.write("changes.csv", f"id,{heading}\n1,{cell}\n")
+        ran, planned = at.run("run", "changes.csv", "--yes"), at.run("plan", "changes.csv")
+        assert (ran.code, f"{heading} '***': " in ran.report[0]["message"]) == (1, True)
+        inspected = at.run("inspect", "changes.csv")
+        assert "T0p" not in ran.err + planned.out + inspected.out + inspected.err + json.dumps(ran.report)
 
 
 @pytest.mark.parametrize("option", ["-o", "--html"])

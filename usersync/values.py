@@ -6,12 +6,15 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping
+from typing import Final
 
-from usersync.models import ATTRIBUTE, MASK, SECRET_FIELDS, Json, json_text
+from usersync.models import ATTRIBUTE, MASK, Json, json_text
 
 #: Invisible characters, for the inside of a character class: soft hyphens, zero-width characters, direction marks.
 INVISIBLE = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
 _INVISIBLE = re.compile(f"[{INVISIBLE}]")
+#: How the names of secrets end.
+_SECRETS: Final = ("token", "password", "passwort", "kennwort", "passwd", "passphrase", "secret")
 
 
 def normalize_email(address: str | None) -> str:
@@ -67,24 +70,39 @@ def visible(text: str) -> str:
 
 
 def is_token(name: str) -> bool:
-    """Return whether the value under a key is nobody's to see: `access_token`, an attribute `botToken`."""
+    """Return whether the value under a key is a token: `access_token`, `botToken`."""
     return name.lower().endswith("token")
 
 
-def mask_tokens(value: Json) -> Json:
-    """Return a JSON value with `***` for whatever stands under the key of a token."""
+def is_secret(name: str) -> bool:
+    """Return whether the value of a field is a secret: a password, an attribute `botToken` or `wifi_password`."""
+    return name.lower().endswith(_SECRETS)
+
+
+def may_hold_secrets(text: str) -> bool:
+    """Return whether JSON may have keys of secrets, without reading it."""
+    text = text.lower()
+    return any(word in text for word in _SECRETS)
+
+
+def mask_secrets(value: Json) -> Json:
+    """Return a JSON value with `***` for whatever stands under the key of a secret, but for null."""
     if isinstance(value, list):
-        return [mask_tokens(item) for item in value]
+        return [mask_secrets(item) for item in value]
     if isinstance(value, Mapping):
-        return {name: MASK if is_token(name) else mask_tokens(item) for name, item in value.items()}
+        return {name: shown(name, item) for name, item in value.items()}
     return value
 
 
-def mask_tokens_in(text: str) -> str:
+def mask_secrets_in(text: str) -> str:
     """Do that in a JSON object that is text; blank text stays blank."""
-    return json_text(mask_tokens(json.loads(text))) if "token" in text.lower() else text
+    return json_text(mask_secrets(json.loads(text))) if may_hold_secrets(text) else text
 
 
 def shown(field: str, value: Json) -> Json:
-    """Return the value of a field as people and reports may see it."""
-    return MASK if field in SECRET_FIELDS or is_token(field) else mask_tokens(value)
+    """Return the value of a field, or the text of its cell, as people and reports may see it."""
+    if is_secret(field):
+        return None if value is None else MASK
+    if field == "custom_attributes" and isinstance(value, str):  # JSON that cannot be read
+        return MASK if may_hold_secrets(value) else value
+    return mask_secrets(value)

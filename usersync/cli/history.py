@@ -20,7 +20,7 @@ from usersync.models import Json, Row
 from usersync.report.summary import status_of_run
 from usersync.report.wording import plural
 from usersync.settings import Settings
-from usersync.values import mask_tokens
+from usersync.values import mask_secrets
 
 #: Columns of `runs` that are never cut: the run, its state and its counts. The name of a run begins with its time.
 _NEVER_CUT: Final = frozenset({0, 4, 5})
@@ -228,8 +228,8 @@ def _row_json(row: Row) -> dict[str, Json]:
         "row": row.row,
         "id": row.id,
         "status": row.status,
-        "old": mask_tokens(json.loads(row.old or "{}")),
-        "new": mask_tokens(json.loads(row.new or "{}")),
+        "old": mask_secrets(json.loads(row.old or "{}")),
+        "new": mask_secrets(json.loads(row.new or "{}")),
         "http_status": row.http_status,
         "attempts": row.attempts,
         "code": row.code,

@@ -13,7 +13,7 @@ from usersync.ledger.database import Database
 from usersync.ledger.schema import READ_ROWS
 from usersync.ledger.unchanged import Stretch
 from usersync.models import OWNERS, Owner, Status
-from usersync.values import mask_tokens_in
+from usersync.values import mask_secrets_in, may_hold_secrets
 
 Cells: TypeAlias = tuple[Any, ...]
 """One line: the cells of `report.columns.COLUMNS`, and the row's key."""
@@ -55,14 +55,14 @@ def read_cells(
             other = next(others, None)
         lines.sort(key=itemgetter(-1))
         if lines:
-            yield _without_tokens(lines)
+            yield _without_secrets(lines)
 
 
-def _without_tokens(lines: list[Cells]) -> list[Cells]:
-    """Return the lines with `***` for tokens in old and new values, which the ledger keeps for `undo`."""
-    if "token" not in "".join([line[_OLD] + line[_NEW] for line in lines]).lower():
+def _without_secrets(lines: list[Cells]) -> list[Cells]:
+    """Return the lines with `***` for secrets in old and new values, which the ledger keeps for `undo`."""
+    if not may_hold_secrets("".join([line[_OLD] + line[_NEW] for line in lines])):
         return lines
-    return [(*line[:_OLD], *map(mask_tokens_in, line[_OLD : _NEW + 1]), *line[_NEW + 1 :]) for line in lines]
+    return [(*line[:_OLD], *map(mask_secrets_in, line[_OLD : _NEW + 1]), *line[_NEW + 1 :]) for line in lines]
 
 
 def _lines(stretch: Stretch, file: str, sheet: str) -> Iterator[Cells]:

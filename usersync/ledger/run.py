@@ -20,7 +20,7 @@ from usersync.ledger.schema import READ_ROWS
 from usersync.ledger.snapshots import Snapshots
 from usersync.ledger.unchanged import Stretch
 from usersync.models import Result, Row, Status, User, json_text
-from usersync.values import mask_tokens_in
+from usersync.values import mask_secrets_in
 
 #: The columns of Row, in the order of its fields.
 ROW_COLUMNS = (
@@ -312,8 +312,8 @@ class LedgerRun:
 
 
 def user_columns(user: User | None) -> tuple[str | None, str | None, str | None, str]:
-    """Return the columns name, display_name, email and custom_attributes of a user; tokens among these are `***`."""
+    """Return the columns name, display_name, email and custom_attributes of a user; secrets among these are `***`."""
     if user is None:
         return None, None, None, ""
-    attributes = mask_tokens_in(to_json(user.custom_attributes).decode())
+    attributes = mask_secrets_in(to_json(user.custom_attributes).decode())
     return user.name, user.display_name, user.email, attributes

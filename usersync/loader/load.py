@@ -22,7 +22,8 @@ from usersync.loader.raw_sheet import RawSheet
 from usersync.loader.rejects_columns import hold_back_rows
 from usersync.loader.remote import fetch, is_remote, without_secrets
 from usersync.loader.unpack import OLE, ZIP, is_text, unpack
-from usersync.models import MASK, SECRET_FIELDS, Base, Column, Files, Problem, Source, Table
+from usersync.models import MASK, Base, Column, Files, Problem, Source, Table
+from usersync.values import is_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -236,6 +237,6 @@ def _problems(part: _Part, start: int) -> Iterator[Problem]:
         column = columns[error.column] if error.column is not None else None
         if column and not column.field and error.column not in composed:
             continue
-        secret = column.field in SECRET_FIELDS if column else any(c.field in SECRET_FIELDS for c in columns)
+        secret = any(is_secret(c.field or "") for c in ([column] if column else columns))
         value = MASK if secret and error.value else error.value
         yield Problem(start + error.at, error.code, error.message, column.heading.strip() if column else "", value)

@@ -22,6 +22,7 @@ from usersync.loader.rejects_columns import held_back, original_rows
 from usersync.models import ATTRIBUTE, SECRET_FIELDS, Base, Code, DesiredValues, Problem, Row, Source, Status, Table
 from usersync.report.rejects_csv import write_csv
 from usersync.report.rejects_rows import Layout, Reject
+from usersync.values import is_secret
 
 log = logging.getLogger(__name__)
 
@@ -172,7 +173,7 @@ class _RejectBuilder:
         parts = [row.reason or row.code]
         if had_password:
             parts.append(_PASSWORD)
-        if not any(column.field in SECRET_FIELDS for column in self._table.sources[source].columns):
+        if not any(is_secret(column.field or "") for column in self._table.sources[source].columns):
             values = [problem.value for problem in problems if problem.value and not problem.column]
             parts += [f"as written: {value.strip()}" for value in dict.fromkeys(values)]
         return "; ".join(parts)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
-from usersync.models import MASK, SECRET_FIELDS, Code, Problem, Source, Table
+from usersync.models import Code, Problem, Source, Table
 from usersync.validation.cells import CellError
+from usersync.values import shown
 
 #: Characters of a cell that a problem shows.
 _VALUE_SHOWN = 80
@@ -43,7 +44,7 @@ class ProblemLog:
         heading = self.heading(field, key)
         if (key, heading) in self._reported or key in self._unreadable:
             return
-        seen = MASK if field in SECRET_FIELDS and value else value[:_VALUE_SHOWN]
+        seen = value and shown(field, value)[:_VALUE_SHOWN]
         self.problems.append(Problem(key, error.code, str(error), heading, seen))
 
     def reject_row(self, key: int, code: Code, message: str) -> None:
