@@ -81,9 +81,25 @@ email-invalid: 1 row
 next: usersync run a.csv"""
 
 
-@pytest.mark.parametrize(("width", "text"), [(None, PLAN_80), (50, PLAN_50)])
+PLAN_PIPED = """Plan: 2 users to change, 14 rows read
+
+  row  id  user                                   field   old                                        new
+    2   7  Ann Johnson-Smythe of Little Whinging  name    Ann Johnson-Smythe of Little Whinging  ->  \
+Ann Johnson-Smythe of Privet Drive
+    3  12  aigerim.nurlanova@example.com          email   aigerim.nurlanova@example.com          ->  \
+aigerim.nurlanova@example.org
+                                                  .seats  null                                   ->  12
+
+"""
+
+
+@pytest.mark.parametrize(("width", "text"), [(80, PLAN_80), (50, PLAN_50)])
 def test_a_plan_fits_the_window_and_ends_with_its_counts(width: int | None, text: str) -> None:
     assert click.unstyle(plan_text(a_plan(), width=width, then="usersync run a.csv")) == text
+
+
+def test_nothing_of_a_plan_is_cut_in_a_pipe() -> None:
+    assert click.unstyle(plan_text(a_plan())).startswith(PLAN_PIPED)
 
 
 SUMMARY = Summary(
@@ -171,6 +187,12 @@ def test_colours_and_width_are_those_of_the_terminal(
         assert done.returncode == 1, shown
         assert ("\x1b[31mrejected\x1b[0m" in shown) is coloured
         assert max(len(line) for line in click.unstyle(shown).splitlines() if "Ann" in line) == 100
+
+
+def test_a_piped_plan_holds_whole_values(desk: Callable[..., Any]) -> None:
+    with desk() as (_, at):
+        at.write("changes.csv", f"id,name\n1,{'Ann' * 40}\n")
+        assert f"->  {'Ann' * 40}\n" in at.run("plan", "changes.csv").out
 
 
 def test_pipes_have_no_colours(desk: Callable[..., Any]) -> None:

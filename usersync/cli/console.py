@@ -19,8 +19,6 @@ from usersync.values import shown
 if TYPE_CHECKING:
     from usersync.planning.plan import Plan
 
-#: Columns where there is no window.
-PIPED: Final = 80
 #: Characters of a name that are shown beside a number.
 _NAME_WIDTH: Final = 18
 #: Changed users that are shown of a plan.
@@ -34,9 +32,8 @@ _OPEN: Final = {"darwin": "open", "win32": "start"}.get(sys.platform, "xdg-open"
 def plan_text(plan: Plan, *, width: int | None = None, then: str = "") -> str:
     """Show what a run would do: old -> new of the first changes, every kind of problem, limits and counts.
 
-    Tables fit `width` columns (None: 80); `then` is the command to type next.
+    Tables fit `width` columns (None: nothing is cut); `then` is the command to type next.
     """
-    width = width or PIPED
     if not plan.rows:
         return "\n\n".join(["Nothing to do: no data rows were read", *_notes(plan.notes), *_limits(plan)])
     parts = [f"Plan: {plural(plan.changes, 'user')} to change, {plural(plan.rows, 'row')} read"]
@@ -62,7 +59,7 @@ def _limits(plan: Plan) -> list[str]:
     return ["\n".join(["Limits exceeded:", *sentences])] if sentences else []
 
 
-def _counts(counts: dict[Status, int], width: int, *, repeated: int = 0) -> str:
+def _counts(counts: dict[Status, int], width: int | None, *, repeated: int = 0) -> str:
     rows = []
     for status in Status:
         if counts.get(status):
@@ -74,12 +71,13 @@ def _counts(counts: dict[Status, int], width: int, *, repeated: int = 0) -> str:
     return table_text(rows, right={1}, width=width, status=0)
 
 
-def _examples(plan: Plan, width: int) -> str:
+def _examples(plan: Plan, width: int | None) -> str:
     several = len({row.file for row in plan.examples}) > 1
     cells: list[tuple[str, ...]] = [("row", "id", "user", "field", "old", "", "new")]
     for row in plan.examples[:_EXAMPLES]:
-        user = (_row_number(row, several=several), row.id, cut(printable(row.name or row.email or ""), _NAME_WIDTH))
-        cells.extend(change_lines(user, row))
+        name = printable(row.name or row.email or "")
+        start = (_row_number(row, several=several), row.id, cut(name, _NAME_WIDTH) if width else name)
+        cells.extend(change_lines(start, row))
     more = plan.changes - min(_EXAMPLES, len(plan.examples))
     rest = f"\n  ... and {plural(more, 'more user')}" if more > 0 else ""
     return table_text(cells, right={0, 1}, width=width, pair=(4, 6)) + rest
@@ -142,7 +140,7 @@ def summary_text(
 ) -> str:
     """Show what a run did, where its report is, and what to type next.
 
-    Tables fit `width` columns (None: 80). `options` are words that the next command needs too, such as
+    Tables fit `width` columns (None: nothing is cut). `options` are words that the next command needs too, such as
     `-c FILE`; None: no run can follow this one. `plan_shown` leaves out what the plan has listed.
     """
     parts = [] if plan_shown else [*_notes(summary.notes)]
@@ -154,7 +152,7 @@ def summary_text(
     if summary.stopped:
         parts.append(f"Stopped: {summary.stopped}")
     counts = {Status(name): n for name, n in summary.counts.items() if name != "rows"}
-    parts.append(f"{_counts(counts, width or PIPED)}\n{_ending(summary, options)}")
+    parts.append(f"{_counts(counts, width)}\n{_ending(summary, options)}")
     return "\n\n".join(parts)
 
 
