@@ -44,6 +44,27 @@ def test_composes_a_name_of_two_columns(tmp_path: Path, body: str, names: list[s
 
 
 @pytest.mark.parametrize(
+    ("columns", "note"),
+    [
+        pytest.param({"Agent name": "name"}, "'Agent name' (did you mean 'Agent names'?)", id="a similar heading"),
+        pytest.param({"Seats": "custom_attributes.seats"}, "'Seats'", id="none that is similar"),
+        pytest.param(
+            {"agentname": "name", "City": "custom_attributes.city", "Plan": "custom_attributes.plan"},
+            "'agentname' (did you mean 'Agent names'?), 'Plan'",
+            id="two",
+        ),
+        pytest.param({"CITY": "custom_attributes.city", "Seats": "ignore"}, "", id="none, or none that would be read"),
+    ],
+)
+def test_mapped_headings_that_a_file_does_not_have_are_noted(
+    tmp_path: Path, columns: dict[str, str], note: str
+) -> None:
+    notes = read(tmp_path, "id,Agent names,City\n1,Ann,Rome\n", columns).sources[0].notes
+    expected = [f"not in this file, but under columns: in the settings: {note}"] if note else []
+    assert [found for found in notes if "settings" in found] == expected
+
+
+@pytest.mark.parametrize(
     ("header", "line"),
     [
         pytest.param("id,First name,Last name", 'name: "{First name} {Last name}"', id="English"),

@@ -6,6 +6,7 @@ that is only nearly a field's name is an error, never a guess; what `columns:` s
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -105,9 +106,11 @@ class Headings:
         self._match_by = match_by
         self._mapping: dict[str, str] = {}
         self._templates: dict[str, str] = {}
+        self._read: list[str] = []  # the headings of the mapping that have a field
         for heading, meaning in (columns or {}).items():
             if "{" not in meaning:
                 self._mapping[_squash(heading)] = meaning
+                self._read += [heading] if meaning != IGNORE else []
                 continue
             field = self.field(heading)
             if field is None or field == "id" or not _IN_BRACES.search(meaning):
@@ -190,6 +193,14 @@ class Headings:
                 raise SourceError(file, f"columns: {field}: {text!r}, but a column of the file means {field} as well")
             found.append(Template(field, text, tuple(positions[_squash(part)] for part in parts)))
         return tuple(found)
+
+    def absent(self, header: Sequence[str]) -> Iterable[str]:
+        """Name the headings under `columns:` that are not in a header, each with the nearest one that is."""
+        present = {_squash(heading): heading.strip() for heading in header if heading.strip()}
+        missing = [heading for heading in self._read if _squash(heading) not in present]
+        for heading in missing:
+            near = difflib.get_close_matches(_squash(heading), present, 1, 0.6)
+            yield f"{heading!r} (did you mean {present[near[0]]!r}?)" if near else repr(heading)
 
     def suggest_name(self, header: Sequence[str]) -> str:
         """Return the line that composes the name of two columns; "" if there is a name, or no two such columns."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -116,6 +116,7 @@ def _read(given: str | Path | DataFrame, headings: Headings, options: SourceSett
         *_matched_by_email(columns, options),
         *_composed_fields(columns, templates),
         *_ignored_columns(columns, templates),
+        *_absent_columns(headings.absent(sheet.header)),
     ]
     suggestion = headings.suggest_name(sheet.header)
     if suggestion:
@@ -148,6 +149,11 @@ def _composed_fields(columns: Sequence[Column], templates: Sequence[Template]) -
     for template in templates:
         parts = " and ".join(repr(columns[i].heading.strip()) for i in template.columns)
         yield f"{template.field} is composed of {parts}"
+
+
+def _absent_columns(named: Iterable[str]) -> Iterator[str]:
+    if listed := ", ".join(named):
+        yield f"not in this file, but under columns: in the settings: {listed}"
 
 
 def _ignored_columns(columns: Sequence[Column], templates: Sequence[Template]) -> Iterator[str]:
