@@ -365,7 +365,7 @@ def test_demo_reports_every_row_of_the_sample(tmp_path: Path) -> None:
     (path,) = tmp_path.glob("usersync-demo/runs/*/summary.json")
     counts = json.loads(path.read_text())["counts"]
     assert counts == {"updated": 23, "unchanged": 5, "rejected": 12, "rows": 40}
-    assert f"report: usersync-demo/runs/{path.parent.name}/report.csv" in done.stderr
+    assert f"report: usersync-demo/runs/{path.parent.name}/report.csv" in done.stdout
 
 
 def test_the_sandbox_command_serves_until_sigterm(desk: Callable[..., Any]) -> None:

@@ -9,12 +9,14 @@ from typing import Any
 def test_the_demo_ends_with_its_files_and_a_command_that_works(desk: Callable[..., Any]) -> None:
     with desk() as (_, at):
         ran = at.run("demo")
-        *_, sandbox, workbook, page, rejects, _, following = ran.err.splitlines()
+        *_, sandbox, workbook, page, rejects, _, following = ran.out.splitlines()
         checked = at.run(*shlex.split(following)[1:])
-        assert ran.code == 1
-        assert "with the 60 users of account 1: 2 of 3 rows found" in ran.err
-        assert re.search(r"^ +2 +2 +updated +Anna Nowak$", ran.err, re.M)
-        assert re.search(r"^ +4 +rejected +E-mail 'nobody@example.org': nobody among the 60 users", ran.err, re.M)
+        assert (ran.code, ran.err) == (1, "")
+        assert ran.out.startswith("Plan: 22 users to change, 40 rows read\n")
+        assert "exit 1: finished, but some rows need attention" in ran.out
+        assert "with the 60 users of account 1: 2 of 3 rows found" in ran.out
+        assert re.search(r"^ +2 +2 +updated +Anna Nowak$", ran.out, re.M)
+        assert re.search(r"^ +4 +rejected +E-mail 'nobody@example.org': nobody among the 60 users", ran.out, re.M)
         assert sandbox.startswith("This was the sandbox")
         assert all((at.folder / line.split()[1]).is_file() for line in (workbook, page, rejects))
         assert checked.code == 1, "the rejects are not corrected yet"

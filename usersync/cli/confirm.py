@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -19,10 +19,21 @@ if TYPE_CHECKING:
 
 
 class Confirmation:
-    """Shows a plan, and asks whether to send it unless `yes` answers; with `quiet` as well, it shows nothing."""
+    """Shows a plan, and asks whether to send it unless `yes` answers; with `quiet` as well, it shows nothing.
 
-    def __init__(self, context: Context, *, yes: bool, quiet: bool, show: Callable[[str], None] = say) -> None:
-        self._context, self._yes, self._quiet, self._show = context, yes, quiet, show
+    `show` writes the plan to `stream`, stderr by default, whose window it fits.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        yes: bool,
+        quiet: bool,
+        show: Callable[[str], None] = say,
+        stream: TextIO | None = None,
+    ) -> None:
+        self._context, self._yes, self._quiet, self._show, self._stream = context, yes, quiet, show, stream
         self.plan_shown = False
         """Whether there was a plan to confirm, and it was shown."""
 
@@ -32,7 +43,7 @@ class Confirmation:
         from usersync.cli.table import window_width
 
         if not (self._yes and self._quiet):
-            self._show(plan_text(plan, width=window_width(sys.stderr)) + "\n")
+            self._show(plan_text(plan, width=window_width(self._stream or sys.stderr)) + "\n")
             self.plan_shown = True
         return self._yes or _ask(f"Send {plan.changes:,} updates to {plan.platform}?", self._context)
 

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -64,9 +64,17 @@ def writing_stdout() -> Iterator[None]:
 
 
 def show_summary(
-    summary: Summary, options: dict[str, Any], *, plan_shown: bool, write: Callable[[str], None] = say
+    summary: Summary,
+    options: dict[str, Any],
+    *,
+    plan_shown: bool,
+    write: Callable[[str], None] = say,
+    stream: TextIO | None = None,
 ) -> int:
-    """Show how a run ended, without what its plan has shown, and return its exit code."""
+    """Show how a run ended, without what its plan has shown, and return its exit code.
+
+    `write` writes to `stream`, stderr by default, whose window the tables fit.
+    """
     import json
 
     from usersync.cli.console import summary_text
@@ -77,7 +85,7 @@ def show_summary(
         write_sent(json.dumps(summary.as_json(), ensure_ascii=False, indent=2), elsewhere=elsewhere)
     elif summary.exit_code or not options["quiet"]:
         again = option_words(options, "config") if "config" in options else None
-        write(summary_text(summary, width=window_width(sys.stderr), options=again, plan_shown=plan_shown))
+        write(summary_text(summary, width=window_width(stream or sys.stderr), options=again, plan_shown=plan_shown))
     return int(summary.exit_code)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +11,7 @@ import click
 
 from usersync.cli.confirm import Confirmation
 from usersync.cli.options import make_context
-from usersync.cli.output import say, show_summary
+from usersync.cli.output import say, show_summary, write_sent
 from usersync.cli.signals import on_signals
 
 if TYPE_CHECKING:
@@ -83,10 +85,11 @@ def demo(folder: Path) -> int:
 
     options = {"as_json": False, "quiet": False, "verbose": 0}
     context = make_context(options)
-    confirm = Confirmation(context, yes=True, quiet=False)
+    show = partial(write_sent, elsewhere=f"the files of the demo are in {folder}")
+    confirm = Confirmation(context, yes=True, quiet=False, show=show, stream=sys.stdout)
     summary = run_demo(folder, confirm=confirm, context=context)
-    exit_code = show_summary(summary, options, plan_shown=confirm.plan_shown)
+    exit_code = show_summary(summary, options, plan_shown=confirm.plan_shown, write=show, stream=sys.stdout)
     if summary.files["rejects"]:  # not where the demo was stopped
-        say(run_people(folder, context=Context(stop=context.stop, on_start=context.on_start)))
-        say(closing_text(folder, summary))
+        show(run_people(folder, context=Context(stop=context.stop, on_start=context.on_start)))
+        show(closing_text(folder, summary))
     return exit_code
