@@ -6,7 +6,7 @@ A row carries its *key*, its position in the input, through all of them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -327,7 +327,7 @@ class Row:
     """The user's id as it stands in the sheet, or as it was understood."""
     status: Status
     changed: str = ""
-    """Field names, `;`-separated."""
+    """Field names, `;`-separated; a `;` within one is `\\u003b`."""
     old: str = field(default="", repr=False)
     """JSON object of the changed fields, as text; a field is missing where its old value is unknown."""
     new: str = field(default="", repr=False)
@@ -394,7 +394,15 @@ def encode_changes(changes: Iterable[FieldChange]) -> tuple[str, str, str]:
     changes = tuple(changes)
     old = {c.field: c.old for c in changes if c.old is not UNKNOWN}
     new = {c.field: MASK if c.field in SECRET_FIELDS else c.new for c in changes}
-    return ";".join(new), json_text(old), json_text(new)
+    return _joined(new), json_text(old), json_text(new)
+
+
+def _joined(names: Collection[str]) -> str:
+    """Join field names with `;`; one in the key of an attribute becomes `\\u003b`, as JSON may write it."""
+    joined = ";".join(names)
+    if joined.count(";") >= len(names) > 0:
+        return ";".join(name.replace(";", "\\u003b") for name in names)
+    return joined
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Test that a plan's numbers come from the rows that would be sent."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -44,3 +45,12 @@ def test_a_plan_counts_the_users_who_would_all_get_the_same_value(
         sentences = {limit["rule"]: limit["sentence"] for limit in plan["limits"]}
         assert sentences.keys() == found.keys()
         assert all(f", but {found[rule]}; to send it anyway" in sentences[rule] for rule in found)
+
+
+def test_an_attribute_with_a_semicolon_in_its_key_is_one_field(desk: Opened) -> None:
+    with desk(box()) as (_, at):
+        at.write("changes.csv", 'id,name,"custom_attributes.a;b"\n1,Ann,x\n')
+        assert at.run("plan", "changes.csv", "--json").summary["fields"] == {"name": 1, "custom_attributes.a;b": 1}
+        (line,) = at.run("run", "changes.csv", "--yes").report
+        assert line["changed"] == r"name;custom_attributes.a\u003bb"
+        assert json.loads(line["new"]) == {"name": "Ann", "custom_attributes.a;b": "x"}

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from usersync.errors import SourceError
 from usersync.loader import load
 from usersync.loader.rejects_columns import hold_back_rows, original_rows
-from usersync.models import Code, DesiredValues, Problem, Row, Status, Table
+from usersync.models import Code, DesiredValues, FieldChange, Problem, Row, Status, Table
 from usersync.report.rejects import REJECTED, write_rejects
 from usersync.sandbox import Sandbox
 from usersync.settings import SourceSettings
@@ -266,9 +266,11 @@ def _red(path: Path) -> dict[str, str]:
 def test_the_cell_that_the_platform_names_is_coloured(tmp_path: Path, known: dict[str, Any], red: str) -> None:
     heads = ("id", "name", "display_name", "custom_attributes")
     _workbook(tmp_path / "a.xlsx", [heads, ("1", "Ann", "A", '{"team": "x"}')])
-    known = {"status": Status.FAILED, "changed": "name;display_name;custom_attributes.team", **known}
+    fields = ("name", "display_name", "custom_attributes.team")
     table = load([tmp_path / "a.xlsx"], options=AUTO)
-    path = write_rejects([row_of(table, 0, **known)], tmp_path, table=table, problems=(), reread=read)
+    row = row_of(table, 0, **{"status": Status.FAILED, **known})
+    row = row.with_changes(FieldChange(field, None, "new") for field in fields)
+    path = write_rejects([row], tmp_path, table=table, problems=(), reread=read)
     assert path
     assert " ".join(_red(path)) == red
 

@@ -91,9 +91,8 @@ def read_plan(run: LedgerRun, given: Input | None) -> Plan:
     plan = Plan(run.info.platform, counts=Counter(run.counts()), notes=given.notes if given else [])
     unsent = UnsentRows(run)
     firsts: list[int] = []
-    for changed, rows, first in unsent.fields():
+    for fields, rows, first in unsent.fields():
         plan.changes += rows
-        fields = changed.split(";")
         if any(name not in plan.fields for name in fields):
             firsts.append(first)
         plan.fields.update(dict.fromkeys(fields, rows))

@@ -198,7 +198,7 @@ def _headings(source: Source, targets: Sequence[int | None]) -> dict[str, int]:
 
 def _named_fields(row: Row) -> list[str]:
     """Return the changed fields that the message names; all of them where somebody else changed the user."""
-    changed = row.changed.split(";") if row.changed else []
+    changed = list(row.new_values)
     named = []
     text = row.message
     for name in sorted(changed, key=len, reverse=True):  # "display name" is not "name"
