@@ -95,8 +95,8 @@ SHEET = (
 )
 WHY = (
     "wrong",
-    "wrong; enter the password again",
-    "wrong; enter the password again",
+    "wrong; enter the password again, which this file does not hold",
+    "wrong; enter the password again, which this file does not hold",
 )
 
 

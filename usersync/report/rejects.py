@@ -31,7 +31,7 @@ REJECTED: Final = tuple(status for status in Status if status.needs_attention an
 #: Codes of rows that were refused later because of their id.
 _ID_CODES: Final = (Code.NOT_FOUND, Code.NOT_PERMITTED, Code.PROTECTED)
 #: What to do about a password, which the file does not hold.
-_PASSWORD: Final = "enter the password again"  # noqa: S105 - no password
+_PASSWORD: Final = "enter the password again, which this file does not hold"  # noqa: S105 - no password
 #: Digits that no id of a database has.
 _ID_DIGITS: Final = 20
 #: Reads and validates files, as they are read when they come back.
