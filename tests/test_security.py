@@ -262,7 +262,19 @@ def test_attributes_that_are_tokens_are_in_no_file(desk: Opened, compare_with: s
         assert box.store.users[1].custom_attributes == hidden
 
 
-@pytest.mark.parametrize("key", ["botToken", "password", "Wifi_Password", "client_secret"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "botToken",
+        "password",
+        "Wifi_Password",
+        "client_secret",
+        "WLAN-Passwort",
+        "Kennwort",
+        "db_passwd",
+        "key_passphrase",
+    ],
+)
 def test_an_attribute_that_is_a_secret_is_masked_where_people_look(desk: Opened, key: str) -> None:
     held = {key: "T0pOld", "deep": {"api_token": "T0pDeep", "passwd": "T0pDeep"}}
     with desk(Sandbox(users=[StoredUser(1, "Ann", "a@example.org", custom_attributes=held)], limit=None)) as (box, at):
