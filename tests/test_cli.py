@@ -423,6 +423,8 @@ def test_a_closed_port_leaves_the_row_to_resume_without_hanging(desk: Callable[.
         pytest.param(["update", "1", "--name", "Ann"], 4, "does not accept the token", id="update"),
         pytest.param(["update", "999", "--name", "Ann"], 1, "there is no user with this id", id="update nobody"),
         pytest.param(["export", "users.csv"], 2, "account", id="export"),
+        pytest.param(["run", "changes.csv", "--limt", "5"], 2, "No such option", id="no such option"),
+        pytest.param(["plan"], 2, "Missing argument", id="no file"),
     ],
 )
 def test_json_of_a_command_without_a_result_says_why(

@@ -10,8 +10,8 @@ from importlib import import_module
 
 import click
 
-from usersync.cli.output import fail, say, writing_stdout
-from usersync.errors import OUT_OF_MEMORY, RowCountError, StoppedError, UsersyncError
+from usersync.cli.output import fail, say, write_error, writing_stdout
+from usersync.errors import OUT_OF_MEMORY, RowCountError, StoppedError, UsageError, UsersyncError
 
 #: Command -> its module in this package, and what `usersync --help` says of it.
 _COMMANDS = {
@@ -82,7 +82,7 @@ def main() -> None:
             code = cli.main(prog_name="usersync", standalone_mode=False, color=False if plain else None)
     except click.ClickException as error:
         error.show()
-        code = 2
+        code = write_error(error.format_message(), UsageError.exit_code, as_json="--json" in sys.argv)
     except (click.Abort, KeyboardInterrupt):
         say("stopped before anything was sent")
         code = 130

@@ -31,6 +31,11 @@ def write_stdout(text: str) -> None:
 def fail(error: str, exit_code: int, *, as_json: bool) -> int:
     """Say why a command ended without a result, on stdout too where that is to hold JSON; returns the exit code."""
     say(f"usersync: {error}")
+    return write_error(error, exit_code, as_json=as_json)
+
+
+def write_error(error: str, exit_code: int, *, as_json: bool) -> int:
+    """Write to stdout why a command ended without a result, where that is to hold JSON; returns the exit code."""
     if as_json:
         import json
 
