@@ -34,13 +34,15 @@ def same_value(field: str, desired: Json, current: Json) -> bool:
     """Return whether the platform's current value is as good as the desired one.
 
     A text attribute equals the number that it spells: a spreadsheet does not distinguish `5` from `"5"`, and
-    converting one into the other would change data that nobody meant to change.
+    converting one into the other would change data that nobody meant to change. No name or address is as good as a
+    blank one: platforms answer either for what was cleared.
     """
     if isinstance(desired, str) and desired == current:
         return True
     if field == "email":
-        both_text = isinstance(desired, str) and isinstance(current, str)
-        return both_text and normalize_email(desired) == normalize_email(current)
+        return normalize_email(desired) == normalize_email(current)
+    if not field.startswith("custom_attributes") and not desired and not current:
+        return True
     if field.startswith(ATTRIBUTE) and isinstance(desired, str) and not isinstance(current, str):
         return current is not None and desired == canonical_json(current)
     if isinstance(desired, str) and isinstance(current, str):

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from usersync.sandbox import Sandbox, StoredUser
+from usersync.sandbox import Answer, Faults, Sandbox, StoredUser
 
 Opened = Callable[..., Any]
 PASSWORD = "Str0ng!secret"
 SHEET = f"id,name,password,custom_attributes.seats\n1,Ann,,5\n2,,{PASSWORD},\nx,bad,,\n3,User 3,,\n"
 
 
-def box(count: int = 10) -> Sandbox:
+def box(count: int = 10, **more: Any) -> Sandbox:
     users = [StoredUser(id=i, name=f"User {i}", email=f"u{i}@example.org") for i in range(1, count + 1)]
-    return Sandbox(users=users, limit=None)
+    return Sandbox(users=users, limit=None, **more)
 
 
 def test_a_saved_plan_has_sorted_rows_and_counts_and_no_secrets(desk: Opened) -> None:
@@ -53,6 +53,18 @@ def test_apply_reports_a_conflict_for_a_user_changed_since_the_plan(desk: Opened
         assert open_box.store.users[1].name == "Anna"
         left_alone = "somebody changed name since, so it was left alone; plan again to change it all the same"
         assert (ran.report[0]["message"], ran.report[0]["who"]) == (left_alone, "nobody")
+
+
+def test_apply_gives_users_without_an_address_or_a_name_their_first(desk: Opened) -> None:
+    users = [StoredUser(id=1, name="Ann", email=None), StoredUser(id=2, name=None, email="")]
+    with desk(Sandbox(users=users, limit=None)) as (open_box, at):
+        at.write("changes.csv", "id,email,display_name,name\n1,ann@example.org,A,\n2,bea@example.org,,Bea\n")
+        at.run("plan", "changes.csv", "-o", "plan.json")
+        ran = at.run("apply", "plan.json", "--yes")
+        assert (ran.code, list(ran.statuses().values())) == (0, ["updated", "updated"]), ran.report
+        assert [(user.email, user.name) for user in open_box.store.users.values()] == [
+            ("ann@example.org", "Ann"), ("bea@example.org", "Bea"),
+        ]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", ["apply", "undo"])
@@ -125,6 +137,16 @@ def test_undo_restores_old_values_and_keeps_those_changed_by_others(desk: Opened
             "2": f"undo of run {run}", "3": f"undo of run {run}; kept: name (somebody changed it since)",
             "4": f"undo of run {run}; kept: password (cannot be restored)", "5": f"undo of run {run}",
         }  # fmt: skip
+
+
+def test_undo_of_a_first_display_name_is_confirmed_by_a_platform_that_answers_null_for_blank(desk: Opened) -> None:
+    cleared = Answer(200, {"id": 1, "name": "User 1", "display_name": None, "email": "u1@example.org"})
+    faults = Faults(script=lambda method, _, nth: cleared if (method, nth) == ("PATCH", 2) else None)
+    with desk(box(1, faults=faults)) as (_, at):
+        at.write("changes.csv", "id,display_name\n1,A\n")
+        run = at.run("run", "changes.csv", "--yes", "--json").summary["run"]
+        undone = at.run("undo", run, "--yes")
+        assert (undone.code, list(undone.statuses().values())) == (0, ["updated"]), undone.report
 
 
 def test_an_undo_sends_a_row_that_frees_an_address_before_the_row_that_takes_it(desk: Opened) -> None:
