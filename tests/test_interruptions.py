@@ -562,6 +562,25 @@ def test_an_undo_killed_at_any_update_is_completed_by_resume(tmp_path: Path, tex
         at.check(summary, len(text.splitlines()) - 1)
 
 
+def test_an_undo_of_text_that_became_a_number_killed_at_any_update_is_completed_by_resume(tmp_path: Path) -> None:
+    def begin_twice(at: Platform) -> Summary:
+        file = at.write("changes.csv", "id,custom_attributes.seats\n1,5\n2,7\n")
+        at.run(file)
+        integer = at.settings().model_copy(
+            update={"fields": {"custom_attributes.seats": FieldSettings(type="integer")}}
+        )
+        return api.run([file], integer, confirm=yes)
+
+    def undo(at: Platform) -> Summary:
+        with Ledger(at.folder / "usersync.db") as ledger:
+            return at.undo(next(ledger.runs()).run)
+
+    for at in each_second_kill(tmp_path, begin_twice, None, undo):
+        summary = at.resume(at.interrupted())
+        seats = [at.box.store.users[i].custom_attributes["seats"] for i in (1, 2)]
+        assert (summary.exit_code, summary.counts, seats) == (0, {"updated": 2, "rows": 2}, ["5", "7"])
+
+
 # 3: `apply` is killed while it reads its users
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from usersync.models import SECRET_FIELDS, UNKNOWN, FieldChange, Json, User, value_of
-from usersync.values import same_value
+from usersync.values import canonical_json, same_value
 
 
 def mismatched_fields(values: Mapping[str, Json], user: User) -> list[str]:
@@ -22,6 +22,11 @@ def is_applied(values: Mapping[str, Json], user: User) -> bool:
     return not mismatched_fields(values, user) and SECRET_FIELDS.isdisjoint(values)
 
 
+def are_applied(changes: Iterable[FieldChange], user: User) -> bool:
+    """Tell whether a user that was read proves that changes were written; nothing proves a password."""
+    return all(change.field not in SECRET_FIELDS and _is_held(change, user) for change in changes)
+
+
 def stale_fields(changes: Iterable[FieldChange], user: User) -> tuple[str, ...]:
     """Name the fields that hold neither the old value, as planned, nor the new one: somebody else changed them."""
     return tuple(
@@ -29,7 +34,7 @@ def stale_fields(changes: Iterable[FieldChange], user: User) -> tuple[str, ...]:
         for change in changes
         if change.old is not UNKNOWN
         and not same_value(change.field, change.old, value_of(user, change.field))
-        and not same_value(change.field, change.new, value_of(user, change.field))
+        and not _is_held(change, user)
     )
 
 
@@ -46,4 +51,12 @@ def split_changes(changes: Iterable[FieldChange], user: User) -> tuple[list[Fiel
 
 def _stands(change: FieldChange, user: User) -> bool:
     known = change.old is not UNKNOWN and change.field not in SECRET_FIELDS
-    return known and same_value(change.field, change.new, value_of(user, change.field))
+    return known and _is_held(change, user)
+
+
+def _is_held(change: FieldChange, user: User) -> bool:
+    """Tell whether a user holds the new value; exactly that one where it differs from the old one in its type alone."""
+    held = value_of(user, change.field)
+    if change.old is not UNKNOWN and same_value(change.field, change.new, change.old):
+        return canonical_json(change.new) == canonical_json(held)
+    return same_value(change.field, change.new, held)

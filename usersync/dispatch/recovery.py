@@ -8,7 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 from usersync.context import Context, iso, run_concurrently
-from usersync.diff.verification import is_applied
+from usersync.diff.verification import are_applied
 from usersync.dispatch.email_swaps import EmailSwaps, parked
 from usersync.dispatch.sender import Sender, undecided
 from usersync.ledger import LedgerRun
@@ -64,7 +64,7 @@ class Recovery:
                 run.record(row.key, undecided(found))
         elif row.placeholder and same_email(found.email, row.placeholder):
             run.record(row.key, parked(row, Result(Status.UPDATED, "", "", 200, 1, found)))
-        elif is_applied(row.new_values, found):
+        elif are_applied(row.changes, found):
             message = "the answer was lost; a later check found the new values"
             run.record(row.key, Result(Status.UPDATED, "", message, 200, 1, found, seen_at))
         else:
