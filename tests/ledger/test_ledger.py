@@ -18,7 +18,7 @@ from usersync.diff.compare import current_values
 from usersync.errors import StoppedError, UsageError
 from usersync.ledger import Ledger, LedgerRun, RunInfo, Stretch, UnsentRows
 from usersync.ledger.resumption import delete_rows, keep_compared
-from usersync.models import UNKNOWN, FieldChange, Result, Row, Status, User
+from usersync.models import UNKNOWN, FieldChange, Json, Result, Row, Status, User
 from usersync.planning.rows import with_user
 
 SOURCE = {"file": "a.csv", "sheet": "", "sha256": "0" * 64}
@@ -176,6 +176,27 @@ def test_an_older_answer_does_not_replace_a_newer_one(tmp_path: Path) -> None:
             run.snapshots.remember()
         assert run.snapshots.last_known([1], ("name",))["name"].tolist() == ["newer"]
         assert run.snapshots.last_written([1]) == {1: {"name": "newer"}}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        1.3333333333333333,
+        0.1 + 0.2,
+        1e300,
+        5e-324,
+        2**53 + 1,
+        12345678901234567890,
+        -(10**30),
+        [0.1 + 0.2],
+        {"a": 1e22},
+    ],
+)
+def test_a_number_that_was_written_is_remembered_as_it_was(run: LedgerRun, value: Json) -> None:
+    change = FieldChange('custom_attributes.a "b"', None, value)
+    run.insert([Row(0, 0, 2, "1", Status.UPDATED).with_changes([change])])
+    run.snapshots.remember()
+    assert repr(run.snapshots.last_written([1])) == repr({1: {change.field: value}})
 
 
 def test_stretches_of_unchanged_rows_are_read_as_single_rows_among_the_others(run: LedgerRun) -> None:

@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from usersync.errors import DAMAGED_LEDGER, StoppedError, UsageError
-from usersync.ledger.schema import DAMAGED_RUNS, SCHEMA, SCHEMA_VERSION, TEMPORARY_ROWS, UPGRADES
+from usersync.ledger.schema import (
+    DAMAGED_RUNS,
+    EXACT_NUMBER,
+    SCHEMA,
+    SCHEMA_VERSION,
+    TEMPORARY_ROWS,
+    UPGRADES,
+    exact_number,
+)
 
 #: Seconds to wait for another process that writes to the same ledger.
 BUSY_TIMEOUT = 10.0
@@ -50,6 +58,7 @@ class Database:
 
     def _prepare(self) -> None:
         self._use_wal()
+        self._connection.create_function(EXACT_NUMBER, 2, exact_number, deterministic=True)
         for setting in _SETTINGS:
             self._connection.execute(f"PRAGMA {setting}")
         self._connection.execute("BEGIN IMMEDIATE")

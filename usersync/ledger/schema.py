@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from usersync.models import SECRET_FIELDS
+import json
+
+from usersync.models import SECRET_FIELDS, json_text
 
 SCHEMA_VERSION = 4
 _ROW_TABLE = """row (
@@ -100,11 +102,24 @@ TEMPORARY_ROWS = tuple(
     for table in (_ROW_TABLE, _UNCHANGED_TABLE)
 )
 
-#: The value of a json_each named `item`, as JSON text.
-JSON_VALUE = (
-    "CASE item.type WHEN 'object' THEN item.value WHEN 'array' THEN item.value WHEN 'null' THEN 'null'"
-    " WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE json_quote(item.value) END"
-)
+#: What SQLite calls `exact_number`, which it lacks: it rounds numbers to 15 digits.
+EXACT_NUMBER = "exact_number"
+
+
+def exact_number(json_object: str, key: str) -> str:
+    """Return a number of a JSON object as JSON text."""
+    return json_text(json.loads(json_object)[key])
+
+
+def json_value(json_object: str) -> str:
+    """Return an SQL expression for the value of a json_each of `json_object` that is named `item`, as JSON text."""
+    return (
+        "CASE item.type WHEN 'object' THEN item.value WHEN 'array' THEN item.value WHEN 'null' THEN 'null'"
+        " WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE iif(typeof(item.value) = 'real',"
+        f" {EXACT_NUMBER}({json_object}, item.key), json_quote(item.value)) END"
+    )
+
+
 _IN_FLIGHT_BEFORE_3 = (
     "old.status = 'planned' AND (old.sent = 1 OR (old.turn, old.key) <= (SELECT claimed_turn, claimed_key"
     " FROM run WHERE n = old.run) OR old.aside IS NOT NULL AND (SELECT planned_at FROM run WHERE n = old.run) <> '')"
@@ -129,7 +144,7 @@ UPDATE run SET rows_read = (SELECT count(*) FROM row WHERE row.run = run.n)
   WHERE kind IN ('run', 'apply') AND json_extract(options, '$.limit') IS NULL;
 {_SNAPSHOT_TABLES};
 INSERT INTO snapshot SELECT platform, user, name, display_name, email, custom_attributes, '' FROM known;
-INSERT INTO written SELECT platform, user, item.key, {JSON_VALUE}, 0, '' FROM known, json_each(written) AS item
+INSERT INTO written SELECT platform, user, item.key, {json_value("written")}, 0, '' FROM known, json_each(written) AS item
   WHERE item.key NOT IN ({", ".join(repr(name) for name in sorted(SECRET_FIELDS))});
 DROP TABLE known
 """

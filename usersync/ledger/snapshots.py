@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic_core import from_json
 
 from usersync.ledger.database import Database
-from usersync.ledger.schema import JSON_VALUE
+from usersync.ledger.schema import json_value
 from usersync.models import MASK, SECRET_FIELDS, Json, attribute_of, json_text
 from usersync.values import normalize_email
 
@@ -154,8 +154,8 @@ class Snapshots:
     def _keep_written_values(self) -> None:
         secret = ", ".join(f"'{name}'" for name in sorted(SECRET_FIELDS))
         self._database.execute(
-            f"INSERT INTO written SELECT ?2, CAST(row.id AS INTEGER), item.key, {JSON_VALUE}, ?1, row.finished_at"
-            " FROM row, json_each(row.new) AS item WHERE row.run = ?1 AND row.status = 'updated' AND row.new <> ''"
+            f"INSERT INTO written SELECT ?2, CAST(row.id AS INTEGER), item.key, {json_value('row.new')}, ?1,"
+            " row.finished_at FROM row, json_each(row.new) AS item WHERE row.run = ?1 AND row.status = 'updated' AND row.new <> ''"
             f" AND item.key NOT IN ({secret})"
             f" {_NEWER_VALUE}",
             (self._number, self._platform),
