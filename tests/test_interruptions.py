@@ -637,6 +637,18 @@ def test_resume_leaves_alone_what_a_newer_run_wrote(tmp_path: Path, flushes: boo
         assert (run.exit_code, run.counts) == (0, {"updated": 10, "rows": 10})
 
 
+def test_what_an_interrupted_run_wrote_is_known_after_a_plan(tmp_path: Path) -> None:
+    with platform(tmp_path) as at:
+        old = at.write("old.csv", names("Old", rows=2))
+        at.run(old)
+        assert killed(Life(9, updates_only=True), lambda: at.run(at.write("new.csv", names("New", rows=5))))
+        assert [at.box.store.users[i].name for i in (1, 2)] == ["New 1", "New 2"]
+        planned = api.plan([old], at.settings(compare_with="last-run"))
+        summary = at.run(old, compare_with="last-run")
+        assert (planned.changes, summary.counts) == (2, {"updated": 2, "rows": 2})
+        at.check(summary, 2)
+
+
 def test_plan_run_and_runs_list_an_interrupted_run(desk: Opened) -> None:
     with desk(Sandbox(users=10, limit=None)) as (box, at):
         at.write("a.csv", names("A"))

@@ -42,6 +42,14 @@ def run(tmp_path: Path) -> Iterator[LedgerRun]:
         yield ledger.start(INFO)
 
 
+def remember_update(run: LedgerRun, user_id: int, name: str, *, at: str) -> None:
+    run.insert([Row(0, 0, 2, str(user_id), Status.PLANNED).with_changes([FieldChange("name", "old", name)])])
+    run.claim(1)
+    run.record(0, replace(updated(user_id, name), finished_at=at))
+    run.finalize()
+    run.snapshots.remember()
+
+
 def statuses(run: LedgerRun) -> list[str]:
     return [row.status for row in run.rows()]
 
@@ -167,15 +175,20 @@ def test_a_user_whose_update_has_no_answer_is_forgotten(run: LedgerRun) -> None:
 
 def test_an_older_answer_does_not_replace_a_newer_one(tmp_path: Path) -> None:
     with Ledger(tmp_path / "usersync.db") as ledger:
-        for name, at in (("newer", "2026-11-24T12:00:09.000Z"), ("older", "2026-11-24T12:00:01.000Z")):
+        runs = [ledger.start(replace(INFO, run=name)) for name in ("older", "newer")]
+        remember_update(runs[1], 1, "newer", at="2026-11-24T12:00:09.000Z")
+        remember_update(runs[0], 1, "older", at="2026-11-24T12:00:01.000Z")  # resumed
+        assert runs[0].snapshots.last_known([1], ("name",)).empty  # it is in doubt, and read again
+        assert runs[0].snapshots.last_written([1]) == {1: {"name": "newer"}}
+
+
+def test_a_later_run_counts_even_if_the_clock_went_back(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "usersync.db") as ledger:
+        for name, at in (("first", "2026-11-24T12:00:09.000Z"), ("second", "2026-11-24T12:00:01.000Z")):
             run = ledger.start(replace(INFO, run=name))
-            run.insert([Row(0, 0, 2, "1", Status.PLANNED).with_changes([FieldChange("name", "old", name)])])
-            run.claim(1)
-            run.record(0, replace(updated(1, name), finished_at=at))
-            run.finalize()
-            run.snapshots.remember()
-        assert run.snapshots.last_known([1], ("name",))["name"].tolist() == ["newer"]
-        assert run.snapshots.last_written([1]) == {1: {"name": "newer"}}
+            remember_update(run, 1, name, at=at)
+        assert run.snapshots.last_known([1], ("name",)).empty
+        assert run.snapshots.last_written([1]) == {1: {"name": "second"}}
 
 
 @pytest.mark.parametrize(
@@ -197,6 +210,51 @@ def test_a_number_that_was_written_is_remembered_as_it_was(run: LedgerRun, value
     run.insert([Row(0, 0, 2, "1", Status.UPDATED).with_changes([change])])
     run.snapshots.remember()
     assert repr(run.snapshots.last_written([1])) == repr({1: {change.field: value}})
+
+
+@pytest.mark.parametrize("kind", ["plan", "run"])
+def test_a_plan_remembers_an_interrupted_run_and_leaves_it_to_the_next_run_to_do_so_for_good(
+    tmp_path: Path, kind: str
+) -> None:
+    with Ledger(tmp_path / "usersync.db") as ledger:
+        interrupted = ledger.start(INFO)
+        interrupted.insert([planned(0), planned(1)])
+        interrupted.claim(2)
+        interrupted.record(0, updated(1, "new 0"))
+        interrupted.flush()
+    with Ledger(tmp_path / "usersync.db", temporary_rows=kind == "plan") as ledger:
+        snapshots = ledger.start(replace(INFO, run="r2", kind=kind)).snapshots
+        assert snapshots.last_known([1, 2], ("name",))["name"].tolist() == ["new 0"]
+        assert snapshots.last_written([1, 2]) == {1: {"name": "new 0"}}
+    with Ledger(tmp_path / "usersync.db") as ledger:  # it was going on all the time
+        found = ledger.find("r1")
+        assert found
+        found.record(1, updated(2, "new 1"))
+        found.flush()
+        snapshots = ledger.start(replace(INFO, run="r3")).snapshots
+        assert snapshots.last_written([1, 2]) == {
+            1: {"name": "new 0"}, **({2: {"name": "new 1"}} if kind == "plan" else {}),
+        }  # fmt: skip
+
+
+def test_a_run_of_another_platform_is_not_taken_for_interrupted(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "usersync.db") as ledger:
+        going_on = ledger.start(INFO)
+        ledger.start(replace(INFO, run="r2", platform="http://y"))
+        going_on.insert([planned(0)])
+        going_on.claim(1)
+        going_on.record(0, updated(1, "new 0"))
+        going_on.flush()  # and killed
+        assert ledger.start(replace(INFO, run="r3")).snapshots.last_written([1]) == {1: {"name": "new 0"}}
+
+
+def test_a_row_that_turned_out_unchanged_leaves_what_is_known_of_its_user(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "usersync.db") as ledger:
+        remember_update(ledger.start(INFO), 1, "Ann", at="2026-11-24T12:00:01.000Z")
+        run = ledger.start(replace(INFO, run="r2"))
+        run.insert([with_user(Row(0, 0, 2, "1", Status.UNCHANGED), User(1, "Ann", None, "a@x", {}))])
+        run.snapshots.remember()
+        assert run.snapshots.last_known([1], ("name",))["name"].tolist() == ["Ann"]
 
 
 def test_stretches_of_unchanged_rows_are_read_as_single_rows_among_the_others(run: LedgerRun) -> None:

@@ -45,11 +45,11 @@ class Ledger:
         self._database.close()
 
     def start(self, info: RunInfo) -> LedgerRun:
-        """Begin a run; what interrupted runs learned is remembered first."""
-        for number, *values in self._database.all(
-            f"SELECT n, {RUN_COLUMNS} FROM run WHERE finished_at IS NULL AND remembered = 0"
-        ):
-            LedgerRun(self._database, number, parse_run_info(values)).snapshots.remember()
+        """Begin a run; what interrupted runs learned is remembered first.
+
+        A plan begins without the lock: a run that looks interrupted may still be going on.
+        """
+        self.remember_interrupted(info.platform, are_over=info.kind != "plan")
         number = self._database.insert(
             "INSERT INTO run (run, kind, parent, started_at, started_by, platform, settings, sources, overrides,"
             " options, filled_fields, rows_read) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -60,6 +60,16 @@ class Ledger:
             ),
         )  # fmt: skip
         return LedgerRun(self._database, number, info, is_new=True)
+
+    def remember_interrupted(self, platform: str, *, are_over: bool = True) -> None:
+        """Keep what interrupted runs of a platform learned of its users."""
+        found = self._database.all(
+            f"SELECT n, {RUN_COLUMNS} FROM run WHERE platform = ? AND finished_at IS NULL AND remembered = 0"
+            " ORDER BY n",
+            (platform,),
+        )
+        for number, *values in found:
+            LedgerRun(self._database, number, parse_run_info(values)).snapshots.remember(is_over=are_over)
 
     def runs(self, platform: str | None = None) -> Iterator[RunInfo]:
         """Return all runs, or those of one platform, newest first."""

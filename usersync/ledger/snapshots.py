@@ -23,10 +23,12 @@ _TEXTS = ("name", "display_name", "email")
 _DENSE = 1.5
 #: Attributes of which the ledger keeps no value, so that nothing can be compared with it.
 _MASKED = f"instr(custom_attributes, '\"{MASK}\"')"
-#: What was sent later counts.
+#: The platform has said what the user holds.
+_CONFIRMED = "custom_attributes <> '' AND status IN ('updated', 'unchanged')"
+#: What was sent later counts: by a later run, whatever the clock said then, or by one that was resumed.
 _NEWER_VALUE = (
     "ON CONFLICT (platform, user, field) DO UPDATE SET value = excluded.value, run = excluded.run,"
-    " sent_at = excluded.sent_at WHERE excluded.sent_at >= written.sent_at"
+    " sent_at = excluded.sent_at WHERE excluded.run > written.run OR excluded.sent_at >= written.sent_at"
 )
 
 
@@ -116,34 +118,23 @@ class Snapshots:
             ((self._platform, user, field, json_text(value), self._number, sent_at) for field, value in values.items()),
         )
 
-    def remember(self) -> None:
+    def remember(self, *, is_over: bool = True) -> None:
         """Keep what this run learned of its users, for the next one; what was confirmed later stays.
 
-        Users of whom it is in doubt what they hold now are forgotten, and read again.
+        Users of whom it is in doubt what they hold now are forgotten, and read again. A run that may not be over has
+        to be remembered once more.
         """
         with self._database.transaction():
-            self._forget_doubtful_users()
             self._keep_confirmed_users()
+            self._forget_doubtful_users()
             self._keep_written_values()
-            self._database.execute("UPDATE run SET remembered = 1 WHERE n = ?", (self._number,))
-
-    def _forget_doubtful_users(self) -> None:
-        doubtful = (
-            "SELECT CAST(row.id AS INTEGER) FROM row LEFT JOIN snapshot ON snapshot.platform = ?2"
-            " AND snapshot.user = CAST(row.id AS INTEGER) WHERE row.run = ?1 AND row.new <> ''"
-            " AND row.status IN ('unknown', 'failed', 'sending', 'parked', 'reverting')"
-            " AND (row.finished_at = '' OR row.finished_at >= coalesce(snapshot.seen_at, ''))"
-            " UNION SELECT CAST(id AS INTEGER) FROM row WHERE run = ?1"
-            f" AND (status = 'unchanged' AND display_name = '' OR {_MASKED})"
-        )
-        self._database.execute(
-            f"DELETE FROM snapshot WHERE platform = ?2 AND user IN ({doubtful})", (self._number, self._platform)
-        )
+            if is_over:
+                self._database.execute("UPDATE run SET remembered = 1 WHERE n = ?", (self._number,))
 
     def _keep_confirmed_users(self) -> None:
         self._database.execute(
             "INSERT INTO snapshot SELECT ?2, CAST(id AS INTEGER), name, display_name, email, custom_attributes,"
-            " finished_at FROM row WHERE run = ?1 AND custom_attributes <> '' AND status IN ('updated', 'unchanged')"
+            f" finished_at FROM main.row WHERE run = ?1 AND {_CONFIRMED}"
             f" AND NOT {_MASKED} AND display_name IS NOT ''"  # see planning.users.UNKNOWN_DISPLAY_NAME
             " ON CONFLICT (platform, user) DO UPDATE SET name = excluded.name, display_name = excluded.display_name,"
             " email = excluded.email, custom_attributes = excluded.custom_attributes, seen_at = excluded.seen_at"
@@ -151,11 +142,25 @@ class Snapshots:
             (self._number, self._platform),
         )
 
+    def _forget_doubtful_users(self) -> None:
+        """Forget users whose update has no good end, and those whose last answer the clock does not tell."""
+        doubtful = (
+            "SELECT CAST(id AS INTEGER) FROM main.row WHERE run = ?1 AND ("
+            "new <> '' AND status IN ('unknown', 'failed', 'sending', 'parked', 'reverting')"
+            f" OR status = 'unchanged' AND display_name = '' OR {_MASKED}"
+            f" OR {_CONFIRMED} AND finished_at <> '' AND EXISTS (SELECT 1 FROM snapshot WHERE platform = ?2"
+            " AND user = CAST(id AS INTEGER) AND seen_at > finished_at))"
+        )
+        self._database.execute(
+            f"DELETE FROM snapshot WHERE platform = ?2 AND user IN ({doubtful})", (self._number, self._platform)
+        )
+
     def _keep_written_values(self) -> None:
         secret = ", ".join(f"'{name}'" for name in sorted(SECRET_FIELDS))
         self._database.execute(
             f"INSERT INTO written SELECT ?2, CAST(row.id AS INTEGER), item.key, {json_value('row.new')}, ?1,"
-            " row.finished_at FROM row, json_each(row.new) AS item WHERE row.run = ?1 AND row.status = 'updated' AND row.new <> ''"
+            " row.finished_at FROM main.row AS row, json_each(row.new) AS item"
+            " WHERE row.run = ?1 AND row.status = 'updated' AND row.new <> ''"
             f" AND item.key NOT IN ({secret})"
             f" {_NEWER_VALUE}",
             (self._number, self._platform),

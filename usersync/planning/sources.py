@@ -237,6 +237,7 @@ class ResumedRows(RowSource):
     def start(self, ledger: Ledger, new_run: NewRun) -> LedgerRun:
         """Let the run go on."""
         assert self._run is not None  # noqa: S101 - `load` finds it
+        ledger.remember_interrupted(self._run.info.platform)
         reopen(self._run)
         return self._run
 
