@@ -649,6 +649,20 @@ def test_what_an_interrupted_run_wrote_is_known_after_a_plan(tmp_path: Path) -> 
         at.check(summary, 2)
 
 
+def test_resume_leaves_alone_what_a_newer_run_wrote_that_was_deleted_since(tmp_path: Path) -> None:
+    with platform(tmp_path) as at:
+        old = at.write("a.csv", names("A", rows=5))
+        assert killed(Life(3, updates_only=True), lambda: at.run(old, compare_with="nothing"))
+        for name in ("B", "C"):
+            at.run(at.write(f"{name}.csv", names(name, rows=5)), compare_with="nothing")
+        with Ledger(at.folder / "usersync.db") as ledger:
+            assert ledger.prune("9") == 2
+        assert at.resume(compare_with="nothing").exit_code == 1
+        assert {user.name for user in at.box.store.users.values()} == {f"C {i}" for i in range(1, 6)}
+        summary = at.run(at.write("d.csv", names("D", rows=5)))
+        assert (summary.exit_code, summary.counts) == (0, {"updated": 5, "rows": 5})
+
+
 def test_plan_run_and_runs_list_an_interrupted_run(desk: Opened) -> None:
     with desk(Sandbox(users=10, limit=None)) as (box, at):
         at.write("a.csv", names("A"))

@@ -67,6 +67,18 @@ def test_apply_gives_users_without_an_address_or_a_name_their_first(desk: Opened
         ]  # fmt: skip
 
 
+def test_a_plan_is_applied_after_all_earlier_runs_were_deleted(desk: Opened) -> None:
+    with desk(box()) as (_, at):
+        for name in ("Ann", "Bea", "Cid"):
+            at.write("changes.csv", f"id,name\n1,{name}\n")
+            at.run("run", "changes.csv", "--yes")
+        assert "3 runs deleted" in at.run("runs", "--prune", "0s", "--yes").err
+        at.write("changes.csv", "id,name\n1,Dan\n")
+        at.run("plan", "changes.csv", "-o", "plan.json")
+        ran = at.run("apply", "plan.json", "--yes")
+        assert (ran.code, list(ran.statuses().values())) == (0, ["updated"]), ran.report
+
+
 @pytest.mark.parametrize("command", ["apply", "undo"])
 def test_a_run_that_changed_a_user_since_is_named(desk: Opened, command: str) -> None:
     with desk(box()) as (open_box, at):

@@ -16,6 +16,8 @@ from usersync.models import Row, json_text
 
 #: Runs of the same files that tell how many users usually change.
 _USUAL_RUNS = 10
+#: Numbers tell which run is newer: none is given again, though runs are deleted.
+_NEXT_NUMBER = "(SELECT 1 + max(coalesce(max(n), 0), (SELECT coalesce(max(run), 0) FROM written)) FROM run)"
 #: Runs that `resume` can go on with. `main` are the rows of the file, which temporary ones may hide.
 _RESUMABLE = (
     "kind IN ('run', 'apply', 'undo') AND (finished_at IS NULL OR exit_code IN (4, 6, 129, 130, 143) OR EXISTS"
@@ -51,8 +53,8 @@ class Ledger:
         """
         self.remember_interrupted(info.platform, are_over=info.kind != "plan")
         number = self._database.insert(
-            "INSERT INTO run (run, kind, parent, started_at, started_by, platform, settings, sources, overrides,"
-            " options, filled_fields, rows_read) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO run (n, run, kind, parent, started_at, started_by, platform, settings, sources, overrides,"
+            f" options, filled_fields, rows_read) VALUES ({_NEXT_NUMBER}, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 info.run, info.kind, info.parent, info.started_at, info.started_by, info.platform,
                 json_text(info.settings), json_text(info.sources), json_text(info.overrides),
