@@ -182,6 +182,20 @@ def test_a_resume_that_is_declined_leaves_the_run_unfinished(desk: Opened) -> No
         assert (stopped.code, ran.code, ran.summary["counts"]) == (143, 0, {"updated": ROWS, "rows": ROWS})
 
 
+def test_an_undo_that_is_declined_leaves_the_run_to_resume(desk: Opened) -> None:
+    with desk(Sandbox(users=ROWS, limit=None), request={"rate": "off", "concurrency": 4}) as (box, at):
+        at.write("changes.csv", changes())
+        stopped = at.interrupt(box, "run", "changes.csv", "--yes", "--json", answers=ROWS + 20, in_flight=4)
+        run = stopped.summary["run"]
+        at.settings["limits"] = {"changes": 1}
+        assert at.run("undo", run, "--yes").code == 3
+        at.settings["limits"] = {}
+        ran = at.run("resume", "--yes", "--json")
+        assert (ran.code, ran.summary["run"], ran.summary["counts"]) == (0, run, {"updated": ROWS, "rows": ROWS}), (
+            ran.err
+        )
+
+
 def test_resume_refuses_a_source_that_has_changed(desk: Opened) -> None:
     with desk() as (box, at):
         at.env["USERSYNC_TOKEN"] = "wrong"

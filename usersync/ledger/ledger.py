@@ -18,12 +18,14 @@ from usersync.models import Row, json_text
 _USUAL_RUNS = 10
 #: Numbers tell which run is newer: none is given again, though runs are deleted.
 _NEXT_NUMBER = "(SELECT 1 + max(coalesce(max(n), 0), (SELECT coalesce(max(run), 0) FROM written)) FROM run)"
-#: Runs that `resume` can go on with. `main` are the rows of the file, which temporary ones may hide.
+#: Runs that `resume` can go on with: not those that were undone, other than by an undo that was refused (exit code 3).
+#: `main` are the rows of the file, which temporary ones may hide.
 _RESUMABLE = (
     "kind IN ('run', 'apply', 'undo') AND (finished_at IS NULL OR exit_code IN (4, 6, 129, 130, 143) OR EXISTS"
     " (SELECT 1 FROM main.row AS row WHERE row.run = run.n"
     " AND row.status IN ('unknown', 'sending', 'parked', 'reverting')))"
-    " AND NOT EXISTS (SELECT 1 FROM run AS undo WHERE undo.kind = 'undo' AND undo.parent = run.run)"
+    " AND NOT EXISTS (SELECT 1 FROM run AS undo WHERE undo.kind = 'undo' AND undo.parent = run.run"
+    " AND undo.exit_code IS NOT 3)"
 )
 
 
