@@ -159,6 +159,37 @@ def test_max_duration_stops_a_run_with_a_full_report(desk: Opened) -> None:
         assert ran.summary["counts"]["rows"] == ROWS
 
 
+@pytest.mark.parametrize("failing", [1, 2])
+def test_a_limited_run_changes_the_first_users_and_no_more_once_it_is_resumed(desk: Opened, failing: int) -> None:
+    is_away = True
+    faults = Faults(script=lambda method, user, _: Fault.ERROR if is_away and user == failing else None)
+    with desk(Sandbox(users=ROWS, limit=None, faults=faults), request={"rate": "off", "retries": 0}) as (box, at):
+        at.write("changes.csv", changes())
+        ran = at.run("run", "changes.csv", "--yes", "--json", "--limit", "2")
+        assert (ran.code, ran.summary["counts"]) == (4, {"updated": 1, "not-sent": 1, "rows": 2})
+        is_away = False
+        again = at.run("resume", "--yes", "--json")
+        assert (again.code, again.summary["counts"]) == (0, {"updated": 2, "rows": 2})
+        assert patched(box) == {1: 1, 2: 1}
+
+
+def test_a_limited_run_does_not_wait_for_users_beyond_its_limit_who_cannot_be_read(desk: Opened) -> None:
+    faults = Faults(script=lambda method, user, _: Fault.ERROR if user == 3 else None)
+    with desk(Sandbox(users=ROWS, limit=None, faults=faults), request={"rate": "off", "retries": 0}) as (box, at):
+        at.write("changes.csv", changes())
+        ran = at.run("run", "changes.csv", "--yes", "--json", "--limit", "2")
+        assert (ran.code, ran.summary["counts"]) == (0, {"updated": 2, "rows": 2})
+
+
+def test_a_limited_run_stopped_while_reading_changes_the_first_users_once_it_is_resumed(desk: Opened) -> None:
+    with desk(Sandbox(users=ROWS, limit=None), request={"rate": "off", "concurrency": 4}) as (box, at):
+        at.write("changes.csv", changes())
+        ran = at.interrupt(box, "run", "changes.csv", "--yes", "--json", "--limit", "2", answers=20, in_flight=4)
+        assert (ran.code, ran.summary["counts"]["rows"], patched(box)) == (130, ROWS, {})
+        again = at.run("resume", "--yes", "--json")
+        assert (again.code, again.summary["counts"], patched(box)) == (0, {"updated": 2, "rows": 2}, {1: 1, 2: 1})
+
+
 def test_a_resume_that_is_declined_leaves_the_run_unfinished(desk: Opened) -> None:
     with desk(Sandbox(users=ROWS, limit=None), diff={"compare_with": "nothing"}) as (box, at):
         at.settings["request"] = {"rate": "off", "concurrency": 4}

@@ -185,7 +185,7 @@ async def _prepare(job: Job, ledger: Ledger, run: LedgerRun, sender: Sender) -> 
     reject_protected(run, settings.limits.protect)
     left_out = 0
     if run.info.planned_at is None:
-        limit = run.info.options.get("limit")
+        limit = run.info.options.get("limit") if not context.stop else None  # later, where not all users were read
         if limit is not None:
             UnsentRows(run).keep_first(limit)
         given = job.source.given

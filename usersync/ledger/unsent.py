@@ -60,14 +60,21 @@ class UnsentRows:
         return (str(found[0]), found[1]) if found else None
 
     def keep_first(self, limit: int) -> None:
-        """Mark all unsent rows but the first `limit` as left out; `drop_left_out` deletes them."""
+        """Mark all unsent rows but the first ones as left out; `drop_left_out` deletes them.
+
+        As many are kept as make `limit` together with those that were sent before the run was interrupted. A row whose
+        user could not be read may change its user later, and is one of them.
+        """
         found = self._database.first(
-            "SELECT key FROM row WHERE run = ? AND status = 'planned' ORDER BY key LIMIT 1 OFFSET ?",
+            "SELECT key FROM row WHERE run = ?1 AND status IN ('planned', 'not-sent') ORDER BY key"
+            " LIMIT 1 OFFSET max(0, ?2 -"
+            " (SELECT count(*) FROM row WHERE run = ?1 AND status IN"
+            " ('updated', 'failed', 'unknown', 'sending', 'parked', 'reverting')))",
             (self._number, limit),
         )
         if found:
             self._database.execute(
-                "UPDATE row SET status = 'left-out' WHERE run = ? AND status = 'planned' AND key >= ?",
+                "UPDATE row SET status = 'left-out' WHERE run = ? AND status IN ('planned', 'not-sent') AND key >= ?",
                 (self._number, found[0]),
             )
 
