@@ -39,7 +39,8 @@ def test_an_answer_with_another_user_fails_the_row(desk: Opened) -> None:
         at.write("changes.csv", ROWS)
         ran = at.run("run", "changes.csv", "--yes")
         assert list(ran.statuses().values()) == ["failed echo-differs", "updated", "updated"]
-        assert ran.report[0]["message"] == "the platform answered with user 999"
+        says = "the platform answered with user 999; the user, read afterwards, holds the old values"
+        assert ran.report[0]["message"] == says
 
 
 def test_a_lone_surrogate_in_an_answer_is_replaced_in_the_report(desk: Opened) -> None:

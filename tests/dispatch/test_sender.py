@@ -102,6 +102,61 @@ def test_after_lost_answers_the_user_is_read(
     assert (result.attempts, requests) == (2, ["PATCH", "PATCH", "GET"])
 
 
+REFUSED = Answer(422, {"message": "No", "attributes": []})
+GONE = Answer(404, {"error": "Resource could not be found"})
+BOTH = {"name": "New", "custom_attributes.seats": 5}
+
+
+@pytest.mark.parametrize("repeat", [REFUSED, Answer(409, {"error": "Conflict"}), GONE])
+@pytest.mark.parametrize(
+    ("first", "values", "status", "message"),
+    [
+        pytest.param(Fault.RESET_AFTER, RENAMED, Status.UPDATED, "holds the new values", id="carried out"),
+        pytest.param(Fault.RESET_BEFORE, RENAMED, Status.FAILED, "holds the old values", id="not carried out"),
+        pytest.param(Fault.RESET_AFTER, {"password": SECRET}, Status.UNKNOWN, "cannot be read back", id="a password"),
+    ],
+)
+def test_an_update_whose_repeat_is_refused_is_read(
+    repeat: Answer, first: Fault, values: dict[str, object], status: Status, message: str
+) -> None:
+    result, requests = updated(lambda method, _, n: (first, repeat)[n - 1] if method == "PATCH" else None, values)
+    assert (result.status, message in result.message) == (status, True), result.message
+    assert requests == ["PATCH", "PATCH", "GET"]
+
+
+def test_an_update_without_an_answer_of_a_user_who_is_gone_by_now_has_failed() -> None:
+    result, _ = updated(lambda method, _, n: Fault.RESET_AFTER if (method, n) == ("PATCH", 1) else GONE)
+    assert (result.status, result.code, result.http_status) == (Status.FAILED, Code.NOT_FOUND, 404)
+
+
+def test_an_update_that_is_refused_at_once_is_not_read() -> None:
+    result, requests = updated(lambda *_: REFUSED)
+    assert (result.status, result.code, requests) == (Status.FAILED, Code.REFUSED, ["PATCH"])
+
+
+def test_an_update_without_an_answer_of_which_the_platform_dropped_a_part_has_failed() -> None:
+    dropped = Answer(200, {"id": 7, "name": "New"})
+    result, _ = updated(lambda method, *_: Fault.RESET_AFTER if method == "PATCH" else dropped, BOTH)
+    assert (result.status, result.code) == (Status.FAILED, Code.ECHO_DIFFERS)
+    assert result.message.endswith("the user, read afterwards, holds another value of custom_attributes.seats")
+
+
+@pytest.mark.parametrize(
+    ("read", "status", "message"),
+    [
+        pytest.param({"id": 7, "name": "New"}, Status.UPDATED, "holds the new values", id="carried out"),
+        pytest.param({"id": 7, "name": "Old"}, Status.FAILED, "holds the old values", id="not carried out"),
+        pytest.param({"id": 8, "name": "X"}, Status.UNKNOWN, "answered with user 8", id="not to be learned"),
+    ],
+)
+def test_an_update_answered_with_another_user_is_read_and_not_repeated(
+    read: dict[str, object], status: Status, message: str
+) -> None:
+    result, requests = updated(lambda method, *_: Answer(200, {"id": 8} if method == "PATCH" else read))
+    assert (result.status, message in result.message) == (status, True), result.message
+    assert requests == ["PATCH", "GET"]
+
+
 def test_a_rate_limited_update_is_repeated_and_not_counted_as_an_attempt() -> None:
     result, requests = updated(lambda _, __, n: Answer(429, "Retry later\n") if n < 3 else None)
     assert (result.status, result.attempts, requests) == (Status.UPDATED, 1, ["PATCH"] * 3)

@@ -137,17 +137,18 @@ class Sender:
         return self._failed(exchange, answer)
 
     async def update(self, user_id: int, values: Mapping[str, Json]) -> Result:
-        """Send a change until it is answered; where the last answer was lost, read the user to find out."""
+        """Send a change until it is answered; where an answer was lost, or not this user's, read what came of it."""
         exchange = _Exchange(update_request(user_id, values), self._secrets(values))
         try:
             answer = await self._answer(exchange)
         except Stopping:
             return self._interrupted(exchange)
-        if isinstance(answer, Success):
+        if isinstance(answer, Success) and answer.user.id == user_id:
             return self._verified(exchange, values, answer.user)
-        if isinstance(answer, TransientError) and exchange.doubt:
-            return await self._read_back(exchange, values, answer)
-        return self._failed(exchange, answer)
+        failed = self._failed(exchange, answer)
+        if exchange.doubt or isinstance(answer, Success):
+            return await self._read_back(exchange, values, failed)
+        return failed
 
     async def look_up(self, user_id: int, values: Mapping[str, Json]) -> Result | None:
         """Read what became of a change whose answer never came in; None: it was not carried out."""
@@ -159,22 +160,28 @@ class Sender:
         message = "the answer was lost; the user, read afterwards, holds the new values"
         return Result(Status.UPDATED, "", message, 200, 1, found, iso(self._clock.now()))
 
-    async def _read_back(self, sent: _Exchange, values: Mapping[str, Json], error: TransientError) -> Result:
-        """Decide with a GET what became of a change whose answer was lost."""
+    async def _read_back(self, sent: _Exchange, values: Mapping[str, Json], failed: Result) -> Result:
+        """Decide with a GET what became of a change that may have been carried out although it has `failed`."""
         exchange = _Exchange(read_request(sent.request.user_id), sent.secrets)
-        unknown = self._result(sent, Status.UNKNOWN, error.code, error.message)
+        unknown = replace(failed, status=Status.UNKNOWN)
         try:
             answer = await self._answer(exchange)
         except Stopping:
             return unknown
+        if isinstance(answer, Rejected):  # the user is gone, or not ours to change
+            return replace(failed, code=answer.code, message=answer.message, http_status=answer.status)
         if not isinstance(answer, Success) or answer.user.id != sent.request.user_id:
             return unknown
-        if mismatched_fields(values, answer.user):
-            message = f"{error.message}; the user, read afterwards, holds the old values"
-            return replace(unknown, status=Status.FAILED, message=message, user=answer.user)
+        mismatched = mismatched_fields(values, answer.user)
+        if mismatched and len(mismatched) == len(values.keys() - SECRET_FIELDS):
+            message = f"{failed.message}; the user, read afterwards, holds the old values"
+            return replace(failed, message=message, user=answer.user)
+        if mismatched:
+            message = f"{failed.message}; the user, read afterwards, holds another value of {', '.join(mismatched)}"
+            return replace(failed, code=Code.ECHO_DIFFERS, message=message, user=answer.user)
         if not is_applied(values, answer.user):
-            return replace(unknown, message=f"{error.message}; a password cannot be read back")
-        message = f"the answer was lost ({error.message}); the user, read afterwards, holds the new values"
+            return replace(unknown, message=f"{failed.message}; a password cannot be read back")
+        message = f"the answer was lost ({failed.message}); the user, read afterwards, holds the new values"
         return replace(unknown, status=Status.UPDATED, code="", message=message, user=answer.user, http_status=200)
 
     async def _answer(self, exchange: _Exchange) -> Success | Rejected | TransientError:
@@ -274,8 +281,6 @@ class Sender:
         raise Stopping
 
     def _verified(self, exchange: _Exchange, values: Mapping[str, Json], user: User) -> Result:
-        if user.id != exchange.request.user_id:
-            return self._failed(exchange, Success(user))
         mismatched = mismatched_fields(values, user)
         if not mismatched:
             return self._result(exchange, Status.UPDATED, user=user)
