@@ -161,6 +161,23 @@ def test_undo_of_a_first_display_name_is_confirmed_by_a_platform_that_answers_nu
         assert (undone.code, list(undone.statuses().values())) == (0, ["updated"]), undone.report
 
 
+def test_undo_restores_what_the_platform_kept_of_a_row_that_failed(desk: Opened) -> None:
+    """User 1 keeps the name only, user 2 nothing."""
+    partly = Answer(200, {"id": 1, "name": "Ann", "email": "u1@example.org"})
+    nothing = Answer(200, {"id": 2, "name": "User 2", "email": "u2@example.org"})
+    answers = {1: partly, 2: nothing}
+    faults = Faults(script=lambda method, user, nth: answers.get(user or 0) if (method, nth) == ("PATCH", 1) else None)
+    with desk(box(3, faults=faults)) as (open_box, at):
+        at.write("changes.csv", "id,name,custom_attributes.seats\n1,Ann,5\n2,Bea,\n3,Cid,\n")
+        ran = at.run("run", "changes.csv", "--yes", "--json")
+        assert list(ran.statuses().values()) == ["failed echo-differs", "failed echo-differs", "updated"]
+        open_box.store.update(1, {"name": "Ann"})  # a scripted answer carries nothing out
+        undone = at.run("undo", ran.summary["run"], "--yes")
+        assert (undone.code, list(undone.statuses().values())) == (0, ["updated", "unchanged", "updated"])
+        assert [user.name for user in open_box.store.users.values()] == ["User 1", "User 2", "User 3"]
+        assert open_box.store.users[1].custom_attributes == {}
+
+
 def test_an_undo_sends_a_row_that_frees_an_address_before_the_row_that_takes_it(desk: Opened) -> None:
     with desk(box()) as (open_box, at):
         at.write("changes.csv", "id,email\n2,new@example.org\n1,u2@example.org\n")

@@ -12,7 +12,7 @@ from usersync.errors import RefusedError, UsageError
 from usersync.ledger import Ledger, LedgerRun, RunInfo, describe_sources
 from usersync.ledger.resumption import delete_rows, keep_compared, reopen
 from usersync.ledger.run import IN_FLIGHT
-from usersync.models import Files, Row, Status
+from usersync.models import Code, Files, Row, Status
 from usersync.planning.compare import RowComparison
 from usersync.planning.earlier_run import find_run, read_again, require_platform
 from usersync.planning.email_index import email_index
@@ -165,16 +165,21 @@ class UndoneRows(RowSource):
         super().__init__(settings)
         self._name = name
         self._former: LedgerRun | None = None
-        self._keys: list[int] = []
+        self._statuses: dict[int, Status] = {}
 
     def load(self, ledger: Ledger) -> None:
         """Find the run to undo, and its rows whose users may hold new values, or a placeholder.
 
-        An e-mail swap that was interrupted is reverted before rows are planned; its rows count all the same.
+        An e-mail swap that was interrupted is reverted before rows are planned; its rows count all the same. So do
+        rows of which the platform, as its answer said, kept some values only.
         """
         self._former = find_run(ledger, self._name, self.settings)
-        changed = (Status.UPDATED, Status.PARKED, Status.REVERTING, *IN_FLIGHT)
-        self._keys = [row.key for row in self._former.with_status(*changed)]
+        changed = (Status.UPDATED, Status.PARKED, Status.REVERTING, Status.FAILED, *IN_FLIGHT)
+        self._statuses = {
+            row.key: row.status
+            for row in self._former.with_status(*changed)
+            if row.status is not Status.FAILED or row.code == Code.ECHO_DIFFERS
+        }
 
     @property
     def former(self) -> LedgerRun:
@@ -192,10 +197,12 @@ class UndoneRows(RowSource):
         Rows whose answer never came in are looked at as well: their users may hold the new values. So are those of an
         e-mail swap that could not be reverted: they count, and are reported.
         """
-        rows = self.former.by_key(self._keys)
+        rows = self.former.by_key(self._statuses)
         run.insert(inverted_row(row, self._name) for row in rows)
         await verify_rows(run, self.settings, context, users, keep_foreign=True)
-        reverted = {row.key: row for row in rows if row.status is Status.FAILED}
+        reverted = {
+            row.key: row for row in rows if row.status is Status.FAILED and self._statuses[row.key] is not Status.FAILED
+        }
         run.revise(
             _restored_row(row, reverted[row.key], self._name)
             for row in run.by_key(reverted)
@@ -203,8 +210,8 @@ class UndoneRows(RowSource):
         )
 
     def row_count(self, run: LedgerRun) -> int:
-        """Return the rows that were updated."""
-        return len(self._keys)
+        """Return the rows whose users may have been changed."""
+        return len(self._statuses)
 
 
 class ResumedRows(RowSource):
