@@ -227,6 +227,29 @@ def test_an_undo_that_is_declined_leaves_the_run_to_resume(desk: Opened) -> None
         )
 
 
+@pytest.mark.parametrize(
+    ("then", "now"),
+    [
+        pytest.param({"only_if_blank": True}, {}, id="values that users had stayed"),
+        pytest.param({}, {"only_if_blank": True}, id="values that users had were replaced"),
+        pytest.param({"blank": "clear"}, {"type": "text"}, id="a text was a number where there was one"),
+        pytest.param({"type": "text"}, {}, id="a text stayed one where there was a number"),
+    ],
+)
+def test_a_run_stopped_while_reading_is_completed_with_the_fields_that_it_began_with(
+    desk: Opened, then: dict[str, Any], now: dict[str, Any]
+) -> None:
+    people = [StoredUser(i, f"User {i}", None, custom_attributes={"seats": 1}) for i in range(1, 31)]
+    with desk(Sandbox(users=people, limit=None), request={"rate": "off", "concurrency": 4}) as (box, at):
+        at.settings["fields"] = {"custom_attributes.seats": then}
+        at.write("changes.csv", "id,custom_attributes.seats\n" + "".join(f"{user.id},2\n" for user in people))
+        assert at.interrupt(box, "run", "changes.csv", "--yes", answers=10, in_flight=4).code == 130
+        at.settings["fields"] = {"custom_attributes.seats": now}
+        assert at.run("resume", "--yes").code == 0
+        expected = 1 if "only_if_blank" in then else "2" if "type" in then else 2
+        assert [user.custom_attributes["seats"] for user in box.store.users.values()] == [expected] * 30
+
+
 def test_resume_refuses_a_source_that_has_changed(desk: Opened) -> None:
     with desk() as (box, at):
         at.env["USERSYNC_TOKEN"] = "wrong"

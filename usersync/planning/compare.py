@@ -42,9 +42,9 @@ class RowComparison:
         self._given, self._run, self._settings, self._context = given, run, settings, context
         self._users = users
         self._rows = RowFactory(given)
-        self._typed = frozenset(name for name, field in settings.fields.items() if "type" in field.model_fields_set)
+        self._typed = frozenset(name for name, field in given.fields.items() if "type" in field.model_fields_set)
         self._held_keys: set[str] = set()
-        self._only_if_blank = frozenset(name for name, field in settings.fields.items() if field.only_if_blank)
+        self._only_if_blank = frozenset(name for name, field in given.fields.items() if field.only_if_blank)
         self._addresses = _addresses_to_verify(given)
         self._beside_ids = given.matching.beside_ids if given.matching else {}
         self._address_protects = has_email_patterns(settings.limits.protect)

@@ -185,4 +185,5 @@ def single_user(user_id: str, cells: Mapping[str, str], settings: Settings) -> I
     source = Source("command line", "", columns=tuple(Column(name, name) for name in texts))
     frame = pd.DataFrame({name: pd.Series([text], dtype=object) for name, text in texts.items()})
     table = Table(frame, pd.DataFrame({"source": [0], "at": [0], "row": [1]}), (source,))
-    return Input(table, validate(table, settings.fields, suspect=settings.source.suspect))
+    desired = validate(table, settings.fields, suspect=settings.source.suspect)
+    return Input(table, desired, fields=settings.fields)

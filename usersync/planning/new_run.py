@@ -37,6 +37,8 @@ def new_run_info(kind: str, settings: Settings, options: RunOptions, clock: Cloc
 def recorded_settings(settings: Settings) -> dict[str, Json]:
     """Return the settings that decide what a run does, without secrets."""
     found = settings.model_dump(mode="json", exclude={"platform", "ledger", "report", "metrics", "notify"})
+    # a type that is not set is no type: see diff.compare
+    found["fields"] = {name: f.model_dump(mode="json", exclude_unset=True) for name, f in settings.fields.items()}
     found["diff"]["compare_with"] = without_secrets(settings.diff.compare_with)
     return found
 
