@@ -256,6 +256,38 @@ def test_a_saved_plan_is_applied_to_the_users_that_it_named(desk: Desk) -> None:
         assert box.store.users[2].email == "ben@example.org"
 
 
+@pytest.mark.parametrize("column", ["name", "password"])
+def test_a_plan_is_not_applied_to_a_user_whose_address_is_somebody_elses_by_now(desk: Desk, column: str) -> None:
+    with open_desk(desk) as (box, at):
+        with_token(at).write("staff.csv", f"email,{column}\nann@example.org,Secret-1!\nben@example.org,Secret-2!\n")
+        assert at.run("plan", "staff.csv", "-o", "plan.json").code == 0
+        before = box.store.users[2]
+        box.store.update(2, {"email": "former@example.org"})
+        box.store.update(3, {"email": "ben@example.org"})
+        ran = at.run("apply", "plan.json", "--yes")
+        assert (ran.code, list(ran.statuses().values())) == (1, ["updated", "conflict stale"])
+        assert ran.report[1]["message"].startswith("somebody changed email since, so it was left alone")
+        assert (box.store.users[2].name, box.store.users[2].password) == (before.name, before.password)
+
+
+def test_a_stopped_run_is_not_resumed_for_a_user_whose_address_is_somebody_elses_by_now(desk: Desk) -> None:
+    down = [True]
+
+    def script(method: str, user_id: int | None, _: int) -> Answer | None:
+        return Answer(401, {"error": "Invalid access_token"}) if method == "PATCH" and user_id == 2 and down else None
+
+    box = Sandbox(users=USERS, limit=None, faults=Faults(script=script))
+    with open_desk(desk, box, request={"rate": "off", "concurrency": 1}) as (_, at):
+        with_token(at).write("staff.csv", "email,name\nann@example.org,A\nben@example.org,B\ncy@example.org,C\n")
+        assert at.run("run", "staff.csv", "--yes").code == 4
+        down.clear()
+        name = box.store.users[2].name
+        box.store.update(2, {"email": "former@example.org"})
+        ran = at.run("resume", "--yes")
+        assert list(ran.statuses().values()) == ["updated", "conflict stale", "updated"]
+        assert box.store.users[2].name == name
+
+
 def test_a_stopped_run_goes_on_with_the_same_users_though_their_addresses_are_new(desk: Desk) -> None:
     down = [True]
 

@@ -149,7 +149,7 @@ class PlanRows(RowSource):
     async def insert_rows(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
         """Insert the rows of the plan, and verify that their old values still stand."""
         run.insert(self._rows)
-        await verify_rows(run, self.settings, context, users)
+        await verify_rows(run, self.settings, context, users, matching=self.given.matching if self.given else None)
 
     def row_count(self, run: LedgerRun) -> int:
         """Return the rows of the plan."""
@@ -253,8 +253,12 @@ class ResumedRows(RowSource):
         if run.info.planned_at is None:
             await self._complete_plan(run, context, users)
         else:
-            keep_foreign = self.kind == "undo"
-            await verify_rows(run, self.settings, context, users, keep_foreign=keep_foreign)
+            await self._verify_rows(run, context, users)
+
+    async def _verify_rows(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
+        matching = self.given.matching if self.given else None
+        keep_foreign = self.kind == "undo"
+        await verify_rows(run, self.settings, context, users, matching=matching, keep_foreign=keep_foreign)
 
     async def _complete_plan(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
         if self._undone:
@@ -264,7 +268,7 @@ class ResumedRows(RowSource):
         if self.kind == "apply" and not run.counts():
             raise UsageError(f"run {run.info.run} ended before its plan was read; apply the plan again")
         compared = keep_compared(run) if self.kind == "run" else []
-        await verify_rows(run, self.settings, context, users)
+        await self._verify_rows(run, context, users)
         if self.kind == "run":
             assert self.given is not None  # noqa: S101 - `load` reads it
             if self.given.needs_index:

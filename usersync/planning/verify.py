@@ -12,6 +12,7 @@ from usersync.diff.verification import split_changes
 from usersync.ledger import LedgerRun
 from usersync.models import UNKNOWN, Code, FieldChange, Json, Result, Row, Status, User, value_of
 from usersync.planning.compare import READ_BATCH
+from usersync.planning.matching import Matching
 from usersync.planning.rows import returning_where_parked, unread_row, with_user
 from usersync.planning.users import UserLookup
 from usersync.settings import Settings
@@ -22,15 +23,23 @@ LastWriter: TypeAlias = Callable[[int, str], tuple[str, Json]]
 
 
 async def verify_rows(
-    run: LedgerRun, settings: Settings, context: Context, users: UserLookup, *, keep_foreign: bool = False
+    run: LedgerRun,
+    settings: Settings,
+    context: Context,
+    users: UserLookup,
+    *,
+    matching: Matching | None = None,
+    keep_foreign: bool = False,
 ) -> None:
     """Read the users of all unsent rows, and revise the rows: a plan may have waited for days.
 
-    A row whose new values stand already is unchanged; one whose old values no longer stand is a conflict. With
-    `keep_foreign`, as for an undo, only the fields that somebody else changed are left alone.
+    A row whose new values stand already is unchanged; one whose old values no longer stand is a conflict, and so is
+    one whose user no longer has the address by which `matching` found that user. With `keep_foreign`, as for an undo,
+    only the fields that somebody else changed are left alone.
     """
     reject_overtaken_rows(run)
-    must_read = has_email_patterns(settings.limits.protect)
+    addresses = matching.addresses if matching else {}
+    must_read = bool(addresses) or has_email_patterns(settings.limits.protect)
     revised: list[Row] = []
 
     def write() -> None:
@@ -41,7 +50,8 @@ async def verify_rows(
         with_display_name = any(change.field == "display_name" for change in row.changes)
         found = await users.read(row.user_id, with_display_name=with_display_name)
         if isinstance(found, User):
-            verified = verified_row(row, found, run.snapshots.last_writer, keep_foreign=keep_foreign)
+            address = addresses.get(row.key, "")
+            verified = verified_row(row, found, run.snapshots.last_writer, address=address, keep_foreign=keep_foreign)
             revised.append(_returned_where_parked(row, verified))
         elif found.status is not Status.NOT_SENT:
             revised.append(_returned_where_parked(row, unread_row(row, found)))
@@ -96,12 +106,19 @@ def _by_value(changed_by: Mapping[str, str]) -> dict[str, list[str]]:
     return fields
 
 
-def verified_row(row: Row, user: User, last_writer: LastWriter, *, keep_foreign: bool = False) -> Row:
-    """Return a planned row as it is to be sent to `user`, as the platform holds it now."""
+def verified_row(
+    row: Row, user: User, last_writer: LastWriter, *, address: str = "", keep_foreign: bool = False
+) -> Row:
+    """Return a planned row as it is to be sent to `user`, as the platform holds it now.
+
+    `address` is the one by which the user was found; blank where the row has an id.
+    """
     row = with_user(row, user)
     if row.placeholder and same_email(user.email, row.placeholder):
         user = replace(user, email=_old_email(row))  # this run has moved the user there
     changes, stale = split_changes(row.changes, user)
+    if address and not any(same_email(user.email, own) for own in (address, row.new_values.get("email"))):
+        stale = sorted({*stale, "email"})
     changed_by = {field: _who_changed(user, field, last_writer) for field in stale}
     if stale and not keep_foreign:
         return _stale_row(row, changed_by)
