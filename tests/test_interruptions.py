@@ -21,7 +21,7 @@ from tests.conftest import PATIENCE, TOKEN, wait_until
 from tests.kills import Killed, Life
 from usersync import api
 from usersync.context import Context, RunOptions, SystemClock
-from usersync.errors import UsageError
+from usersync.errors import SourceError, UsageError
 from usersync.ledger import Ledger, lock
 from usersync.models import Row, Status
 from usersync.report import Summary
@@ -224,6 +224,35 @@ def test_a_run_that_was_closed_is_resumed_by_name_once_its_source_is_restored(tm
         summary = at.resume(run)
         at.check(summary, 2)
         assert not [row for row in at.rows(str(run)) if row.status == "not-sent"]
+
+
+@pytest.mark.parametrize("text", [None, "name,mail box\nAnn,1\n"], ids=["deleted", "without ids"])
+def test_resume_of_a_source_that_cannot_be_read_reverts_the_open_swap_and_leaves_the_run(
+    tmp_path: Path, text: str | None
+) -> None:
+    for at in each_kill(tmp_path, begin(SWAP)):
+        run = at.interrupted()
+        moved = at.emails() == SWAPPED
+        (at.folder / "changes.csv").unlink()
+        if text:
+            at.write("changes.csv", text)
+        with pytest.raises(SourceError, match=r"no such file|no id column"):
+            at.resume(run)
+        assert at.emails() in (OWN, SWAPPED if moved else OWN)
+        at.check_placeholders()
+        assert at.interrupted() == run
+        at.write("changes.csv", SWAP)
+        at.check(at.resume(run), 2)
+
+
+def test_a_finished_run_whose_source_cannot_be_read_is_not_opened_again(tmp_path: Path) -> None:
+    with platform(tmp_path) as at:
+        file = at.write("changes.csv", OTHER_ROWS)
+        run = at.run(file).run
+        file.unlink()
+        with pytest.raises(SourceError, match="no such file"):
+            at.resume(run)
+        assert at.interrupted() is None
 
 
 def test_resume_of_an_overwritten_source_says_what_it_reverted(desk: Opened) -> None:

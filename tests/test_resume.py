@@ -175,7 +175,7 @@ def test_a_limited_run_changes_the_first_users_and_no_more_once_it_is_resumed(de
 
 def test_a_limited_run_does_not_wait_for_users_beyond_its_limit_who_cannot_be_read(desk: Opened) -> None:
     faults = Faults(script=lambda method, user, _: Fault.ERROR if user == 3 else None)
-    with desk(Sandbox(users=ROWS, limit=None, faults=faults), request={"rate": "off", "retries": 0}) as (box, at):
+    with desk(Sandbox(users=ROWS, limit=None, faults=faults), request={"rate": "off", "retries": 0}) as (_, at):
         at.write("changes.csv", changes())
         ran = at.run("run", "changes.csv", "--yes", "--json", "--limit", "2")
         assert (ran.code, ran.summary["counts"]) == (0, {"updated": 2, "rows": 2})

@@ -26,7 +26,7 @@ from usersync.dispatch.dispatcher import Dispatcher
 from usersync.dispatch.email_swaps import reverted_rows
 from usersync.dispatch.recovery import Recovery
 from usersync.dispatch.sender import Sender
-from usersync.errors import OUT_OF_MEMORY, RefusedError, RowCountError, StoppedError, UsersyncError
+from usersync.errors import OUT_OF_MEMORY, RefusedError, RowCountError, SourceError, StoppedError, UsersyncError
 from usersync.ledger import Ledger, LedgerRun, RunInfo, UnsentRows
 from usersync.ledger.lock import one_run_at_a_time
 from usersync.ledger.run import NOT_SENT
@@ -132,9 +132,11 @@ async def _execute(job: Job, ledger: Ledger, run: LedgerRun, confirm: Confirm) -
         async with connected(job.settings, job.context, job.options.max_duration) as sender:
             recovery = _recovery(job, run, sender)
             await recovery.revert_interrupted_swaps(_with_interrupted_swaps(job, ledger, run))
+            if isinstance(job.source.refusal, SourceError):
+                raise job.source.refusal  # later it may be readable again
             if job.source.refusal:
                 await recovery.resolve_in_flight()
-                refusal = _close(job, sender, run, job.source.refusal)
+                refusal = _close(job, sender, run, str(job.source.refusal))
             else:
                 for note in _interrupted_runs(ledger, run):
                     log.warning("%s", note)

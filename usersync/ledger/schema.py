@@ -144,7 +144,8 @@ UPDATE run SET rows_read = (SELECT count(*) FROM row WHERE row.run = run.n)
   WHERE kind IN ('run', 'apply') AND json_extract(options, '$.limit') IS NULL;
 {_SNAPSHOT_TABLES};
 INSERT INTO snapshot SELECT platform, user, name, display_name, email, custom_attributes, '' FROM known;
-INSERT INTO written SELECT platform, user, item.key, {json_value("written")}, 0, '' FROM known, json_each(written) AS item
+INSERT INTO written SELECT platform, user, item.key, {json_value("written")}, 0, ''
+  FROM known, json_each(written) AS item
   WHERE item.key NOT IN ({", ".join(repr(name) for name in sorted(SECRET_FIELDS))});
 DROP TABLE known
 """

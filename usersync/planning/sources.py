@@ -8,7 +8,7 @@ from pathlib import Path
 
 from usersync.context import Context, RunOptions
 from usersync.diff.inversion import invert
-from usersync.errors import RefusedError, UsageError
+from usersync.errors import RefusedError, SourceError, UsageError
 from usersync.ledger import Ledger, LedgerRun, RunInfo, describe_sources
 from usersync.ledger.resumption import delete_rows, keep_compared, reopen
 from usersync.ledger.run import IN_FLIGHT
@@ -39,8 +39,8 @@ class RowSource:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.given: Input | None = None
-        self.refusal = ""
-        """Why the rows of an interrupted run can no longer be sent; blank where they can."""
+        self.refusal: RefusedError | SourceError | None = None
+        """Why the rows of an interrupted run cannot be sent: a source has changed, or cannot be read."""
         self.notes: list[str] = []
         """What the author should know, found while rows were compared."""
 
@@ -224,7 +224,7 @@ class ResumedRows(RowSource):
         self._undone: UndoneRows | None = None
 
     def load(self, ledger: Ledger) -> None:
-        """Find the run, and read its sources again; where one has changed since, `refusal` says so."""
+        """Find the run, and read its sources again; where that is not possible, `refusal` says why."""
         name = self._name or next(iter(ledger.resumable(self.settings.platform.url)), None)
         if name is None:
             raise UsageError("no interrupted run to resume; `usersync runs` lists all runs")
@@ -238,14 +238,15 @@ class ResumedRows(RowSource):
             return
         try:
             self.given = read_again(info, self.settings, self._run.rows())
-        except RefusedError as refusal:
-            self.refusal = str(refusal)
+        except (RefusedError, SourceError) as refusal:
+            self.refusal = refusal
 
     def start(self, ledger: Ledger, new_run: NewRun) -> LedgerRun:
-        """Let the run go on."""
+        """Let the run go on, unless its sources cannot be read."""
         assert self._run is not None  # noqa: S101 - `load` finds it
         ledger.remember_interrupted(self._run.info.platform)
-        reopen(self._run)
+        if not isinstance(self.refusal, SourceError):
+            reopen(self._run)
         return self._run
 
     async def insert_rows(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
