@@ -54,9 +54,18 @@ def same_value(field: str, desired: Json, current: Json) -> bool:
 
 def canonical_json(value: Json) -> str:
     """Write a JSON value in one way only, so that equal values are equal texts."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(_with_whole_numbers(value), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def _with_whole_numbers(value: Json) -> Json:
+    """Return a value with 1 for 1.0: many platforms do not tell them apart."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else value
+    if isinstance(value, list):
+        return [_with_whole_numbers(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _with_whole_numbers(item) for name, item in value.items()}
+    return value
 
 
 def cell_text(value: Json) -> str:
