@@ -447,6 +447,49 @@ def test_addresses_move_in_order_once_a_user_who_could_not_be_read_is_read(desk:
         ]
 
 
+@pytest.mark.parametrize("applied", [True, False])
+def test_rows_that_wait_for_a_row_without_an_answer_are_sent_once_resume_has_looked_it_up(
+    desk: Opened, applied: bool
+) -> None:
+    is_away = True
+
+    def script(method: str, user: int | None, nth: int) -> Fault | None:
+        lost = Fault.RESET_AFTER if applied else Fault.RESET_BEFORE
+        return (lost if method == "PATCH" else Fault.ERROR if nth > 1 else None) if is_away and user == 1 else None
+
+    people = [StoredUser(i, f"User {i}", f"u{i}@example.org") for i in range(1, 5)]
+    box = Sandbox(users=people, limit=None, faults=Faults(script=script))
+    with desk(box, request={"rate": "off", "retries": 0}) as (_, at):
+        at.write("changes.csv", "id,email\n2,u1@example.org\n1,new@example.org\n3,u2@example.org\n4,x\n")
+        ran = at.run("run", "changes.csv", "--yes")
+        blocked = "rejected blocked-by"
+        assert list(ran.statuses().values()) == [blocked, "unknown connection", blocked, "rejected email-invalid"]
+        is_away = False
+        again = at.run("resume", "--yes")
+        assert (again.code, list(again.statuses().values())) == (1, [*["updated"] * 3, "rejected email-invalid"])
+        assert [box.store.users[i].email for i in (1, 2, 3)] == ["new@example.org", "u1@example.org", "u2@example.org"]
+
+
+def test_rows_that_wait_for_a_row_that_failed_are_not_sent_by_resume_either(desk: Opened) -> None:
+    is_away = True
+
+    def script(method: str, user: int | None, nth: int) -> Fault | Answer | None:
+        if method == "PATCH" and user == 1:
+            return Answer(422, {"message": "No"})
+        lost = Fault.RESET_AFTER if method == "PATCH" else Fault.ERROR if nth > 1 else None
+        return lost if is_away and user == 3 else None
+
+    with desk(Sandbox(users=5, limit=None, faults=Faults(script=script))) as (box, at):
+        at.settings["request"] = {"rate": "off", "retries": 0}
+        taken = box.store.users[1].email
+        at.write("changes.csv", f"id,name,email\n1,,new@example.org\n2,,{taken}\n3,Cid,\n")
+        for command, third in (("run", "unknown connection"), ("resume", "updated")):
+            ran = at.run(command, *["changes.csv"] * (command == "run"), "--yes")
+            assert list(ran.statuses().values()) == ["failed refused", "rejected blocked-by", third]
+            is_away = False
+        assert ran.report[1]["message"] == "not sent: row 2 has to give up this e-mail address first, and is failed"
+
+
 def test_while_nothing_answers_no_row_is_failed(desk: Opened) -> None:
     with desk(request={"rate": "off", "retries": 0}) as (_, at):
         at.write("changes.csv", changes(10))

@@ -8,7 +8,10 @@ from usersync.ledger.run import LedgerRun
 
 
 def reopen(run: LedgerRun) -> None:
-    """Let a stopped run go on: rows that were not sent are planned again, which includes those never compared."""
+    """Let a stopped run go on: rows that were not sent are planned again, which includes those never compared.
+
+    So are rows that waited for an address which another row did not give up, as far as was known.
+    """
     with run.database.transaction():
         run.database.execute(
             "UPDATE run SET finished_at = NULL, exit_code = NULL, stopped = NULL, remembered = 0, planned_at = iif("
@@ -19,7 +22,8 @@ def reopen(run: LedgerRun) -> None:
         planned_at = run.database.first("SELECT planned_at FROM run WHERE n = ?", (run.number,))[0]
         run.info = replace(run.info, planned_at=planned_at)
         run.database.execute(
-            "UPDATE row SET status = 'planned', code = '', message = '' WHERE run = ? AND status = 'not-sent'",
+            "UPDATE row SET status = 'planned', code = '', message = '' WHERE run = ? AND (status = 'not-sent'"
+            " OR status = 'rejected' AND code = 'blocked-by' AND depends_on IS NOT NULL)",
             (run.number,),
         )
 
