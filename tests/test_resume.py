@@ -263,6 +263,20 @@ def test_resume_refuses_a_source_that_has_changed(desk: Opened) -> None:
         assert box.store.users[1].name not in ("A", "B")
 
 
+def test_a_run_that_was_undone_is_not_resumed(desk: Opened) -> None:
+    """Its report would go on to say `updated` of users who hold their old values."""
+    with desk(Sandbox(users=ROWS, limit=None), request={"rate": "off", "concurrency": 4}) as (box, at):
+        at.write("changes.csv", changes())
+        stopped = at.interrupt(box, "run", "changes.csv", "--yes", "--json", answers=ROWS + 20, in_flight=4)
+        run = stopped.summary["run"]
+        undo = at.run("undo", run, "--yes", "--json").summary["run"]
+        before = dict(box.store.users)
+        ran = at.run("resume", run, "--yes")
+        assert (ran.code, f"run {run} was undone by run {undo}" in ran.err) == (2, True), ran.err
+        assert at.run("resume", "--yes").code == 2
+        assert dict(box.store.users) == before
+
+
 def test_resume_without_an_interrupted_run_is_an_error(desk: Opened) -> None:
     with desk() as (_, at):
         assert "no interrupted run to resume" in at.run("resume", "--yes").err

@@ -18,14 +18,14 @@ from usersync.models import Row, json_text
 _USUAL_RUNS = 10
 #: Numbers tell which run is newer: none is given again, though runs are deleted.
 _NEXT_NUMBER = "(SELECT 1 + max(coalesce(max(n), 0), (SELECT coalesce(max(run), 0) FROM written)) FROM run)"
-#: Runs that `resume` can go on with: not those that were undone, other than by an undo that was refused (exit code 3).
-#: `main` are the rows of the file, which temporary ones may hide.
+#: Undone runs: not those whose undo was refused (exit code 3), and sent nothing.
+_UNDO = "undo.kind = 'undo' AND undo.exit_code IS NOT 3 AND undo.parent"
+#: Runs that `resume` can go on with. `main` are the rows of the file, which temporary ones may hide.
 _RESUMABLE = (
     "kind IN ('run', 'apply', 'undo') AND (finished_at IS NULL OR exit_code IN (4, 6, 129, 130, 143) OR EXISTS"
     " (SELECT 1 FROM main.row AS row WHERE row.run = run.n"
     " AND row.status IN ('unknown', 'sending', 'parked', 'reverting')))"
-    " AND NOT EXISTS (SELECT 1 FROM run AS undo WHERE undo.kind = 'undo' AND undo.parent = run.run"
-    " AND undo.exit_code IS NOT 3)"
+    f" AND NOT EXISTS (SELECT 1 FROM run AS undo WHERE {_UNDO} = run.run)"
 )
 
 
@@ -114,6 +114,11 @@ class Ledger:
             f"SELECT run FROM run WHERE platform = ? AND {_RESUMABLE} ORDER BY n DESC", (platform,)
         )
         return [name for (name,) in found]
+
+    def undo_of(self, run: str) -> str | None:
+        """Return the last undo of a run; None where there was none, or it was refused."""
+        found = self._database.first(f"SELECT run FROM run AS undo WHERE {_UNDO} = ? ORDER BY n DESC LIMIT 1", (run,))
+        return found[0] if found else None
 
     def open_swaps(self, platform: str) -> list[LedgerRun]:
         """Return the runs for `platform` that left users with a placeholder address, oldest first."""
