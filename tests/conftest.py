@@ -64,6 +64,9 @@ class FakeClock:
     def now(self) -> datetime:
         return self._start + timedelta(seconds=self._passed)
 
+    def advance(self, seconds: float) -> None:
+        self._passed += seconds
+
     async def sleep(self, seconds: float) -> None:
         wake = self._passed + seconds
         self.slept.append(seconds)

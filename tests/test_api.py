@@ -10,12 +10,14 @@ import pandas as pd
 import pytest
 
 import usersync
+from tests.conftest import FakeClock
 from usersync.context import Context
 from usersync.sandbox import Answer, Faults, Sandbox, StoredUser, running
 
 SNIPPET = """
 import pandas as pd
 import usersync
+from tests.conftest import FakeClock
 from usersync.context import Context
 
 def few(plan: usersync.Plan) -> bool:
@@ -119,6 +121,47 @@ def test_a_data_frame_is_planned_and_applied_and_the_report_is_a_data_frame(
     users = box.store.users
     expected = {"plan": "pro", "seats": 5, "vip": True, "since": "2026-11-24"}
     assert (users[1].name, users[1].custom_attributes, users[3].password) == ("=Ann", expected, "Str0ng!secret")
+
+
+@pytest.mark.parametrize(
+    ("minutes", "statuses"),
+    [(1, ["updated", "updated", "updated"]), (60, ["conflict", "unchanged", "updated"])],
+    ids=["a minute", "an hour"],
+)
+def test_what_somebody_changed_while_a_plan_waited_to_be_confirmed_is_left_alone(
+    box: Sandbox, settings: usersync.Settings, minutes: int, statuses: list[str]
+) -> None:
+    clock = FakeClock()
+
+    def confirm(_: usersync.Plan) -> bool:
+        clock.advance(60.0 * minutes)
+        if minutes > 5:
+            box.store.update(1, {"name": "Pia"})
+            box.store.update(2, {"name": "Bea"})
+        return True
+
+    frame = pd.DataFrame({"id": ["1", "2", "3"], "name": ["Ann", "Bea", "Cid"]})
+    summary = usersync.run(frame, settings, confirm=confirm, context=Context(clock=clock))
+    assert summary.report_frame()["status"].tolist() == statuses
+    assert [box.store.users[i].name for i in (1, 2, 3)] == ["Pia" if minutes > 5 else "Ann", "Bea", "Cid"]
+    assert summary.requests["get"] == (3 if minutes < 5 else 6)
+
+
+def test_an_undo_that_waited_to_be_confirmed_restores_what_nobody_changed_meanwhile(
+    box: Sandbox, settings: usersync.Settings
+) -> None:
+    frame = pd.DataFrame({"id": ["1"], "name": ["Ann"], "display_name": ["A"]})
+    run = usersync.run(frame, settings, confirm=yes).run
+    clock = FakeClock()
+
+    def confirm(_: usersync.Plan) -> bool:
+        clock.advance(3600.0)
+        box.store.update(1, {"name": "Pia"})
+        return True
+
+    summary = usersync.undo(run, settings, confirm=confirm, context=Context(clock=clock))
+    assert (summary.exit_code, box.store.users[1].name, box.store.users[1].display_name) == (0, "Pia", "")
+    assert "kept: name (somebody changed it since)" in summary.report_frame()["message"][0]
 
 
 def test_a_data_frame_that_changed_since_the_plan_is_refused(box: Sandbox, settings: usersync.Settings) -> None:

@@ -40,6 +40,7 @@ from usersync.planning.plan import Plan, plan_stats, read_plan
 from usersync.planning.safety import order_emails, reject_protected
 from usersync.planning.sources import RowSource
 from usersync.planning.users import UserLookup
+from usersync.planning.verify import verify_rows
 from usersync.report import RunFacts, Summary, require_writable_folder, summarize, verify_row_count, write_report
 from usersync.report.rejects import REJECTED, write_rejects
 from usersync.settings import Settings
@@ -47,6 +48,8 @@ from usersync.settings import Settings
 log = logging.getLogger(__name__)
 #: The exit code of a run that finished, but for rows that need attention.
 EXIT_NEED_ATTENTION = 1
+#: Seconds that a plan may wait to be confirmed; after that, its users are read once more.
+LONGEST_WAIT = 300.0
 Confirm: TypeAlias = Callable[[Plan], bool]
 """Shows a plan, and returns whether to send it."""
 
@@ -143,6 +146,7 @@ async def _execute(job: Job, ledger: Ledger, run: LedgerRun, confirm: Confirm) -
                 plan = await _prepare(job, ledger, run, sender)
                 refusal = _refusal(job, sender, run, plan, confirm)
                 if plan.changes and not refusal and not job.context.stop:
+                    await _verify_where_waited(job, run, sender)
                     desired = job.source.given.desired.values if job.source.given else None
                     await Dispatcher(job.settings, job.context, run, sender, desired).send_all(plan.changes)
                     if job.context.stop:
@@ -205,6 +209,16 @@ async def _prepare(job: Job, ledger: Ledger, run: LedgerRun, sender: Sender) -> 
     plan.violations = check_limits(stats, settings.limits)
     event("plan", run=run.info.run, **{status.value: n for status, n in plan.counts.items()})
     return plan
+
+
+async def _verify_where_waited(job: Job, run: LedgerRun, sender: Sender) -> None:
+    """Take out what somebody else changed while a plan waited to be confirmed, as `apply` does."""
+    if job.context.waited > LONGEST_WAIT:
+        given, settings = job.source.given, job.settings
+        users = UserLookup(sender.read, sender.read_directory)
+        matching, keep_foreign = given.matching if given else None, job.source.kind == "undo"
+        await verify_rows(run, settings, job.context, users, matching=matching, keep_foreign=keep_foreign)
+        reject_protected(run, settings.limits.protect)
 
 
 def _stop_where_unread(job: Job, run: LedgerRun) -> None:
