@@ -666,6 +666,15 @@ def test_resume_leaves_alone_what_a_newer_run_wrote(tmp_path: Path, flushes: boo
         assert (run.exit_code, run.counts) == (0, {"updated": 10, "rows": 10})
 
 
+@pytest.mark.parametrize("compare_with", ["remote", "last-run"])
+def test_what_a_killed_run_may_have_written_is_no_conflict_for_the_next_run(tmp_path: Path, compare_with: str) -> None:
+    killed_run, old = begin(names("New", rows=2)), begin(names("Old", rows=2))
+    for at in each_second_kill(tmp_path, old, None, killed_run):
+        summary = at.run(at.write("later.csv", names("Later", rows=2)), compare_with=compare_with)
+        assert (summary.exit_code, summary.counts) == (0, {"updated": 2, "rows": 2})
+        at.check(summary, 2)
+
+
 def test_what_an_interrupted_run_wrote_is_known_after_a_plan(tmp_path: Path) -> None:
     with platform(tmp_path) as at:
         old = at.write("old.csv", names("Old", rows=2))

@@ -128,6 +128,7 @@ class Snapshots:
             self._keep_confirmed_users()
             self._forget_doubtful_users()
             self._keep_written_values()
+            self._forget_doubtful_values()
             if is_over:
                 self._database.execute("UPDATE run SET remembered = 1 WHERE n = ?", (self._number,))
 
@@ -163,6 +164,16 @@ class Snapshots:
             " WHERE row.run = ?1 AND row.status = 'updated' AND row.new <> ''"
             f" AND item.key NOT IN ({secret})"
             f" {_NEWER_VALUE}",
+            (self._number, self._platform),
+        )
+
+    def _forget_doubtful_values(self) -> None:
+        """Forget what was written before to fields that this run may have written, with an end that nobody knows."""
+        self._database.execute(
+            "DELETE FROM written WHERE platform = ?2 AND run <= ?1 AND (user, field) IN"
+            " (SELECT CAST(row.id AS INTEGER), item.key FROM main.row AS row, json_each(row.new) AS item"
+            " WHERE row.run = ?1 AND row.new <> '' AND (row.status IN ('sending', 'unknown')"
+            " OR row.status = 'failed' AND row.code = 'echo-differs'))",
             (self._number, self._platform),
         )
 
