@@ -32,6 +32,19 @@ def test_last_run_reads_only_users_it_does_not_know(desk: Opened) -> None:
         assert sorted(methods(open_box, before)) == ["GET 3", "PATCH 1"]
 
 
+def test_last_run_knows_what_was_written_to_users_whose_display_name_is_blank(desk: Opened) -> None:
+    users = [StoredUser(id=1, name="Ann", email="u1@example.org", display_name="A")]
+    with desk(Sandbox(users=users, limit=None), diff={"compare_with": "last-run"}) as (open_box, at):
+        at.write("nightly.csv", "id,name\n1,Bea\n")
+        at.run("run", "nightly.csv", "--yes")
+        open_box.store.update(1, {"display_name": ""})
+        for name in ("Cid", "Bea", "Cid"):
+            at.write("nightly.csv", f"id,name\n1,{name}\n")
+            before = len(open_box.log)
+            assert at.run("run", "nightly.csv", "--yes").statuses() == {"2": "updated"}
+            assert (open_box.store.users[1].name, methods(open_box, before)) == (name, ["PATCH 1"])
+
+
 def test_unchanged_rows_keep_their_row_number_their_id_as_written_and_their_note(desk: Opened) -> None:
     with desk(box(), diff={"compare_with": "last-run"}) as (_, at):
         at.write("a.csv", "id,name\n1,Ann\n2,Bea\n3,Cid\n4,Dan\n")

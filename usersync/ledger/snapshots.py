@@ -25,6 +25,9 @@ _DENSE = 1.5
 _MASKED = f"instr(custom_attributes, '\"{MASK}\"')"
 #: The platform has said what the user holds.
 _CONFIRMED = "custom_attributes <> '' AND status IN ('updated', 'unchanged')"
+#: The directory did not say whether there is a display name (planning.users.UNKNOWN_DISPLAY_NAME); an update's answer
+#: does, and a blank one there is blank.
+_NAME_UNKNOWN = "status = 'unchanged' AND display_name IS ''"
 #: What was sent later counts: by a later run, whatever the clock said then, or by one that was resumed.
 _NEWER_VALUE = (
     "ON CONFLICT (platform, user, field) DO UPDATE SET value = excluded.value, run = excluded.run,"
@@ -136,7 +139,7 @@ class Snapshots:
         self._database.execute(
             "INSERT INTO snapshot SELECT ?2, CAST(id AS INTEGER), name, display_name, email, custom_attributes,"
             f" finished_at FROM main.row WHERE run = ?1 AND {_CONFIRMED}"
-            f" AND NOT {_MASKED} AND display_name IS NOT ''"  # see planning.users.UNKNOWN_DISPLAY_NAME
+            f" AND NOT {_MASKED} AND NOT ({_NAME_UNKNOWN})"
             " ON CONFLICT (platform, user) DO UPDATE SET name = excluded.name, display_name = excluded.display_name,"
             " email = excluded.email, custom_attributes = excluded.custom_attributes, seen_at = excluded.seen_at"
             " WHERE excluded.seen_at >= snapshot.seen_at",
@@ -148,7 +151,7 @@ class Snapshots:
         doubtful = (
             "SELECT CAST(id AS INTEGER) FROM main.row WHERE run = ?1 AND ("
             "new <> '' AND status IN ('unknown', 'failed', 'sending', 'parked', 'reverting')"
-            f" OR status = 'unchanged' AND display_name = '' OR {_MASKED}"
+            f" OR {_NAME_UNKNOWN} OR {_MASKED}"
             f" OR {_CONFIRMED} AND finished_at <> '' AND EXISTS (SELECT 1 FROM snapshot WHERE platform = ?2"
             " AND user = CAST(id AS INTEGER) AND seen_at > finished_at))"
         )
