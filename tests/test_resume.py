@@ -149,6 +149,18 @@ def test_a_stopped_undo_is_resumed_as_an_undo(method: str, desk: Opened) -> None
         assert {i: user.name for i, user in box.store.users.items()} == names
 
 
+def test_a_killed_undo_is_resumed_though_the_run_that_it_undoes_was_deleted(desk: Opened) -> None:
+    with desk(Sandbox(users=ROWS, limit=None), request={"rate": "off", "concurrency": 4}) as (box, at):
+        names = {i: user.name for i, user in box.store.users.items()}
+        at.write("changes.csv", changes())
+        run = at.run("run", "changes.csv", "--yes", "--json").summary["run"]
+        at.interrupt(box, "undo", run, "--yes", answers=ROWS + 20, in_flight=4, by=signal.SIGKILL)
+        assert "1 run deleted" in at.run("runs", "--prune", "0s", "--yes").err
+        ran = at.run("resume", "--yes", "--json")
+        assert (ran.code, ran.summary["counts"]) == (0, {"updated": ROWS, "rows": ROWS})
+        assert {i: user.name for i, user in box.store.users.items()} == names
+
+
 def test_max_duration_stops_a_run_with_a_full_report(desk: Opened) -> None:
     with desk(Sandbox(users=ROWS, limit=None)) as (_, at):
         at.settings["request"] = {"rate": "50/s"}

@@ -235,8 +235,9 @@ class ResumedRows(RowSource):
         self.kind = info.kind
         self._run.info = replace(info, overrides=(*info.overrides, *self._options.overrides))
         if self.kind == "undo":
-            self._undone = UndoneRows(info.parent or "", self.settings)
-            self._undone.load(ledger)
+            if info.planned_at is None:
+                self._undone = UndoneRows(info.parent or "", self.settings)
+                self._undone.load(ledger)
             return
         try:
             self.given = read_again(info, self.settings, self._run.rows())
