@@ -129,6 +129,12 @@ def test_an_update_without_an_answer_of_a_user_who_is_gone_by_now_has_failed() -
     assert (result.status, result.code, result.http_status) == (Status.FAILED, Code.NOT_FOUND, 404)
 
 
+@pytest.mark.parametrize("read", [REFUSED, Answer(401, {"error": "Non permissible resource"})])
+def test_an_update_without_an_answer_of_a_user_who_may_not_be_read_is_unknown(read: Answer) -> None:
+    result, _ = updated(lambda method, *_: Fault.RESET_AFTER if method == "PATCH" else read)
+    assert (result.status, result.code) == (Status.UNKNOWN, Code.CONNECTION)
+
+
 def test_an_update_that_is_refused_at_once_is_not_read() -> None:
     result, requests = updated(lambda *_: REFUSED)
     assert (result.status, result.code, requests) == (Status.FAILED, Code.REFUSED, ["PATCH"])
@@ -181,6 +187,9 @@ def test_what_was_sent_is_counted() -> None:
         pytest.param(None, None, id="not carried out"),
         pytest.param(lambda *_: Answer(200, {"id": 7, "name": "New"}), Status.UPDATED, id="carried out"),
         pytest.param(lambda *_: Answer(500, ""), Status.UNKNOWN, id="not to be learned"),
+        pytest.param(
+            lambda *_: Answer(401, {"error": "Non permissible resource"}), Status.UNKNOWN, id="not permitted any more"
+        ),
         pytest.param(lambda *_: Answer(404, {"error": "Resource could not be found"}), Status.FAILED, id="gone"),
     ],
 )

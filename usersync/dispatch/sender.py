@@ -17,7 +17,7 @@ from usersync.diff.verification import is_applied, mismatched_fields
 from usersync.dispatch.rate_limit import RateLimiter
 from usersync.dispatch.retry import FailureStreak, FailureTimeout, backoff
 from usersync.errors import StoppedError
-from usersync.models import SECRET_FIELDS, Code, Json, Owner, Result, Status, TimeSlice, User, owner_of
+from usersync.models import SECRET_FIELDS, Code, Json, Result, Status, TimeSlice, User
 from usersync.platform.api import (
     Answer,
     Misconfigured,
@@ -168,7 +168,7 @@ class Sender:
             answer = await self._answer(exchange)
         except Stopping:
             return unknown
-        if isinstance(answer, Rejected):  # the user is gone, or not ours to change
+        if isinstance(answer, Rejected) and answer.code == Code.NOT_FOUND:
             return replace(failed, code=answer.code, message=answer.message, http_status=answer.status)
         if not isinstance(answer, Success) or answer.user.id != sent.request.user_id:
             return unknown
@@ -314,6 +314,9 @@ def _reason(answer: RateLimited | TransientError) -> str:
 
 
 def undecided(read: Result) -> Result:
-    """Return the result of a row of which it cannot be read what became of it: `read` is the read that failed."""
-    unsure = read.status is not Status.NOT_SENT and owner_of(read.code) is Owner.PLATFORM
+    """Return the result of a row of which it cannot be read what became of it: `read` is the read that failed.
+
+    Only a user who is gone holds nothing that was sent.
+    """
+    unsure = read.status is not Status.NOT_SENT and read.code != Code.NOT_FOUND
     return replace(read, status=Status.UNKNOWN) if unsure else read
