@@ -182,6 +182,25 @@ def test_an_older_answer_does_not_replace_a_newer_one(tmp_path: Path) -> None:
         assert runs[0].snapshots.last_written([1]) == {1: {"name": "newer"}}
 
 
+def test_a_resumed_run_brings_nothing_back_that_a_later_run_forgot(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "usersync.db") as ledger:
+        resumed = ledger.start(replace(INFO, started_at="2026-11-24T12:00:00.000Z"))
+        remember_update(resumed, 1, "older", at="2026-11-24T12:00:01.000Z")
+        later = ledger.start(replace(INFO, run="r2", started_at="2026-11-24T12:00:02.000Z"))
+        later.insert([planned(0)])
+        later.claim(1)
+        later.record(0, Result(Status.UNKNOWN, "timeout", "no answer"))
+        later.flush()
+        later.snapshots.remember()
+        resumed.insert([planned(1)])
+        resumed.claim(1)
+        resumed.record(1, replace(updated(2, "new 1"), finished_at="2026-11-24T12:00:03.000Z"))
+        resumed.flush()
+        resumed.snapshots.remember()
+        assert resumed.snapshots.last_known([1, 2], ("name",))["name"].to_dict() == {1: "new 1"}
+        assert resumed.snapshots.last_written([1, 2]) == {2: {"name": "new 1"}}
+
+
 def test_a_later_run_counts_even_if_the_clock_went_back(tmp_path: Path) -> None:
     with Ledger(tmp_path / "usersync.db") as ledger:
         for name, at in (("first", "2026-11-24T12:00:09.000Z"), ("second", "2026-11-24T12:00:01.000Z")):

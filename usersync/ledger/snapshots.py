@@ -25,6 +25,10 @@ _DENSE = 1.5
 _MASKED = f"instr(custom_attributes, '\"{MASK}\"')"
 #: The platform has said what the user holds.
 _CONFIRMED = "custom_attributes <> '' AND status IN ('updated', 'unchanged')"
+#: Not what a run that is resumed knew before later runs began: it is remembered already, or was forgotten since.
+_NEW = (
+    "finished_at >= (SELECT coalesce(max(started_at), '') FROM run WHERE platform = ?2 AND n > ?1 AND kind <> 'plan')"
+)
 #: The directory did not say whether there is a display name (planning.users.UNKNOWN_DISPLAY_NAME); an update's answer
 #: does, and a blank one there is blank.
 _NAME_UNKNOWN = "status = 'unchanged' AND display_name IS ''"
@@ -138,7 +142,7 @@ class Snapshots:
     def _keep_confirmed_users(self) -> None:
         self._database.execute(
             "INSERT INTO snapshot SELECT ?2, CAST(id AS INTEGER), name, display_name, email, custom_attributes,"
-            f" finished_at FROM main.row WHERE run = ?1 AND {_CONFIRMED}"
+            f" finished_at FROM main.row WHERE run = ?1 AND {_CONFIRMED} AND {_NEW}"
             f" AND NOT {_MASKED} AND NOT ({_NAME_UNKNOWN})"
             " ON CONFLICT (platform, user) DO UPDATE SET name = excluded.name, display_name = excluded.display_name,"
             " email = excluded.email, custom_attributes = excluded.custom_attributes, seen_at = excluded.seen_at"
@@ -165,7 +169,7 @@ class Snapshots:
             f"INSERT INTO written SELECT ?2, CAST(row.id AS INTEGER), item.key, {json_value('row.new')}, ?1,"
             " row.finished_at FROM main.row AS row, json_each(row.new) AS item"
             " WHERE row.run = ?1 AND row.status = 'updated' AND row.new <> ''"
-            f" AND item.key NOT IN ({secret})"
+            f" AND {_NEW} AND item.key NOT IN ({secret})"
             f" {_NEWER_VALUE}",
             (self._number, self._platform),
         )
