@@ -146,6 +146,8 @@ class Team(RuleBasedStateMachine):
         self.file = self.folder / "none.csv"
         #: Users whom a person changed since they were last read.
         self.changed_since: set[int] = set()
+        #: Users whom a person ever changed.
+        self.edited_by_person: set[int] = set()
         self.placeholder: str | None = None
 
     def teardown(self) -> None:
@@ -183,6 +185,7 @@ class Team(RuleBasedStateMachine):
     def a_person_edits_the_platform(self, user: int, name: str, email: str) -> None:
         sent = {"name": name, **({"email": email} if email else {})}
         if self.box.store.update(user, sent).status == 200:
+            self.edited_by_person.add(user)
             self._changed_by_person({user})
 
     @rule(faults=some_faults | wrong_tokens)
@@ -204,6 +207,9 @@ class Team(RuleBasedStateMachine):
             lambda context: api.run([self.file], options, confirm=lambda _: True, context=context), story, life, stop
         )
 
+        if summary:
+            conflicts = {int(line["id"]) for line in self._report(summary) if line["status"] == "conflict"}
+            assert conflicts <= self.edited_by_person
         if summary and source != "nothing":
             self._check_unchanged(summary, trusting=source == "last-run")
 
