@@ -15,6 +15,10 @@ INVISIBLE = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
 _INVISIBLE = re.compile(f"[{INVISIBLE}]")
 #: How the names of secrets end; `may_hold_secrets` looks for parts of these.
 _SECRETS: Final = ("token", "password", "passwort", "kennwort", "passwd", "passphrase", "secret")
+#: Superscripts, fractions and enclosed letters and digits, for the inside of a character class.
+MARKED = "\u00b2\u00b3\u00b9\u00bc-\u00be\u2070-\u209f\u2150-\u218f\u2460-\u24ff\u3200-\u33ff\U0001f100-\U0001f1ff"
+#: What takes its plain form: all but those, because 104² (an id with a footnote) is not 1042.
+_PLAIN_FORM = re.compile(f"[^{MARKED}]+")
 
 
 def normalize_email(address: str | None) -> str:
@@ -77,7 +81,9 @@ def cell_text(value: Json) -> str:
 
 def visible(text: str) -> str:
     """Remove invisible characters, surrounding blanks and full-width forms: for ids, headings and e-mails."""
-    return text.strip() if text.isascii() else unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).strip()
+    if text.isascii():
+        return text.strip()
+    return _PLAIN_FORM.sub(lambda found: unicodedata.normalize("NFKC", found[0]), _INVISIBLE.sub("", text)).strip()
 
 
 def is_token(name: str) -> bool:

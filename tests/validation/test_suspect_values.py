@@ -108,6 +108,8 @@ def test_rejects_damaged_text_in_place_of_an_address(cell: str) -> None:
         pytest.param("\u0430\u0441\u0435@x.org", id="only Cyrillic look-alikes"),
         pytest.param("\u03bfscar@x.org", id="a Greek letter"),
         pytest.param("al\u0131@x.org", id="a dotless i"),
+        pytest.param("ann\u00b2@x.org", id="a footnote, which is not ann2"),
+        pytest.param("\u24d0nn@x.org", id="a letter in a circle"),
     ],
 )
 def test_rejects_typographic_and_look_alike_characters_in_an_address(cell: str) -> None:

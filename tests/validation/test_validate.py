@@ -145,8 +145,8 @@ def test_reads_an_attribute_by_its_field_settings(field: FieldSettings, cell: st
 
 @pytest.mark.parametrize(
     ("kind", "cell"),
-    [("integer", "5.5"), ("integer", "five"), ("number", "1,5"), ("number", "1e999"), ("boolean", "maybe"),
-     ("date", "1-2"), ("date", "24.11.2026"), ("date", "2026-02-30")],
+    [("integer", "5.5"), ("integer", "five"), ("integer", "12\u00b2"), ("number", "1,5"), ("number", "1e999"),
+     ("boolean", "maybe"), ("date", "1-2"), ("date", "24.11.2026"), ("date", "2026-02-30")],
 )  # fmt: skip
 def test_rejects_an_attribute_of_another_type(kind: str, cell: str) -> None:
     name = "custom_attributes.x"

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 from usersync.models import SECRET_FIELDS, Code
 from usersync.validation.misread_text import ACCENTED_RUN, MISREAD
-from usersync.values import INVISIBLE
+from usersync.values import INVISIBLE, MARKED
 
 Kind = Literal["name", "attribute", "email", "password"]
 Search = Callable[[str], object]
@@ -77,7 +77,9 @@ _WRAPPED: Final = (
     r"(?=[^\n]{0,400}(?:\n|\Z))(?:[mM][aA][iI][lL][tT][oO]:[^\n]*"
     rf"|[^\n]*<\s*{_PLAIN_ADDRESS}\s*>[^\n]*|[\"'(\[][^\n]*@[^\n]*|{_PLAIN_ADDRESS}[\"')\];,:.>]+)"
 )
-_TYPOGRAPHIC: Final = "[\u2010-\u2015\u2018-\u201f\u2024-\u2026\u2032-\u2036\u00b4\u02b9-\u02bc\u2212\u00b7]"
+_TYPOGRAPHIC: Final = (
+    rf"[\u2010-\u2015\u2018-\u201f\u2024-\u2026\u2032-\u2036\u00b4\u02b9-\u02bc\u2212\u00b7\u00aa\u00ba{MARKED}]"
+)
 _LATIN: Final = "A-Za-zÀ-ɏ"
 _OTHER_ALPHABETS: Final = "ıɐ-ʯͰ-֏Ꭰ-\u13ff\u1d00-\u1d7f"
 #: Cyrillic and Greek letters that look like Latin ones: a word of nothing else is a disguise.
@@ -162,7 +164,8 @@ CHECKS: Final = (
     ),
     _part(
         _TYPOGRAPHIC,
-        "a typographic character in the address, such as a curly apostrophe or a long dash; type the address again",
+        "a typographic character in the address, such as a curly apostrophe, a long dash or a raised digit; "
+        "type the address again",
         ("email",),
     ),
     _part(
