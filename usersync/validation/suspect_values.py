@@ -86,7 +86,7 @@ _OTHER_ALPHABETS: Final = "ıɐ-ʯͰ-֏Ꭰ-\u13ff\u1d00-\u1d7f"
 _LOOK_ALIKE: Final = "[авсԁеһіјӏорԛѕтуѵѡхАВЕЅІЈКМНОРСТУХαονρτυικΑΒΕΖΗΙΚΜΝΟΡΤΥΧ]"
 _FOREIGN_LETTER: Final = (
     rf"[{_LATIN}][^@.\n]{{0,64}}[{_OTHER_ALPHABETS}]|[{_OTHER_ALPHABETS}][^@.\n]{{0,64}}[{_LATIN}]"
-    rf"|(?:^|[@.]){_LOOK_ALIKE}+(?=[@.])"
+    rf"|(?:^|[@.]){_LOOK_ALIKE}+(?=[@.])|İ|i\u0307"
 )
 _INVISIBLE: Final = rf"[\s{INVISIBLE}]"
 
