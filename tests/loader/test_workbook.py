@@ -248,6 +248,28 @@ def test_reports_errors_and_unsaved_formulas(xml: str, expected: list[tuple[str,
     assert [(code, value) for _, code, _, value in errors_of(read(cell(xml)))] == expected
 
 
+def test_a_formula_that_xlsxwriter_wrote_has_no_result_unless_one_was_given() -> None:
+    out = io.BytesIO()
+    with xlsxwriter.Workbook(out, {"in_memory": True}) as book:
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, ["id", "name", "custom_attributes.seats"])
+        sheet.write_column(1, 0, [1, 2, 3, 4])
+        sheet.write_formula("B2", '="Ann"&" Lee"')
+        sheet.write_formula("B3", '="Ann"&" Lee"', None, "Ann Lee")
+        sheet.write_array_formula("C4:C4", "{=SUM(A1:A2)}")
+        sheet.write_formula("C5", "=1+1", None, 2)
+        sheet.write_number("C3", 0)
+    found = read(out.getvalue())
+    assert [(row, code, column) for row, code, column, _ in errors_of(found)] == [
+        (2, "formula-unsaved", 1), (4, "formula-unsaved", 2),
+    ]  # fmt: skip
+    assert texts(found)[1::2] == [["2", "Ann Lee", "0"], ["4", "", "2"]]
+
+
+def test_a_zero_that_a_spreadsheet_calculated_is_read() -> None:
+    assert texts(read(cell('<c r="B2"><f>1-1</f><v>0</v></c>')))[0][1] == "0"
+
+
 @pytest.mark.parametrize(
     ("xml", "text"),
     [

@@ -17,7 +17,7 @@ _AREA: Final = re.compile(r"[A-Z]+(\d{1,7}):[A-Z]+(\d{1,7})")
 
 def sheet_parts(package: Package) -> dict[str, str]:
     """Map the name of each sheet to the member that holds it."""
-    home = next(name for name in package.names if name.endswith(("xl/workbook.xml", "workbook.xml")))
+    home = _home(package)
     targets = {a.get("Id", ""): target for a, target in relationships(package, home)}
     parts = {}
     for tag, a in elements(package.read(home)):
@@ -25,6 +25,16 @@ def sheet_parts(package: Package) -> dict[str, str]:
             link = next((value for key, value in a.items() if key.endswith(":id")), "")
             parts[a.get("name", "")] = targets.get(link, "")
     return parts
+
+
+def is_calculated(package: Package) -> bool:
+    """Whether the workbook holds the results of its formulas; XlsxWriter writes 0 and asks Excel to calculate them."""
+    tags = elements(package.read(_home(package)))
+    return all(a.get("fullCalcOnLoad", "0") in ("0", "false") for tag, a in tags if tag == "calcPr")
+
+
+def _home(package: Package) -> str:
+    return next(name for name in package.names if name.endswith(("xl/workbook.xml", "workbook.xml")))
 
 
 def relationships(package: Package, member: str) -> list[tuple[dict[str, str], str]]:

@@ -135,6 +135,7 @@ class _CalamineFile:
         if self._is_xlsx:
             self._parts = workbook_parts.sheet_parts(package)
             self._formats = workbook_parts.number_formats(package)
+            self._is_calculated = workbook_parts.is_calculated(package)
         else:
             workbook_xlsb.check_sheet_list(package, file)
         with _calamine_errors(file):
@@ -170,7 +171,7 @@ class _CalamineFile:
         return read
 
     def _xlsx_info(self, name: str, xml: bytes) -> CellInfo:
-        info = workbook_xlsx.scan_sheet(xml, self._formats, self._file)
+        info = workbook_xlsx.scan_sheet(xml, self._formats, self._file, is_calculated=self._is_calculated)
         info.struck = workbook_parts.struck_rows(xml, workbook_parts.struck_styles(self._package))
         info.total_rows = workbook_parts.total_rows(self._package, self._parts[name])
         return info

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import operator
 import re
+from collections.abc import Sequence
 from typing import Final
 from xml.parsers import expat
 
@@ -38,6 +39,8 @@ _SUSPECTS: Final = tuple(
         (b"<v>-", rb"<v>-"),
     )
 )
+#: Formulas whose result is 0.
+_ZERO_RESULT: Final = (b"<f", re.compile(rb"(?:</f>|<f\b[^>]*/>)\s*<v>0</v>"))
 #: Signs of XML written in another way, which is parsed as a whole.
 _ODD_XML: Final = (b"='", b"= ", b" =", b"<!", b"<?", b":row")
 _WIDE: Final = re.compile(rb"""r ?= ?["']([A-Za-z]{2,})\d""")
@@ -70,8 +73,11 @@ def check_area(xml: bytes, file: str) -> None:
         )
 
 
-def scan_sheet(xml: bytes, formats: dict[str, str], file: str) -> CellInfo:
-    """Read the cell info of a sheet. Raises SourceError where its XML is broken."""
+def scan_sheet(xml: bytes, formats: dict[str, str], file: str, *, is_calculated: bool = True) -> CellInfo:
+    """Read the cell info of a sheet. Raises SourceError where its XML is broken.
+
+    In a workbook that is not calculated, the 0 of a formula stands for a result that is not there.
+    """
     info = CellInfo(filtered=b"autoFilter" in xml)
     at = max(xml.find(b"<sheetData"), 0)
     info.hidden_columns = _hidden_columns(xml[:at])
@@ -84,10 +90,11 @@ def scan_sheet(xml: bytes, formats: dict[str, str], file: str) -> CellInfo:
     plain = at > 0 and canonical and all(xml.find(odd, at, stop) < 0 for odd in _ODD_XML)
     if plain and formats:
         plain = _read_formats(xml, at, stop, formats, info)
-    slices = _suspect_rows(xml, at, stop) if plain else [xml]
+    suspects = _SUSPECTS if is_calculated else (*_SUSPECTS, _ZERO_RESULT)
+    slices = _suspect_rows(xml, at, stop, suspects) if plain else [xml]
     if slices:
         try:
-            _RowParser(info, formats).feed(slices)
+            _RowParser(info, formats, is_calculated=is_calculated).feed(slices)
         except expat.ExpatError as error:
             raise damaged(file, error) from None
     return info
@@ -116,10 +123,10 @@ def _read_formats(xml: bytes, at: int, stop: int, formats: dict[str, str], info:
     return styles == xml.count(b' s="', at, stop)
 
 
-def _suspect_rows(xml: bytes, at: int, stop: int) -> list[bytes]:
+def _suspect_rows(xml: bytes, at: int, stop: int, suspects: Sequence[tuple[bytes, re.Pattern[bytes]]]) -> list[bytes]:
     found = sorted(
         match.end()
-        for hint, pattern in _SUSPECTS
+        for hint, pattern in suspects
         if xml.find(hint, at, stop) >= 0
         for match in pattern.finditer(xml, at, stop)
     )
@@ -138,9 +145,10 @@ def _suspect_rows(xml: bytes, at: int, stop: int) -> list[bytes]:
 class _RowParser:
     """Reads the cell info of `<row>` elements, alone or in their sheet."""
 
-    def __init__(self, info: CellInfo, formats: dict[str, str]) -> None:
+    def __init__(self, info: CellInfo, formats: dict[str, str], *, is_calculated: bool) -> None:
         self._info = info
         self._formats = formats
+        self._no_result = ("",) if is_calculated else ("", "0")
         self._row = self._column = -1
         self._type = self._style = ""
         self._formula = self._in_value = False
@@ -199,7 +207,7 @@ class _RowParser:
         here, value = (self._row, self._column), "".join(self._value).strip()
         if self._type == "e":
             self._info.errors[here] = value or "#ERROR!"
-        elif self._formula and not value and self._type != "str":
+        elif self._formula and value in self._no_result and self._type != "str":
             self._info.unsaved.add(here)
         elif self._type == "n" and value:
             if value.startswith("-"):
