@@ -151,6 +151,41 @@ def test_an_attribute_of_a_configured_type_is_not_converted() -> None:
     assert list(found.changes()) == [(0, 7, (FieldChange("custom_attributes.seats", 12, "13"),))]
 
 
+@pytest.mark.parametrize(
+    ("text", "held", "reason"),
+    [
+        pytest.param("1.000", 12, "this number can have", id="a number with thousands"),
+        pytest.param("2,5", 1.5, "not a number", id="a decimal comma"),
+        pytest.param("twelve", 12, "not a number", id="a number in words"),
+        pytest.param("ja", True, "neither true nor false", id="a word for true that is not known"),
+        pytest.param("a, b", ["a"], "not valid JSON", id="a list without brackets"),
+        pytest.param('{"a": 1}', ["a"], "JSON of another kind", id="an object in place of a list"),
+    ],
+)
+def test_text_that_is_not_what_the_platform_holds_is_a_misfit(text: str, held: Any, reason: str) -> None:
+    rows = desired(custom_attributes__seats=text)
+    ((key, found),) = compare(rows, current(rows, custom_attributes={"seats": held})).misfits().items()
+    assert key == 0
+    assert found["custom_attributes.seats"].startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("want", "held", "typed"),
+    [
+        pytest.param({SEATS: "13"}, 12, (), id="a number for a number"),
+        pytest.param({SEATS: "twelve"}, None, (), id="text where there is nothing"),
+        pytest.param({SEATS: "twelve"}, "dozen", (), id="text for text"),
+        pytest.param({SEATS: CLEAR}, 12, (), id="a cleared number"),
+        pytest.param({SEATS: "twelve"}, 12, ("custom_attributes.seats",), id="a field that is configured as text"),
+        pytest.param({"custom_attributes": {"seats": "twelve"}}, 12, (), id="text in JSON"),
+    ],
+)
+def test_what_fits_is_no_misfit(want: dict[str, Any], held: Any, typed: tuple[str, ...]) -> None:
+    rows = desired(**want)
+    users = current(rows, custom_attributes={"seats": held})
+    assert compare(rows, users, typed_fields=frozenset(typed)).misfits() == {}
+
+
 def test_a_sent_number_is_a_whole_number_where_it_can_be() -> None:
     rows = desired(custom_attributes__seats="13.0")
     ((_, _, (change,)),) = compare(rows, current(rows, custom_attributes={"seats": 1})).changes()

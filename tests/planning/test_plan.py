@@ -54,3 +54,35 @@ def test_an_attribute_with_a_semicolon_in_its_key_is_one_field(desk: Opened) -> 
         (line,) = at.run("run", "changes.csv", "--yes").report
         assert line["changed"] == r"name;custom_attributes.a\u003bb"
         assert json.loads(line["new"]) == {"name": "Ann", "custom_attributes.a;b": "x"}
+
+
+def test_text_in_place_of_a_number_is_rejected_until_the_settings_want_text(desk: Opened) -> None:
+    users = [
+        StoredUser(id=i, name=f"User {i}", email=f"u{i}@example.org", custom_attributes={"quota": 1000, "vip": False})
+        for i in (1, 2, 3)
+    ]
+    quota = "custom_attributes.quota"
+    with desk(Sandbox(users=users, limit=None), columns={"Quota": quota}) as (_, at):
+        at.write("changes.csv", "id;Quota;custom_attributes.vip\n1;2.000;\n2;2500;WAHR\n3;2500;ja\n")
+        ran = at.run("run", "changes.csv", "--yes", "--json")
+        assert [(row["status"], row["code"], row["message"]) for row in ran.report] == [
+            (
+                "rejected",
+                "type-invalid",
+                "Quota '2.000': this number can have a thousands separator, or decimals; enter it as 1000 or 1.0 "
+                "(the platform holds a number)",
+            ),
+            ("updated", "", ""),
+            (
+                "rejected",
+                "type-invalid",
+                "custom_attributes.vip 'ja': neither true nor false; enter one of them "
+                "(the platform holds true or false)",
+            ),
+        ]
+        assert any(f"to send it, add fields: {{{quota}: {{type: text}}}}" in note for note in ran.summary["notes"])
+        rejects = at.folder / ran.summary["files"]["rejects"]
+        rejects.write_text(rejects.read_text().replace("2.000", "2000").replace(";ja", ";yes"))
+        assert at.run("run", str(rejects), "--yes").code == 0
+        at.settings["fields"] = {quota: {"type": "text"}}
+        assert at.run("plan", "changes.csv", "--json").summary["counts"]["planned"] == 1

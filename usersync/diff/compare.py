@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: The column that holds attributes as one JSON object.
 _ATTRIBUTES = "custom_attributes"
+#: What messages call the values that are not text.
+_KINDS = {list: "a list", dict: "a JSON object", bool: "true or false", int: "a number", float: "a number"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,25 @@ class Comparison:
                 fields[i].extend(_field_changes(name, old[i], new[i], is_typed=is_typed))
         for key, user_id, changed in zip(keys, user_ids, fields, strict=True):
             yield key, user_id, tuple(changed)
+
+    def misfits(self) -> dict[int, dict[str, str]]:
+        """Return key -> attribute -> what is wrong, where text would replace a number, a boolean or JSON.
+
+        Its type is not configured, so that nobody said that it may change.
+        """
+        found: dict[int, dict[str, str]] = {}
+        for name, mask in self.differs.items():
+            if not name.startswith(ATTRIBUTE) or name in self.typed_fields or self.current is None:
+                continue
+            rows = np.flatnonzero(mask)
+            held = self._old_values(name, rows)
+            if _all_text(held):
+                continue
+            keys = self.desired.index.to_numpy()[rows].tolist()
+            for key, new, old in zip(keys, self.desired[name].to_numpy(object)[rows], held, strict=True):
+                if isinstance(new, str) and (message := _misfit(new, old)):
+                    found.setdefault(key, {})[name] = message
+        return found
 
     def _old_values(self, name: str, rows: NDArray[np.intp]) -> Objects:
         if self.current is None or name in SECRET_FIELDS:
@@ -156,16 +177,31 @@ def _field_changes(name: str, old: Json, new: Json, *, is_typed: bool) -> Iterat
 def _as_held(text: str, old: Json) -> Json:
     """Return a text as what the platform holds, a number, a boolean, a list or an object, where it spells one."""
     try:
-        if isinstance(old, list | dict):
-            value = read_json(text)
-            return value if isinstance(value, type(old)) else text
-        if isinstance(old, bool):
-            return read_boolean(text)
-        if isinstance(old, int | float):
-            number = read_number(text)
-            return int(number) if number == int(number) else number
+        return _read_as_held(text, old)
     except ValueError:
-        pass
+        return text
+
+
+def _misfit(text: str, old: Json) -> str:
+    """Return why a text is not what the platform holds; blank where it is, and where that is text or nothing."""
+    try:
+        _read_as_held(text, old)
+    except ValueError as error:
+        return f"{error} (the platform holds {_KINDS[type(old)]})"
+    return ""
+
+
+def _read_as_held(text: str, old: Json) -> Json:
+    if isinstance(old, list | dict):
+        value = read_json(text)
+        if not isinstance(value, type(old)):
+            raise ValueError("JSON of another kind; enter it as it was")
+        return value
+    if isinstance(old, bool):
+        return read_boolean(text)
+    if isinstance(old, int | float):
+        number = read_number(text)
+        return int(number) if number == int(number) else number
     return text
 
 

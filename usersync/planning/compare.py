@@ -13,7 +13,7 @@ from usersync.diff.compare import Comparison, attribute_keys, compare, current_v
 from usersync.diff.limits import has_email_patterns
 from usersync.diff.plausibility import similar_keys
 from usersync.ledger import LedgerRun
-from usersync.models import ATTRIBUTE, Row, Status, User
+from usersync.models import ATTRIBUTE, Json, Row, Status, User
 from usersync.planning.baseline import baseline_from_file
 from usersync.planning.input import Input
 from usersync.planning.rows import RowFactory
@@ -44,6 +44,7 @@ class RowComparison:
         self._rows = RowFactory(given)
         self._typed = frozenset(name for name, field in given.fields.items() if "type" in field.model_fields_set)
         self._held_keys: set[str] = set()
+        self._misfit_fields: set[str] = set()
         self._only_if_blank = frozenset(name for name, field in given.fields.items() if field.only_if_blank)
         self._addresses = _addresses_to_verify(given)
         self._beside_ids = given.matching.beside_ids if given.matching else {}
@@ -68,8 +69,14 @@ class RowComparison:
         self._run.insert(row for row in self._rows.duplicates() if row.key not in compared)
         similar = similar_keys(attribute_keys(self._given.desired.values), self._held_keys)
         return [
-            f"{ATTRIBUTE}{new}: no user that was read has this key, but {held!r}; is that one meant?"
-            for new, held in similar.items()
+            *(
+                f"{ATTRIBUTE}{new}: no user that was read has this key, but {held!r}; is that one meant?"
+                for new, held in similar.items()
+            ),
+            *(
+                f"{name}: text in place of other values is rejected; to send it, add fields: {{{name}: {{type: text}}}}"
+                for name in sorted(self._misfit_fields)
+            ),
         ]
 
     def _insert_unchanged(self, keys: NDArray[np.int64], remark: str = "") -> None:
@@ -90,9 +97,23 @@ class RowComparison:
         })  # fmt: skip
         return found
 
-    def _changed(self, comparison: Comparison) -> Iterator[Row]:
+    def _changed(
+        self,
+        comparison: Comparison,
+        users: Mapping[int, User] | None = None,
+        written: Mapping[int, Mapping[str, Json]] | None = None,
+    ) -> Iterator[Row]:
+        """Make the rows that change something; `users` are by key, where they were read, `written` by id."""
+        misfits = comparison.misfits()
+        self._misfit_fields.update(*misfits.values())
         for key, user_id, changes in comparison.changes():
-            yield self._rows.changed(key, user_id, changes)
+            user = users[key] if users else None
+            if key in misfits:
+                yield self._rows.misfit(key, user_id, changes, misfits[key], user)
+                continue
+            exported = self._exported(key, user_id) if users else None
+            before = written.get(user_id) if written else None
+            yield self._rows.changed(key, user_id, changes, user=user, written=before, exported=exported)
 
     def _exported(self, key: int, user_id: int) -> dict[str, str]:
         overwrite = self._settings.diff.on_conflict == "overwrite"
@@ -115,17 +136,12 @@ class RowComparison:
             if must_verify:
                 unread.append(here[comparison.changed])
             else:
-                self._run.insert(self._changed_since_last_run(comparison, here) if source == "last-run"
-                                 else self._changed(comparison))  # fmt: skip
+                ids = here["id"][comparison.changed].tolist() if source == "last-run" else []
+                self._run.insert(self._changed(comparison, written=self._last_written(ids)))
             unread.append(batch.drop(index=here.index))
         return pd.concat(unread) if unread else values
 
-    def _changed_since_last_run(self, comparison: Comparison, values: DataFrame) -> Iterator[Row]:
-        written = self._last_written(values["id"][comparison.changed].tolist())
-        for key, user_id, changes in comparison.changes():
-            yield self._rows.changed(key, user_id, changes, written=written.get(user_id))
-
-    def _last_written(self, user_ids: Sequence[int]) -> dict[int, dict[str, object]]:
+    def _last_written(self, user_ids: Sequence[int]) -> dict[int, dict[str, Json]]:
         overwrite = self._settings.diff.on_conflict == "overwrite"
         return {} if overwrite else self._run.snapshots.last_written(user_ids)
 
@@ -180,11 +196,7 @@ class RowComparison:
         self._held_keys.update(*(user.custom_attributes for user in users.values()))
         for key in comparison.unchanged_keys.tolist():
             yield self._rows.unchanged(key, users[key], seen_at)
-        for key, user_id, changes in comparison.changes():
-            exported = self._exported(key, user_id)
-            yield self._rows.changed(
-                key, user_id, changes, user=users[key], written=written.get(user_id), exported=exported
-            )
+        yield from self._changed(comparison, users, written)
 
 
 def _addresses_to_verify(given: Input) -> Mapping[int, str]:

@@ -29,6 +29,7 @@ from usersync.models import (
 )
 from usersync.planning.input import Input
 from usersync.validation.cells import CellError, read_id
+from usersync.values import shown
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,6 +43,7 @@ class RowFactory:
         self._sources = given.table.places["source"].to_numpy()
         self._numbers = given.table.places["row"].to_numpy()
         self._ids = given.table.cells["id"].to_numpy(object)
+        self._columns = [source.columns for source in given.table.sources]
         self._notes = dict(given.desired.notes)
 
     def add_notes(self, notes: Mapping[int, str]) -> None:
@@ -98,6 +100,23 @@ class RowFactory:
         message = describe_conflicts(conflicts, written or {}, exported or {}) if conflicts else ""
         changed, old, new = encode_changes(changes)
         row = self.row(key, status, user_id=user_id, message=message, changed=changed, old=old, new=new)
+        return with_user(row, user)
+
+    def misfit(
+        self, key: int, user_id: int, changes: Sequence[FieldChange], misfits: Mapping[str, str], user: User | None
+    ) -> Row:
+        """Make a row that would replace a number, say, with text: attribute -> what is wrong."""
+        columns = self._columns[int(self._sources[key])]
+        headings = {column.field: column.heading.strip() for column in reversed(columns)}
+        problems = [
+            Problem(
+                key, Code.TYPE_INVALID, misfits[c.field], headings.get(c.field, c.field), str(shown(c.field, c.new))
+            )
+            for c in changes
+            if c.field in misfits
+        ]
+        message = "; ".join(problem.sentence() for problem in problems)
+        row = self.row(key, Status.REJECTED, user_id=user_id, code=Code.TYPE_INVALID, message=message)
         return with_user(row, user)
 
     def unread(self, key: int, result: Result) -> Row:
