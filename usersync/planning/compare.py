@@ -107,13 +107,15 @@ class RowComparison:
         misfits = comparison.misfits()
         self._misfit_fields.update(*misfits.values())
         for key, user_id, changes in comparison.changes():
-            user = users[key] if users else None
-            if key in misfits:
-                yield self._rows.misfit(key, user_id, changes, misfits[key], user)
-                continue
-            exported = self._exported(key, user_id) if users else None
-            before = written.get(user_id) if written else None
-            yield self._rows.changed(key, user_id, changes, user=user, written=before, exported=exported)
+            yield self._rows.changed(
+                key,
+                user_id,
+                changes,
+                user=users[key] if users else None,
+                written=written.get(user_id) if written else None,
+                exported=self._exported(key, user_id) if users else None,
+                misfits=misfits.get(key),
+            )
 
     def _exported(self, key: int, user_id: int) -> dict[str, str]:
         overwrite = self._settings.diff.on_conflict == "overwrite"

@@ -89,20 +89,23 @@ class RowFactory:
         user: User | None = None,
         written: Mapping[str, Json] | None = None,
         exported: Mapping[str, str] | None = None,
+        misfits: Mapping[str, str] | None = None,
     ) -> Row:
-        """Make a row that changes its user: planned, or a conflict.
+        """Make a row that changes its user: planned, a conflict, or rejected.
 
-        It is one where somebody changed what usersync wrote earlier (`written`), or what the file held when it was
-        exported (`exported`).
+        It is a conflict where somebody changed what usersync wrote earlier (`written`), or what the file held when it
+        was exported (`exported`). `misfits` are the attributes that reject it, and what is wrong with them.
         """
         conflicts = find_conflicts(changes, written or {}, exported or {})
+        if misfits and not conflicts:
+            return self._misfit(key, user_id, changes, misfits, user)
         status = Status.CONFLICT if conflicts else Status.PLANNED
         message = describe_conflicts(conflicts, written or {}, exported or {}) if conflicts else ""
         changed, old, new = encode_changes(changes)
         row = self.row(key, status, user_id=user_id, message=message, changed=changed, old=old, new=new)
         return with_user(row, user)
 
-    def misfit(
+    def _misfit(
         self, key: int, user_id: int, changes: Sequence[FieldChange], misfits: Mapping[str, str], user: User | None
     ) -> Row:
         """Make a row that would replace a number, say, with text: attribute -> what is wrong."""
