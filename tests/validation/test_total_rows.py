@@ -91,3 +91,64 @@ def test_settings_decide_about_total_rows() -> None:
     assert noted.notes == {6: "this row at the end looks like a total, not like a user: 'Total'"}
     accepted = validate(rows, suspect="accept")
     assert (accepted.problems, accepted.notes) == ((), {})
+
+
+TEAM = "custom_attributes.team"
+
+
+def in_groups(*subtotals: str) -> list[dict[str, str]]:
+    """Rows of two groups as Data, Subtotal of a spreadsheet leaves them, and the row for all of them."""
+    names = [("Sales", 3), ("IT", 2)]
+    rows: list[dict[str, str]] = []
+    for (team, size), subtotal in zip(names, subtotals, strict=False):
+        rows += [{"id": str(1040 + len(rows) + i), "name": "Ann", TEAM: team} for i in range(size)]
+        rows.append({"id": str(size), "name": "", TEAM: subtotal})
+    return [*rows, {"id": "5", "name": "", TEAM: subtotals[-1]}]
+
+
+@pytest.mark.parametrize(
+    "subtotals",
+    [
+        pytest.param(("Sales Count", "IT Count", "Grand Count"), id="English"),
+        pytest.param(("Sales Anzahl", "IT Anzahl", "Gesamtanzahl"), id="German"),
+        pytest.param(("Nombre Sales", "Nombre IT", "Nombre total"), id="French, with the word first"),
+        pytest.param(("Sales Итог", "IT Итог", "Общий итог"), id="Russian"),
+    ],
+)
+def test_rejects_the_subtotals_of_groups(subtotals: tuple[str, ...]) -> None:
+    rows = in_groups(*subtotals)
+    found = validate(table(*rows))
+    assert codes(found.problems) == [(3, "value-suspect"), (6, "value-suspect"), (7, "value-suspect")]
+    assert found.problems[0].message == (
+        f"this row looks like a subtotal of the rows above it, not like a user: {subtotals[0]!r}; delete it"
+    )
+    assert found.values.index.tolist() == [0, 1, 2, 4, 5]
+
+
+def test_rejects_subtotals_that_are_sums_of_ids() -> None:
+    rows = [{"id": "7", TEAM: "IT"}, {"id": "8", TEAM: "IT"}, {"id": "15", TEAM: "IT Total"}, {"id": "9", TEAM: "HR"}]
+    assert codes(validate(table(*rows)).problems) == [(2, "value-suspect")]
+
+
+def test_notes_subtotals_where_the_settings_want_no_rejection() -> None:
+    found = validate(table(*in_groups("Sales Count", "IT Count", "Grand Count")[:4]), suspect="note")
+    assert not found.problems
+    assert "subtotal" in found.notes[3]
+
+
+def test_rejects_a_total_row_that_an_attribute_gives_away() -> None:
+    rows = [*USERS, {"id": "6", TEAM: "Total", SEATS: "141"}]
+    assert codes(validate(table(*rows)).problems) == [(6, "value-suspect")]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param({"id": "2", TEAM: "Head Count"}, id="not the group above"),
+        pytest.param({"id": "44", TEAM: "Sales Count"}, id="an id that counts nothing"),
+        pytest.param({"id": "2", TEAM: "Sales Count", "email": "a@example.org"}, id="a row with an address"),
+    ],
+)
+def test_accepts_a_team_that_only_sounds_like_a_subtotal(row: dict[str, str]) -> None:
+    rows = [{"id": "71", TEAM: "Sales"}, {"id": "72", TEAM: "Sales"}, row, {"id": "73", TEAM: "Sales"}]
+    assert not validate(table(*rows)).problems

@@ -81,12 +81,11 @@ def _reject_total_rows(table: Table, values: pd.DataFrame, suspect: str, log: Pr
     totals = find_total_rows(table, values["id"].to_numpy())
     if suspect == "reject":
         log.drop_cell_problems(totals)
-    for key, reason in totals.items():
-        message = f"this row at the end looks like a total, not like a user: {reason}"
+    for key, (message, remedy) in totals.items():
         if suspect == "note":
             log.note(key, message)
         else:
-            log.reject_row(key, Code.VALUE_SUSPECT, f"{message}; delete it, or move it up if it is a user")
+            log.reject_row(key, Code.VALUE_SUSPECT, f"{message}; {remedy}")
             values.loc[key, "id"] = 0  # it contradicts no row of the user whose id is the number of rows
 
 
