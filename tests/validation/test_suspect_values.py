@@ -60,6 +60,11 @@ def test_accepts_names_that_only_look_unusual(name: str) -> None:
     assert found.values["name"].tolist() == [name]
 
 
+@pytest.mark.parametrize("name", ["-", "--", "—", "?", "???", ".", "...", "*", "_", "/", "#", "k. A.", "Н/Д", " - "])
+def test_rejects_signs_that_stand_for_no_name(name: str) -> None:
+    assert codes(found_in("name", name).problems) == [(0, "value-suspect")]
+
+
 @pytest.mark.parametrize(
     "text",
     ["https://x.org/a?b=c&d=e", "why? because", "a&b;c", "{\"a\": 1}", "C:\\Users\\Neil", "+49 30 1234", "E-5", "7E5",
@@ -74,7 +79,7 @@ def test_accepts_attributes_that_only_look_unusual(text: str) -> None:
 @pytest.mark.parametrize(
     ("field", "cell"),
     [("name", "Null"), ("name", "None"), ("name", "Nan"), ("display_name", "NONE"), (CITY, "Null"), (CITY, "none"),
-     (CITY, "N/A"), (CITY, "n/a"), ("name", "Andr?")],
+     (CITY, "N/A"), (CITY, "n/a"), (CITY, "-"), (CITY, "—"), ("name", "Andr?")],
 )  # fmt: skip
 def test_only_notes_what_can_be_a_name_or_a_choice(field: str, cell: str) -> None:
     found = found_in(field, cell)

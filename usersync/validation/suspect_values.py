@@ -66,11 +66,15 @@ _GUARD: Final = r"""="[^\n]*"|'(?![a-zA-Zà-ÿ]{1,2}[ -])[^\n]+"""
 _EMPTY_WORDS: Final = frozenset(
     r"NULL null \N (null) (NULL) <null> <NULL> [null] [NULL] {null} #NULL nil undefined Undefined UNDEFINED "  # noqa: SIM905
     "(undefined) NaN nan NaT <NA> <NaN> -NaN 1.#QNAN -1.#IND (blank) (leer) (vide) (none) DBNull System.DBNull "
+    "(empty) (пусто) (puste) (vuoto) (vazio) (boş) <blank> <empty> <none> "
     "Loading... Loading… loading... LOADING...".split()
 )
 #: The same where it can be a name, or a value that somebody chose.
 _DOUBTFUL_WORDS: Final = frozenset(("Null", "None", "NONE", "none", "Nan", "NAN", "Nil", "NIL"))
-_NOT_AVAILABLE: Final = frozenset(("N/A", "n/a", "N.A.", "n.a.", "N/D", "n/d", "k.A."))
+_NOT_AVAILABLE: Final = frozenset(("N/A", "n/a", "N.A.", "n.a.", "N/D", "n/d", "k.A.", "k. A.", "н/д", "Н/Д"))
+#: Signs that fill a cell; no name consists of them.
+_DASHES: Final = frozenset(("-", "--", "---", "–", "—", "?", "??", "???"))
+_SIGNS: Final = _DASHES | frozenset((".", "..", "...", "…", "*", "**", "***", "_", "__", "/", "//", "#", "~", "=", "+"))
 
 _PLAIN_ADDRESS: Final = r"[^\s@<>(),;:\"']+@[^\s@<>(),;:\"']+"
 _WRAPPED: Final = (
@@ -136,6 +140,8 @@ CHECKS: Final = (
     _word(_NOT_AVAILABLE, _EMPTY, ("name", "email")),
     _word(_NOT_AVAILABLE, _MAYBE_EMPTY, ("attribute",), verdict="note"),
     _word(_DOUBTFUL_WORDS, _MAYBE_EMPTY, _TEXT, verdict="note"),
+    _word(_SIGNS, _EMPTY, ("name",)),
+    _word(_DASHES, _MAYBE_EMPTY, ("attribute",), verdict="note"),
     _whole(_OBJECT, "a program's object, not its text; export the text", _VISIBLE, marks="[<."),
     _part(_TEMPLATE, "a template's placeholder that nobody filled in; enter the value", _VISIBLE, marks="{<%"),
     _part(MISREAD, _WRONG_ENCODING, _ALL),
@@ -178,7 +184,7 @@ CHECKS: Final = (
     ),
 )  # fmt: skip
 
-_WORDS: Final = _EMPTY_WORDS | _DOUBTFUL_WORDS | _NOT_AVAILABLE
+_WORDS: Final = frozenset().union(*(check.words for check in CHECKS))
 #: All bytes but the marks: what is left of a column without them is short.
 _UNMARKED: Final = bytes(set(range(256)) - set("".join(check.marks for check in CHECKS).encode()))
 
