@@ -29,7 +29,9 @@ ENCODING = ["JÃ¼rgen", "MÃ¼ller-LÃ¼denscheidt", "Å\x81ukasz", "JosÃ©", 
 LOST_LETTERS = ["J?rg", "?ukasz", "M?ller", "Zde?ka"]
 CODES = ["O&#39;Brien", "M&uuml;ller", "Tom &amp; Jerry", "J\\u00fcrgen", "&#x4f;lga", "=?utf-8?Q?J=C3=BCrg?="]
 GUARDS = ['="007"', "'Anna", "'+49 30 1234", '="Anna"', "'007"]
-FORMULAS = ['=HYPERLINK("x", "Ann")', "=A2", "=VLOOKUP(A2,Sheet2!A:B,2,0)", "=$B$4&C4"]
+FORMULAS = ['=HYPERLINK("x", "Ann")', "=A2", "=VLOOKUP(A2,Sheet2!A:B,2,0)", "=$B$4&C4", "=sum(a1)", "=-B2", "=(A1)",
+            "=WENN(A1;1;2)+1", "=Sheet1!C3", "=cmd|' /C calc'!A0", "=СУММ(A1:A2)", "='My sheet'!$B$2"]  # fmt: skip
+NEARLY_CLEAR = ["#clear", "#Clear", "# CLEAR", "#clear!"]
 ROUNDED = ["4.91702E+12", "4,9E+12", "1.5e-07", "-3E+20"]
 
 
@@ -37,7 +39,7 @@ ROUNDED = ["4.91702E+12", "4,9E+12", "1.5e-07", "-3E+20"]
 @pytest.mark.parametrize(
     "cell",
     [*ERROR_WORDS, *NARROW, *PLACEHOLDERS, *OBJECTS, *TEMPLATES, *ENCODING, *LOST_LETTERS, *CODES, *GUARDS, *FORMULAS,
-     *ROUNDED],
+     *ROUNDED, *NEARLY_CLEAR],
 )  # fmt: skip
 def test_rejects_damaged_text(field: str, cell: str) -> None:
     found = found_in(field, cell)
@@ -52,7 +54,8 @@ def test_rejects_damaged_text(field: str, cell: str) -> None:
      "'s Gravesande", "'S-GRAVENHAGE", "Anne-Marie", "R&D; Sales", "Tom & Jerry",
      "Dr. No", "C# Team", "#1 Support", "#TEAM", "1e5",
      "E+ Team", "Sales (EMEA)", "[Bot] Ann", "<Ann>", "{Ann}", "100% Ann", "=1+1", "A/B", "Ann: Lead", "null and void",
-     "Nullmeier", "Ann?", "Nataša Đžo", "Ærø Østergård", "Œuvre", "ĽUBOMÍR ŠŤASTNÝ", "Ñuñez", "Éa", "Groß & Klein"],
+     "Nullmeier", "Ann?", "Nataša Đžo", "Ærø Østergård", "Œuvre", "ĽUBOMÍR ŠŤASTNÝ", "Ñuñez", "Éa", "Groß & Klein",
+     "True", "June", "March 1", "April May", "May-Britt", "Mar-Lou", "A.B.", "1.2", "1/2", "12-34-56", "=)", "=> Ann"],
 )  # fmt: skip
 def test_accepts_names_that_only_look_unusual(name: str) -> None:
     found = found_in("name", name)
@@ -66,9 +69,19 @@ def test_rejects_signs_that_stand_for_no_name(name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "name",
+    ["TRUE", "FALSE", "2026-03-01", "2026-03-01 10:30", "1.3.2026", "03/01/26", "1-Mar", "01-Mar-2026", "Mar-26"],
+)
+def test_rejects_what_a_spreadsheet_made_of_a_name(name: str) -> None:
+    assert codes(found_in("name", name).problems) == [(0, "value-suspect")]
+    assert not found_in(CITY, name).problems
+
+
+@pytest.mark.parametrize(
     "text",
     ["https://x.org/a?b=c&d=e", "why? because", "a&b;c", "{\"a\": 1}", "C:\\Users\\Neil", "+49 30 1234", "E-5", "7E5",
-     "2026-11-24", "n1=?", "#fff", "#channel", "TRUE", "NA", "first\nsecond", "5 > 4", "'n roll"],
+     "2026-11-24", "n1=?", "#fff", "#channel", "TRUE", "NA", "first\nsecond",
+     "5 > 4", "'n roll", "==A1", "=> B2", "#cleared", "#clear-cut", "clear", "=1+1", "=5"],
 )  # fmt: skip
 def test_accepts_attributes_that_only_look_unusual(text: str) -> None:
     found = found_in(CITY, text)

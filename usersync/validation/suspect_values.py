@@ -58,7 +58,14 @@ _ENTITY: Final = (
     "|(?:ae|AE|oe|OE)lig|eth|ETH|thorn|THORN"
 )
 _ESCAPE: Final = rf"&(?:{_ENTITY});|\\u[0-9a-fA-F]{{4}}|=\?[\w-]+\?[bqBQ]\?"
-_FORMULA: Final = r"=[A-Z][A-Z0-9.]*\([^\n]*\)|=\$?[A-Z]{1,3}\$?\d+(?:[-+*/&:][^\n]*)?"
+#: An equals sign, and further on a call or a reference: `=sum(a1)`, `=-B2`, `=Sheet1!C3`, `=IF(A1;1)+1`.
+_FORMULA: Final = r"=(?![=>])[^\n]*?(?:[A-ZÀ-ÞА-Я]\(|(?<![\w.])\$?[A-Za-z]{1,3}\$?\d)[^\n]*"
+#: What a spreadsheet makes of `March 1` and `1/2`, in the forms that it writes into a .csv.
+_MONTH: Final = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
+_DATE: Final = (
+    r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?|\d{1,2}([./])\d{1,2}\1(?:\d\d){1,2}"
+    rf"|\d{{1,2}}-{_MONTH}(?:-(?:\d\d){{1,2}})?|{_MONTH}-\d\d"
+)
 #: `'t Hooft` and `'s Gravesande` are names.
 _GUARD: Final = r"""="[^\n]*"|'(?![a-zA-Zà-ÿ]{1,2}[ -])[^\n]+"""
 
@@ -141,6 +148,20 @@ CHECKS: Final = (
     _word(_NOT_AVAILABLE, _MAYBE_EMPTY, ("attribute",), verdict="note"),
     _word(_DOUBTFUL_WORDS, _MAYBE_EMPTY, _TEXT, verdict="note"),
     _word(_SIGNS, _EMPTY, ("name",)),
+    _word(
+        frozenset(("TRUE", "FALSE")),
+        "a spreadsheet may have turned this name into TRUE or FALSE; format the cell as text and type the name again",
+        ("name",),
+    ),
+    _whole(
+        _DATE, "a date, not a name; format the cell as text and type the name again",
+        ("name",), marks="-./",
+    ),
+    _whole(
+        r"(?!#CLEAR(?:\n|\Z))# ?(?i:clear)[!.]?",
+        "this looks like the mark that clears an attribute, which is written #CLEAR",
+        _TEXT, marks="#",
+    ),
     _word(_DASHES, _MAYBE_EMPTY, ("attribute",), verdict="note"),
     _whole(_OBJECT, "a program's object, not its text; export the text", _VISIBLE, marks="[<."),
     _part(_TEMPLATE, "a template's placeholder that nobody filled in; enter the value", _VISIBLE, marks="{<%"),
