@@ -122,6 +122,7 @@ def test_a_problem_shows_the_heading_as_written_and_never_a_password() -> None:
         pytest.param(FieldSettings(type="integer"), "5.0", 5, id="an integer"),
         pytest.param(FieldSettings(type="number"), "1.5", 1.5, id="a number"),
         pytest.param(FieldSettings(type="boolean"), "TRUE", True, id="a boolean"),
+        pytest.param(FieldSettings(type="boolean"), "YANLI\u015e", False, id="false in a Turkish spreadsheet"),
         pytest.param(FieldSettings(type="date"), "2026-11-24", "2026-11-24", id="a date"),
         pytest.param(FieldSettings(type="json"), '{"a": [1]}', {"a": [1]}, id="JSON"),
         pytest.param(FieldSettings(type="list", separator=";"), "a; b;", ["a", "b"], id="a list"),

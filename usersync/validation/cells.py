@@ -263,7 +263,7 @@ def _date(text: str) -> str:
 
 
 _TRUE = "true yes 1 wahr vrai verdadero verdadeiro vero waar sant sand sann tosi prawda pravda igaz истина doğru"
-_FALSE = "false no 0 falsch faux falso onwaar falskt falsk usann epätosi fałsz nepravda hamis ложь yanl\u0131ş"
+_FALSE = "false no 0 falsch faux falso onwaar falskt falsk usann epätosi fałsz nepravda hamis ложь yanl\u0131ş yanliş"
 _BOOLEANS = dict.fromkeys(_TRUE.split(), True) | dict.fromkeys(_FALSE.split(), False)
 _TYPES: dict[str, Callable[[str], Json]] = {
     "integer": _integer,
