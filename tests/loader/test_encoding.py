@@ -68,6 +68,10 @@ def test_reads_typical_western_text_as_windows_1252_with_a_note(names: str) -> N
         pytest.param("Şükrü;I\u015f\u0131k;Ayşe", "cp1254", id="Turkish"),
         pytest.param("Eglė;Živilė", "cp1257", id="Lithuanian"),
         pytest.param("Иван;Ольга", "koi8_r", id="Russian of Unix"),
+        pytest.param("Иван и Ольга;я в отпуске", "cp1251", id="Russian with words of one letter"),
+        pytest.param(
+            "\u041e\u043b\u0435\u0433 \u0456 \u041e\u043b\u0435\u0441\u044f", "cp1251", id="Ukrainian, the same"
+        ),
         pytest.param("Νίκος;Μαρία", "cp1253", id="Greek"),
     ],
 )

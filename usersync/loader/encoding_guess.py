@@ -273,7 +273,7 @@ def _is_script(lines: Iterable[bytes], encoding: str, script: str) -> bool:
         for word in re.findall(r"[^\W\d_]+", text):
             if word.isascii():
                 continue
-            if not inside.fullmatch(word) or not (word[1:].islower() or word == word.upper()):
+            if not inside.fullmatch(word) or not (word[1:] == word[1:].lower() or word == word.upper()):
                 return False
             longest = max(longest, len(word))
     return longest > 1
