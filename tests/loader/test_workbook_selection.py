@@ -146,6 +146,18 @@ def test_rejects_rows_with_values_in_a_hidden_column() -> None:
     assert found.notes == ("column C ('email') is hidden: its rows are rejected (source.hidden_columns decides)",)
 
 
+@pytest.mark.parametrize(("width", "errors"), [("0", 1), ("0.0", 1), ("0.5", 0)])
+def test_a_column_without_width_is_hidden(width: str, errors: int) -> None:
+    written = openpyxl.load_workbook(io.BytesIO(hidden_columns()))
+    written.active.column_dimensions["C"].width = 77
+    data, out = io.BytesIO(), io.BytesIO()
+    written.save(data)
+    with zipfile.ZipFile(data) as source, zipfile.ZipFile(out, "w") as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name).replace(b'width="77"', f'width="{width}"'.encode()))
+    assert len(read(out.getvalue()).errors) == errors
+
+
 @pytest.mark.parametrize(
     ("choice", "heading", "note"),
     [

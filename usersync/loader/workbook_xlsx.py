@@ -48,7 +48,9 @@ _REF: Final = re.compile(rb"""r ?= ?["']([A-Za-z]+)(\d+)["']""")
 _STYLED: Final = re.compile(rb'<c r="([A-Z]{1,3})(\d+)" s="(\d+)"( t=")?')
 #: References to rows of seven digits and more.
 _HIGH_ROW: Final = re.compile(rb"""r\s*=\s*["'][A-Za-z]*(\d{7,})""")
-_HIDDEN_COLUMN: Final = re.compile(rb"""<(?:\w+:)?col\b[^>]*\bhidden\s*=\s*["'](?:1|true)["'][^>]*>""")
+_HIDDEN_COLUMN: Final = re.compile(
+    rb"""<(?:\w+:)?col\b[^>]*\b(?:hidden\s*=\s*["'](?:1|true)|width\s*=\s*["']0(?:\.0*)?)["'][^>]*>"""
+)
 _SPAN: Final = re.compile(rb"""\b(min|max)\s*=\s*["'](\d{1,7})["']""")
 _ROW_NUMBER: Final = re.compile(rb"""<(?:\w+:)?row\b[^>]*?\br\s*=\s*["'](\d{1,9})["']""")
 _PLAIN_ROW: Final = re.compile(rb'<row r="(\d{1,9})"')
