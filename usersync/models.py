@@ -220,6 +220,8 @@ class Source:
     sheet: str = ""
     header_row: int = 1
     columns: tuple[Column, ...] = ()
+    composed: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Field that is composed of several columns -> their positions in `columns`."""
     dialect: Mapping[str, str] = field(default_factory=dict)
     """How a text file is written: `encoding`, `delimiter`, `quote`, `escape`, and `why` we think so."""
     notes: tuple[str, ...] = ()

@@ -1,12 +1,14 @@
 """Test which damaged texts are rejected, noted, or left alone."""
 # ruff: noqa: RUF001 - characters that are easily taken for others are what these tests are about
 
+from dataclasses import replace
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from tests.validation.tables import codes, table
-from usersync.models import DesiredValues
+from usersync.models import Column, DesiredValues, Table
 from usersync.settings import FieldSettings
 from usersync.validation import validate
 
@@ -221,3 +223,38 @@ def test_finds_one_damaged_cell_among_many_clean_ones() -> None:
 def test_looks_at_a_very_long_cell_in_linear_time(field: str, unit: str) -> None:
     found = found_in(field, f"a\tb{unit * 100_000}b")  # quadratic work would not end
     assert len(found.values) + len({problem.key for problem in found.problems}) == 1
+
+
+def composed_of(*parts: tuple[str, str]) -> Table:
+    """A table whose names are composed of two columns, First and Last."""
+    made = table(*({"id": str(i), "name": f"{first} {last}"} for i, (first, last) in enumerate(parts, 1)))
+    (source,) = made.sources
+    columns = (Column("id", "id"), Column("First", None), Column("Last", None))
+    sheet = pd.DataFrame([(str(i), *part) for i, part in enumerate(parts, 1)], dtype=object)
+    return replace(
+        made,
+        sources=(replace(source, columns=columns, composed={"name": (1, 2)}),),
+        sheets=(sheet,),
+        places=made.places.assign(at=range(len(parts))),
+    )
+
+
+@pytest.mark.parametrize("part", ["#N/A", "NULL", "-", "TRUE", "=A2", "(null)", "2026-03-01", "#clear"])
+@pytest.mark.parametrize("first", [True, False])
+def test_rejects_a_damaged_part_of_a_composed_name(part: str, *, first: bool) -> None:
+    found = validate(composed_of(("Ann", "Lee"), (part, "Lee") if first else ("Ann", part)))
+    assert [(p.key, p.code, p.column, p.value) for p in found.problems] == [
+        (1, "value-suspect", "First" if first else "Last", part)
+    ]
+    assert found.values["name"].tolist() == ["Ann Lee"]
+
+
+def test_reports_a_damaged_part_once() -> None:
+    assert len(validate(composed_of(("JÃ¼rgen", "Lee"))).problems) == 1
+
+
+def test_a_part_that_can_be_a_name_gets_a_note_and_settings_soften_the_check() -> None:
+    assert "First: this may be" in validate(composed_of(("Null", "Lee"))).notes[0]
+    assert not validate(composed_of(("NULL", "Lee")), suspect="accept").problems
+    found = validate(composed_of(("NULL", "Lee")), {"name": FieldSettings(suspect="note")})
+    assert (found.problems, "First: a placeholder" in found.notes[0]) == ((), True)

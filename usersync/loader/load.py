@@ -129,6 +129,7 @@ def _read(given: str | Path | DataFrame, headings: Headings, options: SourceSett
         sheet=sheet.sheet,
         header_row=sheet.header_row,
         columns=columns,
+        composed={template.field: template.columns for template in templates},
         dialect=sheet.dialect,
         notes=tuple(notes),
         skipped=sheet.skipped,

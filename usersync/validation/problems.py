@@ -47,6 +47,12 @@ class ProblemLog:
         seen = value and shown(field, value)[:_VALUE_SHOWN]
         self.problems.append(Problem(key, error.code, str(error), heading, seen))
 
+    def reject_part(self, key: int, field: str, heading: str, error: CellError, value: str) -> None:
+        """Record a problem of one of the columns that a field is composed of; the field's others do not matter."""
+        if key not in self._unreadable:
+            self.problems.append(Problem(key, error.code, str(error), heading, value[:_VALUE_SHOWN]))
+            self._reported.add((key, self.heading(field, key)))
+
     def reject_row(self, key: int, code: Code, message: str) -> None:
         """Record a problem of a whole row, unless the loader could not read it."""
         if key not in self._unreadable:

@@ -14,6 +14,7 @@ from usersync.validation.cells import CellError
 from usersync.validation.columns import read_column, read_ids
 from usersync.validation.duplicates import resolve_duplicates
 from usersync.validation.problems import ProblemLog
+from usersync.validation.suspect_values import find_suspects
 from usersync.validation.total_rows import find_total_rows
 
 
@@ -35,6 +36,7 @@ def validate(
     `Problem`, repeats a row in `values`, or is superseded by one.
     """
     log = ProblemLog(table)
+    _check_parts(table, fields or {}, suspect, log)
     values = _read_columns(table, fields or {}, suspect, log)
     _reject_keys_given_twice(values, log)
     if suspect != "accept":
@@ -52,6 +54,23 @@ def validate(
         superseded=found.superseded,
         untouched=untouched,
     )
+
+
+def _check_parts(table: Table, fields: Mapping[str, FieldSettings], suspect: str, log: ProblemLog) -> None:
+    """Reject or note damaged cells of which a field is composed: in `#N/A Lee` the damage is hard to see."""
+    for number, source in enumerate(table.sources):
+        places = table.places[table.places["source"] == number] if source.composed else table.places[:0]
+        for field, positions in source.composed.items():
+            policy = fields.get(field, FieldSettings()).suspect or suspect
+            for i in positions if policy != "accept" else ():
+                heading = source.columns[i].heading.strip()
+                cells = [text.strip() for text in table.sheets[number].iloc[:, i].to_numpy(object)[places["at"]]]
+                for at, check in find_suspects(field, cells).items():
+                    key = int(places.index[at])
+                    if policy == "reject" and check.verdict == "reject":
+                        log.reject_part(key, field, heading, CellError(check.code, check.sentence), cells[at])
+                    else:
+                        log.note(key, f"{heading}: {check.sentence}")
 
 
 def _read_columns(table: Table, fields: Mapping[str, FieldSettings], suspect: str, log: ProblemLog) -> pd.DataFrame:
