@@ -13,8 +13,15 @@ MAX_ROWS: Final = 1_048_576
 MAX_COLUMNS: Final = 16_384
 #: Number formats that files refer to by number alone.
 BUILT_IN_FORMATS: Final = {1: "0", 2: "0.00", 9: "0%", 10: "0.00%"}
-#: Formats that show the number's value in full: digits, decimals, percent, and the dashes of a phone number.
-_DIGITS_SHOWN: Final = re.compile(r"""(?:0|\\[- ()]|"[- ()]*"|[- ()])*0(?:\.0+)?%?(?:_\))?""")
+#: Formats that show the number's value in full: digits, decimals, percent, and the dashes of a phone number; before
+#: leading zeros, as in "D-"00000, any letters.
+_DIGITS_SHOWN: Final = re.compile(
+    r"""(?:(?:"[^"0.%]*"|\\[^0.%])+(?=00))?(?:0|\\[- ()]|"[- ()]*"|[- ()])*0(?:\.0+)?%?(?:_\))?"""
+)
+#: Language and colour, which stand before the digits of a format.
+_MARKERS: Final = re.compile(
+    r"\[(?:\$-[0-9a-f]+|black|blue|cyan|green|magenta|red|white|yellow|color ?[0-9]+)\]", re.IGNORECASE
+)
 
 
 @dataclass(slots=True)
@@ -41,9 +48,13 @@ class CellInfo:
     merged: list[tuple[Place, Place]] = field(default_factory=list)
 
 
-def shows_digits(code: str) -> bool:
-    """Whether a number format says how the digits are shown, and differs from the plain `0`."""
-    return code != "0" and _DIGITS_SHOWN.fullmatch(code) is not None
+def digits_format(code: str) -> str:
+    """Return the part of a number format that says how the digits are shown; "" for the plain `0`, and for others.
+
+    It is the first section, for numbers above zero, without language and colour.
+    """
+    found = _MARKERS.sub("", code.partition(";")[0])
+    return found if found != "0" and _DIGITS_SHOWN.fullmatch(found) else ""
 
 
 def column_letters(column: int) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from typing import Final
 from xml.parsers import expat
 
-from usersync.loader.workbook_cell_info import BUILT_IN_FORMATS, shows_digits
+from usersync.loader.workbook_cell_info import BUILT_IN_FORMATS, digits_format
 from usersync.loader.workbook_package import Package
 
 _AREA: Final = re.compile(r"[A-Z]+(\d{1,7}):[A-Z]+(\d{1,7})")
@@ -66,8 +66,7 @@ def number_formats(package: Package) -> dict[str, str]:
         elif tag in ("cellXfs", "cellStyleXfs", "cellStyles", "dxfs"):
             inside = tag == "cellXfs"
         elif tag == "xf" and inside:
-            code = codes.get(a.get("numFmtId", ""), "")
-            if shows_digits(code):
+            if code := digits_format(codes.get(a.get("numFmtId", ""), "")):
                 shown[str(number)] = code
             number += 1
     return shown

@@ -206,7 +206,7 @@ def resolve_overrides(info: CellInfo, id_column: int, value_at: Callable[[int, i
     overrides: dict[int, dict[int, str]] = {}
     for (row, column), code in info.formats.items():
         value = value_at(row, column)
-        if value.__class__ in (float, int) and not (column == id_column and ("." in code or "%" in code)):
+        if value.__class__ in (float, int) and not (column == id_column and code.strip("0")):
             text = formatted_number(value, code)
             if text is not None:
                 overrides.setdefault(column, {})[row] = text

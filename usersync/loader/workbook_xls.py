@@ -11,7 +11,7 @@ import xlrd
 import xlrd.compdoc
 
 from usersync.errors import SourceError
-from usersync.loader.workbook_cell_info import CellInfo, shows_digits
+from usersync.loader.workbook_cell_info import CellInfo, digits_format
 from usersync.loader.workbook_package import damaged, protected
 
 #: Rows of a sheet.
@@ -110,8 +110,8 @@ def _table(book: xlrd.Book, sheet: xlrd.sheet.Sheet, *, filtered: bool) -> Table
 
 def _value(book: xlrd.Book, formats: list[str], info: CellInfo, place: tuple[int, int], cell: xlrd.sheet.Cell) -> Any:
     if cell.ctype == xlrd.XL_CELL_NUMBER:
-        if shows_digits(formats[cell.xf_index]):
-            info.formats[place] = formats[cell.xf_index]
+        if shown := digits_format(formats[cell.xf_index]):
+            info.formats[place] = shown
         return cell.value
     if cell.ctype == xlrd.XL_CELL_DATE:
         if cell.value < 0:
