@@ -300,6 +300,22 @@ def test_an_error_in_the_last_row_and_column_is_not_lost() -> None:
     assert (texts(read(data)), errors_of(read(data))) == ([["", "#N/A"]], [(2, "cell-error", 1, "#N/A")])
 
 
+@pytest.mark.parametrize("number", [0, 0.25])
+def test_a_number_below_one_among_dates_is_an_error(number: float) -> None:
+    out = io.BytesIO()
+    with xlsxwriter.Workbook(out, {"in_memory": True}) as book:
+        sheet = book.add_worksheet()
+        day, clock = book.add_format({"num_format": "dd.mm.yyyy"}), book.add_format({"num_format": "hh:mm"})
+        sheet.write_row(0, 0, ["id", "custom_attributes.until", "custom_attributes.at"])
+        for row, value in enumerate((45000, number), 1):
+            sheet.write(row, 0, row)
+            sheet.write(row, 1, value, day)
+            sheet.write(row, 2, value % 1, clock)
+    found = read(out.getvalue())
+    assert [(row, code, column) for row, code, column, _ in errors_of(found)] == [(3, "cell-error", 1)]
+    assert texts(found)[0] == ["1", "2023-03-15", "00:00:00"]
+
+
 def test_a_negative_date_is_an_error() -> None:
     styles = '<cellXfs count="2"><xf numFmtId="0"/><xf numFmtId="14"/></cellXfs>'
     rows = f'{HEADER}<row r="2"><c r="A2"><v>7</v></c><c r="B2" s="1"><v>-5</v></c></row>'

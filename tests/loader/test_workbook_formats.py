@@ -10,6 +10,7 @@ import re
 import struct
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date, datetime, time
 from pathlib import Path
 
 import openpyxl
@@ -20,6 +21,8 @@ from usersync.loader import workbook_xls
 from usersync.loader.headings import Headings
 from usersync.loader.raw_sheet import RawSheet
 from usersync.loader.workbook import read_workbook
+from usersync.loader.workbook_values import column_texts, iso_text
+from usersync.models import Code
 from usersync.settings import SourceSettings
 
 FILES = Path(__file__).parent / "files"
@@ -224,3 +227,16 @@ def test_an_ods_reports_hidden_columns() -> None:
     found = read(out.getvalue())
     assert {e.column for e in found.errors if e.message.startswith("the column is hidden")} == {1}
     assert "column C ('name') is hidden: its rows are rejected (source.hidden_columns decides)" in found.notes
+
+
+@pytest.mark.parametrize("value", [date(1899, 12, 30), datetime(1899, 12, 30, 6)])
+def test_day_zero_of_an_ods_is_an_error(value: date) -> None:
+    texts, wrong = column_texts(["x", value], {}, field="custom_attributes.until")
+    assert texts == ["x", iso_text(value)]
+    assert [(at, text.code) for at, text in wrong] == [(1, Code.CELL_ERROR)]
+
+
+def test_midnight_in_an_xls_is_a_time() -> None:
+    assert workbook_xls._date_or_time(0.0, "hh:mm", 0) == time(0)
+    assert workbook_xls._date_or_time(0.25, "hh:mm", 0) == time(6)
+    assert workbook_xls._date_or_time(45000.0, "dd.mm.yyyy", 0) == date(2023, 3, 15)

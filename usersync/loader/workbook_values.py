@@ -24,6 +24,8 @@ _E_NOTATION: Final = re.compile(r"\s*[+-]?\d+(?:[.,]\d+)?[eE][+-]?\d+\s*")
 _SHOWN: Final = 80
 #: The readers' value for 1900-02-29, a day that exists in Excel and not in the calendar.
 _NO_DAY: Final = date(1900, 2, 28)
+#: The day of a number below 1 in .ods; elsewhere such a number is a time of day, even with the format of a date.
+_DAY_ZERO: Final = (1899, 12, 30)
 
 
 class DamagedText(str):
@@ -50,13 +52,16 @@ def column_texts(
     is_id = field == "id"
     if overrides:
         values = [overrides.get(i, value) for i, value in enumerate(values)]
-    if set(map(type, values)) == {str}:
+    kinds = set(map(type, values))
+    if kinds == {str}:
         texts = list(values)
         if not is_id:
             return texts, []
         odd = [i for i, text in enumerate(texts) if ("e" in text or "E" in text) and _E_NOTATION.fullmatch(text)]
         return texts, [(i, _damaged_id(texts[i])) for i in odd]
-    if set(map(type, values)) == {float} and (whole := _whole(values)):
+    if time in kinds and not kinds.isdisjoint((date, datetime)):
+        values = [_zero_day(value) if value.__class__ is time else value for value in values]
+    if kinds == {float} and (whole := _whole(values)):
         return whole, []
     texts = [v if isinstance(v, str) else _text(v, field) for v in values]
     wrong = [(i, text) for i, text in enumerate(texts) if text.__class__ is DamagedText]
@@ -90,7 +95,14 @@ def _text(value: Any, field: str | None) -> str:
     if value.__class__ is date and value == _NO_DAY:
         message = "this date may be 1900-02-29, which does not exist; type it as text"
         return damaged_text(str(value), Code.CELL_ERROR, message)
+    if isinstance(value, date) and value.timetuple()[:3] == _DAY_ZERO:
+        return _zero_day(value)
     return iso_text(value)
+
+
+def _zero_day(value: date | time) -> DamagedText:
+    message = "the cell holds a number below 1 as a date, often of a formula that refers to a blank cell; correct it"
+    return damaged_text(iso_text(value), Code.CELL_ERROR, message)
 
 
 def _number(value: float, is_id: bool) -> str:

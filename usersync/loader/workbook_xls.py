@@ -133,6 +133,6 @@ def _date_or_time(value: float, code: str, datemode: int) -> date | time | timed
         shown: datetime = xlrd.xldate.xldate_as_datetime(max(value, 0.0), datemode)
     except (ValueError, OverflowError):
         return value
-    if 0 < value < 1:
+    if 0 <= value < 1:
         return (datetime(2000, 1, 1) + timedelta(days=value)).time()
     return shown.date() if float(value).is_integer() else shown
