@@ -28,7 +28,7 @@ OBJECTS = ["[object Object]", "<User object at 0x7f31a0>", "System.Object[]", "[
 TEMPLATES = ["{{ user.name }}", "${name}", "Dear <<Name>>", "%%first_name%%"]
 ENCODING = ["JÃ¼rgen", "MÃ¼ller-LÃ¼denscheidt", "Å\x81ukasz", "JosÃ©", "ÐŸÑ‘Ñ‚Ñ€", "JĂĽrgen", "J√ºrgen", "J├╝rgen",
             "Oâ€™Brien", "voilÃ\u00a0tout", "РџРµС‚СЂ", "Ïåòð Èâàíîâ", "Anna Â\u00a0Lee", "JÃƒÂ¼rgen"]  # fmt: skip
-LOST_LETTERS = ["J?rg", "?ukasz", "M?ller", "Zde?ka"]
+LOST_LETTERS = ["J?rg", "?ukasz", "M?ller", "Zde?ka", "?????? ????", "??", "????-?????, ???"]
 CODES = ["O&#39;Brien", "M&uuml;ller", "Tom &amp; Jerry", "J\\u00fcrgen", "&#x4f;lga", "=?utf-8?Q?J=C3=BCrg?="]
 GUARDS = ['="007"', "'Anna", "'+49 30 1234", '="Anna"', "'007"]
 FORMULAS = ['=HYPERLINK("x", "Ann")', "=A2", "=VLOOKUP(A2,Sheet2!A:B,2,0)", "=$B$4&C4", "=sum(a1)", "=-B2", "=(A1)",

@@ -80,7 +80,7 @@ _EMPTY_WORDS: Final = frozenset(
 _DOUBTFUL_WORDS: Final = frozenset(("Null", "None", "NONE", "none", "Nan", "NAN", "Nil", "NIL"))
 _NOT_AVAILABLE: Final = frozenset(("N/A", "n/a", "N.A.", "n.a.", "N/D", "n/d", "k.A.", "k. A.", "н/д", "Н/Д"))
 #: Signs that fill a cell; no name consists of them.
-_DASHES: Final = frozenset(("-", "--", "---", "–", "—", "?", "??", "???"))
+_DASHES: Final = frozenset(("-", "--", "---", "–", "—", "?"))
 _SIGNS: Final = _DASHES | frozenset((".", "..", "...", "…", "*", "**", "***", "_", "__", "/", "//", "#", "~", "=", "+"))
 
 _PLAIN_ADDRESS: Final = r"[^\s@<>(),;:\"']+@[^\s@<>(),;:\"']+"
@@ -167,7 +167,8 @@ CHECKS: Final = (
     _part(_TEMPLATE, "a template's placeholder that nobody filled in; enter the value", _VISIBLE, marks="{<%"),
     _part(MISREAD, _WRONG_ENCODING, _ALL),
     _part(ACCENTED_RUN, _WRONG_ENCODING, _VISIBLE),
-    _part(r"\?[^\W\d_]", _LOST_LETTER, ("name",), marks="?"),
+    _part(r"\?(?:\?|[^\W\d_])", _LOST_LETTER, ("name",), marks="?"),
+    _whole(r"[? .,-]*\?\?[? .,-]*", _LOST_LETTER, ("attribute",), marks="?"),
     _whole(r"[^/=&:?\n]*\?[^\W\d_][^/=&:\n]*", _LOST_LETTER, ("attribute",), marks="?"),
     _part(
         r"\?(?<=[^\W\d_]\?)$", "a letter may have been lost at the question mark",
