@@ -57,12 +57,19 @@ def test_rejects_damaged_text(field: str, cell: str) -> None:
      "Dr. No", "C# Team", "#1 Support", "#TEAM", "1e5",
      "E+ Team", "Sales (EMEA)", "[Bot] Ann", "<Ann>", "{Ann}", "100% Ann", "=1+1", "A/B", "Ann: Lead", "null and void",
      "Nullmeier", "Ann?", "Nataša Đžo", "Ærø Østergård", "Œuvre", "ĽUBOMÍR ŠŤASTNÝ", "Ñuñez", "Éa", "Groß & Klein",
+     "Þórður Guðmundsson", "Sigþór Ægisson", "Mª José", "Núñez & Cía. ½", "Gal·la", "Guðrún Müller",
+     "Acme®", "5 £", "N° 5",
      "True", "June", "March 1", "April May", "May-Britt", "Mar-Lou", "A.B.", "1.2", "1/2", "12-34-56", "=)", "=> Ann"],
 )  # fmt: skip
 def test_accepts_names_that_only_look_unusual(name: str) -> None:
     found = found_in("name", name)
     assert not found.problems
     assert found.values["name"].tolist() == [name]
+
+
+@pytest.mark.parametrize("name", ["Pawe³", "£ukasz", "B¹k", "Н±рлан", "Çaðlar", "Þükrü", "Özðür"])
+def test_rejects_names_with_signs_and_letters_of_another_encoding(name: str) -> None:
+    assert codes(found_in("name", name).problems) == [(0, "value-suspect")]
 
 
 @pytest.mark.parametrize("name", ["-", "--", "—", "?", "???", ".", "...", "*", "_", "/", "#", "k. A.", "Н/Д", " - "])
@@ -217,7 +224,9 @@ def test_finds_one_damaged_cell_among_many_clean_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    "unit", ["a", " ", "\t", "<", "a@", "?", "#A", "=A(", "{{", "Ã", "\u0440a", "&a", "%%", "<%", "1.000"], ids=ascii
+    "unit",
+    ["a", " ", "\t", "<", "a@", "?", "#A", "=A(", "{{", "Ã", "\u0440a", "&a", "%%", "<%", "1.000", "þ", "ü", "³", "-"],
+    ids=ascii,
 )
 @pytest.mark.parametrize("field", ["name", "email", CITY])
 def test_looks_at_a_very_long_cell_in_linear_time(field: str, unit: str) -> None:

@@ -114,6 +114,16 @@ def _part(pattern: str, sentence: str, fields: tuple[Kind, ...], **others: Any) 
     return SuspectCheck(sentence, fields, search, search, **others)
 
 
+def _rare(characters: str, pattern: str, sentence: str, fields: tuple[Kind, ...]) -> SuspectCheck:
+    """Check for cells that hold a pattern, which has one of some characters that few columns have."""
+    search = re.compile(pattern, re.M).search
+
+    def in_column(text: str) -> object:
+        return any(character in text for character in characters) and search(text)
+
+    return SuspectCheck(sentence, fields, search, in_column)
+
+
 def _word(words: frozenset[str], sentence: str, fields: tuple[Kind, ...], **others: Any) -> SuspectCheck:
     """Check for cells that are one of some words, in exactly this case."""
     return SuspectCheck(sentence, fields, words.__contains__, words=words, **others)
@@ -127,6 +137,11 @@ _MAYBE_EMPTY: Final = "this may be a placeholder for an empty value"
 _WRONG_ENCODING: Final = (
     "letters damaged by a wrong encoding, such as JÃ¼rgen for Jürgen; export as UTF-8, or type the text again"
 )
+#: Signs that the encodings of central Europe, Turkey and Kazakhstan have letters for: Pawe³, £ukasz.
+_SIGNS_FOR_LETTERS: Final = "¡¢£¤¥¦¬¯±²³¹¼½¾¿÷"
+_SIGN_AT_LETTER: Final = rf"[{_SIGNS_FOR_LETTERS}](?:(?<=[^\W\d_].)|(?=[^\W\d_]))"
+#: Letters of Iceland in one word with letters that only others have: Çaðlar, Þükrü.
+_TURKISH_MISREAD: Final = r"[þðÞÐ](?=\S{0,30}[çüÇÜ])|[çüÇÜ](?=\S{0,30}[þðÞÐ])"
 _LOST_LETTER: Final = "a question mark in place of a letter; export as UTF-8, or type the text again"
 
 CHECKS: Final = (
@@ -167,6 +182,8 @@ CHECKS: Final = (
     _part(_TEMPLATE, "a template's placeholder that nobody filled in; enter the value", _VISIBLE, marks="{<%"),
     _part(MISREAD, _WRONG_ENCODING, _ALL),
     _part(ACCENTED_RUN, _WRONG_ENCODING, _VISIBLE),
+    _rare(_SIGNS_FOR_LETTERS, _SIGN_AT_LETTER, _WRONG_ENCODING, ("name",)),
+    _rare("þðÞÐ", _TURKISH_MISREAD, _WRONG_ENCODING, ("name",)),
     _part(r"\?(?:\?|[^\W\d_])", _LOST_LETTER, ("name",), marks="?"),
     _whole(r"[? .,-]*\?\?[? .,-]*", _LOST_LETTER, ("attribute",), marks="?"),
     _whole(r"[^/=&:?\n]*\?[^\W\d_][^/=&:\n]*", _LOST_LETTER, ("attribute",), marks="?"),
