@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from usersync.errors import SourceError
@@ -107,6 +109,22 @@ def test_refuses_a_file_that_cannot_be_read_as_a_whole(text: str, options: dict[
     with pytest.raises(SourceError) as caught:
         find(text, **options)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        pytest.param('{"id": 5, "name": "Ann"}\n', "JSON", id="lines of JSON"),
+        pytest.param('[\n  {"id": 5, "name": "Ann"}\n]\n', "JSON", id="a JSON list"),
+        pytest.param("<html><table><tr><td>id</td></tr></table></html>", "a web page or XML", id="a web page"),
+        pytest.param('<?xml version="1.0"?><users/>', "a web page or XML", id="XML"),
+        pytest.param("{\\rtf1 id,name}", "formatted text (RTF)", id="RTF"),
+        pytest.param("%PDF-1.7\n1 0 obj", "a PDF", id="a PDF"),
+    ],
+)
+def test_says_what_a_file_is_that_is_no_table(text: str, kind: str) -> None:
+    with pytest.raises(SourceError, match=re.escape(f"the file is {kind}, not a table")):
+        find(text)
 
 
 def test_settings_override_detection() -> None:

@@ -10,13 +10,26 @@ from usersync.settings import SourceSettings
 TOP = 100
 #: Characters that may separate cells, but are not tried unless the settings name them.
 _OTHER_DELIMITERS = ":^~\x01\x1f"
+#: What other files begin with, in lower case.
+_OTHER_FILES = {
+    "<": "a web page or XML",
+    "{\\rtf": "formatted text (RTF)",
+    "{": "JSON",
+    "[{": "JSON",
+    "%pdf": "a PDF",
+}
 #: Characters of a line that are looked at.
 _LONGEST = 10_000
 
 
 def explain_missing_header(data: bytes, start: int, headings: Headings) -> str:
     """Return a sentence if the lines have headings in another form; "" if not."""
-    lines = data[start : start + TOP * _LONGEST].decode("utf-8", "replace").splitlines()[:TOP]
+    head = data[start : start + TOP * _LONGEST].decode("utf-8", "replace")
+    beginning = "".join(head[:1000].split()).lower()
+    for sign, kind in _OTHER_FILES.items():
+        if beginning.startswith(sign):
+            return f"the file is {kind}, not a table; export it again as .csv or .xlsx"
+    lines = head.splitlines()[:TOP]
     for number, line in enumerate(lines, 1):
         text = line.strip()[:_LONGEST]
         for delimiter in DELIMITERS:
