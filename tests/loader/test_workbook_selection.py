@@ -129,6 +129,16 @@ def test_reads_a_workbook_whose_other_sheet_is_missing() -> None:
     assert refusal(without_part(book({"Users": USERS}), "xl/worksheets/sheet1.xml")).startswith("sheet 'Users' is not")
 
 
+def test_a_lost_result_beside_the_table_does_no_harm() -> None:
+    out = openpyxl.Workbook()
+    for row in (["id", "name"], [1, "Ann"], [2, "Bea", None, None, "=A2"]):
+        out.active.append(row)
+    data = io.BytesIO()
+    out.save(data)
+    found = read(data.getvalue())
+    assert (found.header, found.errors) == (("id", "name"), ())
+
+
 def hidden_columns(*letters: str) -> bytes:
     out = openpyxl.Workbook()
     for row in (["id", "name", "email", "note"], [1, "Ann", "", "x"], [2, "Bea", "b@example.org", ""]):

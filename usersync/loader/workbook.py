@@ -137,6 +137,7 @@ class _SheetRows:
         used = len(columns)
         while used and not self._header[used - 1] and not any(columns[used - 1]):
             used -= 1
+        self._errors = [error for error in self._errors if error.column is None or error.column < used]
         unnamed = [i for i in range(used) if not self._header[i] and any(columns[i])]
         if unnamed:
             noun = "column" if len(unnamed) == 1 else "columns"
