@@ -120,9 +120,16 @@ def test_rejects_the_subtotals_of_groups(subtotals: tuple[str, ...]) -> None:
     found = validate(table(*rows))
     assert codes(found.problems) == [(3, "value-suspect"), (6, "value-suspect"), (7, "value-suspect")]
     assert found.problems[0].message == (
-        f"this row looks like a subtotal of the rows above it, not like a user: {subtotals[0]!r}; delete it"
+        f"this row looks like a subtotal of other rows, not like a user: {subtotals[0]!r}; delete it"
     )
     assert found.values.index.tolist() == [0, 1, 2, 4, 5]
+
+
+def test_rejects_subtotals_above_their_groups() -> None:
+    rows = in_groups("Sales Count", "IT Count", "Grand Count")[::-1]
+    found = validate(table(*rows))
+    assert codes(found.problems) == [(0, "value-suspect"), (1, "value-suspect"), (4, "value-suspect")]
+    assert found.values.index.tolist() == [2, 3, 5, 6, 7]
 
 
 def test_rejects_subtotals_that_are_sums_of_ids() -> None:

@@ -50,8 +50,9 @@ def find_total_rows(table: Table, ids: NDArray[np.int64]) -> dict[int, tuple[str
     for source in range(len(table.sources)):
         keys = np.flatnonzero(source_of == source)
         found |= {
-            key: (f"this row looks like a subtotal of the rows above it, not like a user: {text!r}", "delete it")
-            for key, text in _subtotals(table, source, keys, ids[keys])
+            key: (f"this row looks like a subtotal of other rows, not like a user: {text!r}", "delete it")
+            for order in (keys, keys[::-1] if _begins_with_total(table, source, keys) else keys[:0])
+            for key, text in _subtotals(table, source, order, ids[order])
         }
         for count in range(len(keys) - 1, max(len(keys) - 1 - _LAST_ROWS, 0), -1):
             key = int(keys[count])
@@ -65,10 +66,17 @@ def find_total_rows(table: Table, ids: NDArray[np.int64]) -> dict[int, tuple[str
     return found
 
 
-def _subtotals(table: Table, source: int, keys: NDArray[np.intp], ids: NDArray[np.int64]) -> Iterator[tuple[int, str]]:
-    """Yield the rows below groups of rows, and the cell that names the group; the last one may be of all rows.
+def _begins_with_total(table: Table, source: int, keys: NDArray[np.intp]) -> bool:
+    """Whether the first row is that of all rows: spreadsheets can put subtotals above their groups."""
+    first = _columns_of_words(table, source, keys[:1], attributes=True)
+    return any(_TOTAL.fullmatch(_folded(column[0])) for column in first if len(column))
 
-    The first group is told by its id, which is the number of rows above, or their sum; few rows have such a one.
+
+def _subtotals(table: Table, source: int, keys: NDArray[np.intp], ids: NDArray[np.int64]) -> Iterator[tuple[int, str]]:
+    """Yield the rows after groups of rows, and the cell that names the group; the last one may be of all rows.
+
+    The first such row is found by its id: the number of the group's rows, or the sum of their ids. Few rows have such
+    an id by chance.
     """
     candidates = (np.cumsum(ids > 0) == ids + 1) | (np.cumsum(ids) == 2 * ids)
     candidates &= ids > 0
