@@ -287,6 +287,7 @@ def test_a_zero_that_a_spreadsheet_calculated_is_read() -> None:
         ),
         pytest.param('<c r="B2" t="str"><v><![CDATA[R&D <x>]]></v></c>', "R&D <x>", id="a CDATA section"),
         pytest.param('<c r="B2" t="str"><v>An<!-- n -->n</v></c>', "Ann", id="a comment"),
+        pytest.param('<c r="B2"><v>1<!-- n -->2</v></c>', "12", id="a comment in a number"),
         pytest.param('<c r="B2" t="str"><v>a_x000D_b</v></c>', "a\rb", id="an escaped carriage return"),
         pytest.param('<x:c xmlns:x="a" r="B2" t="str"><x:v>Ann</x:v></x:c>', "Ann", id="a prefix"),
     ],

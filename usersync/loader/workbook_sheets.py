@@ -201,7 +201,7 @@ def _rewritten(xml: bytes) -> bytes | None:
     )
     area = _DIMENSION.search(xml[:10_000])
     invalid_area = area and not _VALID_AREA.search(area[0])
-    if not unknown_error and not invalid_area and b"<![CDATA[" not in xml:
+    if not unknown_error and not invalid_area and b"<![CDATA[" not in xml and b"<!--" not in xml:
         return None
     xml = _DIMENSION.sub(b"", xml, 1) if invalid_area else xml
     xml = _CDATA.sub(lambda m: m[1].replace(b"&", b"&amp;").replace(b"<", b"&lt;").replace(b">", b"&gt;"), xml)
