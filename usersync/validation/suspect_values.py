@@ -79,6 +79,11 @@ _EMPTY_WORDS: Final = frozenset(
 #: The same where it can be a name, or a value that somebody chose.
 _DOUBTFUL_WORDS: Final = frozenset(("Null", "None", "NONE", "none", "Nan", "NAN", "Nil", "NIL"))
 _NOT_AVAILABLE: Final = frozenset(("N/A", "n/a", "N.A.", "n.a.", "N/D", "n/d", "k.A.", "k. A.", "н/д", "Н/Д"))
+#: What spreadsheets and databases write for the day 0.
+_ZERO_DATES: Final = frozenset((
+    "00.01.1900", "00/01/1900", "1/0/1900", "01/00/1900", "0-Jan-00", "00-Jan-00", "1900-01-00", "1899-12-30",
+    "30.12.1899", "12/30/1899", "30/12/1899", "0000-00-00", "0000-00-00 00:00:00", "00.00.0000", "00/00/0000",
+))  # fmt: skip
 #: Signs that fill a cell; no name consists of them.
 _DASHES: Final = frozenset(("-", "--", "---", "–", "—", "?"))
 _SIGNS: Final = _DASHES | frozenset((".", "..", "...", "…", "*", "**", "***", "_", "__", "/", "//", "#", "~", "=", "+"))
@@ -159,6 +164,9 @@ CHECKS: Final = (
         _TEXT, marks="+-",
     ),
     _word(_EMPTY_WORDS, _EMPTY, _VISIBLE),
+    _word(
+        _ZERO_DATES, "the day 0, which stands for no date; leave the cell blank to keep the present value", _TEXT
+    ),
     _word(_NOT_AVAILABLE, _EMPTY, ("name", "email")),
     _word(_NOT_AVAILABLE, _MAYBE_EMPTY, ("attribute",), verdict="note"),
     _word(_DOUBTFUL_WORDS, _MAYBE_EMPTY, _TEXT, verdict="note"),
