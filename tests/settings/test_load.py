@@ -50,6 +50,34 @@ fields: {nme: {}, custom_attributes.x: {typ: integer}}
     )
 
 
+def test_a_value_of_another_kind_is_reported_with_what_to_write() -> None:
+    with pytest.raises(SettingsError) as caught:
+        make_settings({
+            "platform": {"url": "http://x", "token_env": 3},
+            "request": {"retries": 1.5, "concurrency": "many", "batch_interval": "short", "verify_ssl": "maybe"},
+            "fields": {"name": "keep"},
+            "columns": ["name"],
+            "limits": {"protect": None},
+            "ledger": ["x"],
+            "report": {"formats": "csv"},
+            "diff": "remote",
+        })  # fmt: skip
+    assert set(caught.value.problems) == {
+        "platform.token_env: write text, in quotes where it looks like a number",
+        "platform.token_command: give exactly one of token_env, token_file, token_command; found 0",
+        "request.retries: write a whole number",
+        "request.concurrency: write a whole number",
+        "request.batch_interval: write a number",
+        "request.verify_ssl: write true or false",
+        "fields.name: write keys with values, such as {key: value}",
+        "columns: write keys with values, such as {key: value}",
+        "limits.protect: write a list, such as [a, b]",
+        "ledger: write the name of a file",
+        "report.formats: write a list, such as [a, b]",
+        "diff: write keys with values, such as {key: value}",
+    }
+
+
 def test_a_token_in_the_file_is_refused_and_not_repeated() -> None:
     with pytest.raises(SettingsError, match="put it in an environment variable") as caught:
         make_settings({"platform": {**PLATFORM, "token": "tok-secret"}})

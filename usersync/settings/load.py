@@ -28,6 +28,21 @@ _MAX_NODES: Final = 100_000
 _MAX_PROBLEMS: Final = 100
 #: Characters of the file that a message repeats at most.
 _MAX_SHOWN: Final = 300
+#: What to write where a value is of another kind, by the type of pydantic's error.
+_KINDS: Final = {
+    "tuple_type": "write a list, such as [a, b]",
+    "dict_type": "write keys with values, such as {key: value}",
+    "model_type": "write keys with values, such as {key: value}",
+    "string_type": "write text, in quotes where it looks like a number",
+    "path_type": "write the name of a file",
+    "int_type": "write a whole number",
+    "int_parsing": "write a whole number",
+    "int_from_float": "write a whole number",
+    "float_type": "write a number",
+    "float_parsing": "write a number",
+    "bool_type": "write true or false",
+    "bool_parsing": "write true or false",
+}
 
 
 class OfflineSettings(Section):
@@ -189,6 +204,8 @@ def _sentence(error: ErrorDetails) -> str:
         return f"{place}: unknown key; {f'did you mean {near[0]}?' if near else 'known: ' + ', '.join(known)}"
     if error["type"] == "missing":
         return f"{place}: required"
+    if error["type"] in _KINDS:
+        return f"{place}: {_KINDS[error['type']]}"
     message = error["msg"].removeprefix("Value error, ")
     return f"{place}: {message[0].lower()}{_printable(message[1:])}"
 
