@@ -15,8 +15,9 @@ from pandas.testing import assert_frame_equal
 
 from tests.conftest import PATIENCE
 from usersync.diff.compare import current_values
-from usersync.errors import StoppedError, UsageError
+from usersync.errors import BusyError, StoppedError, UsageError
 from usersync.ledger import Ledger, LedgerRun, RunInfo, Stretch, UnsentRows
+from usersync.ledger.lock import one_run_at_a_time
 from usersync.ledger.resumption import delete_rows, keep_compared
 from usersync.models import UNKNOWN, FieldChange, Json, Result, Row, Status, User
 from usersync.planning.rows import with_user
@@ -390,3 +391,16 @@ def test_a_database_of_another_program_is_refused_and_stays_as_it_is(tmp_path: P
         Ledger(tmp_path / "other.db")
     assert db.execute("SELECT name FROM sqlite_master").fetchall() == [("person",)]
     db.close()
+
+
+@pytest.mark.parametrize("is_written", [True, False], ids=["just taken", "about to be released"])
+def test_a_lock_whose_holder_is_not_named_is_held_by_another_run(is_written: bool, tmp_path: Path) -> None:
+    ledger = tmp_path / "usersync.db"
+    with one_run_at_a_time(ledger, "http://x", holder="by ann@host"):
+        (sign,) = tmp_path.glob("*.holder")
+        sign.write_text("") if is_written else sign.unlink()
+        with (
+            pytest.raises(BusyError, match="the lock of http://x is held by another run; wait for it"),
+            one_run_at_a_time(ledger, "http://x", holder="by bob@host"),
+        ):
+            pass

@@ -27,7 +27,7 @@ def one_run_at_a_time(ledger: Path, platform: str, *, holder: str, wait: float =
     try:
         lock.acquire()
     except Timeout:
-        held = sign.read_text("utf-8") if sign.exists() else "by another run"
+        held = _holder(sign)
         raise BusyError(
             f"the lock of {platform} is held {held}; wait for it with --lock-wait 10m, or let it finish"
         ) from None
@@ -39,3 +39,11 @@ def one_run_at_a_time(ledger: Path, platform: str, *, holder: str, wait: float =
     finally:
         sign.unlink(missing_ok=True)
         lock.release()
+
+
+def _holder(sign: Path) -> str:
+    """Return who holds a lock; a run that has just taken it, or is about to release it, has not said so."""
+    try:
+        return sign.read_text("utf-8") or "by another run"
+    except FileNotFoundError:
+        return "by another run"
