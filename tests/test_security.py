@@ -110,7 +110,7 @@ def read_until(terminal: int, text: bytes) -> None:
 @pytest.mark.parametrize("answer", ["n\n", "\x03"], ids=["no", "Ctrl-C"])
 def test_answering_no_or_ctrl_c_at_the_question_sends_nothing(answer: str, desk: Opened) -> None:
     with desk() as (open_box, at):
-        at.write("changes.csv", ROWS)
+        at.write("changes.csv", "id,name\n1,Ann\n")
         env = at.prepare()
         leader, follower = pty.openpty()
         process = subprocess.Popen(
@@ -120,7 +120,7 @@ def test_answering_no_or_ctrl_c_at_the_question_sends_nothing(answer: str, desk:
         )  # fmt: skip
         at.started.callback(process.kill)
         os.close(follower)
-        read_until(leader, b"[y/N]")
+        read_until(leader, f"Send 1 update to {open_box.url}? [y/N]".encode())
         deadline = time.monotonic() + PATIENCE
         while process.poll() is None and time.monotonic() < deadline:
             os.write(leader, answer.encode())  # again, as a person does if nothing happens

@@ -227,6 +227,12 @@ def test_a_workbook_that_libreoffice_saved_is_merged_as_well(office: Callable[..
         assert [line["status"] for line in ran.report] == ["updated", "conflict", "unchanged", "unchanged"]
 
 
+def test_a_single_user_is_counted_in_the_singular(office: Callable[..., Any]) -> None:
+    with office((USERS[0],)) as (_, at):
+        assert ": 1 user; change cells" in at.run("export", "users.csv").err
+        assert at.run("export", "-").err == "1 user\n"
+
+
 def test_rows_that_nobody_touched_cost_no_request(office: Callable[..., Any]) -> None:
     with office() as (box, at):
         at.run("export", "users.csv")

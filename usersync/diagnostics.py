@@ -42,6 +42,7 @@ from usersync.platform.api import (
 )
 from usersync.platform.client import HttpClient
 from usersync.platform.directory import Directory, DirectoryUnavailable, read_directory
+from usersync.report.wording import plural
 from usersync.settings import Settings
 
 #: Seconds by which this machine's clock may differ from the platform's without a warning.
@@ -176,7 +177,8 @@ def _check_directory(settings: Settings) -> CheckResult:
         return CheckResult("account", f"not tried: {'; '.join(error.problems)}")
     if isinstance(directory, DirectoryUnavailable):
         return _failed("account", directory.reason, 1, "without the list, users are read one by one")
-    return CheckResult("account", f"{len(directory.users):,} users of account {account} can be listed in one request")
+    users = plural(len(directory.users), "user")
+    return CheckResult("account", f"{users} of account {account} can be listed in one request")
 
 
 def _check_connection(settings: Settings) -> Iterator[CheckResult]:

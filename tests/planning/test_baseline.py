@@ -5,6 +5,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from usersync.sandbox import Answer, Faults, Sandbox, StoredUser
 
 Opened = Callable[..., Any]
@@ -90,6 +92,17 @@ def test_users_missing_from_a_baseline_file_are_read(desk: Opened) -> None:
         ran = at.run("run", "today.csv", "--yes", "--compare-with", "yesterday.csv")
         assert list(ran.statuses().values()) == ["unchanged", "updated", "unchanged"]
         assert sorted(methods(open_box)) == ["GET 3", "PATCH 2"]
+
+
+@pytest.mark.parametrize(("rows", "more"), [("x,Ann\n", ""), ("x,Ann\ny,Bea\nz,Cid\n", "; and 2 more")])
+def test_a_baseline_file_with_problems_is_refused_with_the_first_one(rows: str, more: str, desk: Opened) -> None:
+    with desk(box()) as (open_box, at):
+        at.write("yesterday.csv", f"id,name\n1,User 1\n{rows}")
+        at.write("today.csv", "id,name\n1,Ann\n")
+        ran = at.run("run", "today.csv", "--yes", "--compare-with", "yesterday.csv")
+        assert ran.code == 2
+        assert f"yesterday.csv, row 3: an id is a whole number written in digits only, such as 1042{more}\n" in ran.err
+        assert not open_box.log
 
 
 def test_a_value_changed_since_usersync_wrote_it_is_a_conflict(desk: Opened) -> None:

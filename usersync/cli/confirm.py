@@ -41,11 +41,12 @@ class Confirmation:
         """Return whether to send the plan."""
         from usersync.cli.console import plan_text
         from usersync.cli.table import window_width
+        from usersync.report.wording import plural
 
         if not (self._yes and self._quiet):
             self._show(plan_text(plan, width=window_width(self._stream or sys.stderr)) + "\n")
             self.plan_shown = True
-        return self._yes or _ask(f"Send {plan.changes:,} updates to {plan.platform}?", self._context)
+        return self._yes or _ask(f"Send {plural(plan.changes, 'update')} to {plan.platform}?", self._context)
 
 
 def confirmation(options: dict[str, Any], context: Context, *, yes: bool) -> Confirmation | None:

@@ -68,13 +68,15 @@ def _show(out: str, found: Any, options: dict[str, Any]) -> None:
         say(f"... and {len(found.unread) - _UNREAD_SHOWN:,} more")
     if options["quiet"]:
         return
+    from usersync.cli.console import command
+    from usersync.report.wording import plural
+
     for note in found.notes:
         say(f"note: {note}")
+    users = plural(found.users, "user")
     if out == "-":
-        say(f"{found.users:,} users")
+        say(users)
         return
-    from usersync.cli.console import command
-
     files = " and ".join(map(str, found.files))
     following = command("plan", out, *option_words(options, "config"))
-    say(f"{files}: {found.users:,} users; change cells, then review with: {following}")
+    say(f"{files}: {users}; change cells, then review with: {following}")

@@ -33,7 +33,8 @@ def baseline_from_file(path: str, settings: Settings) -> LookUp:
     wrong = [problem for problem in held.problems if problem.code != Code.NOTHING_TO_DO]
     if wrong:
         row = int(table.places["row"].to_numpy()[wrong[0].key])
-        found = f"{table.sources[0].file} has {len(wrong)} problems, the first in row {row}: {wrong[0].message}"
+        more = f"; and {len(wrong) - 1:,} more" if len(wrong) > 1 else ""
+        found = f"{table.sources[0].file}, row {row}: {wrong[0].message}{more}"
         raise SettingsError("diff.compare_with", (found,))
     values = held.values
     ids = pd.Index(values["id"])
