@@ -112,15 +112,16 @@ def test_a_change_is_shown_with_the_user_and_the_difference(
     assert change.split() == ["name", "Ann", "->", "Bea"]
 
 
-@pytest.mark.parametrize("columns", [80, 100])
-def test_names_states_and_counts_of_runs_are_never_cut(
+@pytest.mark.parametrize("columns", [66, 80, 100])
+def test_names_kinds_states_and_counts_of_runs_are_never_cut(
     settings: Settings, record: Callable[..., None], monkeypatch: pytest.MonkeyPatch, columns: int
 ) -> None:
     name = "20261124T120000-0123abcd"
-    record(name, exit_code=4, status=Status.NOT_SENT, file="/srv/exports/of/all/customers/2026-11-24/agents.csv")
+    file = "/srv/exports/of/all/customers/2026-11-24/agents.csv"
+    record(name, kind="undo", exit_code=4, status=Status.NOT_SENT, file=file)
     monkeypatch.setenv("COLUMNS", str(columns))
     line = history.runs(settings, as_json=False).splitlines()[1]
-    assert line.startswith(f"  {name}  run")
+    assert line.startswith(f"  {name}  undo  ")
     assert line.endswith("unfinished  1 not-sent")
     assert len(line) <= columns
 

@@ -22,8 +22,8 @@ from usersync.report.wording import plural
 from usersync.settings import Settings
 from usersync.values import mask_secrets
 
-#: Columns of `runs` that are never cut: the run, its state and its counts. The name of a run begins with its time.
-_NEVER_CUT: Final = frozenset({0, 4, 5})
+#: Columns of `runs` that are never cut: run, kind, state and counts. The name of a run begins with its time.
+_NEVER_CUT: Final = frozenset({0, 1, 4, 5})
 
 
 def runs(settings: Settings, *, as_json: bool, again: Sequence[str] = ()) -> str:
