@@ -81,6 +81,18 @@ def test_runs_are_marked_as_done_undone_or_unfinished(settings: Settings, record
     ]
 
 
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [(Status.UPDATED, "undone"), (Status.UNCHANGED, "undone"), (Status.CONFLICT, "done"), (Status.FAILED, "done")],
+)
+def test_a_run_of_which_an_undo_restored_nothing_is_not_undone(
+    settings: Settings, record: Callable[..., None], status: Status, state: str
+) -> None:
+    record("R1", exit_code=0)
+    record("R2", exit_code=1, kind="undo", parent="R1", status=status)
+    assert states(history.runs(settings, as_json=False))["R1"] == state
+
+
 def test_json_holds_the_runs_and_their_states(settings: Settings, record: Callable[..., None]) -> None:
     record("R1", exit_code=0)
     record("R2", exit_code=4, status=Status.NOT_SENT)
