@@ -336,7 +336,7 @@ def test_update_prints_a_user_who_has_the_values_already(desk: Callable[..., Any
     [
         pytest.param(["999", "--name", "A"], 1, "there is no user with this id", id="an unknown user"),
         pytest.param(["5/../7", "--name", "A"], 1, "an id is a whole number", id="an id that is no number"),
-        pytest.param(["7"], 1, "no value", id="nothing to change"),
+        pytest.param(["7"], 2, "nothing to change; give --name", id="nothing to change"),
         pytest.param(["7", "--attr", "plan"], 2, "write KEY=VALUE", id="an attribute without a value"),
     ],
 )

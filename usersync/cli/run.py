@@ -128,6 +128,8 @@ def update(user_id: str, *, password_stdin: bool, attr: tuple[str, ...], **optio
         values[name] = value
         if is_json:
             fields[name] = fields.get(name, FieldSettings()).model_copy(update={"type": "json"})
+    if not values:
+        raise click.UsageError("nothing to change; give --name, --display-name, --email, --password-stdin or --attr")
     settings = settings.model_copy(update={"fields": fields})
     context = make_context({**options, "quiet": True})
     try:
