@@ -154,7 +154,7 @@ def test_an_authority_that_cannot_be_read_is_a_mistake_in_the_settings(tmp_path:
     settings = make_settings(
         {"platform": {"url": "https://x", "token_env": "X"}, "request": {"ca_file": str(tmp_path / "none.pem")}}
     )
-    with pytest.raises(SettingsError, match=r"none\.pem cannot be used"):
+    with pytest.raises(SettingsError, match=r"none\.pem cannot be used: No such file or directory$"):
         HttpClient(settings, SecretStr("t"))
 
 

@@ -30,9 +30,13 @@ def test_the_token_is_read_from_its_place_and_never_shown(
     ("kind", "home", "reason"),
     [
         ("token_env", "NO_SUCH_VARIABLE", "the environment variable NO_SUCH_VARIABLE; set it and run again"),
-        ("token_file", "/no/such/file", "the token could not be read"),
+        ("token_file", "/no/such/file", "the token could not be read: /no/such/file: No such file or directory$"),
         ("token_command", "false", "the command ended with 1"),
-        ("token_command", "no-such-command", "the token could not be read"),
+        (
+            "token_command",
+            "no-such-command",
+            "the token could not be read: no-such-command: No such file or directory$",
+        ),
     ],
 )
 def test_a_missing_token_names_the_place_where_it_was_expected(kind: str, home: str, reason: str) -> None:

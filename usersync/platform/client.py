@@ -254,4 +254,4 @@ def _ssl(*, verify: bool, ca_file: str | None) -> ssl.SSLContext | bool:
     try:
         return ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError) as error:
-        raise SettingsError("request.ca_file", (f"{ca_file} cannot be used: {error}",)) from None
+        raise SettingsError("request.ca_file", (f"{ca_file} cannot be used: {error.strerror}",)) from None

@@ -158,7 +158,13 @@ def _read(path: Path, overrides: dict[str, Any] | None) -> dict[str, Any]:
     except FileNotFoundError:
         remedy = "file not found; name one with -c, or start from config/usersync.yaml"
         raise SettingsError(str(path), (remedy,)) from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except IsADirectoryError:
+        raise SettingsError(str(path), ("a folder, which only `run` takes; name a settings file",)) from None
+    except OSError as error:
+        raise SettingsError(str(path), (f"the file cannot be read: {error.strerror}",)) from None
+    except UnicodeDecodeError:
+        raise SettingsError(str(path), ("not UTF-8; save the file in that encoding",)) from None
+    except (ValueError, yaml.YAMLError) as error:
         raise SettingsError(str(path), (_printable(" ".join(str(error).split())),)) from None
     except RecursionError:
         raise SettingsError(str(path), ("nested too deeply to be settings",)) from None

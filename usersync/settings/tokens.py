@@ -32,7 +32,9 @@ class TokenSource:
             token = self._fetch().strip()
         except (OSError, subprocess.SubprocessError, ValueError, IndexError, RuntimeError) as error:
             reason = str(error)
-            if isinstance(error, subprocess.CalledProcessError):
+            if isinstance(error, OSError):
+                reason = f"{error.filename}: {error.strerror}"
+            elif isinstance(error, subprocess.CalledProcessError):
                 reason = f"the command ended with {error.returncode}"
             raise SettingsError("platform", (f"the token could not be read: {reason}",)) from None
         if problem := _problem(token, header):
