@@ -18,6 +18,14 @@ def test_the_list_says_of_a_command_what_its_own_help_says_first(name: str) -> N
     assert own.startswith(listed[name].removesuffix("."))
 
 
+@pytest.mark.parametrize("name", [name for name in cli.commands if name not in ("run", "sandbox", "demo")])
+def test_only_run_takes_several_settings_files(name: str) -> None:
+    command = cli.commands[name]
+    words = ["1" for parameter in command.params if isinstance(parameter, click.Argument)]
+    with pytest.raises(click.UsageError, match="only `run` takes several settings files"):
+        command.main([*words, "-c", "a.yaml", "-c", "b.yaml"], standalone_mode=False)
+
+
 def test_the_help_imports_no_command() -> None:
     code = "import sys; from usersync.cli import cli; cli.main(['--help'], standalone_mode=False); print(*sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

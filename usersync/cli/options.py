@@ -35,10 +35,20 @@ OUTPUT_OPTIONS = (
     click.option("--log-format", type=click.Choice(["json", "text"]), help="Log events, one per line."),
     click.option("--log-file", type=click.Path(path_type=Path), help="Append them to a file, not to stderr."),
 )
-_CONFIG: dict[str, Any] = {"type": click.Path(path_type=Path), "help": "Settings; default: ./usersync.yaml"}
-COMMON_OPTIONS = (click.option("-c", "--config", **_CONFIG), *OUTPUT_OPTIONS)
+
+
+def _only_one(_: click.Context, __: click.Parameter, given: tuple[Path, ...]) -> Path | None:
+    if len(given) > 1:
+        raise click.UsageError("only `run` takes several settings files; use this command with one after the other")
+    return given[0] if given else None
+
+
+_CONFIG: dict[str, Any] = {
+    "type": click.Path(path_type=Path), "multiple": True, "help": "Settings; default: ./usersync.yaml",
+}  # fmt: skip
+COMMON_OPTIONS = (click.option("-c", "--config", callback=_only_one, **_CONFIG), *OUTPUT_OPTIONS)
 CONFIGS_OPTIONS = (
-    click.option("-c", "--config", multiple=True, **_CONFIG | {"help": f"{_CONFIG['help']}; repeatable; or a folder."}),
+    click.option("-c", "--config", **_CONFIG | {"help": f"{_CONFIG['help']}; repeatable; or a folder."}),
     *OUTPUT_OPTIONS,
 )
 LIMIT_OPTIONS = (
