@@ -227,6 +227,12 @@ def test_a_workbook_that_libreoffice_saved_is_merged_as_well(office: Callable[..
         assert [line["status"] for line in ran.report] == ["updated", "conflict", "unchanged", "unchanged"]
 
 
+def test_columns_that_are_named_one_by_one_are_all_exported(office: Callable[..., Any]) -> None:
+    with office() as (_, at):
+        ran = at.run("export", "-", "--columns", "email", "--columns", "name")
+        assert ran.out.splitlines()[0] == "id,email,name"
+
+
 def test_a_single_user_is_counted_in_the_singular(office: Callable[..., Any]) -> None:
     with office((USERS[0],)) as (_, at):
         assert ": 1 user; change cells" in at.run("export", "users.csv").err

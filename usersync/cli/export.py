@@ -25,10 +25,12 @@ _UNREAD_SHOWN = 10
 @click.command()
 @click.argument("out")
 @click.option("--where", multiple=True, metavar="COLUMN=VALUE", help="Only users with this value (repeatable).")
-@click.option("--columns", metavar="A,B,...", help="Only these columns, such as name,custom_attributes.seats.")
+@click.option(
+    "--columns", multiple=True, metavar="A,B,...", help="Only these columns, such as name,custom_attributes.seats."
+)
 @click.option("--ids", type=click.Path(path_type=Path), help="A list or table of the ids to export; - is stdin.")
 @options_of(REQUEST_OPTIONS, COMMON_OPTIONS)
-def export(out: str, *, where: tuple[str, ...], columns: str | None, ids: Path | None, **options: Any) -> int:
+def export(out: str, *, where: tuple[str, ...], columns: tuple[str, ...], ids: Path | None, **options: Any) -> int:
     """Write the users as they are, to edit them and run the file again.
 
     OUT is a file that ends in .xlsx or .csv, or - for CSV on stdout.
@@ -41,7 +43,7 @@ def export(out: str, *, where: tuple[str, ...], columns: str | None, ids: Path |
         raise click.UsageError("stdout cannot hold both the users and --json; name a file, or leave out --json")
     settings, context = make_settings_from(options), make_context(options)
     user_ids = read_ids(ids, options=settings.source, columns=settings.columns) if ids else None
-    asked = columns.split(",") if columns is not None else None
+    asked = ",".join(columns).split(",") if columns else None
     try:
         with writing_stdout() if out == "-" else nullcontext():
             found = api.export(out, settings, ids=user_ids, where=where, columns=asked, context=context)
