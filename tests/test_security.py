@@ -132,6 +132,29 @@ def test_answering_no_or_ctrl_c_at_the_question_sends_nothing(answer: str, desk:
         assert not [r for r in open_box.log if r.method == "PATCH"]
 
 
+@pytest.mark.parametrize("words", [("run", "b.csv"), ("runs", "--prune", "0s")], ids=" ".join)
+def test_an_answer_typed_before_the_question_is_none(words: tuple[str, ...], desk: Opened) -> None:
+    with desk() as (open_box, at):
+        at.write("a.csv", "id,name\n1,Ann\n")
+        at.write("b.csv", "id,name\n2,Bea\n")
+        assert at.run("run", "a.csv", "--yes").code == 0
+        sent = [r for r in open_box.log if r.method == "PATCH"]
+        leader, follower = pty.openpty()
+        os.write(leader, b"y\n")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "usersync", *words],
+            cwd=at.folder, env=at.prepare(), stdin=follower, stdout=follower, stderr=follower,
+        )  # fmt: skip
+        at.started.callback(process.kill)
+        os.close(follower)
+        read_until(leader, b"[y/N]")
+        os.write(leader, b"n\n")
+        assert process.wait(timeout=PATIENCE) == 3
+        os.close(leader)
+        assert [r for r in open_box.log if r.method == "PATCH"] == sent
+        assert "done" in at.run("runs").out
+
+
 def test_a_run_with_the_same_file_twice_can_be_resumed(desk: Opened) -> None:
     with desk() as (_, at):
         at.env["USERSYNC_TOKEN"] = "wrong"

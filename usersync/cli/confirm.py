@@ -65,9 +65,8 @@ def _ask(question: str, context: Context) -> bool:
         loop.remove_signal_handler(signal.SIGINT)
     wakeup = signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    _forget_typed_ahead()
     try:
-        return click.confirm(question, err=True)
+        return answer_of(question)
     except click.Abort:
         context.stop.ask(130, "stopped at the question (Ctrl-C or Ctrl-D)")
         return False
@@ -76,9 +75,10 @@ def _ask(question: str, context: Context) -> bool:
         connect_signals(context.stop)
 
 
-def _forget_typed_ahead() -> None:
-    """Drop what was typed before the question was there: nobody can have answered it yet."""
+def answer_of(question: str) -> bool:
+    """Ask a question, and return the answer; what was typed before it was there can be none, and is dropped."""
     with suppress(ImportError, OSError, ValueError):  # Windows, or no terminal
         import termios
 
         termios.tcflush(sys.stdin, termios.TCIFLUSH)
+    return click.confirm(question, err=True)

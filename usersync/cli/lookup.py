@@ -91,10 +91,12 @@ def runs(*, prune: str | None, reports: bool, yes: bool, **options: Any) -> int:
 
 
 def _may_delete(question: str) -> bool:
+    from usersync.cli.confirm import answer_of
+
     if not (sys.stdin and sys.stdin.isatty()):
         nobody = "nothing was deleted: there is no terminal to ask on; add --yes"
         raise RefusedError(f"these runs would be deleted:\n{question}\n{nobody}")
-    return click.confirm(question, err=True)
+    return answer_of(question)
 
 
 @click.command()
