@@ -25,6 +25,13 @@ def test_a_malformed_rate_is_refused_with_an_example(text: object) -> None:
         parse_rate(text)
 
 
-@pytest.mark.parametrize(("text", "seconds"), [(30, 30), ("90s", 90), ("10m", 600), ("2h", 7200), ("1.5", 1.5)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [(30, 30), ("90s", 90), ("10m", 600), ("2h", 7200), ("90d", 7_776_000), ("1.5", 1.5)]
+)
 def test_a_duration_is_read_as_seconds(text: object, seconds: float) -> None:
     assert parse_duration(text) == seconds
+
+
+def test_a_malformed_duration_is_refused_with_examples_of_every_unit() -> None:
+    with pytest.raises(ValueError, match="like 30, 90s, 10m, 2h or 90d"):
+        parse_duration("3 weeks")

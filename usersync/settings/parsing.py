@@ -51,7 +51,7 @@ def parse_duration(text: object) -> float:
         return float(text)
     found = _DURATION.fullmatch(text) if isinstance(text, str) else None
     if not found:
-        raise ValueError("write a duration like 30, 90s, 10m or 2h")
+        raise ValueError("write a duration like 30, 90s, 10m, 2h or 90d")
     return float(found[1]) * _UNITS[found[2] or "s"]
 
 
