@@ -155,6 +155,26 @@ def test_an_answer_typed_before_the_question_is_none(words: tuple[str, ...], des
         assert "done" in at.run("runs").out
 
 
+def test_a_run_that_ends_while_pruning_is_asked_about_is_kept(desk: Opened) -> None:
+    with desk() as (_, at):
+        at.write("a.csv", "id,name\n1,Ann\n")
+        at.write("b.csv", "id,name\n2,Bea\n")
+        assert at.run("run", "a.csv", "--yes").code == 0
+        leader, follower = pty.openpty()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "usersync", "runs", "--prune", "0s"],
+            cwd=at.folder, env=at.prepare(), stdin=follower, stdout=follower, stderr=follower,
+        )  # fmt: skip
+        at.started.callback(process.kill)
+        os.close(follower)
+        read_until(leader, b"[y/N]")
+        assert at.run("run", "b.csv", "--yes").code == 0
+        os.write(leader, b"y\n")
+        assert process.wait(timeout=PATIENCE) == 0
+        os.close(leader)
+        assert [found["sources"][0]["file"] for found in json.loads(at.run("runs", "--json").out)] == ["b.csv"]
+
+
 def test_a_run_with_the_same_file_twice_can_be_resumed(desk: Opened) -> None:
     with desk() as (_, at):
         at.env["USERSYNC_TOKEN"] = "wrong"

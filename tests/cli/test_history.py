@@ -146,12 +146,12 @@ def test_pruning_lists_what_it_deletes(settings: Settings, record: Callable[...,
         folder.mkdir(parents=True)
         (folder / "report.csv").touch()
     (settings.report.dir / "R2" / "report.csv").rename(settings.report.dir / "R2" / "mine.txt")
-    question = history.prune_question(settings, 0, reports=reports)
+    question = history.prune_question(settings, history.ago(0), reports=reports)
     assert [line.strip() for line in question.splitlines()[:2]] == ["R2", "R1"]
     assert (str(settings.report.dir / "R1") in question) is reports
     assert ("The reports stay (1 folder)" in question) is not reports
     assert "can no longer be undone or resumed" in question
-    done = history.prune(settings, 0, reports=reports)
+    done = history.prune(settings, history.ago(0), reports=reports)
     assert done == ("2 runs deleted, 1 report folder deleted" if reports else "2 runs deleted")
     kept = ["R2", "R3"] if reports else ["R1", "R2", "R3"]
     assert sorted(folder.name for folder in settings.report.dir.iterdir()) == kept
@@ -167,7 +167,7 @@ def test_pruning_deletes_a_link_to_a_report_and_nothing_behind_it(
     (archive / "report.csv").touch()
     settings.report.dir.mkdir(parents=True)
     (settings.report.dir / "R1").symlink_to(archive)
-    assert history.prune(settings, 0, reports=True) == "1 run deleted, 1 report folder deleted"
+    assert history.prune(settings, history.ago(0), reports=True) == "1 run deleted, 1 report folder deleted"
     assert (list(settings.report.dir.iterdir()), list(archive.iterdir())) == ([], [archive / "report.csv"])
 
 
@@ -182,15 +182,15 @@ def test_pruning_keeps_the_runs_of_reports_that_cannot_be_deleted(
     folder.chmod(0o500)
     try:
         with pytest.raises(UsageError, match=r"R1: the report folder cannot be deleted: .*; no run was deleted"):
-            history.prune(settings, 0, reports=True)
+            history.prune(settings, history.ago(0), reports=True)
     finally:
         folder.chmod(0o700)
-    assert history.prune(settings, 0, reports=True) == "1 run deleted, 1 report folder deleted"
+    assert history.prune(settings, history.ago(0), reports=True) == "1 run deleted, 1 report folder deleted"
 
 
 def test_pruning_without_old_runs_asks_nothing(settings: Settings, record: Callable[..., None]) -> None:
     record("R1", exit_code=0)
-    assert history.prune_question(settings, 1e9, reports=True) == ""
+    assert history.prune_question(settings, history.ago(1e9), reports=True) == ""
 
 
 def test_the_command_that_continues_a_run_repeats_the_settings_file(

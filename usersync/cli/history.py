@@ -154,10 +154,10 @@ def _entry(info: RunInfo, row: Row) -> str:
     )
 
 
-def prune_question(settings: Settings, seconds: float, *, reports: bool) -> str:
+def prune_question(settings: Settings, before: str, *, reports: bool) -> str:
     """Return the question before `prune`, which names all that goes; empty where nothing would."""
     with Ledger(settings.ledger) as ledger:
-        names = [info.run for info in _finished_before(ledger, _ago(seconds))]
+        names = [info.run for info in _finished_before(ledger, before)]
     if not names:
         return ""
     folders = _report_folders(settings, names)
@@ -168,9 +168,8 @@ def prune_question(settings: Settings, seconds: float, *, reports: bool) -> str:
     return "\n".join(lines)
 
 
-def prune(settings: Settings, seconds: float, *, reports: bool = False) -> str:
-    """Delete runs that finished longer ago than so many seconds, and their report folders where asked for."""
-    before = _ago(seconds)
+def prune(settings: Settings, before: str, *, reports: bool = False) -> str:
+    """Delete runs that finished before a time, and their report folders where asked for."""
     with Ledger(settings.ledger) as ledger:
         folders = _report_folders(settings, [info.run for info in _finished_before(ledger, before)] if reports else [])
         for folder in folders:  # first: only the ledger knows which ones to delete
@@ -193,7 +192,8 @@ def _delete_folder(folder: Path) -> None:
         ) from None
 
 
-def _ago(seconds: float) -> str:
+def ago(seconds: float) -> str:
+    """Return the time of so many seconds ago, as the ledger writes it."""
     return iso(datetime.now(UTC) - timedelta(seconds=seconds))
 
 

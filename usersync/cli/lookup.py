@@ -82,10 +82,11 @@ def runs(*, prune: str | None, reports: bool, yes: bool, **options: Any) -> int:
     if seconds is None and (reports or yes):
         raise UsageError("--reports and --yes go with --prune TIME, such as --prune 90d")
     if seconds is not None:
-        question = past.prune_question(settings, seconds, reports=reports)
+        before = past.ago(seconds)  # once: a run that ends while the question waits was not named
+        question = past.prune_question(settings, before, reports=reports)
         if question and not yes and not _may_delete(question):
             return RefusedError.exit_code
-        say(past.prune(settings, seconds, reports=reports))
+        say(past.prune(settings, before, reports=reports))
     write_stdout(past.runs(settings, as_json=options["as_json"], again=option_words(options, "config")))
     return 0
 
