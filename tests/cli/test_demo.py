@@ -21,3 +21,11 @@ def test_the_demo_ends_with_its_files_and_a_command_that_works(desk: Callable[..
         assert all((at.folder / line.split()[1]).is_file() for line in (workbook, page, rejects))
         assert checked.code == 1, "the rejects are not corrected yet"
         assert re.search(r"'Agent name' +name", checked.out), "the settings of the demo are used"
+
+
+def test_a_folder_that_the_demo_cannot_write_to_is_refused(desk: Callable[..., Any]) -> None:
+    with desk() as (_, at):
+        at.write("taken", "a file\n")
+        ran = at.run("demo", "--dir", "taken")
+        assert ran.code == 2
+        assert ran.err == "usersync: taken: no files can be written here: File exists; name a folder with --dir\n"

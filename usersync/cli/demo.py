@@ -13,6 +13,7 @@ import yaml
 from usersync.api import run
 from usersync.cli.table import table_text
 from usersync.context import Context
+from usersync.errors import UsageError
 from usersync.job import Confirm
 from usersync.ledger import Ledger
 from usersync.planning.plan import Plan
@@ -41,9 +42,17 @@ _COMMENT = """\
 
 
 def run_demo(folder: Path, *, confirm: Confirm | None, context: Context) -> Summary:
-    """Send a copy of the sample workbook to a sandbox on a free port; all files go below `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    workbook = shutil.copyfile(WORKBOOK, folder / WORKBOOK_NAME)
+    """Send a copy of the sample workbook to a sandbox on a free port; all files go below `folder`.
+
+    Raises UsageError where they cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        workbook = shutil.copyfile(WORKBOOK, folder / WORKBOOK_NAME)
+    except OSError as error:
+        raise UsageError(
+            f"{folder}: no files can be written here: {error.strerror}; name a folder with --dir"
+        ) from None
     with running(Sandbox(users=60, forbidden={13})) as box:
         os.environ[_TOKEN_ENV] = box.token
         settings = _write_settings(folder, box.url)
