@@ -40,7 +40,6 @@ from usersync.planning.plan import Plan, plan_stats, read_plan
 from usersync.planning.safety import order_emails, reject_protected
 from usersync.planning.sources import RowSource
 from usersync.planning.users import UserLookup
-from usersync.planning.verify import verify_rows
 from usersync.report import RunFacts, Summary, require_writable_folder, summarize, verify_row_count, write_report
 from usersync.report.rejects import REJECTED, write_rejects
 from usersync.settings import Settings
@@ -214,11 +213,8 @@ async def _prepare(job: Job, ledger: Ledger, run: LedgerRun, sender: Sender) -> 
 async def _verify_where_waited(job: Job, run: LedgerRun, sender: Sender) -> None:
     """Take out what somebody else changed while a plan waited to be confirmed, as `apply` does."""
     if job.context.waited > LONGEST_WAIT:
-        given, settings = job.source.given, job.settings
-        users = UserLookup(sender.read, sender.read_directory)
-        matching, keep_foreign = given.matching if given else None, job.source.kind == "undo"
-        await verify_rows(run, settings, job.context, users, matching=matching, keep_foreign=keep_foreign)
-        reject_protected(run, settings.limits.protect)
+        await job.source.verify_rows(run, job.context, UserLookup(sender.read, sender.read_directory))
+        reject_protected(run, job.settings.limits.protect)
 
 
 def _stop_where_unread(job: Job, run: LedgerRun) -> None:

@@ -34,7 +34,7 @@ def runs(settings: Settings, *, as_json: bool, again: Sequence[str] = ()) -> str
     with Ledger(settings.ledger) as ledger:
         infos = list(ledger.runs())
         counts = [run.counts() if (run := ledger.find(info.run)) else {} for info in infos]
-        states = _RunStates.of(ledger)
+        states = _RunStates.of(infos, ledger)
     if as_json:
         return _dump([
             {**_info_json(info), "counts": count, **states.as_json(info)}
@@ -64,8 +64,7 @@ class _RunStates:
     """Run -> the run that undid it."""
 
     @classmethod
-    def of(cls, ledger: Ledger) -> _RunStates:
-        infos = list(ledger.runs())
+    def of(cls, infos: Sequence[RunInfo], ledger: Ledger) -> _RunStates:
         unfinished = {name for platform in {info.platform for info in infos} for name in ledger.resumable(platform)}
         undone = {info.parent: info.run for info in infos if info.parent and _restored_values(info, ledger)}
         return cls(frozenset(unfinished), undone)
@@ -112,7 +111,7 @@ def show(name: str, settings: Settings, *, as_json: bool, again: Sequence[str] =
         rows = list(run.rows())
         names = run.snapshots.names(row.id for row in rows)
         info = run.info
-        states = _RunStates.of(ledger)
+        states = _RunStates.of(list(ledger.runs()), ledger)
     if as_json:
         return _dump({**_info_json(info), **states.as_json(info), "rows": [_row_json(row) for row in rows]})
     rows = [row if row.name or row.email else replace(row, name=names.get(row.id)) for row in rows]

@@ -55,6 +55,11 @@ class RowSource:
         """Bring the rows into the ledger, compared with what the users hold now."""
         raise NotImplementedError
 
+    async def verify_rows(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
+        """Compare the unsent rows once more with what their users hold: time may have passed since."""
+        matching, keep_foreign = self.given.matching if self.given else None, self.kind == "undo"
+        await verify_rows(run, self.settings, context, users, matching=matching, keep_foreign=keep_foreign)
+
     def row_count(self, run: LedgerRun) -> int:
         """Return how many lines the report must have, from the input and not from the ledger's rows."""
         raise NotImplementedError
@@ -149,7 +154,7 @@ class PlanRows(RowSource):
     async def insert_rows(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
         """Insert the rows of the plan, and verify that their old values still stand."""
         run.insert(self._rows)
-        await verify_rows(run, self.settings, context, users, matching=self.given.matching if self.given else None)
+        await self.verify_rows(run, context, users)
 
     def row_count(self, run: LedgerRun) -> int:
         """Return the rows of the plan."""
@@ -199,7 +204,7 @@ class UndoneRows(RowSource):
         """
         rows = self.former.by_key(self._statuses)
         run.insert(inverted_row(row, self._name) for row in rows)
-        await verify_rows(run, self.settings, context, users, keep_foreign=True)
+        await self.verify_rows(run, context, users)
         reverted = {
             row.key: row for row in rows if row.status is Status.FAILED and self._statuses[row.key] is not Status.FAILED
         }
@@ -257,12 +262,7 @@ class ResumedRows(RowSource):
         if run.info.planned_at is None:
             await self._complete_plan(run, context, users)
         else:
-            await self._verify_rows(run, context, users)
-
-    async def _verify_rows(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
-        matching = self.given.matching if self.given else None
-        keep_foreign = self.kind == "undo"
-        await verify_rows(run, self.settings, context, users, matching=matching, keep_foreign=keep_foreign)
+            await self.verify_rows(run, context, users)
 
     async def _complete_plan(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
         if self._undone:
@@ -272,7 +272,7 @@ class ResumedRows(RowSource):
         if self.kind == "apply" and not run.counts():
             raise UsageError(f"run {run.info.run} ended before its plan was read; apply the plan again")
         compared = keep_compared(run) if self.kind == "run" else []
-        await self._verify_rows(run, context, users)
+        await self.verify_rows(run, context, users)
         if self.kind == "run":
             assert self.given is not None  # noqa: S101 - `load` reads it
             if self.given.needs_index:
