@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "usersync"
 #: Modules that may stand at the package's top.
 TOP = {
-    "__init__", "__main__", "api", "job", "models", "errors", "context", "values", "logs", "notifications",
+    "__init__", "__main__", "api", "models", "errors", "context", "values", "logs", "notifications",
     "diagnostics",
 }  # fmt: skip
 MOST_LEVELS = 8

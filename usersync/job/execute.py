@@ -1,0 +1,243 @@
+"""Carry out the job that all commands share, from rows to report.
+
+    rows -> ledger -> protection -> e-mail order -> limits -> confirmation -> dispatch -> report -> notification
+
+Commands differ in the source of their rows alone (`usersync.planning.sources`), so that every safety rule holds for
+each of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import weakref
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, suppress
+
+from usersync import notifications
+from usersync.context import iso, run_async
+from usersync.diff.limits import check_limits
+from usersync.dispatch.connection import connected
+from usersync.dispatch.dask_engine import scheduler_of
+from usersync.dispatch.dispatcher import Dispatcher
+from usersync.dispatch.recovery import Recovery
+from usersync.dispatch.sender import Sender
+from usersync.errors import OUT_OF_MEMORY, RefusedError, RowCountError, SourceError, StoppedError, UsersyncError
+from usersync.job.finalize import RunState, finalize
+from usersync.job.refusal import Confirm, close_run, refuse_or_confirm
+from usersync.job.spec import Job
+from usersync.ledger import Ledger, LedgerRun, UnsentRows
+from usersync.ledger.lock import one_run_at_a_time
+from usersync.logs import event
+from usersync.models import Status
+from usersync.planning.matching import sources_with_both
+from usersync.planning.new_run import current_user
+from usersync.planning.plan import Plan, plan_stats, read_plan
+from usersync.planning.safety import order_emails, reject_protected
+from usersync.planning.users import UserLookup
+from usersync.report import Summary, require_writable_folder
+
+log = logging.getLogger(__name__)
+#: Seconds that a plan may wait to be confirmed; after that, its users are read once more.
+LONGEST_WAIT = 300.0
+
+
+def carry_out(job: Job, confirm: Confirm | None) -> Summary:
+    """Carry out a job, and notify those whom the settings name.
+
+    A run that has begun ends with a Summary, whose exit code says how. Whatever ends it before raises a
+    UsersyncError, and nothing was sent: so does `confirm=None`, which stands for nobody to ask.
+    """
+    channels = notifications.prepare(job.settings)
+    if job.settings.engine == "dask":
+        scheduler_of(job.settings)
+    recovered = False
+    try:
+        with _lock(job), Ledger(job.settings.ledger) as ledger:
+            previous = ledger.last_finished(job.settings.platform.url)
+            recovered = bool(previous and previous.exit_code)
+            run = _open(job, ledger, confirm)
+            summary = run_async(_execute(job, ledger, run, confirm or _never))
+    except Exception as error:
+        notifications.notify_run_failed(job.settings, channels, error, clock=job.context.clock)
+        raise
+    return notifications.notify_run_finished(
+        job.settings, channels, summary, recovered=recovered, clock=job.context.clock
+    )
+
+
+def make_plan(job: Job, *, review: Callable[[LedgerRun, Plan], None]) -> Plan:
+    """Plan, and send nothing but reads; `review` is called while the rows are still in the ledger.
+
+    The rows are temporary: they last as long as the plan. Raises StoppedError where the run stops on the way:
+    half a plan is none.
+    """
+    path = job.settings.ledger if job.settings.ledger.exists() else None
+    with ExitStack() as stack:
+        ledger = stack.enter_context(Ledger(path, temporary_rows=True))
+        run = _open(job, ledger, _never)
+        try:
+            plan = run_async(_plan_only(job, ledger, run))
+            review(run, plan)
+        finally:
+            ledger.forget(run.info.run)
+        weakref.finalize(run, stack.pop_all().close)  # whoever has the plan may still ask for its rows
+    return plan
+
+
+def _open(job: Job, ledger: Ledger, confirm: Confirm | None) -> LedgerRun:
+    job.source.load(ledger)
+    if confirm is None:
+        raise RefusedError(
+            "nothing was sent: there is no terminal to ask on. Add --yes to send without asking, "
+            "or review first with `usersync plan`"
+        )
+    run = job.source.start(ledger, job.new_run)
+    event("begin", run=run.info.run, kind=run.info.kind)
+    return run
+
+
+async def _execute(job: Job, ledger: Ledger, run: LedgerRun, confirm: Confirm) -> Summary:
+    """Plan, confirm, send, report; whatever happens once there is a plan, its rows are reported."""
+    state = RunState(run, began=job.context.clock.monotonic() - job.context.waited)
+    try:
+        if job.source.reports:
+            require_writable_folder(job.settings.report.dir, run.info.run)
+        async with connected(job.settings, job.context, job.options.max_duration) as sender:
+            state.sender = sender
+            await _plan_and_send(job, ledger, state, sender, confirm)
+    except (StoppedError, MemoryError) as error:
+        if state.plan is None:
+            raise  # nothing was sent
+        message = OUT_OF_MEMORY if isinstance(error, MemoryError) else str(error)
+        job.context.stop.ask(StoppedError.exit_code, message)
+    except UsersyncError:
+        if run.is_new:  # it never began
+            ledger.forget(run.info.run)
+        raise
+    except Exception as error:
+        if state.plan is not None:  # rows may have been sent
+            job.context.stop.ask(RowCountError.exit_code, f"internal error: {type(error).__name__}; please report it")
+            with suppress(UsersyncError):
+                finalize(job, state)
+        raise
+    return finalize(job, state)
+
+
+async def _plan_and_send(job: Job, ledger: Ledger, state: RunState, sender: Sender, confirm: Confirm) -> None:
+    run, recovery = state.run, _recovery(job, state.run, sender)
+    await recovery.revert_interrupted_swaps(_with_interrupted_swaps(job, ledger, run))
+    if isinstance(job.source.refusal, SourceError):
+        raise job.source.refusal  # later it may be readable again
+    if job.source.refusal:
+        await recovery.resolve_in_flight()
+        state.refusal = close_run(job, sender, run, str(job.source.refusal))
+        return
+    for note in _interrupted_runs(ledger, run):
+        log.warning("%s", note)
+    plan = state.plan = await _prepare(job, ledger, run, sender)
+    state.refusal = refuse_or_confirm(job, sender, run, plan, confirm)
+    if state.refusal:
+        return
+    if plan.changes and not job.context.stop:
+        await _send(job, run, sender, plan.changes)
+    await recovery.revert_broken_swaps()
+    _stop_where_unread(job, run)
+
+
+async def _send(job: Job, run: LedgerRun, sender: Sender, users: int) -> None:
+    await _verify_where_waited(job, run, sender)
+    desired = job.source.given.desired.values if job.source.given else None
+    await Dispatcher(job.settings, job.context, run, sender, desired).send_all(users)
+    if job.context.stop:
+        run.plan_again(sender.unheard)
+
+
+async def _plan_only(job: Job, ledger: Ledger, run: LedgerRun) -> Plan:
+    async with connected(job.settings, job.context, job.options.max_duration) as sender:
+        plan = await _prepare(job, ledger, run, sender)
+    plan.notes += _interrupted_runs(ledger, run)
+    _stop_where_unread(job, run)
+    if job.context.stop.reason:
+        raise StoppedError(job.context.stop.reason.message)
+    return plan
+
+
+async def _prepare(job: Job, ledger: Ledger, run: LedgerRun, sender: Sender) -> Plan:
+    """Bring the rows into the ledger, and take out what may not be sent."""
+    context, settings = job.context, job.settings
+    await _recovery(job, run, sender).resolve_in_flight()
+    users = UserLookup(sender.read, sender.read_directory)
+    await job.source.insert_rows(run, context, users)
+    reject_protected(run, settings.limits.protect)
+    left_out = 0
+    if run.info.planned_at is None:
+        limit = run.info.options.get("limit") if not context.stop else None  # later, where not all users were read
+        if limit is not None:
+            UnsentRows(run).keep_first(limit)
+        given = job.source.given
+        with_both = sources_with_both(given.table, given.source.match_by) if given else ()
+        order_emails(run, settings.diff, users.directory, with_both=with_both)
+        if limit is not None:
+            left_out = UnsentRows(run).drop_left_out()
+        if not context.stop:
+            run.mark_planned(iso(context.clock.now()))
+    plan = read_plan(run, job.source.given)
+    plan.left_out = left_out + (job.source.given.table.left_out if job.source.given else 0)
+    plan.notes += [*users.notes, *job.source.notes]
+    info = run.info
+    stats = plan_stats(plan, run, job.source.given, ledger.previous(info), ledger.usual_changes(info))
+    plan.violations = check_limits(stats, settings.limits)
+    event("plan", run=run.info.run, **{status.value: n for status, n in plan.counts.items()})
+    return plan
+
+
+async def _verify_where_waited(job: Job, run: LedgerRun, sender: Sender) -> None:
+    """Take out what somebody else changed while a plan waited to be confirmed, as `apply` does."""
+    if job.context.waited > LONGEST_WAIT:
+        await job.source.verify_rows(run, job.context, UserLookup(sender.read, sender.read_directory))
+        reject_protected(run, job.settings.limits.protect)
+
+
+def _stop_where_unread(job: Job, run: LedgerRun) -> None:
+    """Stop a run, once the others are sent, of which users could not be read: the platform was in trouble."""
+    if job.context.stop:
+        return
+    unread = run.with_status(Status.NOT_SENT)
+    if (first := next(unread, None)) is None:
+        return
+    others = sum(1 for _ in unread)
+    rows = f"row {first.row} is" if not others else f"{others + 1:,} rows are"
+    example = f", the first of them row {first.row}" if others else ""
+    remedies = {"plan": "plan again", "update": "try again"}
+    remedy = remedies.get(run.info.kind, f"`usersync resume {run.info.run}` tries again")
+    message = f"{rows} not sent{example}: {first.message.removeprefix('not sent: ')}; {remedy}"
+    job.context.stop.ask(StoppedError.exit_code, message)
+
+
+def _recovery(job: Job, run: LedgerRun, sender: Sender) -> Recovery:
+    return Recovery(run, sender, job.context, concurrency=job.settings.request.concurrency)
+
+
+def _with_interrupted_swaps(job: Job, ledger: Ledger, run: LedgerRun) -> list[LedgerRun]:
+    """Return the runs with e-mail swaps to revert, which no run goes on with."""
+    found = ledger.open_swaps(job.settings.platform.url)
+    return [other for other in found if other.number != run.number or job.source.refusal]
+
+
+def _interrupted_runs(ledger: Ledger, run: LedgerRun) -> list[str]:
+    """List the runs of this platform that were interrupted."""
+    names = [name for name in ledger.resumable(run.info.platform) if name != run.info.run]
+    return [f"run {name} was interrupted; `usersync resume {name}` completes it" for name in names[:3]]
+
+
+def _lock(job: Job) -> AbstractContextManager[None]:
+    """Let no other run of this platform begin; the holder's line says who runs what since when."""
+    since = iso(job.context.clock.now())
+    holder = f"by {current_user()} since {since} ({job.source.kind}, process {os.getpid()})"
+    platform, wait = job.settings.platform.url, job.options.lock_wait
+    return one_run_at_a_time(job.settings.ledger, platform, holder=holder, wait=wait)
+
+
+def _never(_: Plan) -> bool:
+    return False

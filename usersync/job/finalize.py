@@ -1,0 +1,142 @@
+"""Finalize a run: last statuses, the files of its report, the count of its rows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from usersync.context import iso
+from usersync.dispatch.email_swaps import reverted_rows
+from usersync.dispatch.sender import Sender
+from usersync.errors import StoppedError
+from usersync.job.spec import Job
+from usersync.ledger import Ledger, LedgerRun
+from usersync.ledger.run import NOT_SENT
+from usersync.loader.row_names import no_name
+from usersync.logs import event
+from usersync.models import DesiredValues, Table
+from usersync.planning.input import read_files
+from usersync.planning.plan import Plan
+from usersync.report import RunFacts, Summary, summarize, verify_row_count, write_report
+from usersync.report.rejects import REJECTED, write_rejects
+
+log = logging.getLogger(__name__)
+#: The exit code of a run that finished, but for rows that need attention.
+EXIT_NEED_ATTENTION = 1
+#: Seconds that a plan may wait to be confirmed; after that, its users are read once more.
+LONGEST_WAIT = 300.0
+Confirm: TypeAlias = Callable[[Plan], bool]
+"""Shows a plan, and returns whether to send it."""
+
+
+@dataclass(slots=True)
+class RunState:
+    """A run on its way: what its report needs, however it ends."""
+
+    run: LedgerRun
+    began: float
+    """Seconds on the monotonic clock, with the time that was waited for people so far taken off."""
+    sender: Sender | None = None
+    """None: the platform was never asked anything."""
+    plan: Plan | None = None
+    refusal: str = ""
+    """Why the plan is not sent."""
+
+
+def finalize(job: Job, state: RunState) -> Summary:
+    """Close a run, write its files, and verify that every row of the input has one line.
+
+    Where the ledger cannot be written any more, the report is written all the same, from a copy.
+    """
+    run = state.run
+    ended = _with_last_statuses(job, state)
+    seconds = job.context.clock.monotonic() - job.context.waited - state.began
+    summary = _report(job, ended, _facts(job, ended, state.plan or Plan(), state.sender, seconds))
+    stop = job.context.stop.reason
+    now = iso(job.context.clock.now())
+    try:
+        run.finish(finished_at=now, exit_code=summary.exit_code, stopped=stop.message if stop else None)
+    except StoppedError as error:
+        if not stop:  # the report says that all is well, and the ledger does not know
+            raise
+        log.warning("%s", error)
+    if job.context.on_result:
+        for row in reverted_rows(run):
+            job.context.on_result(row)
+    if stop:
+        event("stop", run=run.info.run, code=stop.exit_code)
+    counts = summary.counts
+    event("end", run=run.info.run, status=summary.status, code=summary.exit_code, seconds=summary.seconds, **counts)
+    verify_row_count(job.source.row_count(run), summary)
+    return summary
+
+
+def _with_last_statuses(job: Job, state: RunState) -> LedgerRun:
+    """Return the run with the last status of every row; a copy of it where the ledger cannot be written any more."""
+    not_sent = f"not sent: {state.refusal}" if state.refusal else NOT_SENT
+    try:
+        state.run.finalize(not_sent=not_sent)
+    except StoppedError as error:
+        job.context.stop.ask(error.exit_code, str(error))
+        copy = Ledger(None).start(state.run.info)
+        copy.take_over(state.run)
+        copy.finalize(not_sent=not_sent)
+        return copy
+    return state.run
+
+
+def _report(job: Job, run: LedgerRun, facts: RunFacts) -> Summary:
+    if not job.source.reports:
+        return summarize(run.report_cells(), facts)
+    report = job.settings.report
+    return write_report(
+        run.report_cells, report.dir, facts, formats=report.formats, write_rejects=_rejects_writer(job, run)
+    )
+
+
+def _facts(job: Job, run: LedgerRun, plan: Plan, sender: Sender | None, seconds: float) -> RunFacts:
+    counts = sender.counts if sender else None
+    names = ("get", "patch", "retried", "throttled")
+    return RunFacts(
+        run=run.info.run,
+        info=asdict(run.info),
+        requests={name: getattr(counts, name) if counts else 0 for name in names},
+        responses={str(status or "none"): n for status, n in (counts.responses.items() if counts else ())},
+        seconds=seconds,
+        stop=job.context.stop.reason,
+        problems=plan.problems,
+        left_out=plan.left_out,
+        notes=plan.notes,
+        limits=[
+            {"rule": v.rule, "sentence": v.sentence(), "overridden": v.rule in run.info.overrides}
+            for v in plan.violations
+        ],
+        timeline=list(sender.slices()) if sender else [],
+        fields=run.changed_fields(),
+        name_of=job.source.given.name_of if job.source.given else no_name,
+    )
+
+
+def _rejects_writer(job: Job, run: LedgerRun) -> Callable[[Path], Path | None] | None:
+    """Return the way to write the file of the rows to correct; None where the rows come from no file."""
+    given, settings = job.source.given, job.settings
+    if given is None or not given.table.sheets:
+        return None
+
+    def reread(files: Sequence[str | Path]) -> tuple[Table, DesiredValues]:
+        again = read_files(list(files), settings.source, settings.columns, settings.fields)
+        if given.matching and given.matching.index:
+            again = again.matched(given.matching.index)
+        return again.table, again.desired
+
+    return lambda home: write_rejects(
+        run.with_public_status(*REJECTED),
+        home,
+        table=given.table,
+        problems=given.desired.problems,
+        header_row=settings.source.header_row or 1,
+        reread=reread,
+    )
