@@ -23,7 +23,9 @@ from usersync.loader.row_names import no_name
 from usersync.models import Files, Row, Status, User
 from usersync.planning.plan import Plan, SavedPlan
 from usersync.planning.plan_file import PLAN_START, keep_document, save_plan
-from usersync.planning.sources import FileRows, PlanRows, ResumedRows, SingleUserRows, UndoneRows
+from usersync.planning.resumed_rows import ResumedRows
+from usersync.planning.sources import FileRows, PlanRows, SingleUserRows
+from usersync.planning.undone_rows import UndoneRows
 from usersync.report import Summary
 from usersync.report.export import ExportHead
 from usersync.report.export_columns import all_columns, choose_columns, find_conditions, require_users, user_texts

@@ -1,0 +1,94 @@
+"""Give `resume` its rows: those of an interrupted run that were not sent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from usersync.context import Context, RunOptions
+from usersync.errors import RefusedError, SourceError, UsageError
+from usersync.ledger import Ledger, LedgerRun
+from usersync.ledger.resumption import delete_rows, keep_compared, reopen
+from usersync.planning.compare import RowComparison
+from usersync.planning.earlier_run import find_run, read_again
+from usersync.planning.email_index import email_index
+from usersync.planning.matching import STAND_IN, EmailIndex, index_of_rows
+from usersync.planning.sources import NewRun, RowSource
+from usersync.planning.undone_rows import UndoneRows
+from usersync.planning.users import UserLookup
+from usersync.settings import Settings
+
+
+class ResumedRows(RowSource):
+    """The rows of an interrupted run that were not sent: `resume`."""
+
+    def __init__(self, name: str | None, settings: Settings, options: RunOptions) -> None:
+        super().__init__(settings)
+        self._name, self._options = name, options
+        self._run: LedgerRun | None = None
+        self._undone: UndoneRows | None = None
+
+    def load(self, ledger: Ledger) -> None:
+        """Find the run, and read its sources again; where that is not possible, `refusal` says why."""
+        name = self._name or next(iter(ledger.resumable(self.settings.platform.url)), None)
+        if name is None:
+            raise UsageError("no interrupted run to resume; `usersync runs` lists all runs")
+        self._run = find_run(ledger, name, self.settings)
+        if undo := ledger.undo_of(name):
+            raise UsageError(f"run {name} was undone by run {undo}; to send its rows after all, run its files again")
+        info = self._run.info
+        self.kind = info.kind
+        self._run.info = replace(info, overrides=(*info.overrides, *self._options.overrides))
+        if self.kind == "undo":
+            if info.planned_at is None:
+                self._undone = UndoneRows(info.parent or "", self.settings)
+                self._undone.load(ledger)
+            return
+        try:
+            self.given = read_again(info, self.settings, self._run.rows())
+        except (RefusedError, SourceError) as refusal:
+            self.refusal = refusal
+
+    def start(self, ledger: Ledger, new_run: NewRun) -> LedgerRun:
+        """Let the run go on, unless its sources cannot be read."""
+        assert self._run is not None  # noqa: S101 - `load` finds it
+        ledger.remember_interrupted(self._run.info.platform)
+        if not isinstance(self.refusal, SourceError):
+            reopen(self._run)
+        return self._run
+
+    async def insert_rows(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
+        """Plan again what was not sent; a plan that was never complete is completed first."""
+        if run.info.planned_at is None:
+            await self._complete_plan(run, context, users)
+        else:
+            await self.verify_rows(run, context, users)
+
+    async def _complete_plan(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
+        if self._undone:
+            delete_rows(run)
+            await self._undone.insert_rows(run, context, users)
+            return
+        if self.kind == "apply" and not run.counts():
+            raise UsageError(f"run {run.info.run} ended before its plan was read; apply the plan again")
+        compared = keep_compared(run) if self.kind == "run" else []
+        await self.verify_rows(run, context, users)
+        if self.kind == "run":
+            assert self.given is not None  # noqa: S101 - `load` reads it
+            if self.given.needs_index:
+                index = await email_index(self.settings, users, run.snapshots, context.clock)
+                self.given = self.given.matched(self._with_compared(index, run))
+            comparison = RowComparison(self.given, run, self.settings, context, users)
+            self.notes = await comparison.insert_rows(compared=compared)
+
+    def _with_compared(self, index: EmailIndex, run: LedgerRun) -> EmailIndex:
+        """Return the index in which rows that were compared already belong to the same users as then."""
+        assert self.given is not None  # noqa: S101 - `load` reads it
+        assert self.given.matching is not None  # noqa: S101 - else no index is needed
+        then = index_of_rows(self.given.matching, run.rows(), index.origin)
+        compared = {address: number for address, number in then.ids.items() if number < STAND_IN}
+        return replace(index, ids={**index.ids, **compared})
+
+    def row_count(self, run: LedgerRun) -> int:
+        """Return the rows of the files; where `--limit` left out some, the ledger alone knows how many."""
+        whole = self.kind == "run" and run.info.options.get("limit") is None
+        return len(self.given.table.cells) if self.given and whole else sum(run.counts().values())

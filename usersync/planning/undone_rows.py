@@ -1,0 +1,93 @@
+"""Give `undo` its rows: the updated ones of an earlier run, inverted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from usersync.context import Context
+from usersync.diff.inversion import invert
+from usersync.ledger import Ledger, LedgerRun
+from usersync.ledger.run import IN_FLIGHT
+from usersync.models import Code, Row, Status
+from usersync.planning.earlier_run import find_run
+from usersync.planning.sources import NewRun, RowSource
+from usersync.planning.users import UserLookup
+from usersync.settings import Settings
+
+
+class UndoneRows(RowSource):
+    """The updated rows of an earlier run, with old and new values exchanged: `undo`."""
+
+    kind = "undo"
+
+    def __init__(self, name: str, settings: Settings) -> None:
+        super().__init__(settings)
+        self._name = name
+        self._former: LedgerRun | None = None
+        self._statuses: dict[int, Status] = {}
+
+    def load(self, ledger: Ledger) -> None:
+        """Find the run to undo, and its rows whose users may hold new values, or a placeholder.
+
+        An e-mail swap that was interrupted is reverted before rows are planned; its rows count all the same. So do
+        rows of which the platform, as its answer said, kept some values only.
+        """
+        self._former = find_run(ledger, self._name, self.settings)
+        changed = (Status.UPDATED, Status.PARKED, Status.REVERTING, Status.FAILED, *IN_FLIGHT)
+        self._statuses = {
+            row.key: row.status
+            for row in self._former.with_status(*changed)
+            if row.status is not Status.FAILED or row.code == Code.ECHO_DIFFERS
+        }
+
+    @property
+    def former(self) -> LedgerRun:
+        """The run to undo."""
+        assert self._former is not None  # noqa: S101 - `load` finds it
+        return self._former
+
+    def start(self, ledger: Ledger, new_run: NewRun) -> LedgerRun:
+        """Start the undo."""
+        return ledger.start(replace(new_run(self.kind), parent=self._name, sources=self.former.info.sources))
+
+    async def insert_rows(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
+        """Insert the inverted rows, and leave alone what somebody else changed since.
+
+        Rows whose answer never came in are looked at as well: their users may hold the new values. So are those of an
+        e-mail swap that could not be reverted: they count, and are reported.
+        """
+        rows = self.former.by_key(self._statuses)
+        run.insert(_inverted_row(row, self._name) for row in rows)
+        await self.verify_rows(run, context, users)
+        reverted = {
+            row.key: row for row in rows if row.status is Status.FAILED and self._statuses[row.key] is not Status.FAILED
+        }
+        run.revise(
+            _restored_row(row, reverted[row.key], self._name)
+            for row in run.by_key(reverted)
+            if row.status is Status.UNCHANGED
+        )
+
+    def row_count(self, run: LedgerRun) -> int:
+        """Return the rows whose users may have been changed."""
+        return len(self._statuses)
+
+
+def _inverted_row(row: Row, run: str) -> Row:
+    """Return the row that restores what an updated row changed."""
+    changes, kept = invert(row.changes)
+    note = f"undo of run {run}"
+    if kept:
+        note += f"; kept: {', '.join(kept)}"
+    status = Status.PLANNED if changes else Status.CONFLICT
+    inverted = Row(row.key, row.source, row.row, row.id, status, note=note)
+    return inverted.with_changes(changes) if changes else inverted
+
+
+def _restored_row(row: Row, reverted: Row, run: str) -> Row:
+    """Return the row of an undo whose user got the old values back when an interrupted e-mail swap was reverted."""
+    changed = _inverted_row(reverted, run)
+    return replace(
+        row, status=Status.UPDATED, changed=changed.changed, old=changed.old, new=changed.new,
+        message=reverted.message, http_status=reverted.http_status, finished_at=reverted.finished_at,
+    )  # fmt: skip
