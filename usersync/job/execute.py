@@ -28,6 +28,7 @@ from usersync.job.refusal import Confirm, close_run, refuse_or_confirm
 from usersync.job.spec import Job
 from usersync.ledger import Ledger, LedgerRun, UnsentRows
 from usersync.ledger.lock import one_run_at_a_time
+from usersync.ledger.resumption import plan_again
 from usersync.logs import event
 from usersync.models import Status
 from usersync.planning.matching import sources_with_both
@@ -150,7 +151,7 @@ async def _send(job: Job, run: LedgerRun, sender: Sender, users: int) -> None:
     desired = job.source.given.desired.values if job.source.given else None
     await Dispatcher(job.settings, job.context, run, sender, desired).send_all(users)
     if job.context.stop:
-        run.plan_again(sender.unheard)
+        plan_again(run, sender.unheard)
 
 
 async def _plan_only(job: Job, ledger: Ledger, run: LedgerRun) -> Plan:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 from usersync.context import iso
 from usersync.dispatch.email_swaps import reverted_rows
@@ -17,19 +17,13 @@ from usersync.ledger import Ledger, LedgerRun
 from usersync.ledger.run import NOT_SENT
 from usersync.loader.row_names import no_name
 from usersync.logs import event
-from usersync.models import DesiredValues, Table
+from usersync.models import DesiredValues, Status, Table
 from usersync.planning.input import read_files
 from usersync.planning.plan import Plan
 from usersync.report import RunFacts, Summary, summarize, verify_row_count, write_report
 from usersync.report.rejects import REJECTED, write_rejects
 
 log = logging.getLogger(__name__)
-#: The exit code of a run that finished, but for rows that need attention.
-EXIT_NEED_ATTENTION = 1
-#: Seconds that a plan may wait to be confirmed; after that, its users are read once more.
-LONGEST_WAIT = 300.0
-Confirm: TypeAlias = Callable[[Plan], bool]
-"""Shows a plan, and returns whether to send it."""
 
 
 @dataclass(slots=True)
@@ -99,6 +93,9 @@ def _report(job: Job, run: LedgerRun, facts: RunFacts) -> Summary:
 
 def _facts(job: Job, run: LedgerRun, plan: Plan, sender: Sender | None, seconds: float) -> RunFacts:
     counts = sender.counts if sender else None
+    fields: Counter[str] = Counter()
+    for changed, users, _ in run.changed_fields(Status.UPDATED):
+        fields.update(dict.fromkeys(changed, users))
     names = ("get", "patch", "retried", "throttled")
     return RunFacts(
         run=run.info.run,
@@ -115,7 +112,7 @@ def _facts(job: Job, run: LedgerRun, plan: Plan, sender: Sender | None, seconds:
             for v in plan.violations
         ],
         timeline=list(sender.slices()) if sender else [],
-        fields=run.changed_fields(),
+        fields=fields,
         name_of=job.source.given.name_of if job.source.given else no_name,
     )
 

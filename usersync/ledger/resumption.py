@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from usersync.ledger.run import LedgerRun
+from usersync.models import json_text
 
 
 def reopen(run: LedgerRun) -> None:
@@ -50,3 +52,13 @@ def keep_compared(run: LedgerRun) -> list[int]:
         )
     kept = [key for (key,) in run.database.all("SELECT key FROM row WHERE run = ?", (run.number,))]
     return kept + [stretch.key + n for stretch in run.stretches() for n, _ in stretch.numbered_ids()]
+
+
+def plan_again(run: LedgerRun, users: Iterable[int]) -> None:
+    """Take back the failure of rows whose users the platform's API, as it turned out, was never asked about."""
+    run.flush()
+    run.database.execute(
+        "UPDATE row SET status = 'planned', code = '', message = '' WHERE run = ? AND status = 'failed'"
+        " AND code = 'platform-error' AND id IN (SELECT CAST(value AS TEXT) FROM json_each(?))",
+        (run.number, json_text(list(users))),
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from heapq import merge
@@ -140,9 +139,8 @@ class LedgerRun:
         return self._of_statuses(f"({READ_ROWS})", statuses)
 
     def _of_statuses(self, rows: str, statuses: Sequence[Status]) -> Iterator[Row]:
-        marks = ", ".join("?" * len(statuses))
         found = self.database.stream(
-            f"SELECT {ROW_COLUMNS} FROM {rows} WHERE run = ? AND status IN ({marks}) ORDER BY key",
+            f"SELECT {ROW_COLUMNS} FROM {rows} WHERE run = ? AND status IN ({_marks(statuses)}) ORDER BY key",
             (self.number, *statuses),
         )
         return map(self._row, found)
@@ -154,14 +152,6 @@ class LedgerRun:
             (self.number, json_text(list(keys))),
         )
         return list(map(self._row, found))
-
-    def row_numbers(self, keys: Iterable[int]) -> dict[int, int]:
-        """Return the row numbers, as the spreadsheet shows them, of the rows with these keys."""
-        found = self.database.all(
-            "SELECT key, row FROM row WHERE run = ? AND key IN (SELECT value FROM json_each(?))",
-            (self.number, json_text(list(keys))),
-        )
-        return dict(found)
 
     def _row(self, values: Sequence[Any]) -> Row:
         key, source, row, user_id, status, *rest = values
@@ -240,15 +230,6 @@ class LedgerRun:
         """Record that the plan is complete: from now on rows may be sent."""
         self.database.execute("UPDATE run SET planned_at = ? WHERE n = ?", (at, self.number))
 
-    def plan_again(self, users: Iterable[int]) -> None:
-        """Take back the failure of rows whose users the platform's API, as it turned out, was never asked about."""
-        self.flush()
-        self.database.execute(
-            "UPDATE row SET status = 'planned', code = '', message = '' WHERE run = ? AND status = 'failed'"
-            " AND code = 'platform-error' AND id IN (SELECT CAST(value AS TEXT) FROM json_each(?))",
-            (self.number, json_text(list(users))),
-        )
-
     def finalize(self, *, not_sent: str = NOT_SENT) -> None:
         """Give every row its last status: without an answer `unknown`, still to be sent `not-sent`, and why."""
         self.flush()
@@ -282,16 +263,14 @@ class LedgerRun:
         )
         return {Status(status): count for status, count in found}
 
-    def changed_fields(self) -> Counter[str]:
-        """Count the updated users by changed field."""
+    def changed_fields(self, *statuses: Status) -> list[tuple[list[str], int, int]]:
+        """Count the rows whose own status is one of these by changed fields: fields, rows, the first row's key."""
         found = self.database.all(
-            "SELECT min(new), count(*) FROM row WHERE run = ? AND status = 'updated' AND new <> '' GROUP BY changed",
-            (self.number,),
+            f"SELECT min(new), count(*), min(key) FROM row WHERE run = ? AND status IN ({_marks(statuses)})"
+            " GROUP BY changed ORDER BY min(key)",
+            (self.number, *statuses),
         )
-        fields: Counter[str] = Counter()
-        for new, users in found:
-            fields.update(dict.fromkeys(from_json(new), users))
-        return fields
+        return [(list(from_json(new or "{}")), rows, first) for new, rows, first in found]
 
     def first_by_code(self, shown: int) -> list[tuple[str, int, Row]]:
         """Return the first rows that need attention for each code: code, the number of all rows with it, row.
@@ -299,16 +278,20 @@ class LedgerRun:
         A row with two codes is there for both; one without a code is there for its status, with a blank code.
         """
         needed = [status for status in Status if status.needs_attention]
-        marks = ", ".join("?" * len(needed))
         found = self.database.all(
             f"SELECT kind, n, {ROW_COLUMNS} FROM (SELECT found.*, item.value AS kind, count(*) OVER alike AS n,"
             f" row_number() OVER (alike ORDER BY found.key) AS nth FROM ({READ_ROWS}) AS found,"
             """ json_each('["' || replace(code, ';', '","') || '"]') AS item"""
-            f" WHERE run = ? AND status IN ({marks})"
+            f" WHERE run = ? AND status IN ({_marks(needed)})"
             " WINDOW alike AS (PARTITION BY item.value, iif(code = '', status, ''))) WHERE nth <= ? ORDER BY kind, key",
             (self.number, *needed, shown),
         )
         return [(code, count, self._row(values)) for code, count, *values in found]
+
+
+def _marks(values: Sequence[object]) -> str:
+    """Return a parameter of SQL for each value."""
+    return ", ".join("?" * len(values))
 
 
 def user_columns(user: User | None) -> tuple[str | None, str | None, str | None, str]:

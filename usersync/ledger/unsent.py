@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pydantic_core import from_json
-
 from usersync.ledger.run import UNSENT, LedgerRun
 from usersync.models import Row
 
@@ -29,15 +27,6 @@ class UnsentRows:
         """Return the keys of the rows."""
         found = self._database.all("SELECT key FROM row WHERE run = ? AND status IN (?, ?)", (self._number, *UNSENT))
         return [key for (key,) in found]
-
-    def fields(self) -> list[tuple[list[str], int, int]]:
-        """Count the rows by changed fields: fields, rows, the first row's key."""
-        found = self._database.all(
-            "SELECT min(new), count(*), min(key) FROM row WHERE run = ? AND status IN (?, ?)"
-            " GROUP BY changed ORDER BY min(key)",
-            (self._number, *UNSENT),
-        )
-        return [(list(from_json(new or "{}")), rows, first) for new, rows, first in found]
 
     def person_changes(self) -> list[tuple[int, str | None, str | None, str | None, str | None]]:
         """Return for each row the user's id, old and new name, old and new e-mail; None: not known, or kept."""

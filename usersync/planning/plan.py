@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from usersync.diff.limits import LimitViolation, PlanStats
 from usersync.diff.plausibility import PersonChange, find_other_people, find_shifted
 from usersync.ledger import LedgerRun, RunInfo, UnsentRows
+from usersync.ledger.run import UNSENT
 from usersync.loader.row_names import NameOf, name_of_row, no_name
 from usersync.models import MASK, SECRET_FIELDS, Code, Files, Json, Place, Problem, ProblemGroup, Row, Status
 from usersync.planning.input import PROBLEMS_SHOWN, Input
@@ -91,7 +92,7 @@ def read_plan(run: LedgerRun, given: Input | None) -> Plan:
     plan = Plan(run.info.platform, counts=Counter(run.counts()), notes=given.notes if given else [])
     unsent = UnsentRows(run)
     firsts: list[int] = []
-    for fields, rows, first in unsent.fields():
+    for fields, rows, first in run.changed_fields(*UNSENT):
         plan.changes += rows
         if any(name not in plan.fields for name in fields):
             firsts.append(first)

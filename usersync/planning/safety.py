@@ -72,7 +72,7 @@ def order_emails(
         placeholders[cycle[0]] = placeholder_address(settings.swap_placeholder or "", run=run.info.run, key=cycle[0])
     if turns or placeholders:
         waves.set(turns, depends_on, placeholders)
-    numbers = run.row_numbers(found.blocked.values())
+    numbers = {row.key: row.row for row in run.by_key(found.blocked.values())}
     stuck = found.blocked.keys() | taken.keys()  # rows that would give up an address if they could
     kept = {key for key, first in found.blocked.items() if first not in stuck}
     _reject(
