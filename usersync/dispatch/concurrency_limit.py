@@ -7,7 +7,7 @@ from dataclasses import dataclass
 #: Requests in flight at the beginning: a platform that refuses everything is not asked a hundred times.
 FIRST = 10
 #: What is left of the limit after an error.
-AFTER_TROUBLE = 0.8
+AFTER_ERROR = 0.8
 
 
 @dataclass(slots=True)
@@ -31,7 +31,7 @@ class ConcurrencyLimit:
     def bad(self, now: float, started: float) -> None:
         """Record an error of a request that started at `started`; what was in flight together counts once."""
         if started >= self._cut_at:
-            self.limit = max(1.0, self.limit * AFTER_TROUBLE)
+            self.limit = max(1.0, self.limit * AFTER_ERROR)
             self._climbing = False
             self._cut_at = now
 

@@ -68,11 +68,11 @@ class Dispatcher:
                 await self._send_wave(wave, send)
 
     async def _send_wave(self, wave: int, send: SendRows) -> None:
-        claims = Claims(self._run, self._context.clock.monotonic, wave=wave)
+        claimed = ClaimedRows(self._run, self._context.clock.monotonic, wave=wave)
         try:
-            await self._send_in_stages(claims, send)
+            await self._send_in_stages(claimed, send)
         finally:
-            claims.release()
+            claimed.release()
 
     async def _send_in_stages(self, rows: Iterator[Row], send: SendRows) -> None:
         while (room := self._stages.room) is not None:
@@ -175,7 +175,7 @@ def _garbage_collected_seldom() -> Iterator[None]:
         gc.unfreeze()
 
 
-class Claims:
+class ClaimedRows:
     """The unsent rows of one wave, each claimed in the ledger before it is handed out."""
 
     def __init__(self, run: LedgerRun, monotonic: Callable[[], float], *, wave: int) -> None:

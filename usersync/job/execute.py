@@ -201,7 +201,7 @@ async def _verify_where_waited(job: Job, run: LedgerRun, sender: Sender) -> None
 
 
 def _stop_where_unread(job: Job, run: LedgerRun) -> None:
-    """Stop a run, once the others are sent, of which users could not be read: the platform was in trouble."""
+    """Stop a run, once the others are sent, of which users could not be read: the platform failed."""
     if job.context.stop:
         return
     unread = run.with_status(Status.NOT_SENT)

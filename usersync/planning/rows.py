@@ -173,7 +173,7 @@ def with_user(row: Row, user: User | None) -> Row:
 def unread_row(row: Row, result: Result) -> Row:
     """Return the row with the result of a read that failed: nothing was sent, so that it is never `failed`.
 
-    A fault of its own makes it rejected; where the platform is in trouble, `usersync resume` reads the user again.
+    A fault of its own makes it rejected; where the platform fails, `usersync resume` reads the user again.
     """
     if result.status is Status.NOT_SENT:
         return with_result(row, result)

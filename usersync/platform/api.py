@@ -156,7 +156,7 @@ def read_response(response: Response | NoResponse, now: datetime, secrets: tuple
         return Unauthorized("the proxy asks for a user and password; put them into request.proxy", status)
     if status >= 500 or status == 408:
         code = Code.TIMEOUT if status in (408, 504) else Code.PLATFORM_ERROR
-        return TransientError(code, _trouble_text(response, secrets), status, _retry_after(response.headers, now))
+        return TransientError(code, _server_error_text(response, secrets), status, _retry_after(response.headers, now))
     if 300 <= status < 400:
         return _read_redirect(response)
     if status < 300 and _is_page(response):
@@ -230,7 +230,7 @@ def _foreign(response: Response, what: str) -> TransientError:
     return TransientError(Code.PLATFORM_ERROR, message, response.status, reached=reached, origin=Origin.OTHER)
 
 
-def _trouble_text(response: Response, secrets: tuple[str, ...]) -> str:
+def _server_error_text(response: Response, secrets: tuple[str, ...]) -> str:
     text = _error_text(_json_object(response), secrets)
     page = " with an HTML page, as a proxy does" if _is_page(response) else ""
     return f"answered {response.status}: {text}" if text else f"answered {response.status}{page}"
