@@ -10,13 +10,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import NoReturn
 
 from usersync.context import Clock, Stop, Stopping, iso
 from usersync.diff.verification import is_applied, mismatched_fields
+from usersync.dispatch.failure_limits import PROXY_WAIT, FailureLimits
 from usersync.dispatch.rate_limit import RateLimiter
-from usersync.dispatch.retry import FailureStreak, FailureTimeout, backoff
-from usersync.errors import StoppedError
+from usersync.dispatch.retry import backoff
 from usersync.models import SECRET_FIELDS, Code, Json, Result, Status, TimeSlice, User
 from usersync.platform.api import (
     Answer,
@@ -41,13 +40,6 @@ log = logging.getLogger(__name__)
 
 #: The only status of a failing platform that says that nothing was done.
 UNAVAILABLE = 503
-#: Seconds of `Retry-After` that a run waits for; beyond, it stops.
-LONGEST_RETRY_AFTER = 3600.0
-#: Users in a row whose answers are not the API's, after which the run stops.
-MOST_FOREIGN = 3
-#: Tries of a proxy that cannot be reached, after which the run stops; and the seconds between two of them, at most.
-PROXY_TRIES = 3
-PROXY_WAIT = 10.0
 _NOT_SENT = "not sent: the run stopped first"
 #: Answers that settle a row; a union would be made anew for each.
 _FINAL = (Success, Rejected)
@@ -111,15 +103,12 @@ class Sender:
         self._stop = stop
         self._retries = retries
         self._random = random
-        self._failure_timeout = FailureTimeout(stop_after)
-        self._foreign = {method: FailureStreak(MOST_FOREIGN) for method in ("GET", "PATCH")}
-        self._proxy_down = FailureStreak(PROXY_TRIES)
-        self._api_answered = False
+        self._failures = FailureLimits(stop, address=client.address, retries=retries, stop_after=stop_after)
 
     @property
     def unheard(self) -> frozenset[int]:
         """The users of the last updates, where none of them was answered by the API."""
-        return frozenset(self._foreign["PATCH"].seen)
+        return self._failures.unheard
 
     def slices(self) -> Iterator[TimeSlice]:
         """Return the timeline of all requests so far."""
@@ -189,15 +178,14 @@ class Sender:
         while True:
             answer = await self._attempt(exchange)
             if isinstance(answer, _FINAL):
-                self._failure_timeout.good()
-                self._foreign[exchange.request.method].good()
-                self._api_answered = True
+                self._failures.settled(exchange.request)
                 return answer
             if isinstance(answer, Unauthorized | Misconfigured):
-                self._stop_run(answer.message)
+                self._failures.stop_run(answer.message)
             if isinstance(answer, TransientError) and answer.reached and answer.status != UNAVAILABLE:
                 exchange.doubt = answer.code
-            self._check_patience(exchange, answer)
+            now = self._clock.monotonic()
+            self._failures.check(exchange.request, answer, attempts=exchange.attempts, now=now)
             if isinstance(answer, RateLimited):
                 continue
             if answer.origin is Origin.PROXY:  # no fault of the row: no attempt of its own
@@ -219,7 +207,7 @@ class Sender:
         if isinstance(response, Response):
             quota = read_quota(response.headers, now)
             exchange.status = response.status
-            self._proxy_down.good()
+            self._failures.responded()
         self.counts.responses[exchange.status] += 1
         if isinstance(answer, RateLimited):
             self.counts.throttled += 1
@@ -248,38 +236,6 @@ class Sender:
         if exchange.attempts:
             self.counts.retried += 1
 
-    def _check_patience(self, exchange: _Exchange, answer: RateLimited | TransientError) -> None:
-        """Stop the run where waiting would be too long, or in vain."""
-        after = answer.after or 0.0
-        if after > LONGEST_RETRY_AFTER:
-            self._stop_run(f"the platform asks to wait {after:.0f} s; run `usersync resume` then")
-        now = self._clock.monotonic()
-        if isinstance(answer, TransientError):
-            self._check_origin(exchange, answer, now)
-        self._failure_timeout.bad(now, excused=after)
-        if self._failure_timeout.seconds_left(now) <= 0:
-            self._stop.ask(
-                StoppedError.exit_code,
-                f"no successful response for {self._failure_timeout.stop_after:g} s ({_reason(answer)}); "
-                "check that the platform is up, then run `usersync resume`",
-            )
-
-    def _check_origin(self, exchange: _Exchange, answer: TransientError, now: float) -> None:
-        """Stop the run where something between us and the platform has to be changed."""
-        if answer.origin is Origin.PROXY and self._proxy_down.bad(int(now / PROXY_WAIT * 2)):
-            self._stop_run(f"{answer.message}, then run `usersync resume` ({PROXY_TRIES} tries failed)")
-        if answer.origin is Origin.OTHER:
-            many = self._foreign[exchange.request.method].bad(exchange.request.user_id)
-            if many or (not self._api_answered and exchange.attempts >= self._retries):
-                self._stop_run(
-                    f"{self._client.address} {answer.message}: the address is wrong, a firewall is in between, or it "
-                    "is down for maintenance; check platform.url and platform.path, then run `usersync resume`"
-                )
-
-    def _stop_run(self, message: str) -> NoReturn:
-        self._stop.ask(StoppedError.exit_code, message)
-        raise Stopping
-
     def _verified(self, exchange: _Exchange, values: Mapping[str, Json], user: User) -> Result:
         mismatched = mismatched_fields(values, user)
         if not mismatched:
@@ -304,13 +260,6 @@ class Sender:
     ) -> Result:
         finished_at = iso(exchange.answered_at or self._clock.now())
         return Result(status, code, message, exchange.status, exchange.attempts, user, finished_at)
-
-
-def _reason(answer: RateLimited | TransientError) -> str:
-    """Name what came back, without the platform's own words: they may quote what was sent."""
-    if isinstance(answer, RateLimited):
-        return "answered 429"
-    return f"answered {answer.status}" if answer.status else answer.message
 
 
 def undecided(read: Result) -> Result:
