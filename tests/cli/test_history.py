@@ -12,9 +12,11 @@ import click
 import pytest
 
 from usersync.cli import history
+from usersync.context import RunOptions
 from usersync.errors import UsageError
 from usersync.ledger import Ledger, RunInfo
 from usersync.models import FieldChange, Row, Status
+from usersync.planning.sources import ResumedRows
 from usersync.settings import Settings, make_settings
 
 PLATFORM = "https://chat.example.org"
@@ -91,6 +93,30 @@ def test_a_run_of_which_an_undo_restored_nothing_is_not_undone(
     record("R1", exit_code=0)
     record("R2", exit_code=1, kind="undo", parent="R1", status=status)
     assert states(history.runs(settings, as_json=False))["R1"] == state
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "status", "is_undone"),
+    [
+        (0, Status.UPDATED, True),
+        (1, Status.UNKNOWN, True),
+        (None, Status.PLANNED, True),
+        (4, Status.NOT_SENT, True),
+        (1, Status.CONFLICT, False),
+        (3, Status.NOT_SENT, False),
+    ],
+    ids=["restored", "perhaps restored", "begun", "stopped", "nothing restored", "refused"],
+)
+def test_an_interrupted_run_is_either_undone_or_can_be_resumed(
+    settings: Settings, record: Callable[..., None], exit_code: int | None, status: Status, is_undone: bool
+) -> None:
+    record("R1", exit_code=4, status=Status.UPDATED)
+    record("R2", exit_code=exit_code, kind="undo", parent="R1", status=status)
+    document = json.loads(history.show("R1", settings, as_json=True))
+    assert (document["undone_by"], document["resumable"]) == (("R2", False) if is_undone else (None, True))
+    if is_undone:
+        with Ledger(settings.ledger) as ledger, pytest.raises(UsageError, match="run R1 was undone by run R2"):
+            ResumedRows("R1", settings, RunOptions()).load(ledger)
 
 
 def test_json_holds_the_runs_and_their_states(settings: Settings, record: Callable[..., None]) -> None:

@@ -16,7 +16,7 @@ from usersync.cli.table import table_text, window_width
 from usersync.context import iso
 from usersync.errors import UsageError
 from usersync.ledger import Ledger, RunInfo
-from usersync.models import Json, Row, Status
+from usersync.models import Json, Row
 from usersync.report.summary import status_of_run
 from usersync.report.wording import plural
 from usersync.settings import Settings
@@ -66,8 +66,7 @@ class _RunStates:
     @classmethod
     def of(cls, infos: Sequence[RunInfo], ledger: Ledger) -> _RunStates:
         unfinished = {name for platform in {info.platform for info in infos} for name in ledger.resumable(platform)}
-        undone = {info.parent: info.run for info in infos if info.parent and _restored_values(info, ledger)}
-        return cls(frozenset(unfinished), undone)
+        return cls(frozenset(unfinished), ledger.undone())
 
     def word(self, info: RunInfo) -> str:
         """Return the state of a run; how it ended, in the word of its summary, where it is neither of these."""
@@ -90,12 +89,6 @@ class _RunStates:
 
     def as_json(self, info: RunInfo) -> dict[str, Json]:
         return {"resumable": info.run in self.unfinished, "undone_by": self.undone.get(info.run)}
-
-
-def _restored_values(info: RunInfo, ledger: Ledger) -> bool:
-    """Tell whether a run is an undo after which the old value of any row stands."""
-    run = ledger.find(info.run) if info.kind == "undo" and info.exit_code in (0, 1) else None
-    return run is not None and not {Status.UPDATED, Status.UNCHANGED}.isdisjoint(run.counts())
 
 
 def show(name: str, settings: Settings, *, as_json: bool, again: Sequence[str] = ()) -> str:

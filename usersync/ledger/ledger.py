@@ -18,8 +18,12 @@ from usersync.models import Row, json_text
 _USUAL_RUNS = 10
 #: Numbers tell which run is newer: none is given again, though runs are deleted.
 _NEXT_NUMBER = "(SELECT 1 + max(coalesce(max(n), 0), (SELECT coalesce(max(run), 0) FROM written)) FROM run)"
-#: Undone runs: not those whose undo was refused (exit code 3), and sent nothing.
-_UNDO = "undo.kind = 'undo' AND undo.exit_code IS NOT 3 AND undo.parent"
+#: The undos of runs that are undone: all but those that were refused (exit code 3), or gave no user a value back. What
+#: an undo that was interrupted did not send yet counts, and so does having nothing to restore.
+_UNDO = (
+    "undo.kind = 'undo' AND undo.exit_code IS NOT 3 AND coalesce((SELECT max(row.status NOT IN ('rejected', 'failed',"
+    " 'conflict')) FROM main.row AS row WHERE row.run = undo.n), 1) AND undo.parent"
+)
 #: Runs that `resume` can go on with. `main` are the rows of the file, which temporary ones may hide.
 _RESUMABLE = (
     "kind IN ('run', 'apply', 'undo') AND (finished_at IS NULL OR exit_code IN (4, 6, 129, 130, 143) OR EXISTS"
@@ -115,10 +119,10 @@ class Ledger:
         )
         return [name for (name,) in found]
 
-    def undo_of(self, run: str) -> str | None:
-        """Return the last undo of a run; None where there was none, or it was refused."""
-        found = self._database.first(f"SELECT run FROM run AS undo WHERE {_UNDO} = ? ORDER BY n DESC LIMIT 1", (run,))
-        return found[0] if found else None
+    def undone(self) -> dict[str, str]:
+        """Return the runs that were undone, each with the run that undid it last."""
+        found = self._database.all(f"SELECT parent, run FROM run AS undo WHERE {_UNDO} IS NOT NULL ORDER BY n")
+        return dict(found)
 
     def open_swaps(self, platform: str) -> list[LedgerRun]:
         """Return the runs for `platform` that left users with a placeholder address, oldest first."""

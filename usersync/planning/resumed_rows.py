@@ -33,7 +33,7 @@ class ResumedRows(RowSource):
         if name is None:
             raise UsageError("no interrupted run to resume; `usersync runs` lists all runs")
         self._run = find_run(ledger, name, self.settings)
-        if undo := ledger.undo_of(name):
+        if undo := ledger.undone().get(name):
             raise UsageError(f"run {name} was undone by run {undo}; to send its rows after all, run its files again")
         info = self._run.info
         self.kind = info.kind
