@@ -149,6 +149,26 @@ def test_what_a_power_cut_interrupts_is_completed_later(desk: Callable[..., Any]
 
 @POSIX
 @pytest.mark.parametrize("line", AT_BOOT.values(), ids=AT_BOOT.keys())
+def test_whatever_is_unfinished_is_completed_and_nothing_twice(desk: Callable[..., Any], line: str) -> None:
+    with desk(Sandbox(users=ROWS, limit=None)) as (box, at):
+        env = install(at)
+        at.write("first.csv", "id,name\n1,One\n")
+        at.write("gone.csv", "id,name\n2,Two\n")
+        at.write("last.csv", "id,name\n3,Three\n")
+        at.env["USERSYNC_TOKEN"] = "wrong"
+        assert [at.run("run", name, "--yes").code for name in ("first.csv", "gone.csv", "last.csv")] == [4, 4, 4]
+        (at.folder / "gone.csv").unlink()
+        ended = []
+        for _ in range(2):
+            process = begin(at, line, env)
+            ended.append((*process.communicate(timeout=PATIENCE), process.returncode))
+        assert [box.store.users[n].name for n in (1, 2, 3)][::2] == ["One", "Three"]
+        assert patched(box) == {1: 1, 3: 1}
+        assert [(code, "gone.csv: there is no such file" in err) for _, err, code in ended] == [(2, True)] * 2
+
+
+@POSIX
+@pytest.mark.parametrize("line", AT_BOOT.values(), ids=AT_BOOT.keys())
 def test_at_boot_nothing_happens_if_nothing_was_interrupted(desk: Callable[..., Any], line: str) -> None:
     with desk() as (box, at):
         assert night(at, line) == (0, "", "")

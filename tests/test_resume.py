@@ -295,6 +295,15 @@ def test_resume_without_an_interrupted_run_is_an_error(desk: Opened) -> None:
         assert "no run 7 in " in at.run("resume", "7", "--yes").err
 
 
+def test_resuming_all_is_a_success_where_nothing_was_interrupted(desk: Opened) -> None:
+    with desk() as (box, at):
+        ran = at.run("resume", "--all", "--yes")
+        assert (ran.code, ran.out, ran.err) == (0, "", "no interrupted run to resume\n")
+        assert at.run("resume", "--all", "7", "--yes").code == 2
+        assert at.run("resume", "--all", "--yes", "--json").code == 2
+        assert box.log == ()
+
+
 def test_one_run_at_a_time(desk: Opened) -> None:
     with desk(Sandbox(users=ROWS, limit=None)) as (box, at):
         at.write("changes.csv", changes())

@@ -84,12 +84,17 @@ def apply(plan_file: Path, *, yes: bool, **options: Any) -> int:
 
 @click.command()
 @click.argument("run_name", metavar="[RUN]", required=False, shell_complete=complete_runs)
+@click.option("--all", "every", is_flag=True, help="Complete all that were interrupted, the oldest first.")
 @options_of(RUN_OPTIONS, REQUEST_OPTIONS, COMMON_OPTIONS)
-def resume(run_name: str | None, *, yes: bool, **options: Any) -> int:
+def resume(run_name: str | None, *, every: bool, yes: bool, **options: Any) -> int:
     """Complete a run that was interrupted; by default the latest."""
     from usersync import api
 
-    return _execute(api.resume, run_name, options, yes=yes)
+    if not every:
+        return _execute(api.resume, run_name, options, yes=yes)
+    if run_name or options["as_json"]:
+        raise click.UsageError(f"--all does not go with {'the name of a run' if run_name else '--json'}")
+    return _resume_all(options, yes=yes)
 
 
 @click.command()
@@ -155,6 +160,29 @@ def _execute(job: Callable[..., Summary], source: object, options: dict[str, Any
     confirm = confirmation(options, context, yes=yes)
     summary = job(source, settings, confirm=confirm, options=run_options(options), context=context)
     return show_summary(summary, options, plan_shown=bool(confirm and confirm.plan_shown))
+
+
+def _resume_all(options: dict[str, Any], *, yes: bool) -> int:
+    """Resume every interrupted run of the platform, those too that come after one that fails; the worst exit code."""
+    from usersync import api
+    from usersync.cli.multi import WORST
+    from usersync.errors import BusyError, UsersyncError
+    from usersync.ledger import Ledger
+
+    settings = make_settings_from(options)
+    with Ledger(settings.ledger) as ledger:
+        names = ledger.resumable(settings.platform.url)
+    if not names and not options["quiet"]:
+        say("no interrupted run to resume")
+    codes = [0]
+    for name in reversed(names):
+        try:
+            codes.append(_execute(api.resume, name, options, yes=yes))
+        except UsersyncError as error:
+            codes.append(fail(f"run {name}: {error}", error.exit_code, as_json=False))
+        if codes[-1] >= BusyError.exit_code:  # an internal error or a signal too: the others would end alike
+            break
+    return max(codes, key=WORST.index)
 
 
 def _parse_attribute(item: str) -> tuple[str, str, bool]:
