@@ -64,6 +64,7 @@ def test_a_column_new_email_is_the_address_to_set(desk: Desk) -> None:
         with_token(at).write("staff.csv", "Mail,New e-mail\nann@example.org,ann@new.org\nben@example.org,\n")
         ran = at.run("run", "staff.csv", "--yes")
         assert ran.statuses() == {"2": "updated", "3": "rejected nothing-to-do"}
+        assert "the row names a user, but no values; fill in" in ran.report[1]["message"]
         assert (box.store.users[1].email, box.store.users[2].email) == ("ann@new.org", "ben@example.org")
 
 

@@ -116,7 +116,7 @@ def _reject_rows_without_values(values: pd.DataFrame, log: ProblemLog, exported:
         if not idle.any():
             return frozenset()
     idle[list(log.rejected_keys())] = False
-    message = "the row has an id but no values; fill in what should change"
+    message = "the row names a user, but no values; fill in what should change"
     keys = np.flatnonzero(idle).tolist()
     for key in keys:
         if key not in exported:
