@@ -69,6 +69,8 @@ def test_maps_a_heading_to_its_field(heading: str, field: str | None) -> None:
         ("emeil", "email"),
         ("E-Mail adress", "email"),
         ("new emial", "new_email"),
+        ("User emial", "email"),
+        ("New mail adress", "new_email"),
         ("passwrod", "password"),
         ("custom_atribute", "custom_attributes"),
     ],
@@ -81,7 +83,7 @@ def test_refuses_a_heading_that_is_nearly_a_field(heading: str, meant: str) -> N
 
 @pytest.mark.parametrize(
     "heading",
-    ["notes", "team", "city", "title", "male", "game", "main", "username", "file name", "passport", "date"],
+    ["notes", "team", "city", "title", "male", "game", "main", "username", "file name", "passport", "date", "user uid"],
 )
 def test_other_words_are_not_nearly_a_field(heading: str) -> None:
     columns = Headings().columns(["id", heading], "staff.csv")

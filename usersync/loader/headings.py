@@ -27,30 +27,33 @@ IGNORE: Final = "ignore"
 #: Headings of the rejects file, which come back with it.
 OUR_COLUMNS: Final = ("usersync: row", "usersync: why")
 #: Headings that are taken without a mapping, in the form that `_squash` gives them.
-SYNONYMS: Final = {
-    "id": (
-        *("id", "userid", "agentid", "chatwootid", "chatwootuserid", "platformid", "platformuserid"),
-        *("benutzerid", "nutzerid", "agentenid", "plattformid"),
-    ),
-    "name": ("name", "fullname", "vollständigername"),
-    "display_name": ("displayname", "anzeigename"),
-    "email": (
-        *("email", "mail", "emailaddress", "mailaddress", "useremail", "emailadresse", "mailadresse"),
-        *("correo", "correoelectrónico", "adresseemail", "courriel"),
-    ),
-    NEW_EMAIL: (
-        *("newemail", "newmail", "newemailaddress", "newmailaddress", "neueemail", "neuemail", "neueemailadresse"),
-        *("nuevocorreo", "nuevocorreoelectrónico", "nouvelleadresseemail", "nouveaucourriel"),
-    ),
-    "password": ("password", "passwort", "kennwort"),
+_ENGLISH: Final = {
+    "id": ("id", "userid", "agentid", "chatwootid", "chatwootuserid", "platformid", "platformuserid"),
+    "name": ("name", "fullname"),
+    "display_name": ("displayname",),
+    "email": ("email", "mail", "emailaddress", "mailaddress", "useremail"),
+    NEW_EMAIL: ("newemail", "newmail", "newemailaddress", "newmailaddress"),
+    "password": ("password",),
     "custom_attributes": ("customattributes",),
 }
-_FIELD_OF: Final = {word: field for field, words in SYNONYMS.items() for word in words}
-#: Those of which misspellings are found. Words of other languages are not among them: `passport` is not `passwort`.
-_SPELLED: Final = (
-    *("name", "fullname", "displayname", "email", "mail", "emailaddress", "mailaddress", "newemail", "newmail"),
-    *("password", "customattributes"),
-)
+#: Those of other languages.
+_TRANSLATED: Final = {
+    "id": ("benutzerid", "nutzerid", "agentenid", "plattformid"),
+    "name": ("vollständigername",),
+    "display_name": ("anzeigename",),
+    "email": ("emailadresse", "mailadresse", "correo", "correoelectrónico", "adresseemail", "courriel"),
+    NEW_EMAIL: (
+        *("neueemail", "neuemail", "neueemailadresse"),
+        *("nuevocorreo", "nuevocorreoelectrónico", "nouvelleadresseemail", "nouveaucourriel"),
+    ),
+    "password": ("passwort", "kennwort"),
+}
+_FIELD_OF: Final = {
+    word: field for words_of in (_ENGLISH, _TRANSLATED) for field, words in words_of.items() for word in words
+}
+#: Those of which misspellings are found: not the ids, because other numbers of a user have similar names, and not the
+#: words of other languages: `passport` is not `passwort`.
+_SPELLED: Final = tuple(word for field, words in _ENGLISH.items() if field != "id" for word in words)
 #: Headings of the parts of a name, in the form that `_squash` gives them.
 _FIRST_NAMES: Final = ("firstname", "givenname", "forename", "vorname", "prénom", "nombre")
 _LAST_NAMES: Final = ("lastname", "surname", "familyname", "nachname", "familienname", "apellido", "apellidos")
