@@ -316,6 +316,7 @@ def test_attributes_that_are_tokens_are_in_no_file(desk: Opened, compare_with: s
         "WLAN-Passwort",
         "Kennwort",
         "db_passwd",
+        "FTP pwd",
         "key_passphrase",
     ],
 )

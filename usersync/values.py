@@ -13,8 +13,10 @@ from usersync.models import ATTRIBUTE, MASK, Json, json_text
 #: Invisible characters, for the inside of a character class: soft hyphens, zero-width characters, direction marks.
 INVISIBLE = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
 _INVISIBLE = re.compile(f"[{INVISIBLE}]")
+#: How the names of passwords end.
+PASSWORDS: Final = ("password", "passwort", "kennwort", "passwd", "pwd", "passphrase")
 #: How the names of secrets end; `may_hold_secrets` looks for parts of these.
-_SECRETS: Final = ("token", "password", "passwort", "kennwort", "passwd", "passphrase", "secret")
+_SECRETS: Final = ("token", *PASSWORDS, "secret")
 #: Superscripts, fractions and enclosed letters and digits, for the inside of a character class.
 MARKED = "\u00b2\u00b3\u00b9\u00bc-\u00be\u2070-\u209f\u2150-\u218f\u2460-\u24ff\u3200-\u33ff\U0001f100-\U0001f1ff"
 #: What takes its plain form: all but those, because 104² (an id with a footnote) is not 1042.
@@ -99,7 +101,7 @@ def is_secret(name: str) -> bool:
 def may_hold_secrets(text: str) -> bool:
     """Return whether JSON may have keys of secrets, without reading it."""
     text = text.lower()  # one after the other: this is asked of each user that is answered
-    return "token" in text or "pass" in text or "kennwort" in text or "secret" in text
+    return "token" in text or "pass" in text or "pwd" in text or "kennwort" in text or "secret" in text
 
 
 def mask_secrets(value: Json) -> Json:

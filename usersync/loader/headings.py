@@ -1,7 +1,8 @@
 """Map the headings of a file to fields.
 
 Case, blanks, `_`, `-`, `*`, `:` and line breaks in a heading do not matter, and common synonyms are known. A heading
-that is only nearly a field's name is an error, never a guess; what `columns:` says beats what a heading says.
+that is only nearly a field's name, or may be the password, is an error, never a guess; what `columns:` says beats
+what a heading says.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from usersync.errors import SourceError, UsageError
 from usersync.loader.raw_sheet import first_few
 from usersync.loader.spelling import is_misspelling
 from usersync.models import ATTRIBUTE, NEW_EMAIL, Column
-from usersync.values import visible
+from usersync.values import PASSWORDS, visible
 
 if TYPE_CHECKING:
     from usersync.settings.source import MatchBy
@@ -54,6 +55,8 @@ _FIELD_OF: Final = {
 #: Those of which misspellings are found: not the ids, because other numbers of a user have similar names, and not the
 #: words of other languages: `passport` is not `passwort`.
 _SPELLED: Final = tuple(word for field, words in _ENGLISH.items() if field != "id" for word in words)
+#: How headings end that may mean the password, in the form that `_squash` gives them: none is ignored without a word.
+_PASSWORDS: Final = (*PASSWORDS, "passcode", "contraseña", "motdepasse")
 #: Headings of the parts of a name, in the form that `_squash` gives them.
 _FIRST_NAMES: Final = ("firstname", "givenname", "forename", "vorname", "prénom", "nombre")
 _LAST_NAMES: Final = ("lastname", "surname", "familyname", "nachname", "familienname", "apellido", "apellidos")
@@ -290,4 +293,5 @@ def _nearest_field(heading: str) -> str | None:
     letters = re.sub(r"[^a-z0-9]", "", normalize(heading))
     if letters in _FIELD_OF:
         return _FIELD_OF[letters]
-    return next((_FIELD_OF[word] for word in _SPELLED if is_misspelling(letters, word)), None)
+    meant = next((_FIELD_OF[word] for word in _SPELLED if is_misspelling(letters, word)), None)
+    return meant or ("password" if _squash(heading).endswith(_PASSWORDS) else None)

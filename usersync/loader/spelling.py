@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-#: Letters of a word in which one more, one less, or two that changed places are a misspelling, but no other one: `game`
-#: is not `name`.
+#: Letters of a word in which one more, or two that changed places, are a misspelling, but no other one: `game` is not
+#: `name`, and `Mai` (May in German and French) is not `mail`.
 _SHORT: Final = 4
 #: Letters from which a word may have two mistakes.
 _LONG: Final = 10
@@ -16,7 +16,7 @@ def is_misspelling(text: str, word: str) -> bool:
     allowed = 2 if len(word) >= _LONG else 1
     if text == word or abs(len(text) - len(word)) > allowed:
         return False
-    if len(word) <= _SHORT and len(text) == len(word) and sorted(text) != sorted(word):
+    if len(word) <= _SHORT and len(text) <= len(word) and sorted(text) != sorted(word):
         return False
     return edits(text, word) <= allowed
 
