@@ -1,12 +1,16 @@
 """Test how headings are mapped to fields."""
 
+from pathlib import Path
 from typing import Literal
 
 import pytest
 import yaml
+from openpyxl import Workbook
 
 from usersync.errors import SourceError, UsageError
+from usersync.loader import load
 from usersync.loader.headings import Headings
+from usersync.settings import SourceSettings
 
 
 def refusal(header: list[str], mapping: dict[str, str] | None = None) -> str:
@@ -196,3 +200,40 @@ def test_one_column_says_who_a_row_is_about(
 def test_a_template_beside_an_address_is_something_to_change() -> None:
     headings = Headings({"name": "{First} {Last}"}, match_by="auto")
     assert headings.key_column(["First", "Last", "Mail"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("header", "text"),
+    [
+        pytest.param(
+            ["e mial", "nmae", "Town"],
+            "row 1 looks like the header and has no id column (headings: 'e mial', 'nmae', 'Town'); these headings are"
+            " nearly fields: 'e mial' (email), 'nmae' (name); correct them, or add under columns: (ignore if no field"
+            " is meant)\n    e mial: email\n    nmae: name",
+            id="the one that says who",
+        ),
+        pytest.param(
+            ["Agent no", "nmae"],
+            "row 1 looks like the header and has no id column (headings: 'Agent no', 'nmae'); add a column id with the"
+            " platform's user ids; if one of the columns has them, add under columns:\n    Agent no: id\n"
+            "  this heading is nearly a field: 'nmae' (name); correct it, or add under columns: (ignore if no field is"
+            " meant)\n    nmae: name",
+            id="another one",
+        ),
+    ],
+)
+@pytest.mark.parametrize("kind", ["csv", "xlsx"])
+def test_a_missing_id_and_headings_that_are_nearly_fields_are_one_error(
+    tmp_path: Path, kind: str, header: list[str], text: str
+) -> None:
+    path = tmp_path / f"staff.{kind}"
+    if kind == "csv":
+        path.write_text(f"{','.join(header)}\n{','.join('x' * len(header))}\n")
+    else:
+        book = Workbook()
+        book.active.append(header)
+        book.active.append(["x"] * len(header))
+        book.save(path)
+    with pytest.raises(SourceError) as caught:
+        load(path, options=SourceSettings())
+    assert str(caught.value).endswith(text)

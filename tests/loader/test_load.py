@@ -175,7 +175,9 @@ def test_keeps_a_row_whose_id_only_looks_like_a_heading(tmp_path: Path) -> None:
             "Personalnummer,Vorname,Mial\n7,Ann,a@b.org\n",
             "row 1 looks like the header and has no id column (headings: 'Personalnummer', 'Vorname', 'Mial'); "
             "add a column id with the platform's user ids; if one of the columns has them, add under columns:\n"
-            "    Personalnummer: id",
+            "    Personalnummer: id\n"
+            "  this heading is nearly a field: 'Mial' (email); correct it, or add under columns: (ignore if no field is"
+            " meant)\n    Mial: email",
             id="headings that are no fields",
         ),
         pytest.param(

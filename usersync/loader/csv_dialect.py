@@ -174,7 +174,7 @@ class _Finder:
         return len(parts) > 1 and self._headings.key_column([part.strip("\"' ") for part in parts]) is not None
 
     def _remember_candidate(self, row: int, cells: Sequence[str]) -> None:
-        fields = self._headings.count_fields(cells)
+        fields = self._headings.resemblance(cells)
         if fields > self._fields:
             self._fields = fields
             self.missing_id = self._headings.explain_missing_id(row, cells)

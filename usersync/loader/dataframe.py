@@ -36,6 +36,7 @@ def read_frame(frame: DataFrame, *, headings: Headings) -> tuple[str, RawSheet]:
     import pandas as pd  # as numpy
 
     header = tuple(map(str, frame.columns))
+    headings.columns(header, FRAME)  # a heading that is nearly a field may be the missing one
     if headings.key_column(header) is None:
         raise SourceError(FRAME, "has no id column; if the index holds the ids, pass frame.reset_index()")
     columns = {i: _texts(frame.iloc[:, i]) for i in range(len(header))}

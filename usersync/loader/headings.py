@@ -154,7 +154,9 @@ class Headings:
         An e-mail column does so only beside another field: there would be nothing to change, and a title or a line
         of contact data may hold the word.
         """
-        fields = self.fields(cells)
+        return self._key_column(self.fields(cells))
+
+    def _key_column(self, fields: Sequence[str | None]) -> int | None:
         if "id" in fields and self._match_by != "email":
             return fields.index("id")
         others = sum(field not in (None, "id", "email") for field in fields) + len(self._templates)
@@ -256,26 +258,34 @@ class Headings:
 
     def explain_missing_id(self, row: int, header: Sequence[str]) -> str:
         """Say what to do about a row that looks like the header but has no id column."""
+        what, remedy = self._missing_id(header)
+        found = f"row {row} looks like the header and has {what} ({_seen(header)})"
+        if self._key_column([*self.fields(header), *map(self._nearest, header)]) is not None:
+            return "; ".join([found, *self._nearly(header)])
+        return "\n  ".join([f"{found}; {remedy}", *self._nearly(header)])
+
+    def _missing_id(self, header: Sequence[str]) -> tuple[str, str]:
+        """Return what a header has instead of an id column, and what to do about it."""
+        fields = self.fields(header)
         if self._match_by == "email":
-            return (
-                f"row {row} looks like the header and has no e-mail column beside another field ({_seen(header)}); add "
-                "one, or map its heading under columns: {Your heading: email}"
-            )
-        if self._match_by == "auto" and "email" in self.fields(header):
-            return (
-                f"row {row} looks like the header and has e-mail addresses, but no field to change ({_seen(header)}); "
-                "add one, or map its heading under columns: {Your heading: name}"
-            )
+            remedy = "add one, or map its heading under columns: {Your heading: email}"
+            return "no e-mail column beside another field", remedy
+        if self._match_by == "auto" and "email" in fields:
+            remedy = "add one, or map its heading under columns: {Your heading: name}"
+            return "e-mail addresses, but no field to change", remedy
         candidates = [heading.strip() for heading in header if _squash(heading).endswith(_NUMBERING)]
         remedy = "add a column id with the platform's user ids"
         if candidates:
             lines = "\n".join(f"    {_mapping_line(heading, 'id')}" for heading in candidates[:3])
             remedy += f"; if one of the columns has them, add under columns:\n{lines}"
-        what = "e-mail addresses, but no ids" if "email" in self.fields(header) else "no id column"
-        return f"row {row} looks like the header and has {what} ({_seen(header)}); {remedy}"
+        return "e-mail addresses, but no ids" if "email" in fields else "no id column", remedy
+
+    def resemblance(self, cells: Sequence[str]) -> int:
+        """Count the cells that are headings of fields, or nearly: how much a row looks like the header."""
+        return self.count_fields(cells) + sum(self._nearest(cell) is not None for cell in cells)
 
     def count_fields(self, cells: Sequence[str]) -> int:
-        """Count the cells that are headings of fields, which is how much a row looks like the header."""
+        """Count the cells that are headings of fields."""
         return sum(field is not None for field in self.fields(cells))
 
 

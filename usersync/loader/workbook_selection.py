@@ -118,7 +118,7 @@ class _Search:
                 "(in Excel: Data, Text to Columns)"
             )
             return
-        fields = self._headings.count_fields(texts)
+        fields = self._headings.resemblance(texts)
         if fields > self._most_fields:
             self._most_fields = fields
             self._explanation = f"sheet {sheet!r}: {self._headings.explain_missing_id(row, texts)}"
