@@ -237,3 +237,37 @@ def test_a_missing_id_and_headings_that_are_nearly_fields_are_one_error(
     with pytest.raises(SourceError) as caught:
         load(path, options=SourceSettings())
     assert str(caught.value).endswith(text)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        pytest.param(["ID", "Name", "Vorname", "Abteilung"], id="German"),
+        pytest.param(["id", "First name", "NAME"], id="English, the first name first"),
+        pytest.param(["Vorname(n)", "Name", "E-Mail"], id="matched by e-mail"),
+    ],
+)
+def test_asks_whether_a_name_beside_a_first_name_is_the_last_name(header: list[str]) -> None:
+    with pytest.raises(SourceError) as caught:
+        Headings(match_by="auto").columns(header, "staff.csv")
+    *_, composed, whole = str(caught.value).splitlines()
+    assert "so it may hold the last name alone" in str(caught.value)
+    (name,) = (heading for heading in header if heading.lower() == "name")
+    at = header.index(name)
+    assert Headings(yaml.safe_load(whole)).columns(header, "staff.csv")[at].field == "name"
+    understood = Headings(yaml.safe_load(composed))
+    assert understood.columns(header, "staff.csv")[at].field is None
+    (template,) = understood.templates(header, "staff.csv")
+    assert template.field == "name"
+    assert at in template.columns
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        pytest.param(["id", "Name", "First name", "Last name"], id="both parts have columns"),
+        pytest.param(["id", "Full name", "Vorname"], id="a full name"),
+    ],
+)
+def test_takes_a_name_beside_both_its_parts_as_it_is(header: list[str]) -> None:
+    assert [column.field for column in Headings().columns(header, "staff.csv")][1] == "name"

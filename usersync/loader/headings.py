@@ -58,7 +58,10 @@ _SPELLED: Final = tuple(word for field, words in _ENGLISH.items() if field != "i
 #: How headings end that may mean the password, in the form that `_squash` gives them: none is ignored without a word.
 _PASSWORDS: Final = (*PASSWORDS, "passcode", "contraseña", "motdepasse")
 #: Headings of the parts of a name, in the form that `_squash` gives them.
-_FIRST_NAMES: Final = ("firstname", "givenname", "forename", "vorname", "prénom", "nombre")
+_FIRST_NAMES: Final = (
+    *("firstname", "firstnames", "givenname", "givennames", "forename", "forenames"),
+    *("vorname", "vornamen", "vorname(n)", "rufname", "prénom", "prenom", "prénoms", "nombre", "nombres"),
+)
 _LAST_NAMES: Final = ("lastname", "surname", "familyname", "nachname", "familienname", "apellido", "apellidos")
 #: Endings of headings that may number users, in the form that `_squash` gives them.
 _NUMBERING: Final = ("id", "no", "nr", "number", "nummer", "#", "key")
@@ -137,13 +140,19 @@ class Headings:
         return None
 
     def fields(self, header: Sequence[str]) -> list[str | None]:
-        """Return the field of each heading; a mapped heading takes its field from headings that are not mapped."""
+        """Return the field of each heading; a mapped heading, or a template, takes its field from those not mapped."""
         found = [self.field(heading) if heading and len(heading) < _LONGEST else None for heading in header]
+        found = [None if self._is_part(heading, field) else field for heading, field in zip(header, found, strict=True)]
         mapped = {field for field, heading in zip(found, header, strict=True) if field and self._is_mapped(heading)}
         return [
             field if field not in mapped or self._is_mapped(heading) else None
             for field, heading in zip(found, header, strict=True)
         ]
+
+    def _is_part(self, heading: str, field: str | None) -> bool:
+        """Whether the template of a field takes the heading for a part: `name: "{First name} {Name}"`."""
+        parts = _IN_BRACES.findall(self._templates.get(field or "", ""))
+        return _squash(heading) in map(_squash, parts)
 
     def _is_mapped(self, heading: str) -> bool:
         return _squash(heading) in self._mapping
@@ -183,7 +192,7 @@ class Headings:
         Raises SourceError listing all headings that are nearly a field's name, and all that share a field.
         """
         found = tuple(Column(*pair) for pair in zip(header, self.fields(header), strict=True))
-        problems = [*self._shared(found), *self._nearly(header)]
+        problems = [*self._shared(found), *self._last_name_alone(header), *self._nearly(header)]
         if problems:
             raise SourceError(file, "\n  ".join(problems))
         return found
@@ -212,11 +221,24 @@ class Headings:
 
     def suggest_name(self, header: Sequence[str]) -> str:
         """Return the line that composes the name of two columns; "" if there is a name, or no two such columns."""
-        first = [heading.strip() for heading in header if _squash(heading) in _FIRST_NAMES]
-        last = [heading.strip() for heading in header if _squash(heading) in _LAST_NAMES]
+        first, last = _headings_among(header, _FIRST_NAMES), _headings_among(header, _LAST_NAMES)
         if not first or not last or "name" in self._templates or "name" in self.fields(header):
             return ""
-        return f'name: "{{{first[0]}}} {{{last[0]}}}"'
+        return _template_line(first[0], last[0])
+
+    def _last_name_alone(self, header: Sequence[str]) -> Iterable[str]:
+        """Yield what is wrong where a column `Name` may hold last names: first names have a column of their own."""
+        names = [heading for heading in _headings_among(header, ("name",)) if not self._is_mapped(heading)]
+        first, last = _headings_among(header, _FIRST_NAMES), _headings_among(header, _LAST_NAMES)
+        if not names or not first or last or "name" in self._templates:
+            return
+        lines = "\n".join(
+            f"    {line}" for line in (_template_line(first[0], names[0]), _mapping_line(names[0], "name"))
+        )
+        yield (
+            f"the column {names[0]!r} stands beside {first[0]!r}, so it may hold the last name alone; "
+            f"add one of these lines under columns:\n{lines}"
+        )
 
     def _shared(self, columns: Sequence[Column]) -> Iterable[str]:
         headings: dict[str, list[str]] = {}
@@ -291,6 +313,15 @@ class Headings:
 
 def _seen(header: Sequence[str]) -> str:
     return f"headings: {first_few([repr(heading.strip()) for heading in header if heading.strip()], 20)}"
+
+
+def _headings_among(header: Sequence[str], words: Sequence[str]) -> list[str]:
+    return [heading.strip() for heading in header if _squash(heading) in words]
+
+
+def _template_line(first: str, last: str) -> str:
+    """Write the line that composes the name, for the `columns:` of the settings."""
+    return f'name: "{{{first}}} {{{last}}}"'
 
 
 def _mapping_line(heading: str, field: str) -> str:
