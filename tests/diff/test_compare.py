@@ -160,6 +160,7 @@ def test_an_attribute_of_a_configured_type_is_not_converted() -> None:
         pytest.param("ja", True, "neither true nor false", id="a word for true that is not known"),
         pytest.param("a, b", ["a"], "not valid JSON", id="a list without brackets"),
         pytest.param('{"a": 1}', ["a"], "JSON of another kind", id="an object in place of a list"),
+        pytest.param("7", "007", "a spreadsheet may have rewritten the text", id="a text without its zeros"),
     ],
 )
 def test_text_that_is_not_what_the_platform_holds_is_a_misfit(text: str, held: Any, reason: str) -> None:

@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import infer_dtype
 
+from usersync.diff.rewritten import is_rewritten
 from usersync.models import ATTRIBUTE, CLEAR, SECRET_FIELDS, UNKNOWN, FieldChange, Json, User, value_of
 from usersync.validation.cells import read_boolean, read_json, read_number
-from usersync.values import same_value
+from usersync.values import same_value, shown
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 #: The column that holds attributes as one JSON object.
 _ATTRIBUTES = "custom_attributes"
+_REWRITTEN = "a spreadsheet may have rewritten the text, as 007 to 7; format the cell as text and enter it as it was"
 #: What messages call the values that are not text.
 _KINDS = {list: "a list", dict: "a JSON object", bool: "true or false", int: "a number", float: "a number"}
 
@@ -78,7 +80,8 @@ class Comparison:
     def misfits(self) -> dict[int, dict[str, str]]:
         """Return key -> attribute -> what is wrong, where text would replace a number, a boolean or JSON.
 
-        Its type is not configured, so that nobody said that it may change.
+        So it is where the same text would come in the form that a spreadsheet gives it. The type of the attribute is
+        not configured, so that nobody said that it may change.
         """
         found: dict[int, dict[str, str]] = {}
         for name, mask in self.differs.items():
@@ -86,11 +89,9 @@ class Comparison:
                 continue
             rows = np.flatnonzero(mask)
             held = self._old_values(name, rows)
-            if _all_text(held):
-                continue
             keys = self.desired.index.to_numpy()[rows].tolist()
             for key, new, old in zip(keys, self.desired[name].to_numpy(object)[rows], held, strict=True):
-                if isinstance(new, str) and (message := _misfit(new, old)):
+                if isinstance(new, str) and (message := _misfit(name, new, old)):
                     found.setdefault(key, {})[name] = message
         return found
 
@@ -182,8 +183,10 @@ def _as_held(text: str, old: Json) -> Json:
         return text
 
 
-def _misfit(text: str, old: Json) -> str:
-    """Return why a text is not what the platform holds; blank where it is, and where that is text or nothing."""
+def _misfit(name: str, text: str, old: Json) -> str:
+    """Return why a text is not what the platform holds; blank where it is, or is another text, or was nothing."""
+    if isinstance(old, str):
+        return f"{_REWRITTEN} (the platform holds {shown(name, old)!r})" if is_rewritten(text, old) else ""
     try:
         _read_as_held(text, old)
     except ValueError as error:

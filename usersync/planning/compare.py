@@ -74,7 +74,7 @@ class RowComparison:
                 for new, held in similar.items()
             ),
             *(
-                f"{name}: text in place of other values is rejected; to send it, add fields: {{{name}: {{type: text}}}}"
+                f"{name}: text of another kind or form is rejected; to send it, add fields: {{{name}: {{type: text}}}}"
                 for name in sorted(self._misfit_fields)
             ),
         ]

@@ -1,0 +1,59 @@
+"""Test what is recognised as a text that a spreadsheet has rewritten."""
+
+import pytest
+
+from usersync.diff.rewritten import is_rewritten
+
+
+@pytest.mark.parametrize(
+    ("new", "old"),
+    [
+        pytest.param("7", "007", id="leading zeros"),
+        pytest.param("49301234", "+49301234", id="the plus of a telephone number"),
+        pytest.param("1.5", "1.50", id="a zero at the end"),
+        pytest.param("1,5", "1.5", id="a decimal comma"),
+        pytest.param("1000", "1,000", id="a thousands separator"),
+        pytest.param("0.05", "5%", id="percent"),
+        pytest.param("100000", "1e5", id="E-notation"),
+        pytest.param("4111111111111110", "4111111111111111", id="more than 15 digits"),
+        pytest.param("05.01.2026", "2026-01-05", id="a German date"),
+        pytest.param("1/5/2026", "2026-01-05", id="an American date"),
+        pytest.param("05/01/2026", "2026-01-05", id="a French date"),
+        pytest.param("2026-01-05", "05.01.2026", id="the date of a workbook's cell"),
+        pytest.param("1/5/2026", "01/05/2026", id="a date without zeros"),
+        pytest.param("05.01.2026 10:00", "2026-01-05T10:00:00", id="a date with time"),
+        pytest.param("01. Mai", "1.5", id="a number that became a day"),
+        pytest.param("02-Jan", "1/2", id="a fraction that became a day"),
+        pytest.param("2026-05-01", "1.5", id="a number that became a date"),
+        pytest.param("01-Mar", "Mar1", id="a name that became a day"),
+        pytest.param("10:00:00", "10:00", id="seconds"),
+        pytest.param("WAHR", "true", id="a German boolean"),
+        pytest.param("TRUE", "true", id="a boolean in capitals"),
+    ],
+)
+def test_finds_the_same_text_in_the_form_of_a_spreadsheet(new: str, old: str) -> None:
+    assert is_rewritten(new, old)
+
+
+@pytest.mark.parametrize(
+    ("new", "old"),
+    [
+        pytest.param("007", "7", id="added zeros"),
+        pytest.param("+49301234", "49301234", id="an added plus"),
+        pytest.param("1.0", "1", id="added decimals"),
+        pytest.param("8", "007", id="another number"),
+        pytest.param("10", "1", id="ten times the number"),
+        pytest.param("4111111111111112", "4111111111111111", id="another long number"),
+        pytest.param("06.01.2026", "2026-01-05", id="another day"),
+        pytest.param("02/01/2026", "01/02/2026", id="another day in the same form"),
+        pytest.param("02-Jan", "3/4", id="a day of other numbers"),
+        pytest.param("12:00", "10:00", id="another time"),
+        pytest.param("FALSE", "true", id="the other boolean"),
+        pytest.param("true", "TRUE", id="small letters"),
+        pytest.param("no", "0", id="a word for a digit"),
+        pytest.param("Sales 2", "Sales 1", id="other words"),
+        pytest.param("7", "", id="nothing before"),
+    ],
+)
+def test_takes_another_text_for_a_change(new: str, old: str) -> None:
+    assert not is_rewritten(new, old)

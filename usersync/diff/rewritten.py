@@ -1,0 +1,118 @@
+"""Recognise what a spreadsheet makes of a text when it opens a text file.
+
+It takes what looks like a number or a date for one, and writes it in a form of its own: 007 becomes 7, and 2026-01-05
+becomes 05.01.2026.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Final, TypeAlias
+
+from usersync.validation.cells import read_boolean
+
+#: Year, month, day.
+Day: TypeAlias = tuple[int, int, int]
+
+_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,60}(?:[.,][0-9]{1,60})?(?:[eE][+-]?[0-9]{1,2})?%?")
+_GROUPED: Final = re.compile(r"[+-]?[0-9]{1,3}([,.' \u00a0\u202f])[0-9]{3}(?:\1[0-9]{3})*")
+#: Digits of a number that a spreadsheet keeps.
+_DIGITS_KEPT: Final = 15
+_TIME: Final = r"(?:[T ,]+\d{1,2}:\d\d(?::\d\d)?(?:\.\d+)?(?:Z| ?[AP]M)?)?"
+_DATE: Final = re.compile(rf"(\d{{1,4}})([./ -]+)(\d{{1,2}})\2(\d{{1,4}}){_TIME}\.?", re.IGNORECASE)
+_CLOCK: Final = re.compile(r"\d{1,3}:\d\d(?::\d\d)?")
+#: 1.5, 1/5 and Mar1, of which spreadsheets make the fifth of January, the first of May or of March.
+_DAY_AND_MONTH: Final = re.compile(r"(\d{1,2})[./-](\d{1,2})|[^\W\d_]{3,9}[ .-]?(\d{1,2})|(\d{1,2})[ .-]?[^\W\d_]{3,9}")
+#: How they write that in a text file, by language: 01. Mai, 1-May, May-01, 01.maj.
+_WRITTEN: Final = re.compile(r"(\d{1,2})[. -]{1,2}[^\W\d_]{3,5}\.?|[^\W\d_]{3,5}[. -]{1,2}(\d\d)")
+_NO_BOOLEANS: Final = frozenset(("1", "0", "yes", "no"))
+
+
+def is_rewritten(new: str, old: str) -> bool:
+    """Whether `new` may be what a spreadsheet makes of `old`; the same value in another form, not another value."""
+    if new == old or not (old and new) or max(len(old), len(new)) > 80:
+        return False
+    return (
+        _is_same_number(new, old)
+        or _is_same_day(new, old)
+        or _is_day_made_of(new, old)
+        or _is_same_clock(new, old)
+        or _is_same_boolean(new, old)
+    )
+
+
+def _is_same_number(new: str, old: str) -> bool:
+    """Whether two texts are one number, and the new one is not the old one with zeros or a plus sign added."""
+    if not _is_padded(new, old) and not _values(new).isdisjoint(_values(old)):
+        return True
+    return new.isdecimal() and old.isdecimal() and len(new) == len(old) > _DIGITS_KEPT and _is_rounded(new, old)
+
+
+def _is_padded(new: str, old: str) -> bool:
+    return len(new) > len(old) and old.lstrip("+") in new and not new.replace(old, "", 1).strip("+0.,")
+
+
+def _is_rounded(new: str, old: str) -> bool:
+    step = int(10 ** (len(old) - _DIGITS_KEPT))
+    return int(new) % step == 0 and abs(int(new) - int(old)) < step
+
+
+def _values(text: str) -> set[Decimal]:
+    """Return the numbers that a text may be: 1,500 is one and a half, or a thousand and a half."""
+    found = set()
+    if _NUMBER.fullmatch(text):
+        value = Decimal(text.rstrip("%").replace(",", "."))
+        found.add(value / 100 if text.endswith("%") else value)
+    if _GROUPED.fullmatch(text):
+        found.add(Decimal(re.sub("[^0-9+-]", "", text)))
+    return found
+
+
+def _is_same_day(new: str, old: str) -> bool:
+    """Whether two texts can be one day; in one order of day, month and year, they have to be it in that order."""
+    found, former = _DATE.fullmatch(new), _DATE.fullmatch(old)
+    if not found or not former:
+        return False
+    if found[2] == former[2] and len(found[1]) // 3 == len(former[1]) // 3:
+        return next(_days(found)) == next(_days(former))
+    return not set(_days(found)).isdisjoint(_days(former))
+
+
+def _days(found: re.Match[str]) -> Iterator[Day]:
+    first, second, third = int(found[1]), int(found[3]), int(found[4])
+    if len(found[1]) > 2:
+        yield first, second, third
+        return
+    year = third % 100 + 2000 if third < 70 else third % 100 + 1900 if third < 100 else third
+    yield year, second, first
+    yield year, first, second
+
+
+def _is_day_made_of(new: str, old: str) -> bool:
+    """Whether a day is what a spreadsheet makes of a text such as 1.5, 1/5 or Mar1."""
+    parts = _DAY_AND_MONTH.fullmatch(old)
+    if not parts:
+        return False
+    numbers = [int(part) for part in parts.groups() if part]
+    if written := _WRITTEN.fullmatch(new):
+        return int(written[1] or written[2]) in numbers
+    date = _DATE.fullmatch(new)
+    return date is not None and any(set(numbers) <= {month, day, year % 100} for year, month, day in _days(date))
+
+
+def _is_same_clock(new: str, old: str) -> bool:
+    if not _CLOCK.fullmatch(new) or not _CLOCK.fullmatch(old):
+        return False
+    one, other = ([int(part) for part in f"{text}:0".split(":")[:3]] for text in (new, old))
+    return one == other and len(new) >= len(old)
+
+
+def _is_same_boolean(new: str, old: str) -> bool:
+    if not new.isupper() or {new.casefold(), old.casefold()} & _NO_BOOLEANS:
+        return False
+    try:
+        return read_boolean(new) == read_boolean(old)
+    except ValueError:
+        return False
