@@ -145,6 +145,35 @@ def test_rejects_rows_below_a_header_of_other_columns(tmp_path: Path) -> None:
     assert "row 3 has other headings than row 1" in table.problems[0].message
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param("No,Team,\n1,Sales,\n2,Support,\n", id="teams with numbers"),
+        pytest.param(",,\n,,\nLegend,meaning,of plan\n1,free of charge,\n2,paid,\n", id="a legend"),
+        pytest.param("Ticket,State,Since\n17,open,\n18,closed,\n", id="another list"),
+    ],
+)
+def test_rejects_another_table_below_a_blank_row(tmp_path: Path, other: str) -> None:
+    table = read(tmp_path, f"id,name,display_name\n1,Ann,A\n\n{other}\nid,name,display_name\n3,Cid,C\n")
+    assert rows(table, "id", "name")[0] == ("1", "Ann")
+    assert rows(table, "id", "name")[-1] == ("3", "Cid")
+    assert [(p.key, p.code) for p in table.problems] == [(key, Code.ROW_RAGGED) for key in (1, 2, 3)]
+    assert "below a blank row" in table.sources[0].notes[0]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param("Berlin,,\n", id="the name of a group"),
+        pytest.param("new,Bea,b@example.org\n", id="a user without id, with an address"),
+    ],
+)
+def test_reads_the_rows_below_a_blank_row_and_one_that_is_no_header(tmp_path: Path, row: str) -> None:
+    table = read(tmp_path, f"id,name,email\n1,Ann,\n\n{row}3,Cid,\n")
+    assert table.cells["name"].tolist()[-1] == "Cid"
+    assert table.problems == ()
+
+
 def test_a_cell_error_moves_with_its_column(tmp_path: Path) -> None:
     table = read(tmp_path, "id,name,display_name\n1,Ann,A\nid,display_name,name\n2,B\ufffd,Bea\n")
     assert [(p.key, p.column) for p in table.problems] == [(1, "display_name")]

@@ -1,7 +1,7 @@
 """Read the rows below a second header row by that header.
 
 Files that were joined with `cat`, and sheets pasted below each other, hold such rows; their columns may be in another
-order.
+order. Below a blank row there may be another table, which is not about users.
 """
 
 from __future__ import annotations
@@ -33,6 +33,13 @@ class _Section:
     """For each column of the first header its position in this section; None if the columns differ."""
     is_glued: bool
     """Whether the header follows a row in one line."""
+    is_other_table: bool
+    """Whether the header has no heading of the key, so that it may be a user's row."""
+
+    @property
+    def is_left_out(self) -> bool:
+        """Whether the row is a header and nothing else."""
+        return not self.is_glued and not self.is_other_table
 
 
 def apply_repeated_headers(sheet: RawSheet, headings: Headings) -> RawSheet:
@@ -53,15 +60,21 @@ def apply_repeated_headers(sheet: RawSheet, headings: Headings) -> RawSheet:
         cells=pd.DataFrame(cells, dtype=object),
         errors=tuple(_errors(sheet, sections)),
         notes=(*sheet.notes, *(_note(sheet, section) for section in sections)),
-    ).without([section.header for section in sections if not section.is_glued])
+    ).without([section.header for section in sections if section.is_left_out])
 
 
 def _sections(sheet: RawSheet, headings: Headings) -> list[_Section]:
-    found = {**_further_headers(sheet, headings), **_glued_headers(sheet, headings)}
+    further, glued = _further_headers(sheet, headings), _glued_headers(sheet, headings)
+    found = {**further, **glued}
     headers = sorted(found)
-    glued = {error.at for error in sheet.errors if error.code == Code.ROW_RAGGED}
     return [
-        _Section(at, stop, _order(sheet.header, found[at], headings), at in glued)
+        _Section(
+            at,
+            stop,
+            _order(sheet.header, found[at], headings),
+            is_glued=at in glued,
+            is_other_table=headings.key_column(found[at]) is None,
+        )
         for at, stop in zip(headers, [*headers[1:], len(sheet.rows)], strict=bool(headers))
     ]
 
@@ -83,13 +96,15 @@ def _errors(sheet: RawSheet, sections: Sequence[_Section]) -> list[CellError]:
                 f"row {sheet.rows[section.header]} has other headings than row {sheet.header_row}; "
                 "move these rows to their own file"
             )
-            rejected = range(section.header + 1, section.stop)
+            rejected = range(section.header + (not section.is_other_table), section.stop)
             found.extend(CellError(at, Code.ROW_RAGGED, message) for at in rejected)
     return sorted(found, key=lambda error: error.at)
 
 
 def _note(sheet: RawSheet, section: _Section) -> str:
     number = sheet.rows[section.header]
+    if section.is_other_table:
+        return f"row {number}, below a blank row, begins another table, it seems: it is rejected to its end"
     if section.order is None:
         return f"row {number} is a second header with other columns; the rows below it are rejected"
     verb = "ends with" if section.is_glued else "repeats"
@@ -99,7 +114,10 @@ def _note(sheet: RawSheet, section: _Section) -> str:
 
 
 def _further_headers(sheet: RawSheet, headings: Headings) -> dict[int, list[str]]:
-    """Return rows that are headers, by position; the key of a header has neither a digit nor an @."""
+    """Return rows that are headers, by position; the key of a header has neither a digit nor an @.
+
+    Below a blank row, a row without a digit or an @ in any of several cells is the header of another table.
+    """
     key_column = headings.key_column(sheet.header)
     if key_column is None or not len(sheet.rows):
         return {}
@@ -109,7 +127,21 @@ def _further_headers(sheet: RawSheet, headings: Headings) -> dict[int, list[str]
     candidates = [at for at, text in enumerate(keys) if "@" not in text and _NO_DIGIT.search(f"\n{text}\n")]
     rows = sheet.cells.to_numpy(object)
     found = {at: rows[at].tolist() for at in candidates}
-    return {at: cells for at, cells in found.items() if headings.looks_like_header(cells)}
+    return {
+        at: cells
+        for at, cells in found.items()
+        if headings.looks_like_header(cells) or (_is_below_gap(sheet, at) and _is_words(cells))
+    }
+
+
+def _is_below_gap(sheet: RawSheet, at: int) -> bool:
+    return 0 < at < len(sheet.rows) - 1 and sheet.rows[at] - sheet.rows[at - 1] > 1
+
+
+def _is_words(cells: Sequence[str]) -> bool:
+    """Whether several cells are filled, none of them with a digit or an @."""
+    filled = [cell for cell in cells if cell.strip()]
+    return len(filled) > 1 and not any(re.search(r"[\d@]", cell) for cell in filled)
 
 
 def _glued_headers(sheet: RawSheet, headings: Headings) -> dict[int, list[str]]:
