@@ -11,6 +11,7 @@ import pandas as pd
 from usersync.models import ATTRIBUTE, Code, DesiredValues, Table
 from usersync.settings import FieldSettings
 from usersync.validation.cells import CellError
+from usersync.validation.column_numbers import find_column_numbers
 from usersync.validation.columns import read_column, read_ids
 from usersync.validation.duplicates import resolve_duplicates
 from usersync.validation.problems import ProblemLog
@@ -40,7 +41,7 @@ def validate(
     values = _read_columns(table, fields or {}, suspect, log)
     _reject_keys_given_twice(values, log)
     if suspect != "accept":
-        _reject_total_rows(table, values, suspect, log)
+        _reject_rows_of_no_user(table, values, suspect, log)
     untouched = _reject_rows_without_values(values, log, frozenset(exported))
     found = resolve_duplicates(values, log.rejected_keys(), row_name=log.row_name, keep=duplicates, names=names)
     log.problems.extend(replace(p, column=log.heading(p.column, p.key)) for p in found.problems)
@@ -96,11 +97,13 @@ def _reject_keys_given_twice(values: pd.DataFrame, log: ProblemLog) -> None:
                 log.reject(key, "custom_attributes", CellError(Code.JSON_INVALID, text), name)
 
 
-def _reject_total_rows(table: Table, values: pd.DataFrame, suspect: str, log: ProblemLog) -> None:
-    totals = find_total_rows(table, values["id"].to_numpy())
+def _reject_rows_of_no_user(table: Table, values: pd.DataFrame, suspect: str, log: ProblemLog) -> None:
+    found = find_total_rows(table, values["id"].to_numpy())
+    for key in find_column_numbers(table):
+        found[key] = "this row numbers the columns, it is not a user", "delete it"
     if suspect == "reject":
-        log.drop_cell_problems(totals)
-    for key, (message, remedy) in totals.items():
+        log.drop_cell_problems(found)
+    for key, (message, remedy) in found.items():
         if suspect == "note":
             log.note(key, message)
         else:
