@@ -73,6 +73,12 @@ def test_rejects_names_with_signs_and_letters_of_another_encoding(name: str) -> 
     assert codes(found_in("name", name).problems) == [(0, "value-suspect")]
 
 
+@pytest.mark.parametrize("name", ["0", "1042", "+49 30 1234", "12,500"])
+def test_rejects_numbers_in_place_of_a_name(name: str) -> None:
+    assert codes(found_in("name", name).problems) == [(0, "value-suspect")]
+    assert not found_in(CITY, name).problems
+
+
 @pytest.mark.parametrize("name", ["-", "--", "—", "?", "???", ".", "...", "*", "_", "/", "#", "k. A.", "Н/Д", " - "])
 def test_rejects_signs_that_stand_for_no_name(name: str) -> None:
     assert codes(found_in("name", name).problems) == [(0, "value-suspect")]

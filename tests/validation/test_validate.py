@@ -49,6 +49,27 @@ def test_cleans_a_name_with_a_note(field: str, cell: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        pytest.param("pro\u200b", "pro", id="a zero-width blank"),
+        pytest.param("Ber\u00adlin", "Berlin", id="a soft hyphen"),
+        pytest.param("\u200eSales", "Sales", id="a direction mark"),
+    ],
+)
+def test_removes_invisible_characters_from_an_attribute_with_a_note(cell: str, text: str) -> None:
+    found = validate(table({"id": "1", "custom_attributes.team": cell}))
+    assert found.values["custom_attributes.team"].tolist() == [text]
+    assert found.notes == {0: "custom_attributes.team: invisible characters removed"}
+
+
+@pytest.mark.parametrize("cell", ["first\nsecond", "two\u00a0words", "👩\u200d💻"])
+def test_leaves_an_attribute_that_needs_its_characters(cell: str) -> None:
+    found = validate(table({"id": "1", "custom_attributes.team": cell}))
+    assert found.values["custom_attributes.team"].tolist() == [cell]
+    assert not found.notes
+
+
+@pytest.mark.parametrize(
     "name",
     [
         pytest.param("نیم\u200cفاصله", id="a Persian non-joiner"),

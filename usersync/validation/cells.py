@@ -131,15 +131,18 @@ def read_password(text: str) -> str:
 
 
 def read_text(text: str) -> str:
-    """Return a text in its composed form (NFC); reject control characters other than white space."""
+    """Return a text in its composed form (NFC) without invisible characters; reject control characters.
+
+    White space is none of them.
+    """
     if any(unicodedata.category(c) in ("Cc", "Cs") and c not in "\t\n\r" for c in text):
         raise CellError(Code.ENCODING, "a control character in the cell; type the text again")
-    return unicodedata.normalize("NFC", text)
+    return _INVISIBLE.sub("", unicodedata.normalize("NFC", text))
 
 
 def read_name(text: str) -> str:
-    """Return a name as `read_text` does, on one line, without invisible characters or blanks of other kinds."""
-    name = _BLANKS.sub(" ", _INVISIBLE.sub("", read_text(text)))
+    """Return a name as `read_text` does, on one line, without blanks of other kinds."""
+    name = _BLANKS.sub(" ", read_text(text))
     return name if name == text else name.strip()
 
 

@@ -187,8 +187,12 @@ def _convert(name: str, field: FieldSettings, values: Objects, log: ColumnLog) -
         else:
             if name == "email" and values[at] != text.lower():
                 log.note(at, f"e-mail read as {values[at]} (invisible characters removed)")
-            if name in _NAMES and values[at] != unicodedata.normalize("NFC", text):
-                log.note(at, f"{log.heading(at)}: line breaks, special blanks or invisible characters removed")
+            is_text = field.type == "text" and name not in ("email", "password", "custom_attributes")
+            if is_text and values[at] != unicodedata.normalize("NFC", text):
+                what = (
+                    "line breaks, special blanks or invisible characters" if name in _NAMES else "invisible characters"
+                )
+                log.note(at, f"{log.heading(at)}: {what} removed")
 
 
 def _are_plain_emails(lines: str) -> bool:

@@ -181,6 +181,11 @@ CHECKS: Final = (
         ("name",), marks="-./",
     ),
     _whole(
+        r"[+-]?(?:0|[1-9][0-9,' ]*)",
+        "a number, not a name; a formula that refers to a blank cell gives 0; enter the name",
+        ("name",), marks="0123456789",
+    ),
+    _whole(
         r"(?!#CLEAR(?:\n|\Z))# ?(?i:clear)[!.]?",
         "this looks like the mark that clears an attribute, which is written #CLEAR",
         _TEXT, marks="#",
