@@ -229,6 +229,30 @@ def test_an_ods_reports_hidden_columns() -> None:
     assert "column C ('name') is hidden: its rows are rejected (source.hidden_columns decides)" in found.notes
 
 
+def test_an_ods_reports_text_that_is_struck_in_part() -> None:
+    style = (
+        b'<office:automatic-styles><style:style style:name="Gone" style:family="text">'
+        b'<style:text-properties style:text-line-through-style="solid"/></style:style>'
+    )
+    out = io.BytesIO()
+    with zipfile.ZipFile(FILES / "users.ods") as source, zipfile.ZipFile(out, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name == "content.xml":
+                assert b"<text:p>filtered</text:p>" in content
+                content = content.replace(b"<office:automatic-styles>", style, 1)
+                content = content.replace(
+                    b"<text:p>filtered</text:p>",
+                    b'<text:p><text:span text:style-name="Gone">Bea</text:span> Ann</text:p>',
+                )
+            target.writestr(name, content)
+    found = read(out.getvalue())
+    assert "Bea Ann" in found.cells.to_numpy(object)
+    assert [e.message for e in found.errors if e.value == "Bea Ann"] == [
+        "a part of the text is struck through; delete that part"
+    ]
+
+
 @pytest.mark.parametrize("value", [date(1899, 12, 30), datetime(1899, 12, 30, 6)])
 def test_day_zero_of_an_ods_is_an_error(value: date) -> None:
     texts, wrong = column_texts(["x", value], {}, field="custom_attributes.until")

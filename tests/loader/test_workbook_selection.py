@@ -237,3 +237,20 @@ def test_notes_rows_that_are_struck_through() -> None:
     found = read(out.getvalue())
     assert found.rows.tolist() == [2, 3, 4]
     assert found.notes == ("rows with text that is struck through, read like all others: 3",)
+
+
+def test_rejects_a_text_of_which_a_part_is_struck_through() -> None:
+    out = io.BytesIO()
+    with xlsxwriter.Workbook(out) as written:
+        sheet = written.add_worksheet()
+        struck, bold = written.add_format({"font_strikeout": True}), written.add_format({"bold": True})
+        sheet.write_row(0, 0, ["id", "name", "Notes"])
+        sheet.write_row(1, 0, [1, ""])
+        sheet.write_rich_string(1, 1, struck, "Ann Jones", bold, " Ann Smith")
+        sheet.write_row(2, 0, [2, ""])
+        sheet.write_rich_string(2, 1, bold, "Bea", " May")
+        sheet.write_row(3, 0, [3, ""])
+        sheet.write_rich_string(3, 1, "Cid", struck, " B.")
+    found = read(out.getvalue())
+    assert found.cells[1].tolist() == ["Ann Jones Ann Smith", "Bea May", "Cid B."]
+    assert [(e.at, e.column, e.code) for e in found.errors] == [(0, 1, "value-suspect"), (2, 1, "value-suspect")]

@@ -43,6 +43,8 @@ class CellInfo:
     """Total rows of tables."""
     struck: set[int] = field(default_factory=set)
     """Rows with text that is struck through."""
+    partly_struck: set[Place] = field(default_factory=set)
+    """Texts of which a part is struck through."""
     filtered: bool = False
     """Whether the sheet has a filter."""
     merged: list[tuple[Place, Place]] = field(default_factory=list)

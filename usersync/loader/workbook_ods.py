@@ -73,6 +73,9 @@ class _Reader:
         self._unseen = 0
         self._table: Table | None = None
         self._hidden_styles: set[str] = set()
+        self._struck_styles: set[str] = set()
+        self._spans: list[bool] = []  # the open ones: whether they are struck through
+        self._is_struck: set[bool] = set()  # of the parts of a cell's text
         self._style = ""
         self._row: dict[str, str] = {}
         self._cells: list[tuple[dict[str, str], str, int]] = []
@@ -90,7 +93,9 @@ class _Reader:
         if name == "p":
             self._paragraphs.append([])
         elif name in ("table-cell", "covered-table-cell"):
-            self._cell, self._paragraphs = _attributes(given), []
+            self._cell, self._paragraphs, self._is_struck = _attributes(given), [], set()
+        elif name == "span":
+            self._spans.append(_attributes(given).get("style-name") in self._struck_styles)
         elif name == "table-row":
             self._row, self._cells = _attributes(given), []
         elif name in ("s", "tab", "line-break") and self._paragraphs:
@@ -100,6 +105,8 @@ class _Reader:
             self._add_column(self._table, _attributes(given))
         elif name == "style":
             self._style = _attributes(given).get("name", "")
+        elif name == "text-properties" and _attributes(given).get("text-line-through-style", "none") != "none":
+            self._struck_styles.add(self._style)
         elif name == "table-properties" and _attributes(given).get("display") == "false":
             self._hidden_styles.add(self._style)
         elif name == "table":
@@ -120,6 +127,8 @@ class _Reader:
     def text(self, text: str) -> None:
         if self._paragraphs and not self._unseen and "p" in self._stack[-8:]:
             self._paragraphs[-1].append(re.sub(r"[ \t\r\n]+", " ", text))
+            if text.strip():
+                self._is_struck.add(any(self._spans))
 
     def end(self, tag: str) -> None:
         self._stack.pop()
@@ -129,8 +138,12 @@ class _Reader:
         name = tag.rpartition(" ")[2]
         if name in ("table-cell", "covered-table-cell") and self._cell is not None:
             shown = "\n".join("".join(parts) for parts in self._paragraphs)
+            if len(self._is_struck) > 1:
+                self._cell["struck"] = "partly"
             self._cells.append((self._cell, shown, _count(self._cell.get("number-columns-repeated", "1"))))
             self._cell, self._paragraphs = None, []
+        elif name == "span":
+            self._spans.pop()
         elif name == "table-row" and self._table:
             self._close_row(self._table)
         elif name == "table":
@@ -189,7 +202,10 @@ def _count(text: str) -> int:
 
 
 def _value(a: dict[str, str], shown: str) -> tuple[Any, str]:
-    """Return the value of a cell and its info: `!` and an error, `f` and a number format, `?` for a lost result."""
+    """Return the value of a cell and its info.
+
+    That is `!` and an error, `f` and a number format, `?` for a lost result, `-` for a text that is struck in part.
+    """
     kind = a.get("value-type", "")
     if a.get("calcext") == "error":
         return "", "!" + (shown or "#ERROR!")
@@ -206,7 +222,7 @@ def _value(a: dict[str, str], shown: str) -> tuple[Any, str]:
         return "", "!" + text
     if not kind and "formula" in a and not shown:
         return "", "?"
-    return text, ""
+    return text, "-" if "struck" in a else ""
 
 
 def _number(text: str, shown: str) -> tuple[Any, str]:
@@ -248,5 +264,7 @@ def _record_info(info: CellInfo, place: Place, kind: str) -> None:
         info.errors[place] = kind[1:]
     elif kind.startswith("f"):
         info.formats[place] = kind[1:]
+    elif kind == "-":
+        info.partly_struck.add(place)
     elif kind == "?":
         info.unsaved.add(place)

@@ -9,9 +9,17 @@ from collections.abc import Collection, Iterator
 from typing import Final
 from xml.parsers import expat
 
-from usersync.loader.workbook_cell_info import BUILT_IN_FORMATS, digits_format
+from usersync.loader.workbook_cell_info import BUILT_IN_FORMATS, Place, digits_format, parse_reference
 from usersync.loader.workbook_package import Package
 
+#: A text of the shared strings, and a run of one format in it.
+_STRING: Final = re.compile(rb"<(?:\w+:)?si\b.*?</(?:\w+:)?si>|<(?:\w+:)?si\s*/>", re.DOTALL)
+_RUN: Final = re.compile(rb"<(?:\w+:)?r>.*?</(?:\w+:)?r>", re.DOTALL)
+_RUN_TEXT: Final = re.compile(rb"<(?:\w+:)?t\b[^>]*>[^<]*[^<\s]")
+_STRIKE: Final = re.compile(rb"""<(?:\w+:)?d?strike\b(?!\s+val\s*=\s*["'](?:0|false))""")
+_CELL: Final = re.compile(rb"<(?:\w+:)?c\b([^>]*[^/])>(.*?)</(?:\w+:)?c>", re.DOTALL)
+_REFERENCE: Final = re.compile(rb"""\br\s*=\s*["']([A-Za-z]{1,3}\d{1,7})["']""")
+_SHARED: Final = re.compile(rb"""\bt\s*=\s*["']s["'].*?<(?:\w+:)?v>(\d+)</""", re.DOTALL)
 _AREA: Final = re.compile(r"[A-Z]+(\d{1,7}):[A-Z]+(\d{1,7})")
 
 
@@ -104,6 +112,31 @@ def struck_rows(xml: bytes, styles: Collection[str]) -> set[int]:
     numbers = "|".join(sorted(styles)).encode()
     cell = re.compile(rb'<c r="[A-Z]{1,3}(\d{1,7})" s="(?:' + numbers + rb')"[^>]*[^/>]>')
     return {int(row) - 1 for row in cell.findall(xml)}
+
+
+def partly_struck_cells(package: Package, sheet: bytes) -> set[Place]:
+    """Return the cells of a sheet with a text of which a part is struck through."""
+    name = next((name for name in package.names if name.endswith("sharedstrings.xml")), None)
+    strings = package.read(name) if name else b""
+    struck: set[bytes] = set()
+    if b"strike" in strings:
+        items = enumerate(_STRING.findall(strings))
+        struck = {str(number).encode() for number, item in items if _is_partly_struck(item)}
+    if not struck and b"strike" not in sheet:
+        return set()
+    places: set[Place] = set()
+    for cell in _CELL.finditer(sheet):
+        shared, reference = _SHARED.search(cell[0]), _REFERENCE.search(cell[1])
+        place = parse_reference(reference[1].decode()) if reference else None
+        if place and ((shared and shared[1] in struck) or _is_partly_struck(cell[2])):
+            places.add(place)
+    return places
+
+
+def _is_partly_struck(text: bytes) -> bool:
+    """Whether some of the runs of a rich text are struck through, and others are not."""
+    runs = [run for run in _RUN.findall(text) if _RUN_TEXT.search(run)] if b"strike" in text else []
+    return len({_STRIKE.search(run) is not None for run in runs}) > 1
 
 
 def total_rows(package: Package, part: str) -> set[int]:

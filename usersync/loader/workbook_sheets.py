@@ -173,6 +173,7 @@ class _CalamineFile:
     def _xlsx_info(self, name: str, xml: bytes) -> CellInfo:
         info = workbook_xlsx.scan_sheet(xml, self._formats, self._file, is_calculated=self._is_calculated)
         info.struck = workbook_parts.struck_rows(xml, workbook_parts.struck_styles(self._package))
+        info.partly_struck = workbook_parts.partly_struck_cells(self._package, xml)
         info.total_rows = workbook_parts.total_rows(self._package, self._parts[name])
         return info
 

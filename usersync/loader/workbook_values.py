@@ -231,6 +231,10 @@ def resolve_overrides(info: CellInfo, id_column: int, value_at: Callable[[int, i
     for row, column in info.unsaved:
         message = "the file does not hold the result of this formula; open it in Excel, save it, and try again"
         overrides.setdefault(column, {})[row] = damaged_text("", Code.FORMULA_UNSAVED, message)
+    for row, column in info.partly_struck:
+        message = "a part of the text is struck through; delete that part"
+        text = damaged_text(str(value_at(row, column)), Code.VALUE_SUSPECT, message)
+        overrides.setdefault(column, {})[row] = text
     return overrides
 
 

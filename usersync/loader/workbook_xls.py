@@ -97,6 +97,9 @@ def _table(book: xlrd.Book, sheet: xlrd.sheet.Sheet, *, filtered: bool) -> Table
     if struck:
         rows_with_text = ((row, cell) for row in range(sheet.nrows) for cell in sheet.row(row) if cell.value != "")
         info.struck = {row for row, cell in rows_with_text if cell.xf_index in struck}
+    info.partly_struck = {
+        place for place, runs in sheet.rich_text_runlist_map.items() if _is_partly_struck(book, sheet, place, runs)
+    }
     formats = [book.format_map[xf.format_key].format_str for xf in book.xf_list]
     rows = [
         [_value(book, formats, info, (number, column), cell) for column, cell in enumerate(sheet.row(number))]
@@ -106,6 +109,15 @@ def _table(book: xlrd.Book, sheet: xlrd.sheet.Sheet, *, filtered: bool) -> Table
     left = min((next((i for i, value in enumerate(row) if value != ""), width) for row in rows), default=0)
     rows = [(row + [""] * (width - len(row)))[left:] for row in rows]
     return Table(sheet.name, rows, left, info, shown=sheet.visibility == 0)
+
+
+def _is_partly_struck(
+    book: xlrd.Book, sheet: xlrd.sheet.Sheet, place: tuple[int, int], runs: list[tuple[int, int]]
+) -> bool:
+    """Whether some of the runs of a rich text are struck through, and others are not."""
+    cell = sheet.cell(*place)
+    fonts = {0: book.xf_list[cell.xf_index].font_index, **dict(runs)}
+    return len({bool(book.font_list[font].struck_out) for at, font in fonts.items() if at < len(cell.value)}) > 1
 
 
 def _value(book: xlrd.Book, formats: list[str], info: CellInfo, place: tuple[int, int], cell: xlrd.sheet.Cell) -> Any:
