@@ -16,7 +16,7 @@ from usersync.context import RunOptions
 from usersync.errors import UsageError
 from usersync.ledger import Ledger, RunInfo
 from usersync.models import FieldChange, Row, Status
-from usersync.planning.sources import ResumedRows
+from usersync.planning.resumed_rows import ResumedRows
 from usersync.settings import Settings, make_settings
 
 PLATFORM = "https://chat.example.org"
