@@ -111,18 +111,15 @@ def _read(given: str | Path | DataFrame, headings: Headings, options: SourceSett
     columns = headings.columns(sheet.header, file)
     templates = headings.templates(sheet.header, file)
     sheet = _without_example(apply_repeated_headers(sheet, headings), columns)
-    notes = [
+    notes = (
         *sheet.notes,
         *_matched_by_email(columns, options),
         *_composed_fields(columns, templates),
         *_ignored_columns(columns, templates),
         *_absent_columns(headings.absent(sheet.header)),
-    ]
-    suggestion = headings.suggest_name(sheet.header)
-    if suggestion:
-        notes.append(f"to send the name, add under columns: {suggestion}")
-    if not len(sheet.rows):
-        notes.append(f"there are no data rows below the header in row {sheet.header_row}")
+        *_suggested_name(headings.suggest_name(sheet.header)),
+        *_no_rows(sheet),
+    )
     source = Source(
         file=file,
         sha256=digest,
@@ -131,7 +128,7 @@ def _read(given: str | Path | DataFrame, headings: Headings, options: SourceSett
         columns=columns,
         composed={template.field: template.columns for template in templates},
         dialect=sheet.dialect,
-        notes=tuple(notes),
+        notes=notes,
         skipped=sheet.skipped,
         base=base,
     )
@@ -155,6 +152,16 @@ def _composed_fields(columns: Sequence[Column], templates: Sequence[Template]) -
 def _absent_columns(named: Iterable[str]) -> Iterator[str]:
     if listed := ", ".join(named):
         yield f"not in this file, but under columns: in the settings: {listed}"
+
+
+def _suggested_name(line: str) -> Iterator[str]:
+    if line:
+        yield f"to send the name, add under columns: {line}"
+
+
+def _no_rows(sheet: RawSheet) -> Iterator[str]:
+    if not len(sheet.rows):
+        yield f"there are no data rows below the header in row {sheet.header_row}"
 
 
 def _ignored_columns(columns: Sequence[Column], templates: Sequence[Template]) -> Iterator[str]:

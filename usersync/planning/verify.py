@@ -40,32 +40,47 @@ async def verify_rows(
     reject_overtaken_rows(run)
     addresses = matching.addresses if matching else {}
     must_read = bool(addresses) or has_email_patterns(settings.limits.protect)
-    revised: list[Row] = []
-
-    def write() -> None:
-        run.revise(revised)
-        revised.clear()
-
-    async def verify(row: Row) -> None:
-        with_display_name = any(change.field == "display_name" for change in row.changes)
-        found = await users.read(row.user_id, with_display_name=with_display_name)
-        if isinstance(found, User):
-            address = addresses.get(row.key, "")
-            verified = verified_row(row, found, run.snapshots.last_writer, address=address, keep_foreign=keep_foreign)
-            revised.append(_returned_where_parked(row, verified))
-        elif found.status is not Status.NOT_SENT:
-            revised.append(_returned_where_parked(row, unread_row(row, found)))
-        context.progress.row(found.status if isinstance(found, Result) else Status.PLANNED)
-        if len(revised) >= READ_BATCH:
-            write()
-
     unsent = list(run.with_status(Status.PLANNED, Status.PARKED))
     rows = [row for row in unsent if must_read or any(c.old is not UNKNOWN for c in row.changes)]
+    verification = _Verification(run, context, users, addresses, keep_foreign=keep_foreign)
     await users.expect(len(rows))
     context.progress.begin("reading", len(rows))
-    await run_concurrently(rows, verify, concurrency=settings.request.concurrency, stop=context.stop)
+    await run_concurrently(rows, verification.verify, concurrency=settings.request.concurrency, stop=context.stop)
     context.progress.end()
-    write()
+    verification.write()
+
+
+class _Verification:
+    """Revises rows, a batch at a time, as their users are read."""
+
+    def __init__(
+        self, run: LedgerRun, context: Context, users: UserLookup, addresses: Mapping[int, str], *, keep_foreign: bool
+    ) -> None:
+        """`addresses` are those by which users were found, by row key."""
+        self._run, self._context, self._users = run, context, users
+        self._addresses, self._keep_foreign = addresses, keep_foreign
+        self._revised: list[Row] = []
+
+    async def verify(self, row: Row) -> None:
+        """Read the user of a row; one that cannot be read because the run stops leaves the row as it is."""
+        with_display_name = any(change.field == "display_name" for change in row.changes)
+        found = await self._users.read(row.user_id, with_display_name=with_display_name)
+        if isinstance(found, User):
+            self._revised.append(_returned_where_parked(row, self._verified(row, found)))
+        elif found.status is not Status.NOT_SENT:
+            self._revised.append(_returned_where_parked(row, unread_row(row, found)))
+        self._context.progress.row(found.status if isinstance(found, Result) else Status.PLANNED)
+        if len(self._revised) >= READ_BATCH:
+            self.write()
+
+    def _verified(self, row: Row, user: User) -> Row:
+        address, last_writer = self._addresses.get(row.key, ""), self._run.snapshots.last_writer
+        return verified_row(row, user, last_writer, address=address, keep_foreign=self._keep_foreign)
+
+    def write(self) -> None:
+        """Write the rows that were revised since the last time."""
+        self._run.revise(self._revised)
+        self._revised.clear()
 
 
 def reject_overtaken_rows(run: LedgerRun) -> None:

@@ -19,6 +19,9 @@ from usersync.report.csv_lines import csv_lines
 from usersync.report.html import Page, delete_rows_beside
 from usersync.report.summary import RowCounter, Summary, status_of_run, write_summary
 
+#: What the page says of the rows that it has no room for.
+_REST = "All rows are in report.csv, in the folder of the run."
+
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
@@ -101,21 +104,15 @@ def write_report(
         rejects = write_rejects(home) if write_rejects and counter.need_attention else None
         summary = _summary(facts, counter, files=_files(home, rejects, formats))
         if page:
-            rest = "All rows are in report.csv, in the folder of the run."
+            fields, timeline = facts.fields, facts.timeline
             page.write(
-                home / "report.html",
-                summary.as_json(),
-                facts.info,
-                fields=facts.fields,
-                timeline=facts.timeline,
-                rest=rest,
+                home / "report.html", summary.as_json(), facts.info, fields=fields, timeline=timeline, rest=_REST
             )
         if "xlsx" in formats:
             from usersync.report.workbook import write_workbook  # slow to import, and rarely asked for
 
-            write_workbook(
-                home / "report.xlsx", chain.from_iterable(lines()), summary=summary.as_json(), info=facts.info
-            )
+            rows = chain.from_iterable(lines())
+            write_workbook(home / "report.xlsx", rows, summary=summary.as_json(), info=facts.info)
         write_summary(summary)
         _delete_other_formats(home, formats)
     except OSError as error:
