@@ -339,6 +339,23 @@ def test_any_text_survives_the_way_through_a_file(
     assert untouched.cells == len(users) * len(columns)
 
 
+@pytest.mark.parametrize("name", ["'x'", "''", "='", "'it''s'", "'a,b'", '"x"', "\\'x\\'"])
+@pytest.mark.parametrize("again", ["as written", "saved by a spreadsheet"])
+def test_quotes_around_the_only_value_of_a_column_belong_to_it(tmp_path: Path, name: str, again: str) -> None:
+    path = tmp_path / "users.csv"
+    user = User(1, name, "", "u1@x.org", {})
+    columns, _ = all_columns(set(), {})
+    head = ExportHead("https://x.org", "2026-11-24T12:00:00.000Z", columns, {})
+    write_export(str(path), user_texts([(user, True)], columns, []), head)
+    if again == "saved by a spreadsheet":
+        rows = csv_rows(path.read_text("utf-8"))
+        with path.open("w", newline="") as file:
+            csv.writer(file, delimiter=";").writerows(rows)
+    table = load([path], options=SourceSettings())
+    assert table.cells["name"][0].removeprefix("'=").removeprefix("=") == name.removeprefix("=")
+    assert without_untouched(table)[1].cells == len(columns)
+
+
 @pytest.mark.parametrize("kind", ["csv", "xlsx"])
 def test_a_csv_holds_nothing_that_a_spreadsheet_would_run(office: Callable[..., Any], kind: str) -> None:
     users = [StoredUser(10, '=HYPERLINK("x")', "+z@x.org", "-1+1", {"a": "@SUM(1)", "n": -5})]

@@ -62,13 +62,16 @@ class DialectMatch:
         return RecordReader(self.data, parser, width=len(self.header), key=self.key, ends_in_crlf=ends_in_crlf)
 
 
-def detect_dialect(data: bytes, start: int, *, file: str, headings: Headings, options: SourceSettings) -> DialectMatch:
+def detect_dialect(
+    data: bytes, start: int, *, file: str, headings: Headings, options: SourceSettings, exported: bool = False
+) -> DialectMatch:
     """Find dialect and header of the text that starts at `start`.
 
-    Raises SourceError where no row names an id column, or several delimiters fit.
+    In an `exported` file, apostrophes and backslashes are text; elsewhere the rows decide. Raises SourceError where no
+    row names an id column, or several delimiters fit.
     """
     _check_delimiter(file, options)
-    finder = _Finder(file, start, headings, options)
+    finder = _Finder(file, start, headings, options, exported=exported)
     doubled = data.count(_DOUBLED) if data.find(b"\r\r", start) >= 0 else 0
     if doubled and doubled == data.count(b"\n"):
         data = data.replace(_DOUBLED, b"\r\n")
@@ -104,8 +107,9 @@ def describe(match: DialectMatch) -> dict[str, str]:
 
 
 class _Finder:
-    def __init__(self, file: str, start: int, headings: Headings, options: SourceSettings) -> None:
+    def __init__(self, file: str, start: int, headings: Headings, options: SourceSettings, *, exported: bool) -> None:
         self._file = file
+        self._exported = exported
         self._start = start
         self._headings = headings
         self._options = options
@@ -128,7 +132,10 @@ class _Finder:
                     found = [match for match in found if b"'" in data[: match.stop].rstrip().rpartition(b"\n")[2]]
                 found = [match for match in found if self._headings.is_final(match.header)] or found
                 if found:
-                    return [self._try_backslash(self._try_apostrophe(self._count_rows(match))) for match in found]
+                    counted = map(self._count_rows, found)
+                    if self._exported:
+                        return list(counted)
+                    return [self._try_backslash(self._try_apostrophe(match)) for match in counted]
         return []
 
     def _delimiters(self, data: bytes) -> Iterator[Sequence[str]]:

@@ -40,18 +40,21 @@ _CELL_SHOWN = 80
 _ROW_SHOWN = 300
 
 
-def read_text(data: bytes, *, file: str, headings: Headings, options: SourceSettings) -> RawSheet:
+def read_text(
+    data: bytes, *, file: str, headings: Headings, options: SourceSettings, exported: bool = False
+) -> RawSheet:
     """Read a delimited text file; malformed rows are in `errors`.
 
-    Raises SourceError where the file as a whole cannot be read: it is empty, its encoding or delimiter is in
-    doubt, or no row has an id column.
+    An `exported` file was written by usersync, and perhaps saved by a spreadsheet since: its quotes are known. Raises
+    SourceError where the file as a whole cannot be read: it is empty, its encoding or delimiter is in doubt, or no row
+    has an id column.
     """
     _check_line_length(data, file)
     text = to_utf8(data, file=file, encoding=options.encoding)
     content, notes = _without_end_marks(text)
     if not content[text.start :][:4096].strip() and not content[text.start :].strip():
         raise SourceError(file, "the file is empty")
-    match = detect_dialect(content, text.start, file=file, headings=headings, options=options)
+    match = detect_dialect(content, text.start, file=file, headings=headings, options=options, exported=exported)
     match, width_notes = fit_width(match, file)
     body = _BodyReader(match)
     cells, rows = body.read()

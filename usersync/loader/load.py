@@ -100,8 +100,9 @@ def _read(given: str | Path | DataFrame, headings: Headings, options: SourceSett
         if not data.strip():
             raise SourceError(file, "the file is empty")
         digest = hashlib.sha256(data).hexdigest()
-        sheet = _read_sheet(data, file, headings, options)
-        base = sheet.base or named_base or base_beside(str(given))
+        beside = named_base or base_beside(str(given))
+        sheet = _read_sheet(data, file, headings, options, exported=beside is not None)
+        base = sheet.base or beside
     else:
         from usersync.loader.dataframe import FRAME, read_frame  # pandas is slow to import
 
@@ -188,7 +189,7 @@ def _without_example(sheet: RawSheet, columns: tuple[Column, ...]) -> RawSheet:
     return replace(sheet.without(examples), notes=(*sheet.notes, f"left out the template's example: row {rows}"))
 
 
-def _read_sheet(data: bytes, file: str, headings: Headings, options: SourceSettings) -> RawSheet:
+def _read_sheet(data: bytes, file: str, headings: Headings, options: SourceSettings, *, exported: bool) -> RawSheet:
     if Path(file).name.startswith("~$"):
         name = Path(file).name.removeprefix("~$")
         raise SourceError(file, f"is the lock file of a workbook that is open in Excel; name {name} itself")
@@ -203,7 +204,7 @@ def _read_sheet(data: bytes, file: str, headings: Headings, options: SourceSetti
         raise SourceError(file, f"usersync reads {known}; save the file as one of these")
     from usersync.loader.csv_reader import read_text  # pandas is slow to import
 
-    sheet = read_text(data, file=file, headings=headings, options=options)
+    sheet = read_text(data, file=file, headings=headings, options=options, exported=exported)
     if suffix in WORKBOOKS:
         return replace(sheet, notes=(f"the file is text under the name of a workbook ({suffix})", *sheet.notes))
     return sheet
