@@ -438,3 +438,37 @@ def test_json_of_a_command_without_a_result_says_why(
         document = json.loads(ran.out)
         assert (ran.code, document["exit_code"], error in document["error"]) == (code, code, True), ran.out
         assert document["error"] in ran.err
+
+
+def test_a_file_of_another_kind_is_named_with_what_to_do(desk: Callable[..., Any]) -> None:
+    with desk() as (box, at):
+        at.write("x.csv", "id,name\n1,A\n2,\n")
+        assert at.run("plan", "x.csv", "-o", "plan.json").code == 1
+        ran = at.run("run", "x.csv", "--yes", "--json")
+        run, rejects = ran.summary["run"], ran.summary["files"]["rejects"]
+        before = len(box.log)
+        said = {
+            words: at.run(*words).err
+            for words in (
+                ("apply", "x.csv"),
+                ("apply", "no.csv"),
+                ("apply", rejects),
+                ("apply", "runs"),
+                *((command, "plan.json") for command in ("run", "plan", "inspect")),
+                *((command, f"runs/{run}") for command in ("undo", "resume", "show")),
+                ("undo", rejects),
+                ("plan", "x.csv", "--base", "plan.json"),
+            )
+        }
+        assert len(box.log) == before
+    ours = "not a plan that `usersync plan -o` saved"
+    assert list(said.values()) == [
+        f"usersync: x.csv: {ours}; to send the rows of a sheet: `usersync run x.csv`\n",
+        "usersync: no.csv: there is no such file; make a plan with `usersync plan FILE -o PLAN`\n",
+        f"usersync: {rejects}: {ours}; to send the rows of a sheet: `usersync run {rejects}`\n",
+        f"usersync: runs: {ours}; make one with `usersync plan FILE -o PLAN`\n",
+        *["usersync: plan.json: is a saved plan; send it with `usersync apply plan.json`\n"] * 3,
+        *[f"usersync: no run runs/{run} in usersync.db; did you mean {run}?\n"] * 3,
+        f"usersync: no run {rejects} in usersync.db; did you mean {run}?\n",
+        "usersync: plan.json: is not the base of an export; name its .base.json, or the workbook as exported\n",
+    ]

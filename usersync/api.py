@@ -19,10 +19,11 @@ from usersync.errors import RefusedError, StoppedError, UsersyncError
 from usersync.job import Confirm, Job, carry_out, make_plan
 from usersync.ledger import Ledger, LedgerRun
 from usersync.ledger.user_buffer import UserBuffer
+from usersync.loader.load import PLAN_START
 from usersync.loader.row_names import no_name
 from usersync.models import Files, Row, Status, User
 from usersync.planning.plan import Plan, SavedPlan
-from usersync.planning.plan_file import PLAN_START, keep_document, save_plan
+from usersync.planning.plan_file import keep_document, save_plan
 from usersync.planning.resumed_rows import ResumedRows
 from usersync.planning.sources import FileRows, PlanRows, SingleUserRows
 from usersync.planning.undone_rows import UndoneRows

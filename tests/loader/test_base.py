@@ -114,11 +114,11 @@ def changed(change: Callable[[list[Any]], object]) -> str:
         pytest.param(changed(lambda v: v.insert(1, v.pop(2))), "was edited", id="the order was changed"),
         pytest.param(changed(lambda v: v.pop()), "was edited", id="the digest was removed"),
         pytest.param(changed(lambda v: v[0].update(usersync_base=2)), "not of version 1", id="a newer version"),
-        pytest.param("[]", "is damaged", id="an empty list"),
-        pytest.param("{}", "is damaged", id="an object"),
+        pytest.param("[]", "is not the base of an export", id="an empty list"),
+        pytest.param("{}", "is not the base of an export", id="an object"),
         pytest.param('["usersync_base', "is damaged", id="a file cut short"),
-        pytest.param("[" * 100_000, "is damaged", id="nested without end"),
-        pytest.param("\xff", "is damaged", id="no UTF-8"),
+        pytest.param('["usersync_base",' + "[" * 100_000, "is damaged", id="nested without end"),
+        pytest.param('["usersync_base\xff', "is damaged", id="no UTF-8"),
     ],
 )
 def test_a_base_that_is_not_as_it_was_written_is_refused(tmp_path: Path, text: str, sentence: str) -> None:

@@ -119,8 +119,8 @@ def test_apply_refuses_a_stale_plan(what: str, desk: Opened) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        pytest.param("{", "plan.json: not a saved plan: Expecting property name", id="no JSON"),
-        pytest.param("[]", "plan.json: not a plan of version 2; make it again with `usersync plan", id="another JSON"),
+        pytest.param("{", "plan.json: not a plan that `usersync plan -o` saved; make one", id="no JSON"),
+        pytest.param("[]", "plan.json: not a plan that `usersync plan -o` saved", id="another JSON"),
         pytest.param('{"usersync_plan": 1}', "plan.json: not a plan of version 2", id="a plan of a former version"),
         pytest.param('{"usersync_plan": 2}', "plan.json: the plan is damaged or was edited", id="a plan without rows"),
     ],

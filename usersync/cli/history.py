@@ -17,6 +17,7 @@ from usersync.context import iso
 from usersync.errors import UsageError
 from usersync.ledger import Ledger, RunInfo
 from usersync.models import Json, Row
+from usersync.planning.earlier_run import known_run
 from usersync.report.summary import status_of_run
 from usersync.report.wording import plural
 from usersync.settings import Settings
@@ -97,10 +98,7 @@ def show(name: str, settings: Settings, *, as_json: bool, again: Sequence[str] =
     `again` are the words of options, such as `-c FILE`, that a command to type next has to repeat.
     """
     with Ledger(settings.ledger) as ledger:
-        run = ledger.find(name)
-        if run is None:
-            raise UsageError(f"there is no run {name} in {settings.ledger}; `usersync runs` lists all")
-        run.require_json()
+        run = known_run(ledger, name, settings)
         rows = list(run.rows())
         names = run.snapshots.names(row.id for row in rows)
         info = run.info

@@ -28,6 +28,8 @@ VERSION: Final = 1
 #: Characters of a cell, at most; Excel has room for 32,767.
 _CELL: Final = 32_000
 _ZIP: Final = b"PK\x03\x04"
+#: What stands at the beginning of a base.
+_MARK: Final = b'"usersync_base'
 _encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -137,6 +139,8 @@ def read_base(path: Path) -> Base:
         if base is None:
             raise SourceError(file, f"carries no base (no hidden sheet {BASE_SHEET!r}); name the workbook as exported")
         return base
+    if _MARK not in data[:100]:
+        raise SourceError(file, "is not the base of an export; name its .base.json, or the workbook as exported")
     try:
         values = json.loads(data)
     except (ValueError, RecursionError):

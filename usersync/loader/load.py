@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods")
 TEXTS = (".csv", ".tsv", ".txt")
+#: How the file of a saved plan begins.
+PLAN_START = '{\n "usersync_plan"'
 #: The id of a template's example row, which is left out.
 EXAMPLE = "EXAMPLE"
 
@@ -193,6 +195,8 @@ def _read_sheet(data: bytes, file: str, headings: Headings, options: SourceSetti
     if Path(file).name.startswith("~$"):
         name = Path(file).name.removeprefix("~$")
         raise SourceError(file, f"is the lock file of a workbook that is open in Excel; name {name} itself")
+    if data.startswith(PLAN_START.encode()):
+        raise SourceError(file, f"is a saved plan; send it with `usersync apply {file}`")
     data, name = unpack(data, file, file, suffixes=(*TEXTS, *WORKBOOKS))
     suffix = Path(name).suffix.lower()
     if data.startswith((ZIP, OLE)) or (suffix in WORKBOOKS and not is_text(data)):

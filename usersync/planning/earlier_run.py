@@ -17,10 +17,18 @@ from usersync.settings import Settings, make_settings
 
 def find_run(ledger: Ledger, name: str, settings: Settings) -> LedgerRun:
     """Find a run of this platform in the ledger. Raises UsageError, or RefusedError for another platform."""
+    run = known_run(ledger, name, settings)
+    require_platform(run.info, settings, f"run {name}")
+    return run
+
+
+def known_run(ledger: Ledger, name: str, settings: Settings) -> LedgerRun:
+    """Find a run of any platform in the ledger. Raises UsageError, which names the run whose folder `name` is in."""
     run = ledger.find(name)
     if run is None:
-        raise UsageError(f"no run {name} in {settings.ledger}; `usersync runs` lists all runs")
-    require_platform(run.info, settings, f"run {name}")
+        meant = next(filter(ledger.find, Path(name).parts), "")
+        hint = f"did you mean {meant}?" if meant else "`usersync runs` lists all runs"
+        raise UsageError(f"no run {name} in {settings.ledger}; {hint}")
     run.require_json()
     return run
 

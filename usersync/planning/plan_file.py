@@ -11,12 +11,12 @@ from typing import Any
 
 from usersync.errors import UsageError
 from usersync.ledger import LedgerRun, RunInfo
+from usersync.loader.load import TEXTS, WORKBOOKS
 from usersync.models import SECRET_FIELDS, UNKNOWN, FieldChange, Json, Row, Status
 from usersync.planning.plan import Plan
 
-#: How the file of a plan begins.
-PLAN_START = '{\n "usersync_plan"'
 VERSION = 2
+_MAKE = "usersync plan FILE -o PLAN"
 _COLUMNS = ("key", "source", "row", "id", "status", "code", "message", "note", "http_status", "duplicate_of")
 
 
@@ -77,15 +77,21 @@ def load_plan(plan: Plan | Path) -> tuple[RunInfo, list[Row]]:
     try:
         document = json.loads(plan.read_text("utf-8"))
     except FileNotFoundError:
-        raise UsageError(f"{plan}: no such plan; make one with `usersync plan FILE -o {plan}`") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{plan}: not a saved plan: {error}; make one with `usersync plan FILE -o PLAN`") from None
+        raise UsageError(f"{plan}: there is no such file; make a plan with `{_MAKE}`") from None
+    except PermissionError as error:
+        raise UsageError(f"{plan}: cannot be read: {error.strerror}") from None
+    except (OSError, ValueError, RecursionError):
+        document = None
     return _parse(document, plan)
 
 
 def _parse(document: Json, path: Path | str) -> tuple[RunInfo, list[Row]]:
-    if not isinstance(document, dict) or document.get("usersync_plan") != VERSION:
-        raise UsageError(f"{path}: not a plan of version {VERSION}; make it again with `usersync plan FILE -o PLAN`")
+    if not isinstance(document, dict) or "usersync_plan" not in document:
+        is_sheet = Path(path).suffix.lower() in (*TEXTS, *WORKBOOKS)
+        remedy = f"to send the rows of a sheet: `usersync run {path}`" if is_sheet else f"make one with `{_MAKE}`"
+        raise UsageError(f"{path}: not a plan that `usersync plan -o` saved; {remedy}")
+    if document["usersync_plan"] != VERSION:
+        raise UsageError(f"{path}: not a plan of version {VERSION}; make it again with `{_MAKE}`")
     if document.get("digest") != _digest(document):
         raise UsageError(
             f"{path}: the plan is damaged or was edited; change the file that it comes from, and plan again"
