@@ -11,6 +11,7 @@ import pytest
 import xlsxwriter
 
 from usersync.errors import SourceError
+from usersync.loader.base import BASE_SHEET
 from usersync.loader.headings import Headings
 from usersync.loader.raw_sheet import RawSheet
 from usersync.loader.workbook import read_workbook
@@ -94,6 +95,15 @@ def test_reads_the_sheet_with_addresses_where_none_has_ids() -> None:
     assert read_by_email(book({"Intro": [["Hello"]], "Staff": people})).sheet == "Staff"
     with pytest.raises(SourceError, match="sheets 'A' and 'B' both have an e-mail column; name one"):
         read_by_email(book({"A": people, "B": people}))
+
+
+@pytest.mark.parametrize("asked", ["Team", BASE_SHEET], ids=["a sheet that is not there", "usersync's own"])
+def test_the_sheet_that_an_export_adds_is_not_one_to_choose(asked: str) -> None:
+    data = book({"Users": [["name"], ["Ann"]], BASE_SHEET: [["id", "name"], ["1", "Ann"]]})
+    assert refusal(data, sheet=asked).endswith(f"has no sheet {asked!r}; its sheets: 'Users'")
+    assert "sheet 'Users': row 1 looks like the header" in refusal(data)
+    data = book({"Users": [["a"], ["b"]], BASE_SHEET: [["id", "name"], ["1", "Ann"]]})
+    assert "sheet 'Users' has no header row" in refusal(data)
 
 
 def test_a_number_in_the_first_column_of_a_sheet_without_ids_is_no_id() -> None:

@@ -39,17 +39,18 @@ def select_sheet(book: Workbook, file: str, headings: Headings, options: SourceS
     Where no sheet has an id column, and rows can be matched by e-mail, one with an e-mail column is chosen. Raises
     SourceError where there is no such sheet, or there are several with rows.
     """
+    sheets = [(name, is_shown) for name, is_shown in book.sheets if name != BASE_SHEET]
     if options.sheet is not None:
-        name = _named_sheet([name for name, _ in book.sheets], options.sheet, file)
+        name = _named_sheet([name for name, _ in sheets], options.sheet, file)
         search = _Search(headings, options)
         return search.find(name, book.open_sheet(name)) or search.refuse(file, f"sheet {name!r}")
     search = _Search(headings, options)
-    shown = [name for name, is_shown in book.sheets if is_shown and name != BASE_SHEET]
+    shown = [name for name, is_shown in sheets if is_shown]
     found = [selection for name in shown if (selection := search.find(name, book.open_sheet(name)))]
     if not found:
-        hidden = [repr(name) for name, is_shown in book.sheets if not is_shown and name != BASE_SHEET]
+        hidden = [repr(name) for name, is_shown in sheets if not is_shown]
         more = f" (hidden sheets were not searched: {', '.join(hidden)}; name one with --sheet)" if hidden else ""
-        what = f"sheet {shown[0]!r}" if len(book.sheets) == 1 and shown else f"each of its {len(book.sheets)} sheets"
+        what = f"sheet {shown[0]!r}" if len(sheets) == 1 and shown else f"each of its {len(sheets)} sheets"
         search.refuse(file, what, more)
     found = [selection for selection in found if selection.has_id] or found
     candidates = [selection for selection in found if selection.has_rows] or found
