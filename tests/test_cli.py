@@ -1,5 +1,6 @@
 """Test the main commands on real files, against a sandbox on a real socket."""
 
+import html
 import json
 import select
 import signal
@@ -472,3 +473,22 @@ def test_a_file_of_another_kind_is_named_with_what_to_do(desk: Callable[..., Any
         f"usersync: no run {rejects} in usersync.db; did you mean {run}?\n",
         "usersync: plan.json: is not the base of an export; name its .base.json, or the workbook as exported\n",
     ]
+
+
+def test_each_reason_of_a_row_says_its_own_part_alone(desk: Callable[..., Any]) -> None:
+    with desk() as (_, at):
+        at.write("x.csv", "id,email,password\n1,nobody,short\n")
+        assert at.run("plan", "x.csv", "--html", "plan.html").code == 1
+        ran = at.run("run", "x.csv", "--yes", "--json")
+        pages = [(at.folder / "plan.html").read_text(), Path(at.folder / ran.summary["files"]["html"]).read_text()]
+        shown = at.run("run", "x.csv", "--yes", "-q").err
+        whole = ran.report[0]["message"]
+    email, password = (reason["message"] for reason in ran.summary["reasons"])
+    assert [reason["code"] for reason in ran.summary["reasons"]] == ["email-invalid", "password-weak"]
+    assert whole == f"{email}; {password}"
+    assert email.startswith("email 'nobody': ")
+    assert password.startswith("password '***': ")
+    assert f"email-invalid: 1 row\n  row 2 (nobody): {email}\n\npassword-weak: 1 row\n  row 2 (nobody): {password}\n" in shown
+    for page in pages:
+        assert html.escape(password).replace("&#x27;", "&#39;") in page
+        assert html.escape(whole).replace("&#x27;", "&#39;") not in page

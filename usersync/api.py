@@ -28,6 +28,7 @@ from usersync.planning.resumed_rows import ResumedRows
 from usersync.planning.sources import FileRows, PlanRows, SingleUserRows
 from usersync.planning.undone_rows import UndoneRows
 from usersync.report import Summary
+from usersync.report.columns import no_message
 from usersync.report.export import ExportHead
 from usersync.report.export_columns import all_columns, choose_columns, find_conditions, require_users, user_texts
 from usersync.report.export_files import export_files, write_export
@@ -114,8 +115,15 @@ def plan(
         if save_as:
             save_plan(save_as, document())
         if html:
-            name_of = job.source.given.name_of if job.source.given else no_name
-            write_plan_page(html, ledger_run.report_cells(), found.as_json(), asdict(ledger_run.info), name_of=name_of)
+            given = job.source.given
+            write_plan_page(
+                html,
+                ledger_run.report_cells(),
+                found.as_json(),
+                asdict(ledger_run.info),
+                name_of=given.name_of if given else no_name,
+                message_of=given.message_of if given else no_message,
+            )
 
     return make_plan(job, review=review)
 

@@ -21,6 +21,7 @@ from usersync.models import DesiredValues, Status, Table
 from usersync.planning.input import read_files
 from usersync.planning.plan import Plan
 from usersync.report import RunFacts, Summary, summarize, verify_row_count, write_report
+from usersync.report.columns import no_message
 from usersync.report.rejects import REJECTED, write_rejects
 
 log = logging.getLogger(__name__)
@@ -114,6 +115,7 @@ def _facts(job: Job, run: LedgerRun, plan: Plan, sender: Sender | None, seconds:
         timeline=list(sender.slices()) if sender else [],
         fields=fields,
         name_of=job.source.given.name_of if job.source.given else no_name,
+        message_of=job.source.given.message_of if job.source.given else no_message,
     )
 
 

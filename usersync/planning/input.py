@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -90,6 +90,14 @@ class Input:
     def name_of(self) -> NameOf:
         """Returns the name of a row as its sheet has it, by key."""
         return names_in(self.table)
+
+    @property
+    def message_of(self) -> Callable[[int, str], str]:
+        """Returns what the problems of one code say of a row, by key and code; empty where it has none."""
+        found: dict[tuple[int, str], list[Problem]] = defaultdict(list)
+        for problem in self.desired.problems:
+            found[problem.key, problem.code].append(problem)
+        return lambda key, code: "; ".join(problem.sentence() for problem in found.get((key, code), ()))
 
     def place(self, key: int, name_of: NameOf) -> Place:
         """Return where a row stands, and its name."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, TypeAlias
 
 from usersync.ledger import Cells
@@ -11,6 +11,9 @@ from usersync.models import Json, Status
 
 #: Some lines of a report, by column: the cells of COLUMNS, and the rows' keys.
 Columns: TypeAlias = Sequence[Sequence[Json]]
+
+#: Returns what the problems of one code say of a row, by the row's key and the code; empty where that is not known.
+MessageOf: TypeAlias = Callable[[int, str], str]
 
 #: The columns, in the order that the contract fixes.
 COLUMNS: Final = (
@@ -45,6 +48,17 @@ def lines_of_attention(columns: Columns) -> Iterator[Cells]:
 def reasons_of(line: Cells) -> Iterable[str]:
     """Return the codes of a line that needs attention, or else its status; it counts under each of them."""
     return dict.fromkeys(line[CODE].split(";")) if line[CODE] else (line[STATUS],)
+
+
+def no_message(key: int, code: str) -> str:
+    """Return no message, where there is no sheet."""
+    return ""
+
+
+def message_under(code: str, line: Cells, message_of: MessageOf) -> str:
+    """Return what a line says under one of its codes: of several, what belongs to that one."""
+    is_one_of_several = line[CODE] != code and line[CODE]
+    return (message_of(line[KEY], code) if is_one_of_several else "") or str(line[MESSAGE])
 
 
 def name_of_line(line: Cells, name_of: NameOf) -> str:

@@ -40,9 +40,12 @@ from usersync.report.columns import (
     STATUS,
     WHO,
     Columns,
+    MessageOf,
     by_column,
     lines_of_attention,
+    message_under,
     name_of_line,
+    no_message,
     reasons_of,
 )
 from usersync.report.output_file import is_plain, write_whole
@@ -72,8 +75,8 @@ Value = TypeVar("Value")
 class Page:
     """Collect the lines of a report, packed as they come, and write the page."""
 
-    def __init__(self, name_of: NameOf = no_name) -> None:
-        self._name_of = name_of
+    def __init__(self, name_of: NameOf = no_name, message_of: MessageOf = no_message) -> None:
+        self._name_of, self._message_of = name_of, message_of
         self._words: dict[str, int] = {}
         #: Rows that need attention, those not sent, changed ones, and the rest.
         self._ranks = (PackedRows(), PackedRows(), PackedRows(), PackedRows())
@@ -107,7 +110,8 @@ class Page:
             self._reasons[reason] += 1
             examples = self._examples.setdefault(reason, [])
             if len(examples) < _EXAMPLES:
-                examples.append((line[ROW], clipped(name_of_line(line, self._name_of)), clipped(line[MESSAGE])))
+                message = message_under(reason[1], line, self._message_of)
+                examples.append((line[ROW], clipped(name_of_line(line, self._name_of)), clipped(message)))
 
     def _encoded(self, columns: Columns) -> list[Sequence[Json]]:
         """Return the columns of lines, but old and new values, in the order that page.html reads."""
@@ -237,9 +241,10 @@ def write_plan_page(
     info: Mapping[str, Json],
     *,
     name_of: NameOf = no_name,
+    message_of: MessageOf = no_message,
 ) -> None:
     """Write a plan as a page; `plan` is its JSON, `info` what a ledger would keep of the run. Raises UsageError."""
-    page = Page(name_of)
+    page = Page(name_of, message_of)
     for some in lines:
         page.add(by_column(some))
     try:

@@ -14,7 +14,7 @@ from usersync.errors import StoppedError, UsageError
 from usersync.ledger import Cells
 from usersync.loader.row_names import NameOf, no_name
 from usersync.models import Json, ProblemGroup, TimeSlice
-from usersync.report.columns import COLUMNS, by_column
+from usersync.report.columns import COLUMNS, MessageOf, by_column, no_message
 from usersync.report.csv_lines import csv_lines
 from usersync.report.html import Page, delete_rows_beside
 from usersync.report.summary import RowCounter, Summary, status_of_run, write_summary
@@ -50,6 +50,8 @@ class RunFacts:
     """Changed field -> updated users."""
     name_of: NameOf = no_name
     """The names of rows as their sheet has them (`names_in`)."""
+    message_of: MessageOf = no_message
+    """What the problems of one code say of a row."""
 
 
 def require_writable_folder(folder: Path, run: str) -> None:
@@ -97,8 +99,8 @@ def write_report(
     written.
     """
     home = prepare_folder(folder, facts.run)
-    counter = RowCounter(facts.name_of)
-    page = Page(facts.name_of) if "html" in formats else None
+    counter = RowCounter(facts.name_of, facts.message_of)
+    page = Page(facts.name_of, facts.message_of) if "html" in formats else None
     try:
         _write_csv(home / "report.csv", lines(), counter, page)
         rejects = write_rejects(home) if write_rejects and counter.need_attention else None
@@ -130,7 +132,7 @@ def _delete_other_formats(home: Path, formats: Collection[str]) -> None:
 
 def summarize(lines: Iterable[Sequence[Cells]], facts: RunFacts) -> Summary:
     """Return the summary of a run that writes no files."""
-    counter = RowCounter(facts.name_of)
+    counter = RowCounter(facts.name_of, facts.message_of)
     for some in lines:
         counter.add(by_column(some))
     return _summary(facts, counter, files=dict.fromkeys(("report", "rejects", "html", "summary")))

@@ -15,12 +15,14 @@ from usersync.models import Json, Status
 from usersync.report.columns import (
     FREE_TEXT,
     ID,
-    MESSAGE,
     ROW,
     STATUS,
     Columns,
+    MessageOf,
     lines_of_attention,
+    message_under,
     name_of_line,
+    no_message,
     reasons_of,
     unescape_formula,
 )
@@ -84,8 +86,8 @@ class Summary:
 class RowCounter:
     """Count the lines of a report by status, and by reason where they need attention."""
 
-    def __init__(self, name_of: NameOf = no_name) -> None:
-        self._name_of = name_of
+    def __init__(self, name_of: NameOf = no_name, message_of: MessageOf = no_message) -> None:
+        self._name_of, self._message_of = name_of, message_of
         self.rows = 0
         self.by_status: Counter[str] = Counter()
         self._reasons: dict[str, dict[str, Json]] = {}
@@ -102,7 +104,8 @@ class RowCounter:
 
     def _reason(self, code: str, first: Cells) -> dict[str, Json]:
         name = name_of_line(first, self._name_of)
-        return {"code": code, "rows": 0, "row": first[ROW], "id": first[ID], "name": name, "message": first[MESSAGE]}
+        message = message_under(code, first, self._message_of)
+        return {"code": code, "rows": 0, "row": first[ROW], "id": first[ID], "name": name, "message": message}
 
     @property
     def need_attention(self) -> bool:
