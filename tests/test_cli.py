@@ -488,7 +488,10 @@ def test_each_reason_of_a_row_says_its_own_part_alone(desk: Callable[..., Any]) 
     assert whole == f"{email}; {password}"
     assert email.startswith("email 'nobody': ")
     assert password.startswith("password '***': ")
-    assert f"email-invalid: 1 row\n  row 2 (nobody): {email}\n\npassword-weak: 1 row\n  row 2 (nobody): {password}\n" in shown
+    assert (
+        f"email-invalid: 1 row\n  row 2 (nobody): {email}\n\npassword-weak: 1 row\n  row 2 (nobody): {password}\n"
+        in shown
+    )
     for page in pages:
         assert html.escape(password).replace("&#x27;", "&#39;") in page
         assert html.escape(whole).replace("&#x27;", "&#39;") not in page

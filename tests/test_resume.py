@@ -295,6 +295,16 @@ def test_resume_without_an_interrupted_run_is_an_error(desk: Opened) -> None:
         assert "no run 7 in " in at.run("resume", "7", "--yes").err
 
 
+def test_resume_refuses_an_override_that_is_no_rule(desk: Opened) -> None:
+    with desk() as (_, at):
+        at.env["USERSYNC_TOKEN"] = "wrong"
+        at.write("changes.csv", "id,name\n1,A\n")
+        assert at.run("run", "changes.csv", "--yes").code == 4
+        at.env["USERSYNC_TOKEN"] = "sandbox-token"
+        ran = at.run("resume", "--yes", "--override", "same-valu")
+        assert (ran.code, "did you mean same_value?" in ran.err) == (2, True), ran.err
+
+
 def test_resuming_all_is_a_success_where_nothing_was_interrupted(desk: Opened) -> None:
     with desk() as (box, at):
         ran = at.run("resume", "--all", "--yes")

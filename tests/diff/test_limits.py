@@ -4,7 +4,15 @@ from typing import Any
 
 import pytest
 
-from usersync.diff.limits import PlanStats, check_limits, check_overrides, has_email_patterns, protecting_entry, rules
+from usersync.diff.limits import (
+    LimitViolation,
+    PlanStats,
+    check_limits,
+    check_overrides,
+    has_email_patterns,
+    protecting_entry,
+    rules,
+)
 from usersync.errors import SettingsError, UsageError
 from usersync.settings import Limits, make_settings
 
@@ -155,9 +163,36 @@ def test_checks_no_size_and_no_share_of_rows_that_come_from_no_file() -> None:
     assert [violation.rule for violation in check_limits(plan, STRICT)] == ["changes", "email-changes"]
 
 
-@pytest.mark.parametrize("name", [*rules(STRICT), f"blank-{SEATS}", "blank-custom_attributes"])
+NAMES = [name for pair in rules(STRICT).items() for name in pair]
+
+
+@pytest.mark.parametrize("name", [*NAMES, f"blank-{SEATS}", "blank-custom_attributes", "min_rows", "email_changes"])
 def test_accepts_a_rule_as_an_override(name: str) -> None:
     check_overrides([name], STRICT)
+
+
+@pytest.mark.parametrize(
+    ("rule", "names"),
+    [
+        ("same-name", ["same-name", "same_name", "same_value", "same-value"]),
+        ("same-password", ["same_value"]),
+        ("changes-percent", ["changes_percent"]),
+        ("email-changes", ["email_changes", "fields.email.changes"]),
+        ("display_name-percent", ["display-name-percent", "fields.display_name.percent"]),
+        ("rows-shrunk", ["rows_percent"]),
+        (f"blank-{SEATS}", ["blank_column", f"blank_{SEATS}"]),
+    ],
+)
+def test_a_limit_is_overridden_by_its_rule_or_its_setting_in_either_spelling(rule: str, names: list[str]) -> None:
+    violation = LimitViolation(rule, "", "")
+    assert [name for name in names if not violation.is_overridden([name])] == []
+    others = {name for known in rules(STRICT).items() for name in known if rule not in known} - {*names}
+    assert not violation.is_overridden(others)
+
+
+def test_every_limit_of_the_settings_has_a_rule() -> None:
+    named = {setting.partition(".")[0] for setting in rules(STRICT).values()}
+    assert named | {"protect"} == {*Limits.model_fields}
 
 
 def test_rules_are_named_for_all_fields_and_for_attributes_with_a_limit() -> None:
@@ -180,8 +215,8 @@ def test_rules_are_named_for_all_fields_and_for_attributes_with_a_limit() -> Non
             id="a slip of the pen",
         ),
         pytest.param(
-            ["row-shrunk", "changes", "email_changes"],
-            "--override: email_changes is not a limit's rule; did you mean email-changes?; "
+            ["row-shrunk", "changes", "emial_changes"],
+            "--override: emial_changes is not a limit's rule; did you mean email-changes?; "
             "row-shrunk is not a limit's rule; did you mean rows-shrunk?",
             id="two at once",
         ),
@@ -193,7 +228,10 @@ def test_rules_are_named_for_all_fields_and_for_attributes_with_a_limit() -> Non
         ),
         pytest.param(
             ["*"],
-            "--override: * is not a limit's rule; known: " + ", ".join(rules(limits(fields={SEATS: {"percent": 5}}))),
+            "--override: * is not a limit's rule; rules, and their settings where these have another name: changes, "
+            "changes-percent, FIELD-changes (fields.FIELD.changes), FIELD-percent (fields.FIELD.percent), "
+            "same-name and same-password (same_value), shifted, identity, unusual, min-rows, "
+            "rows-shrunk and rows-grown (rows_percent), blank-FIELD (blank_column)",
             id="nothing like a rule",
         ),
     ],

@@ -17,8 +17,23 @@ from usersync.settings import FieldLimit, Limits, is_field
 from usersync.values import normalize_email
 
 WHOLE = "custom_attributes"
-#: Fields of which many equal new values look like a fill-down by mistake.
-SAME_VALUE_FIELDS = ("name", "password")
+BLANK_COLUMN = "blank_column"
+#: Stands for the name of a field in `_RULES`.
+_FIELD = "FIELD"
+#: The settings of limits, each with its rules: the words for `--override`, which takes the settings' names as well.
+_RULES = {
+    "changes": ("changes",),
+    "changes_percent": ("changes-percent",),
+    "fields.FIELD.changes": ("FIELD-changes",),
+    "fields.FIELD.percent": ("FIELD-percent",),
+    "same_value": ("same-name", "same-password"),
+    "shifted": ("shifted",),
+    "identity": ("identity",),
+    "unusual": ("unusual",),
+    "min_rows": ("min-rows",),
+    "rows_percent": ("rows-shrunk", "rows-grown"),
+    BLANK_COLUMN: ("blank-FIELD",),
+}
 #: The size of a source says something where the last run read at least so many rows.
 ROWS_TO_COMPARE = 50
 #: A source changes an unusual number of users beyond so many times the most of its last runs, and beyond so many.
@@ -60,6 +75,10 @@ class LimitViolation:
     found: str
     """What the plan holds, in words with numbers."""
 
+    def is_overridden(self, names: Collection[str]) -> bool:
+        """Tell whether its rule or its setting is among the names that a person gave to `--override`."""
+        return not {_spelled(self.rule), _spelled(_setting_of(self.rule))}.isdisjoint(map(_spelled, names))
+
     def sentence(self) -> str:
         """Say what is allowed, what was found, and how to send it anyway."""
         word = shlex.quote(self.rule)
@@ -73,38 +92,51 @@ def check_limits(stats: PlanStats, limits: Limits) -> tuple[LimitViolation, ...]
 
 
 def check_overrides(names: Collection[str], limits: Limits) -> None:
-    """Raise UsageError for names that are not rules, each with the nearest rule."""
-    known = rules(limits)
-    blank = [name for name in names if name.startswith("blank-") and is_field(name.removeprefix("blank-"))]
-    wrong = sorted({*names} - {*known, *blank})
+    """Raise UsageError for names that are neither rules nor their settings, each with the nearest one."""
+    known = [*dict.fromkeys(name for pair in rules(limits).items() for name in pair)]
+    spelled = set(map(_spelled, known))
+    wrong = sorted(n for n in {*names} if _spelled(n) not in spelled and _setting_of(n) != BLANK_COLUMN)
     if wrong:
         hints = (f"{name} is not a limit's rule; {_nearest(name, known)}" for name in wrong)
         raise UsageError(f"--override: {'; '.join(hints)}")
 
 
-def rules(limits: Limits) -> tuple[str, ...]:
-    """Return the words for `--override`; `blank-` also goes before attributes that `limits` does not name."""
+def rules(limits: Limits) -> dict[str, str]:
+    """Return the words for `--override`, each with its setting; `blank-` also goes before other attributes."""
     fields = tuple(dict.fromkeys((*FIELDS, *limits.fields)))
-    counted = [f"{name}-{kind}" for name in fields if name != WHOLE for kind in ("changes", "percent")]
-    same, blank = [f"same-{name}" for name in SAME_VALUE_FIELDS], [f"blank-{name}" for name in fields]
-    return (
-        "changes",
-        "changes-percent",
-        *counted,
-        *same,
-        "shifted",
-        "identity",
-        "unusual",
-        "min-rows",
-        "rows-shrunk",
-        "rows-grown",
-        *blank,
-    )
+    return {
+        rule.replace(_FIELD, name): setting.replace(_FIELD, name)
+        for setting, words in _RULES.items()
+        for rule in words
+        for name in (fields if _FIELD in rule else fields[:1])
+        if name != WHOLE or setting == BLANK_COLUMN
+    }
+
+
+def _setting_of(rule: str) -> str:
+    """Return the setting that a rule belongs to; empty for a word that is no rule."""
+    for setting, words in _RULES.items():
+        for word in words:
+            before, has_field, after = word.partition(_FIELD)
+            name = rule.removeprefix(before).removesuffix(after) if has_field else ""
+            if rule == f"{before}{name}{after}" and (is_field(name) or not has_field):
+                return setting.replace(_FIELD, name)
+    return ""
+
+
+def _spelled(name: str) -> str:
+    """Return a name as rules and settings are compared: `changes-percent` is `changes_percent`."""
+    return name.replace("-", "_")
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, 1, 0.6)
-    return f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+    if near := difflib.get_close_matches(name, known, 1, 0.6):
+        return f"did you mean {near[0]}?"
+    listed = [
+        " and ".join(words) + ("" if _spelled(words[0]) == setting else f" ({setting})")
+        for setting, words in _RULES.items()
+    ]
+    return f"rules, and their settings where these have another name: {', '.join(listed)}"
 
 
 def _changes(stats: PlanStats, limits: Limits) -> Iterator[LimitViolation]:

@@ -109,7 +109,7 @@ def _facts(job: Job, run: LedgerRun, plan: Plan, sender: Sender | None, seconds:
         left_out=plan.left_out,
         notes=plan.notes,
         limits=[
-            {"rule": v.rule, "sentence": v.sentence(), "overridden": v.rule in run.info.overrides}
+            {"rule": v.rule, "sentence": v.sentence(), "overridden": v.is_overridden(run.info.overrides)}
             for v in plan.violations
         ],
         timeline=list(sender.slices()) if sender else [],

@@ -22,7 +22,7 @@ def refuse_or_confirm(job: Job, sender: Sender, run: LedgerRun, plan: Plan, conf
     """Return why a plan is not sent, blank where it is: it exceeds a limit, or is not confirmed."""
     if job.context.stop:
         return ""  # nothing is sent, but nobody refused it either
-    exceeded = [v for v in plan.violations if v.rule not in run.info.overrides]
+    exceeded = [v for v in plan.violations if not v.is_overridden(run.info.overrides)]
     if exceeded:
         sentences = "\n  ".join(v.sentence() for v in exceeded)
         _refuse(job, sender, run, "limits exceeded, ", f":\n  {sentences}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from usersync.context import Context, RunOptions
+from usersync.diff.limits import check_overrides
 from usersync.errors import RefusedError, SourceError, UsageError
 from usersync.ledger import Ledger, LedgerRun
 from usersync.ledger.resumption import delete_rows, keep_compared, reopen
@@ -35,6 +36,7 @@ class ResumedRows(RowSource):
         self._run = find_run(ledger, name, self.settings)
         if undo := ledger.undone().get(name):
             raise UsageError(f"run {name} was undone by run {undo}; to send its rows after all, run its files again")
+        check_overrides(self._options.overrides, self.settings.limits)
         info = self._run.info
         self.kind = info.kind
         self._run.info = replace(info, overrides=(*info.overrides, *self._options.overrides))
