@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from threading import Timer
 from typing import Any
 
@@ -342,6 +344,44 @@ def test_an_attribute_that_is_a_secret_is_masked_where_people_look(desk: Opened,
             assert "T0p" not in text
         assert at.run("undo", run, "--yes").code == 0
         assert box.store.users[1].custom_attributes == held
+
+
+@pytest.mark.parametrize("key", ["bot_token", "wifi_password"])
+def test_what_the_readme_says_of_secrets_is_true(desk: Opened, key: str) -> None:
+    """Passwords and the platform's token are in no file; attributes named like secrets in those that are sent from."""
+    with desk(Sandbox(users=5, limit=None)) as (_, at):
+        at.settings["report"] = {"formats": ["csv", "html", "xlsx"]}
+        at.settings["metrics"] = {"file": "usersync.prom"}
+        rows = [
+            "1,T0pAttr1,T0pPassw0rd!,",
+            "2,T0pAttr2,T0pweak,",
+            "x,T0pAttr3,T0pPassw0rd!,",
+            "4,T0pAttr4,T0pPassw0rd!",
+        ]
+        at.write("changes.csv", "\n".join([f"id,custom_attributes.{key},password,notes", *rows, ""]))
+        log = ("-vv", "--log-file", "log.txt")
+        planned = at.run("plan", "changes.csv", "-o", "plan.json", "--html", "plan.html", *log)
+        ran = at.run("run", "changes.csv", "--yes", *log)
+        codes = [line["code"] for line in ran.report]
+        assert codes == ["", "password-weak", "id-invalid", "row-ragged"]
+        (run,) = (at.folder / "runs").iterdir()
+        shown = at.run("show", run.name).out + at.run("show", run.name, "--json").out
+        files = {path.name: _content(path) for path in at.folder.rglob("*") if path.is_file()}
+    assert "T0p" not in planned.out + planned.err + ran.out + ran.err + shown
+    assert {name for name, content in files.items() if b"sandbox-token" in content} == set()
+    assert {name for name, content in files.items() if b"T0pPass" in content or b"T0pweak" in content} == {
+        "changes.csv"
+    }
+    holding = {name for name, content in files.items() if b"T0pAttr" in content}
+    assert holding == {"changes.csv", "plan.json", "usersync.db", "rejects.csv"}
+
+
+def _content(path: Path) -> bytes:
+    """Return the content of a file, of a workbook that of its parts."""
+    if path.suffix != ".xlsx":
+        return path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        return b"".join(map(archive.read, archive.namelist()))
 
 
 @pytest.mark.parametrize(
