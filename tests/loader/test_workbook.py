@@ -141,6 +141,11 @@ def test_keeps_text_unchanged(text: str) -> None:
         pytest.param(1067, "00000;@", "01067", id="leading zeros with a section for text"),
         pytest.param(1067, '"D-"00000', "D-01067", id="letters before leading zeros"),
         pytest.param(42, "\\E\\M\\P0000", "EMP0042", id="letters one by one"),
+        pytest.param(5, '"ID-"0', "ID-5", id="letters and a dash before any digits"),
+        pytest.param(4930123, "+0", "+4930123", id="a plus before a telephone number"),
+        pytest.param(30123, '"+49 "0', "+49 30123", id="the code of a country"),
+        pytest.param(30123, '"0"0', "030123", id="a zero as text"),
+        pytest.param(30123, "\\0\\00", "0030123", id="two zeros as text"),
         pytest.param(5, '"EUR "0.00', "5", id="a currency, which is not part of the value"),
         pytest.param(1234567, "00000", "1234567", id="more digits than the format has"),
         pytest.param(12.5, "0.00", "12.50", id="two decimals"),
@@ -247,6 +252,10 @@ def test_reports_a_long_number_outside_the_id_column() -> None:
         pytest.param('<c r="B2"><f>1+1</f></c>', [("formula-unsaved", "")], id="a formula without a result"),
         pytest.param('<c r="B2"><f>1+1</f><v></v></c>', [("formula-unsaved", "")], id="a formula with a blank result"),
         pytest.param('<c r="B2"><f>1+1</f><v /></c>', [("formula-unsaved", "")], id="a formula as openpyxl writes it"),
+        pytest.param(
+            '<c r="B2" t="n"><f>C2</f><v>0.0</v></c>', [("formula-unsaved", "")], id="a formula of a POI stream"
+        ),
+        pytest.param('<c r="B2"><v>0.0</v></c>', [], id="a number that a program wrote"),
         pytest.param('<c r="B2"><f t="shared" si="0"/></c>', [("formula-unsaved", "")], id="a shared formula"),
     ],
 )

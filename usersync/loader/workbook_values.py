@@ -26,6 +26,8 @@ _SHOWN: Final = 80
 _NO_DAY: Final = date(1900, 2, 28)
 #: The day of a number below 1 in .ods; elsewhere such a number is a time of day, even with the format of a date.
 _DAY_ZERO: Final = (1899, 12, 30)
+#: Stands for a zero that a format has as text, not as the place of a digit.
+_LITERAL_ZERO: Final = "\0"
 
 
 class DamagedText(str):
@@ -182,13 +184,13 @@ def formatted_number(value: float, code: str) -> str | None:
             return None
         digits = format(abs(exact).normalize(), "f")
     whole, dot, rest = digits.partition(".")
-    return ("-" if value < 0 else "") + _fill(pattern, whole) + dot + rest + percent
+    return ("-" if value < 0 else "") + _fill(pattern, whole).replace(_LITERAL_ZERO, "0") + dot + rest + percent
 
 
 @lru_cache
 def _format_parts(code: str) -> tuple[str, int, str]:
     """`00-00.0%` -> pattern of the whole digits, number of decimals, percent sign."""
-    code = re.sub(r'\\(.)|"([^"]*)"|_\)', lambda m: m[1] or m[2] or "", code)
+    code = re.sub(r'\\(.)|"([^"]*)"|_\)', lambda m: (m[1] or m[2] or "").replace("0", _LITERAL_ZERO), code)
     percent = "%" if code.endswith("%") else ""
     pattern, _, decimals = code.rstrip("%").partition(".")
     return pattern, len(decimals), percent

@@ -37,9 +37,11 @@ _SUSPECTS: Final = tuple(
         (b"<f", rb"</f>\s*(?:<v\s*/>|<v>\s*</v>|</c>)"),
         (b"<f", rb"<f\b[^>]*/>\s*(?:<v\s*/>|<v>\s*</v>|</c>)"),
         (b"<v>-", rb"<v>-"),
+        (b"<v>0.0<", rb"(?:</f>|<f\b[^>]*/>)\s*<v>0\.0</v>"),
     )
 )
-#: Formulas whose result is 0.
+#: Formulas whose result is 0, and those whose result is 0.0, which a spreadsheet writes as 0: POI's streams write that
+#: for formulas that nobody calculated.
 _ZERO_RESULT: Final = (b"<f", re.compile(rb"(?:</f>|<f\b[^>]*/>)\s*<v>0</v>"))
 #: Signs of XML written in another way, which is parsed as a whole.
 _ODD_XML: Final = (b"='", b"= ", b" =", b"<!", b"<?", b":row")
@@ -150,7 +152,7 @@ class _RowParser:
     def __init__(self, info: CellInfo, formats: dict[str, str], *, is_calculated: bool) -> None:
         self._info = info
         self._formats = formats
-        self._no_result = ("",) if is_calculated else ("", "0")
+        self._no_result = ("", "0.0") if is_calculated else ("", "0.0", "0")
         self._row = self._column = -1
         self._type = self._style = ""
         self._formula = self._in_value = False
