@@ -9,9 +9,11 @@ from usersync.diff.plausibility import (
     PersonChange,
     find_other_people,
     find_shifted,
+    find_shifted_attribute,
     is_other_person,
     similar_keys,
 )
+from usersync.models import User
 
 NAMES = ["Anna Kowalska", "Bakary Traoré", "Chiara Bianchi", "Dmitri Volkov", "Elif Öztürk", "Fatima Haddad",
          "Georgi Petrov", "Hana Nováková", "Ingrid Lindqvist", "José García"]  # fmt: skip
@@ -85,6 +87,51 @@ def test_many_users_who_get_one_name_are_not_shifted() -> None:
 def test_values_of_users_who_keep_them_are_not_shifted() -> None:
     assert find_shifted([PersonChange(i, n, n, email(n), email(n)) for i, n in enumerate(NAMES)]) is None
     assert find_shifted([PersonChange(i, None, n, None, email(n)) for i, n in enumerate(NAMES)]) is None
+
+
+def test_finds_names_of_users_who_are_not_in_the_plan() -> None:
+    everybody = [User(i, name, None, email(name), {}) for i, name in enumerate(NAMES, 1)]
+    changes = renamed(NAMES[:5], NAMES[5:], emails=False)
+    assert find_shifted(changes) is None
+    found = find_shifted(changes, everybody)
+    assert found is not None
+    assert found.examples[0] == "user 1 gets 'Fatima Haddad', which user 6 holds now"
+    assert find_shifted(changes[:4], everybody) is None
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        pytest.param([*range(1, 10), 0], id="moved by a row"),
+        pytest.param(list(range(9, -1, -1)), id="sorted alone"),
+    ],
+)
+def test_finds_an_attribute_that_moved_against_its_users(new: list[int]) -> None:
+    field = "custom_attributes.tel"
+    changes = [(field, at, f"+49 30 {at}", f"+49 30 {other}") for at, other in enumerate(new)]
+    found = find_shifted_attribute([("custom_attributes.team", 3, "Sales", "Support"), *changes])
+    assert found is not None
+    assert (found.rows, found.of) == (10, 10)
+    assert found.examples[0] == f"user 0 gets {field} '+49 30 {new[0]}', which user {new[0]} holds now"
+
+
+def test_shows_no_secret_that_moved() -> None:
+    changes = [("custom_attributes.bot_token", at, f"secret {at}", f"secret {(at + 1) % 9}") for at in range(9)]
+    found = find_shifted_attribute(changes)
+    assert found is not None
+    assert "secret" not in found.sentence()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param([(at, f"plan {at % 3}", f"plan {(at + 1) % 3}") for at in range(30)], id="values that many share"),
+        pytest.param([(at, f"old {at}", f"new {at}") for at in range(30)], id="values that nobody holds"),
+        pytest.param([(at, f"t {at}", f"t {(at + 1) % 4}") for at in range(4)], id="a few who exchange them"),
+    ],
+)  # fmt: skip
+def test_attributes_that_change_for_many_are_not_shifted(changes: list[tuple[int, str, str]]) -> None:
+    assert find_shifted_attribute([("custom_attributes.plan", *change) for change in changes]) is None
 
 
 def test_finds_a_plan_that_makes_other_people_of_most_users() -> None:

@@ -55,7 +55,7 @@ class PlanStats:
     last_rows_read: int | None = None
     """The same for the last finished run of these files."""
     shifted: Implausible | None = None
-    """Rows that take a value which another user of them holds now, where there are many."""
+    """Rows that take a value which another user holds now, where there are many."""
     other_people: Implausible | None = None
     """Rows that give a user name and e-mail of somebody else, where these are most of them."""
     usual_changes: int | None = None
@@ -170,7 +170,7 @@ def _same_values(stats: PlanStats, limits: Limits) -> Iterator[LimitViolation]:
 
 def _plausible(stats: PlanStats, limits: Limits) -> Iterator[LimitViolation]:
     if limits.shifted and stats.shifted:
-        allowed = "new names and e-mails may not be those that other users of this plan hold now"
+        allowed = "new values may not be those that other users hold now"
         yield LimitViolation("shifted", allowed, stats.shifted.sentence())
     if limits.identity and stats.other_people:
         allowed = "most rows may not give a user the name and the e-mail of somebody else"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Final, NamedTuple
 
-from usersync.values import normalize_email
+from usersync.models import User
+from usersync.values import normalize_email, shown
 
 #: Rows from which a pattern is no coincidence: a swap, a chain or a few successors stay possible.
 MIN_ROWS: Final = 5
@@ -46,13 +47,14 @@ class Implausible:
         return f"{self.rows:,} of {self.of:,} rows do, such as {' and '.join(self.examples)}"
 
 
-def find_shifted(changes: Sequence[PersonChange]) -> Implausible | None:
-    """Find names or e-mails shifted against their users, or sorted alone; None where there are only a few.
+def find_shifted(changes: Sequence[PersonChange], users: Iterable[User] = ()) -> Implausible | None:
+    """Find names or e-mails shifted against their users, sorted alone, or with the ids of other users.
 
-    `changes` are all rows that would be sent. A row counts whose new name or e-mail another user of them holds now;
-    where many users get one value, that is no shift, and the first of them counts alone.
+    `changes` are all rows that would be sent, `users` all users of the platform, where it lists them. A row counts
+    whose new name or e-mail another user holds now; where many users get one value, that is no shift, and the first of
+    them counts alone. None where there are only a few such rows.
     """
-    holders = _Holders(changes)
+    holders = _Holders(changes, users if len(changes) >= MIN_ROWS else ())
     seen: set[str] = set()
     examples: list[str] = []
     for change in changes:
@@ -69,24 +71,51 @@ def find_shifted(changes: Sequence[PersonChange]) -> Implausible | None:
 class _Holders:
     """Which users hold a name or an e-mail now: two of them, at most, so that one is not the user in question."""
 
-    def __init__(self, changes: Iterable[PersonChange]) -> None:
+    def __init__(self, changes: Iterable[PersonChange], users: Iterable[User]) -> None:
         self._users: defaultdict[str, set[int]] = defaultdict(set)
         for change in changes:
-            for value in (_plain(change.old_name), normalize_email(change.old_email)):
-                if value and len(self._users[value]) < 2:
-                    self._users[value].add(change.user_id)
+            self._add(change.user_id, change.old_name, change.old_email)
+        for user in users:
+            self._add(user.id, user.name, user.email)
+
+    def _add(self, user_id: int, name: str | None, email: str | None) -> None:
+        for value in (_plain(name), normalize_email(email)):
+            if value and len(self._users[value]) < 2:
+                self._users[value].add(user_id)
 
     def taken_by(self, change: PersonChange) -> dict[str, str]:
         """Return the new values of a row that others hold, each with a sentence."""
         taken = {}
-        for shown, old, new in (
+        for text, old, new in (
             (change.new_name, _plain(change.old_name), _plain(change.new_name)),
             (change.new_email, normalize_email(change.old_email), normalize_email(change.new_email)),
         ):
             others = self._users.get(new, set()) - {change.user_id}
             if old and new and old != new and others:
-                taken[new] = f"user {change.user_id} gets {shown!r}, which user {min(others)} holds now"
+                taken[new] = f"user {change.user_id} gets {text!r}, which user {min(others)} holds now"
         return taken
+
+
+def find_shifted_attribute(changes: Iterable[tuple[str, int, str, str]]) -> Implausible | None:
+    """Find an attribute that was shifted or sorted alone in the same way; None where there is none.
+
+    `changes` are field, user, old and new text. Only a text counts that one user holds, and one other user gets: a
+    telephone number, not the name of a team.
+    """
+    by_field: defaultdict[str, list[tuple[int, str, str]]] = defaultdict(list)
+    for field, user_id, old, new in changes:
+        by_field[field].append((user_id, old, new))
+    for field, found in by_field.items():
+        held, wanted = Counter(old for _, old, _ in found), Counter(new for _, _, new in found)
+        owners = {old: user_id for user_id, old, _ in found if held[old] == 1}
+        taken = [(user_id, new) for user_id, _, new in found if new in owners and wanted[new] == 1]
+        if len(taken) >= max(MIN_ROWS, SHIFTED_SHARE * len(found)):
+            examples = (
+                f"user {user_id} gets {field} {shown(field, new)!r}, which user {owners[new]} holds now"
+                for user_id, new in taken[:_EXAMPLES]
+            )
+            return Implausible(len(taken), len(found), tuple(examples))
+    return None
 
 
 def find_other_people(changes: Sequence[PersonChange]) -> Implausible | None:

@@ -187,7 +187,8 @@ async def _prepare(job: Job, ledger: Ledger, run: LedgerRun, sender: Sender) -> 
     plan.left_out = left_out + (job.source.given.table.left_out if job.source.given else 0)
     plan.notes += [*users.notes, *job.source.notes]
     info = run.info
-    stats = plan_stats(plan, run, job.source.given, ledger.previous(info), ledger.usual_changes(info))
+    everybody = users.directory.users.values() if users.directory else ()
+    stats = plan_stats(plan, run, job.source.given, ledger.previous(info), ledger.usual_changes(info), everybody)
     plan.violations = check_limits(stats, settings.limits)
     event("plan", run=run.info.run, **{status.value: n for status, n in plan.counts.items()})
     return plan

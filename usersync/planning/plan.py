@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from usersync.diff.limits import LimitViolation, PlanStats
-from usersync.diff.plausibility import PersonChange, find_other_people, find_shifted
+from usersync.diff.plausibility import PersonChange, find_other_people, find_shifted, find_shifted_attribute
 from usersync.ledger import LedgerRun, RunInfo, UnsentRows
 from usersync.ledger.run import UNSENT
 from usersync.loader.row_names import NameOf, name_of_row, no_name
-from usersync.models import MASK, SECRET_FIELDS, Code, Files, Json, Place, Problem, ProblemGroup, Row, Status
+from usersync.models import MASK, SECRET_FIELDS, Code, Files, Json, Place, Problem, ProblemGroup, Row, Status, User
 from usersync.planning.input import PROBLEMS_SHOWN, Input
 
 if TYPE_CHECKING:
@@ -128,11 +128,17 @@ def _problems_since(run: LedgerRun, known: set[str], name_of: NameOf) -> tuple[P
 
 
 def plan_stats(
-    plan: Plan, run: LedgerRun, given: Input | None, previous: RunInfo | None, usual_changes: int | None
+    plan: Plan,
+    run: LedgerRun,
+    given: Input | None,
+    previous: RunInfo | None,
+    usual_changes: int | None,
+    users: Iterable[User] = (),
 ) -> PlanStats:
     """Count what limits speak of.
 
-    `previous` is the last run of the same files, `usual_changes` the most users whom one of the last runs changed.
+    `previous` is the last run of the same files, `usual_changes` the most users whom one of the last runs changed;
+    `users` are all users of the platform, where it lists them.
     """
     unsent = UnsentRows(run)
     filled = run.info.filled_fields
@@ -141,12 +147,13 @@ def plan_stats(
     from_files = run.info.rows_read is not None
     # an undo restores what was, whoever that is
     people = [PersonChange(*values) for values in unsent.person_changes()] if from_files else []
+    attributes = unsent.text_attribute_changes() if from_files else []
     return PlanStats(
         changes=plan.changes,
         fields=plan.fields,
         same_values=_same_values(unsent, given),
         rows_read=run.info.rows_read,
-        shifted=find_shifted(people),
+        shifted=find_shifted(people, users) or find_shifted_attribute(attributes),
         other_people=find_other_people(people),
         last_rows_read=previous.rows_read if previous else None,
         usual_changes=usual_changes if from_files else None,
