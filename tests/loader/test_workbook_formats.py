@@ -17,11 +17,11 @@ import openpyxl
 import pytest
 
 from usersync.errors import SourceError
-from usersync.loader import workbook_xls
+from usersync.loader import workbook_ods, workbook_xls
 from usersync.loader.headings import Headings
 from usersync.loader.raw_sheet import RawSheet
 from usersync.loader.workbook import read_workbook
-from usersync.loader.workbook_values import column_texts, iso_text
+from usersync.loader.workbook_values import column_texts, formatted_number, iso_text
 from usersync.models import Code
 from usersync.settings import SourceSettings
 
@@ -258,6 +258,24 @@ def test_day_zero_of_an_ods_is_an_error(value: date) -> None:
     texts, wrong = column_texts(["x", value], {}, field="custom_attributes.until")
     assert texts == ["x", iso_text(value)]
     assert [(at, text.code) for at, text in wrong] == [(1, Code.CELL_ERROR)]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown", "text"),
+    [
+        pytest.param("7", "D-00007", "D-00007", id="letters before zeros"),
+        pytest.param("5", "ID-5", "ID-5", id="letters and a dash"),
+        pytest.param("4930123", "+4930123", "+4930123", id="a plus"),
+        pytest.param("30123", "030123", "030123", id="a zero"),
+        pytest.param("-7", "-007", "-007", id="a negative number"),
+        pytest.param("12", "12 kg", "12", id="a unit"),
+        pytest.param("5", "€5", "5", id="a currency"),
+        pytest.param("1234", "1,234", "1234", id="thousands"),
+    ],
+)
+def test_writes_the_number_of_an_ods_as_its_cell_shows_it(value: str, shown: str, text: str) -> None:
+    number, kind = workbook_ods._number(value, shown)
+    assert (formatted_number(number, kind[1:]) if kind else column_texts([number], {})[0][0]) == text
 
 
 def test_midnight_in_an_xls_is_a_time() -> None:

@@ -17,7 +17,8 @@ from usersync.loader.workbook_package import Package, damaged, protected
 
 #: Cells that repeated rows and columns may come to.
 _CELLS: Final = 20_000_000
-_DIGITS: Final = re.compile(r"-?(\d+(?:\.\d+)?%?)", re.ASCII)
+#: A number as it is shown; before it a plus, letters that end in a dash, or any letters if it begins with a zero.
+_DIGITS: Final = re.compile(r"""-?(\+|[^\d.,%"\s]{1,20}[-_/]|[^\d.,%"]{1,20}(?=0\d))?(\d+(?:\.\d+)?%?)""", re.ASCII)
 _ERROR: Final = re.compile(r"#[A-Z/0]+[A-Z0-9/_]*[!?]?|Err:\d+", re.ASCII)
 _DURATION: Final = re.compile(r"(-?)P(?:(\d+)D)?T?(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:[.,]\d+)?)S)?", re.ASCII)
 _UNSEEN: Final = frozenset({"annotation", "ruby-text", "note", "shapes", "tracked-changes", "table-source"})
@@ -233,8 +234,10 @@ def _number(text: str, shown: str) -> tuple[Any, str]:
     if shown in ("TRUE", "FALSE") and value in (0.0, 1.0):
         return bool(value), ""
     digits = _DIGITS.fullmatch(shown)
-    plain = not digits or digits[1] == "0" or (digits[1].isdecimal() and digits[1][0] != "0")
-    return value, "" if not digits or plain else "f" + re.sub(r"\d", "0", digits[1])
+    if not digits or not (digits[1] or digits[2][0] == "0" or not digits[2].isdecimal()) or shown == "0":
+        return value, ""
+    before = f'"{digits[1]}"' if digits[1] else ""
+    return value, "f" + before + re.sub(r"\d", "0", digits[2])
 
 
 def _date(text: str, shown: str) -> date | str:
