@@ -211,6 +211,35 @@ def test_rows_sorted_deleted_and_inserted_and_columns_moved_and_removed_do_not_m
 
 
 @pytest.mark.skipif(shutil.which("soffice") is None, reason="LibreOffice is not installed")
+@pytest.mark.parametrize("kind", ["xlsx", "csv"])
+@pytest.mark.parametrize(
+    "new",
+    [
+        pytest.param("2", id="to that of a user who has a row"),
+        pytest.param("9", id="to that of a user who was not exported"),
+    ],
+)
+def test_a_row_whose_id_was_changed_is_rejected(office: Callable[..., Any], kind: str, new: str) -> None:
+    with office([*USERS, StoredUser(9, "Di", "di@x.org")]) as (box, at):
+        at.run("export", f"users.{kind}", "--columns", "name,custom_attributes", "--ids", "-", stdin="1\n2\n3\n")
+        edit(at.folder / f"users.{kind}", {(1, "id"): new})
+        ran = at.run("run", f"users.{kind}", "--yes")
+        assert (ran.report[0]["status"], ran.report[0]["code"]) == ("rejected", "id-mismatch")
+        assert "the row holds what user 1 had in the export" in ran.report[0]["message"]
+        assert [user.name for user in box.store.users.values()] == ["Ann", "Bob", "Cy", "Di"]
+
+
+def test_two_users_exchange_all_their_values_in_an_export(office: Callable[..., Any]) -> None:
+    with office() as (box, at):
+        at.run("export", "users.csv", "--columns", "name,custom_attributes.team")
+        edit(at.folder / "users.csv", {(1, "name"): "Bob", (2, "name"): "Ann", (1, "custom_attributes.team"): "Support",
+                                       (2, "custom_attributes.team"): "Sales"})  # fmt: skip
+        assert [line["status"] for line in at.run("run", "users.csv", "--yes").report] == [
+            "updated", "updated", "unchanged",
+        ]  # fmt: skip
+        assert [box.store.users[number].name for number in (1, 2)] == ["Bob", "Ann"]
+
+
 def test_a_workbook_that_libreoffice_saved_is_merged_as_well(office: Callable[..., Any]) -> None:
     odd = StoredUser(4, " =1+1 _x0041_ 'x ", "odd@x.org", "<r>t</r>\nx", {"note": "'+4\t9", "long": "x" * 40_000})
     with office((*USERS, odd)) as (box, at):

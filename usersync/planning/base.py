@@ -7,7 +7,7 @@ its row and its column stand now.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from usersync.errors import RefusedError
-from usersync.models import Base, Code, Source, Table
+from usersync.models import Base, Code, Problem, Source, Table
 from usersync.report.columns import unescape_formula
 from usersync.validation.cells import CellError, read_id
 
@@ -58,13 +58,14 @@ def without_untouched(table: Table) -> tuple[Table, Untouched]:
     for number, source in enumerate(table.sources):
         if source.base:
             merge.leave_untouched(number, source, source.base)
-    problems = tuple(p for p in table.problems if p.code is not Code.ROW_HIDDEN or p.key not in merge.untouched_rows)
+    problems = [p for p in table.problems if p.code is not Code.ROW_HIDDEN or p.key not in merge.untouched_rows]
     left_alone = len({p.key for p in table.problems}) - len({p.key for p in problems})
+    problems = sorted([*problems, *merge.problems], key=lambda problem: problem.key)
     if left_alone:
         merge.notes.append(f"hidden rows that are not rejected, because nothing in them was touched: {left_alone:,}")
     cells = pd.DataFrame({name: pd.Series(column, dtype=object) for name, column in merge.columns.items()})
     untouched = Untouched(merge.cells, frozenset(merge.fields), frozenset(merge.exported_rows), tuple(merge.notes))
-    return replace(table, cells=cells, problems=problems), untouched
+    return replace(table, cells=cells, problems=tuple(problems)), untouched
 
 
 class _Merge:
@@ -77,6 +78,7 @@ class _Merge:
         self.exported_rows: set[int] = set()
         self.untouched_rows: set[int] = set()
         self.notes: list[str] = []
+        self.problems: list[Problem] = []
         self._source_of = table.places["source"].to_numpy()
 
     def leave_untouched(self, number: int, source: Source, base: Base) -> None:
@@ -84,7 +86,8 @@ class _Merge:
         keys = np.flatnonzero(self._source_of == number).tolist()
         if base.is_escaped:
             self._unescape(keys)
-        rows = dict(_exported_rows(self.columns["id"], keys, base))
+        ids = dict(_ids(self.columns["id"], keys))
+        rows = {key: base.texts[user_id] for key, user_id in ids.items() if user_id in base.texts}
         touched: set[int] = set()
         before = self.cells
         for name, column in self.columns.items():
@@ -93,11 +96,40 @@ class _Merge:
                 touched.update(self._touched_rows(name, column, rows, at))
         self.exported_rows.update(rows)
         self.untouched_rows.update(rows.keys() - touched)
+        changed = {key: user_id for key, user_id in ids.items() if key in touched or key not in rows}
+        self.problems += self._rows_of_others(changed, frozenset(ids.values()), source, base)
         count = self.cells - before
         noun, verb = ("cell", "was") if count == 1 else ("cells", "were")
         self.notes.append(
             f"{source.file}: {count:,} {noun} {verb} not touched since the export of {base.exported_at}, and left alone"
         )
+
+    def _rows_of_others(
+        self, changed: Mapping[int, int], present: Collection[int], source: Source, base: Base
+    ) -> Iterator[Problem]:
+        """Yield a problem for each row that holds another user's exported values: somebody changed its id.
+
+        `changed` are key and id of the rows that were touched, or are not those of exported users; `present` are all
+        ids. Where both users have rows, they may exchange their values.
+        """
+        fields = [at for at, name in enumerate(base.fields) if name in self.columns]
+        identity = max((at for at in fields if base.fields[at] in ("name", "email")), default=None)
+        if not changed or identity is None or len(fields) < 2:
+            return
+        owners: dict[str, list[int]] = {}
+        for user_id, texts in base.texts.items():
+            owners.setdefault(texts[identity] or "", []).append(user_id)
+        heading = next((column.heading.strip() for column in source.columns if column.field == "id"), "id")
+        for key, user_id in changed.items():
+            own = base.texts.get(user_id)
+            cells = [self.columns[base.fields[at]][key] for at in fields]
+            held = [(own[at] if own and cell is None else cell) or "" for at, cell in zip(fields, cells, strict=True)]
+            others = owners.get(held[fields.index(identity)], ())
+            if len(others) != 1 or others[0] == user_id or (own and others[0] in present):
+                continue
+            if all(map(is_same_text, held, (base.texts[others[0]][at] or "" for at in fields))):
+                message = f"the row holds what user {others[0]} had in the export; enter that id again"
+                yield Problem(key, Code.ID_MISMATCH, message, heading, str(user_id))
 
     def _unescape(self, keys: Sequence[int]) -> None:
         for column in self.columns.values():
@@ -128,15 +160,13 @@ class _Merge:
                 yield key
 
 
-def _exported_rows(ids: NDArray[Any], keys: Sequence[int], base: Base) -> Iterator[tuple[int, tuple[str | None, ...]]]:
-    """Yield key and exported texts of each row whose user was exported."""
+def _ids(ids: NDArray[Any], keys: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield key and id of each row that has one."""
     for key in keys:
         try:
-            texts = base.texts.get(read_id(ids[key] or ""))
+            yield key, read_id(ids[key] or "")
         except CellError:
             continue
-        if texts is not None:
-            yield key, texts
 
 
 def is_same_text(cell: str, exported: str) -> bool:
