@@ -88,6 +88,26 @@ def test_a_base_beside_a_file_is_used(tmp_path: Path) -> None:
     assert load([tmp_path / "users.csv"], options=SourceSettings()).sources[0].base == MADE
 
 
+@pytest.mark.parametrize(
+    ("name", "nearby"),
+    [
+        pytest.param("users (1).csv", "users.base.json", id="a copy of a browser"),
+        pytest.param("users - Kopie.xlsx", "users.base.json", id="a copy of a file manager"),
+        pytest.param("book.csv", "book.xlsx", id="a workbook that was saved as CSV"),
+        pytest.param("staff.csv", "", id="another file"),
+    ],
+)
+def test_notes_a_base_that_a_file_may_belong_to(tmp_path: Path, name: str, nearby: str) -> None:
+    as_file(tmp_path / "users.base.json", base({1: ("Ann", "ann@x.org")}))
+    as_workbook(tmp_path / "book.xlsx", base({1: ("Ann", "ann@x.org")}))
+    (tmp_path / name).write_text("id,name,email\n1,Ann,ann@x.org\n")
+    (source,) = load(tmp_path / name, options=SourceSettings()).sources
+    assert source.base is None
+    assert [note for note in source.notes if "--base" in note] == (
+        [f"if this file comes from the export of {nearby}, add: --base {tmp_path / nearby}"] if nearby else []
+    )
+
+
 def test_a_named_base_counts_more_than_one_beside_the_file_but_not_more_than_its_own(tmp_path: Path) -> None:
     other = base({1: ("Zoe", "z@x.org")})
     (tmp_path / "users.csv").write_text("id,name\n1,Ann\n")

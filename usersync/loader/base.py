@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -27,6 +28,8 @@ BASE_SHEET: Final = "usersync base"
 VERSION: Final = 1
 #: Characters of a cell, at most; Excel has room for 32,767.
 _CELL: Final = 32_000
+#: What the name of a base beside a file ends with.
+_BASE: Final = ".base.json"
 _ZIP: Final = b"PK\x03\x04"
 #: What stands at the beginning of a base.
 _MARK: Final = b'"usersync_base'
@@ -122,7 +125,21 @@ def base_beside(file: str) -> Base | None:
 def base_path(path: Path) -> Path:
     """Return where the base of a file lies: `users.base.json` beside `users.csv` and `users.csv.gz`."""
     bare = path.with_suffix("") if path.suffix.lower() in (".gz", ".zip") else path
-    return bare.with_suffix(".base.json")
+    return bare.with_suffix(_BASE)
+
+
+def base_nearby(file: str) -> Path | None:
+    """Return the base that a file may belong to: a copy `users (1).csv`, or a workbook that was saved as CSV."""
+    if file == "-" or is_remote(file):
+        return None
+    path = Path(file)
+    bases = [base for base in path.parent.glob("*.base.json") if path.name.startswith(base.name.removesuffix(_BASE))]
+    workbook = path.with_suffix(".xlsx")
+    if not bases and path.suffix.lower() == ".csv" and workbook.is_file():
+        with suppress(SourceError):
+            read_base(workbook)
+            return workbook
+    return max(bases, key=lambda base: len(base.name), default=None)
 
 
 def read_base(path: Path) -> Base:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from usersync.errors import SourceError, UsageError
-from usersync.loader.base import base_beside, read_base
+from usersync.loader.base import base_beside, base_nearby, read_base
 from usersync.loader.headings import OUR_COLUMNS, Headings, Template, normalize
 from usersync.loader.raw_sheet import RawSheet
 from usersync.loader.rejects_columns import hold_back_rows
@@ -105,12 +106,13 @@ def _read(given: str | Path | DataFrame, headings: Headings, options: SourceSett
         beside = named_base or base_beside(str(given))
         sheet = _read_sheet(data, file, headings, options, exported=beside is not None)
         base = sheet.base or beside
+        nearby = None if base else base_nearby(str(given))
     else:
         from usersync.loader.dataframe import FRAME, read_frame  # pandas is slow to import
 
         file = FRAME
         digest, sheet = read_frame(given, headings=headings)
-        base = named_base
+        base, nearby = named_base, None
     columns = headings.columns(sheet.header, file)
     templates = headings.templates(sheet.header, file)
     sheet = _without_example(apply_repeated_headers(sheet, headings), columns)
@@ -120,6 +122,7 @@ def _read(given: str | Path | DataFrame, headings: Headings, options: SourceSett
         *_composed_fields(columns, templates),
         *_ignored_columns(columns, templates),
         *_absent_columns(headings.absent(sheet.header)),
+        *_nearby_base(nearby),
         *_suggested_name(headings.suggest_name(sheet.header)),
         *_no_rows(sheet),
     )
@@ -155,6 +158,11 @@ def _composed_fields(columns: Sequence[Column], templates: Sequence[Template]) -
 def _absent_columns(named: Iterable[str]) -> Iterator[str]:
     if listed := ", ".join(named):
         yield f"not in this file, but under columns: in the settings: {listed}"
+
+
+def _nearby_base(base: Path | None) -> Iterator[str]:
+    if base:
+        yield f"if this file comes from the export of {base.name}, add: --base {shlex.quote(str(base))}"
 
 
 def _suggested_name(line: str) -> Iterator[str]:
