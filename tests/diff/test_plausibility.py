@@ -115,6 +115,15 @@ def test_finds_an_attribute_that_moved_against_its_users(new: list[int]) -> None
     assert found.examples[0] == f"user 0 gets {field} '+49 30 {new[0]}', which user {new[0]} holds now"
 
 
+def test_finds_an_attribute_that_was_sorted_among_blank_cells() -> None:
+    everybody = [User(i, "", None, "", {"tel": f"+49 30 {i}"} if i < 9 else {}) for i in range(20)]
+    changes = [("custom_attributes.tel", 10 + i, None, f"+49 30 {i}") for i in range(9)]
+    assert find_shifted_attribute(changes) is None
+    found = find_shifted_attribute(changes, everybody)
+    assert found is not None
+    assert found.rows == 9
+
+
 def test_shows_no_secret_that_moved() -> None:
     changes = [("custom_attributes.bot_token", at, f"secret {at}", f"secret {(at + 1) % 9}") for at in range(9)]
     found = find_shifted_attribute(changes)

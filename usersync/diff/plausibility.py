@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Final, NamedTuple
 
-from usersync.models import User
+from usersync.models import Json, User, value_of
 from usersync.values import normalize_email, shown
 
 #: Rows from which a pattern is no coincidence: a swap, a chain or a few successors stay possible.
@@ -96,18 +96,22 @@ class _Holders:
         return taken
 
 
-def find_shifted_attribute(changes: Iterable[tuple[str, int, str, str]]) -> Implausible | None:
+def find_shifted_attribute(
+    changes: Iterable[tuple[str, int, str | None, str]], users: Collection[User] = ()
+) -> Implausible | None:
     """Find an attribute that was shifted or sorted alone in the same way; None where there is none.
 
-    `changes` are field, user, old and new text. Only a text counts that one user holds, and one other user gets: a
-    telephone number, not the name of a team.
+    `changes` are field, user, old text, if any, and new text. Only a text counts that one user holds, and one other
+    user gets: a telephone number, not the name of a team.
     """
-    by_field: defaultdict[str, list[tuple[int, str, str]]] = defaultdict(list)
+    by_field: defaultdict[str, list[tuple[int, str | None, str]]] = defaultdict(list)
     for field, user_id, old, new in changes:
         by_field[field].append((user_id, old, new))
     for field, found in by_field.items():
-        held, wanted = Counter(old for _, old, _ in found), Counter(new for _, _, new in found)
-        owners = {old: user_id for user_id, old, _ in found if held[old] == 1}
+        texts = {user.id: value_of(user, field) for user in users if len(found) >= MIN_ROWS}
+        texts |= {user_id: old for user_id, old, _ in found}
+        held, wanted = Counter(filter(_is_text, texts.values())), Counter(new for _, _, new in found)
+        owners = {text: user_id for user_id, text in texts.items() if _is_text(text) and held[text] == 1}
         taken = [(user_id, new) for user_id, _, new in found if new in owners and wanted[new] == 1]
         if len(taken) >= max(MIN_ROWS, SHIFTED_SHARE * len(found)):
             examples = (
@@ -116,6 +120,10 @@ def find_shifted_attribute(changes: Iterable[tuple[str, int, str, str]]) -> Impl
             )
             return Implausible(len(taken), len(found), tuple(examples))
     return None
+
+
+def _is_text(value: Json) -> bool:
+    return isinstance(value, str)
 
 
 def find_other_people(changes: Sequence[PersonChange]) -> Implausible | None:

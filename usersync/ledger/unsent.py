@@ -39,13 +39,13 @@ class UnsentRows:
             (self._number, *UNSENT),
         )
 
-    def text_attribute_changes(self) -> list[tuple[str, int, str, str]]:
-        """Return each attribute that is a text before and after: its field, the user's id, the old and the new text."""
+    def text_attribute_changes(self) -> list[tuple[str, int, str | None, str]]:
+        """Return each attribute that becomes a text: its field, the user's id, the old and the new text."""
         return self._database.all(
             "SELECT new.key, CAST(row.id AS INTEGER), old.value, new.value FROM row, json_each(row.new) AS new"
-            " JOIN json_each(row.old) AS old ON old.key = new.key WHERE row.run = ? AND row.status IN (?, ?)"
-            " AND row.new <> '' AND row.old <> '' AND new.key LIKE 'custom_attributes.%'"
-            " AND new.type = 'text' AND old.type = 'text' ORDER BY row.key",
+            " LEFT JOIN json_each(row.old) AS old ON old.key = new.key AND old.type = 'text'"
+            " WHERE row.run = ? AND row.status IN (?, ?) AND row.new <> '' AND row.old <> ''"
+            " AND new.key LIKE 'custom_attributes.%' AND new.type = 'text' ORDER BY row.key",
             (self._number, *UNSENT),
         )
 

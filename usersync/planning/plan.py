@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -133,7 +133,7 @@ def plan_stats(
     given: Input | None,
     previous: RunInfo | None,
     usual_changes: int | None,
-    users: Iterable[User] = (),
+    users: Collection[User] = (),
 ) -> PlanStats:
     """Count what limits speak of.
 
@@ -153,7 +153,7 @@ def plan_stats(
         fields=plan.fields,
         same_values=_same_values(unsent, given),
         rows_read=run.info.rows_read,
-        shifted=find_shifted(people, users) or find_shifted_attribute(attributes),
+        shifted=find_shifted(people, users) or find_shifted_attribute(attributes, users),
         other_people=find_other_people(people),
         last_rows_read=previous.rows_read if previous else None,
         usual_changes=usual_changes if from_files else None,
