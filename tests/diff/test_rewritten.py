@@ -26,6 +26,8 @@ from usersync.diff.rewritten import is_rewritten
         pytest.param("02-Jan", "1/2", id="a fraction that became a day"),
         pytest.param("2026-05-01", "1.5", id="a number that became a date"),
         pytest.param("01-Mar", "Mar1", id="a name that became a day"),
+        pytest.param("46027", "2026-01-05", id="the number of a day"),
+        pytest.param("46027.5", "05.01.2026 12:00", id="the number of a day with a time"),
         pytest.param("10:00:00", "10:00", id="seconds"),
         pytest.param("WAHR", "true", id="a German boolean"),
         pytest.param("TRUE", "true", id="a boolean in capitals"),
@@ -52,6 +54,7 @@ def test_finds_the_same_text_in_the_form_of_a_spreadsheet(new: str, old: str) ->
         pytest.param("true", "TRUE", id="small letters"),
         pytest.param("no", "0", id="a word for a digit"),
         pytest.param("Sales 2", "Sales 1", id="other words"),
+        pytest.param("46027", "10115", id="another number of five digits"),
         pytest.param("7", "", id="nothing before"),
     ],
 )

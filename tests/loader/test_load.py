@@ -146,18 +146,20 @@ def test_rejects_rows_below_a_header_of_other_columns(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "other",
+    ("other", "rejected"),
     [
-        pytest.param("No,Team,\n1,Sales,\n2,Support,\n", id="teams with numbers"),
-        pytest.param(",,\n,,\nLegend,meaning,of plan\n1,free of charge,\n2,paid,\n", id="a legend"),
-        pytest.param("Ticket,State,Since\n17,open,\n18,closed,\n", id="another list"),
+        pytest.param("No,Team,\n1,Sales,\n2,Support,\n", [1, 2, 3], id="teams with numbers"),
+        pytest.param(",,\nLegend,meaning,of plan\n1,free of charge,\n2,paid,\n", [1, 2, 3], id="a legend"),
+        pytest.param("Ticket,State,Since\n17,open,\n18,closed,\n", [1, 2, 3], id="another list"),
+        pytest.param("Teams,,\nNo,Team,\n1,Sales,\n", [2, 3], id="a title above it"),
+        pytest.param("Table 2\nNo,Team,\n1,Sales,\n", [1, 2, 3], id="a title without delimiters, of Numbers"),
     ],
 )
-def test_rejects_another_table_below_a_blank_row(tmp_path: Path, other: str) -> None:
+def test_rejects_another_table_below_a_blank_row(tmp_path: Path, other: str, rejected: list[int]) -> None:
     table = read(tmp_path, f"id,name,display_name\n1,Ann,A\n\n{other}\nid,name,display_name\n3,Cid,C\n")
     assert rows(table, "id", "name")[0] == ("1", "Ann")
     assert rows(table, "id", "name")[-1] == ("3", "Cid")
-    assert [(p.key, p.code) for p in table.problems] == [(key, Code.ROW_RAGGED) for key in (1, 2, 3)]
+    assert [(p.key, p.code) for p in table.problems] == [(key, Code.ROW_RAGGED) for key in rejected]
     assert "below a blank row" in table.sources[0].notes[0]
 
 
@@ -166,6 +168,7 @@ def test_rejects_another_table_below_a_blank_row(tmp_path: Path, other: str) -> 
     [
         pytest.param("Berlin,,\n", id="the name of a group"),
         pytest.param("new,Bea,b@example.org\n", id="a user without id, with an address"),
+        pytest.param("2,Bea,\nnew,Dan,\n", id="a user without id below another one"),
     ],
 )
 def test_reads_the_rows_below_a_blank_row_and_one_that_is_no_header(tmp_path: Path, row: str) -> None:

@@ -27,6 +27,8 @@ _CLOCK: Final = re.compile(r"\d{1,3}:\d\d(?::\d\d)?")
 _DAY_AND_MONTH: Final = re.compile(r"(\d{1,2})[./-](\d{1,2})|[^\W\d_]{3,9}[ .-]?(\d{1,2})|(\d{1,2})[ .-]?[^\W\d_]{3,9}")
 #: How they write that in a text file, by language: 01. Mai, 1-May, May-01, 01.maj.
 _WRITTEN: Final = re.compile(r"(\d{1,2})[. -]{1,2}[^\W\d_]{3,5}\.?|[^\W\d_]{3,5}[. -]{1,2}(\d\d)")
+#: The number of a day in the years from 1954 to 2119.
+_DAY_NUMBER: Final = re.compile(r"[2-7]\d{4}(?:[.,]\d+)?")
 _NO_BOOLEANS: Final = frozenset(("1", "0", "yes", "no"))
 
 
@@ -38,6 +40,7 @@ def is_rewritten(new: str, old: str) -> bool:
         _is_same_number(new, old)
         or _is_same_day(new, old)
         or _is_day_made_of(new, old)
+        or _is_number_of_day(new, old)
         or _is_same_clock(new, old)
         or _is_same_boolean(new, old)
     )
@@ -100,6 +103,11 @@ def _is_day_made_of(new: str, old: str) -> bool:
         return int(written[1] or written[2]) in numbers
     date = _DATE.fullmatch(new)
     return date is not None and any(set(numbers) <= {month, day, year % 100} for year, month, day in _days(date))
+
+
+def _is_number_of_day(new: str, old: str) -> bool:
+    """Whether a number is that of a day, as spreadsheets count days, in place of a date."""
+    return _DAY_NUMBER.fullmatch(new) is not None and _DATE.fullmatch(old) is not None
 
 
 def _is_same_clock(new: str, old: str) -> bool:

@@ -116,7 +116,8 @@ def _note(sheet: RawSheet, section: _Section) -> str:
 def _further_headers(sheet: RawSheet, headings: Headings) -> dict[int, list[str]]:
     """Return rows that are headers, by position; the key of a header has neither a digit nor an @.
 
-    Below a blank row, a row without a digit or an @ in any of several cells is the header of another table.
+    Below a blank row, and perhaps a title, a row without a digit or an @ in any of several cells is the header of
+    another table.
     """
     key_column = headings.key_column(sheet.header)
     if key_column is None or not len(sheet.rows):
@@ -135,7 +136,18 @@ def _further_headers(sheet: RawSheet, headings: Headings) -> dict[int, list[str]
 
 
 def _is_below_gap(sheet: RawSheet, at: int) -> bool:
-    return 0 < at < len(sheet.rows) - 1 and sheet.rows[at] - sheet.rows[at - 1] > 1
+    """Whether there is a row below a row, and a blank one above it, or above the titles over it.
+
+    Rows that cannot be read may be titles.
+    """
+    if at == len(sheet.rows) - 1:
+        return False
+    while at > 0 and sheet.rows[at] - sheet.rows[at - 1] == 1:
+        at -= 1
+        filled = [cell for cell in sheet.cells.iloc[at] if cell.strip()]
+        if len(filled) > 1 or any(cell.isdecimal() for cell in filled):
+            return False
+    return at > 0
 
 
 def _is_words(cells: Sequence[str]) -> bool:
