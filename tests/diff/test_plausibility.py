@@ -125,7 +125,9 @@ def test_finds_an_attribute_that_was_sorted_among_blank_cells() -> None:
 
 
 def test_shows_no_secret_that_moved() -> None:
-    changes = [("custom_attributes.bot_token", at, f"secret {at}", f"secret {(at + 1) % 9}") for at in range(9)]
+    changes = [
+        ("custom_attributes.bot_token", at, f"secret 00000000{at}", f"secret 00000000{(at + 1) % 9}") for at in range(9)
+    ]
     found = find_shifted_attribute(changes)
     assert found is not None
     assert "secret" not in found.sentence()
@@ -136,7 +138,10 @@ def test_shows_no_secret_that_moved() -> None:
     [
         pytest.param([(at, f"plan {at % 3}", f"plan {(at + 1) % 3}") for at in range(30)], id="values that many share"),
         pytest.param([(at, f"old {at}", f"new {at}") for at in range(30)], id="values that nobody holds"),
-        pytest.param([(at, f"t {at}", f"t {(at + 1) % 4}") for at in range(4)], id="a few who exchange them"),
+        pytest.param([(at, f"+1 {at}", f"+1 {(at + 1) % 4}") for at in range(4)], id="a few who exchange them"),
+        pytest.param([(at, str(at), str(at + 1)) for at in range(30)], id="scores"),
+        pytest.param([(at, f"2026-11-{at:02}", f"2026-11-{at + 1:02}") for at in range(1, 30)], id="dates"),
+        pytest.param([(at, f"Desk {at}", f"Desk {(at + 9) % 30}") for at in range(30)], id="desks"),
     ],
 )  # fmt: skip
 def test_attributes_that_change_for_many_are_not_shifted(changes: list[tuple[int, str, str]]) -> None:

@@ -13,6 +13,8 @@ from typing import Final, NamedTuple
 from usersync.models import Json, User, value_of
 from usersync.values import normalize_email, shown
 
+#: Addresses, telephone numbers, and numbers of nine digits or more.
+_PERSONAL: Final = re.compile(r".*@.*|\+\d.*|(?:\D*\d){9}.*", re.DOTALL)
 #: Rows from which a pattern is no coincidence: a swap, a chain or a few successors stay possible.
 MIN_ROWS: Final = 5
 #: Share of the rows sent that take values of other users, from which columns must have been shifted or sorted.
@@ -102,7 +104,7 @@ def find_shifted_attribute(
     """Find an attribute that was shifted or sorted alone in the same way; None where there is none.
 
     `changes` are field, user, old text, if any, and new text. Only a text counts that one user holds, and one other
-    user gets: a telephone number, not the name of a team.
+    user gets, and that belongs to a person, as a telephone number does: scores, dates, teams and desks move rightly.
     """
     by_field: defaultdict[str, list[tuple[int, str | None, str]]] = defaultdict(list)
     for field, user_id, old, new in changes:
@@ -110,8 +112,8 @@ def find_shifted_attribute(
     for field, found in by_field.items():
         texts = {user.id: value_of(user, field) for user in users if len(found) >= MIN_ROWS}
         texts |= {user_id: old for user_id, old, _ in found}
-        held, wanted = Counter(filter(_is_text, texts.values())), Counter(new for _, _, new in found)
-        owners = {text: user_id for user_id, text in texts.items() if _is_text(text) and held[text] == 1}
+        held, wanted = Counter(filter(_is_personal, texts.values())), Counter(new for _, _, new in found)
+        owners = {text: user_id for user_id, text in texts.items() if held[text] == 1}
         taken = [(user_id, new) for user_id, _, new in found if new in owners and wanted[new] == 1]
         if len(taken) >= max(MIN_ROWS, SHIFTED_SHARE * len(found)):
             examples = (
@@ -122,8 +124,8 @@ def find_shifted_attribute(
     return None
 
 
-def _is_text(value: Json) -> bool:
-    return isinstance(value, str)
+def _is_personal(value: Json) -> bool:
+    return isinstance(value, str) and _PERSONAL.fullmatch(value) is not None
 
 
 def find_other_people(changes: Sequence[PersonChange]) -> Implausible | None:

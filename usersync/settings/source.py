@@ -121,9 +121,9 @@ class Limits(Section):
     #: Refuse a column that is blank throughout and was not at the last run. True: an export that lost a column would
     #: clear it for everybody with `blank: clear`; a first run has nothing to lose.
     blank_column: bool | None = True
-    #: Refuse a plan in which many rows (five, and a fifth of those sent) take a name or an e-mail that another user
-    #: holds now, or a text attribute that nobody shares: a column was shifted by a row, or sorted alone, or the ids
-    #: are those of other users.
+    #: Refuse a plan in which many rows (five, and a fifth of those sent) take a name, an e-mail or an attribute such as
+    #: a telephone number that another user holds now: a column was shifted by a row, or sorted alone, or the ids are
+    #: those of other users.
     shifted: bool | None = True
     #: Refuse a plan in which most rows (five at least) give a user the name and the e-mail of somebody else: the ids
     #: are those of other people.
