@@ -281,6 +281,37 @@ def test_a_formula_that_xlsxwriter_wrote_has_no_result_unless_one_was_given() ->
     assert texts(found)[1::2] == [["2", "Ann Lee", "0"], ["4", "", "2"]]
 
 
+@pytest.mark.parametrize(
+    ("value", "code", "is_hidden"),
+    [
+        pytest.param(0, "0;-0;;@", True, id="a format for no zeros"),
+        pytest.param(0, "#,###", True, id="a format without a digit for zero"),
+        pytest.param(5, ";;;", True, id="a format for nothing"),
+        pytest.param(5, "0;-0;;@", False, id="a number that is shown"),
+        pytest.param(0, '_-* #,##0_-;-* #,##0_-;_-* "-"_-;_-@_-', False, id="a zero that is shown as a dash"),
+        pytest.param(0, "General", False, id="a zero that is shown"),
+    ],
+)
+def test_a_number_that_is_shown_as_a_blank_cell_is_an_error(value: int, code: str, is_hidden: bool) -> None:
+    out = io.BytesIO()
+    with xlsxwriter.Workbook(out, {"in_memory": True}) as book:
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, ["id", "custom_attributes.seats"])
+        sheet.write_row(1, 0, [7, value], book.add_format({"num_format": code}))
+    found = [shown for _, _, column, shown in errors_of(read(out.getvalue())) if column == 1]
+    assert found == ([str(value)] if is_hidden else [])
+
+
+def test_a_zero_of_a_sheet_that_shows_no_zeros_is_an_error() -> None:
+    out = io.BytesIO()
+    with xlsxwriter.Workbook(out, {"in_memory": True}) as book:
+        sheet = book.add_worksheet()
+        sheet.hide_zero()
+        for y, row in enumerate((["id", "custom_attributes.seats"], [7, 0], [8, 10], [9, "0"])):
+            sheet.write_row(y, 0, row)
+    assert [(row, code) for row, code, _, _ in errors_of(read(out.getvalue()))] == [(2, "cell-error")]
+
+
 def test_a_zero_that_a_spreadsheet_calculated_is_read() -> None:
     assert texts(read(cell('<c r="B2"><f>1-1</f><v>0</v></c>')))[0][1] == "0"
 

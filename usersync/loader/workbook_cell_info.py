@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 #: Row and column, both from 0, counted from the sheet's corner.
@@ -34,7 +35,9 @@ class CellInfo:
     unsaved: set[Place] = field(default_factory=set)
     """Formulas whose result is not in the file."""
     formats: dict[Place, str] = field(default_factory=dict)
-    """Numbers whose format says how their digits are shown."""
+    """Numbers whose format says how their digits are shown, or that they are not."""
+    unseen_zeros: set[Place] = field(default_factory=set)
+    """Zeros of a sheet that shows zeros as blank cells."""
     negative: set[Place] = field(default_factory=set)
     """Negative numbers, which no date can be."""
     hidden: set[int] = field(default_factory=set)
@@ -58,6 +61,26 @@ def digits_format(code: str) -> str:
     """
     found = _MARKERS.sub("", code.partition(";")[0])
     return found if found != "0" and _DIGITS_SHOWN.fullmatch(found) else ""
+
+
+def relevant_format(code: str) -> str:
+    """Return what matters of a number format: how digits are shown, or all of it where some numbers are not shown."""
+    return code if any(hides_number(code, sign) for sign in (1, 0, -1)) else digits_format(code)
+
+
+@lru_cache
+def _sections(code: str) -> list[str]:
+    return _MARKERS.sub("", code).split(";")
+
+
+def hides_number(code: str, value: float) -> bool:
+    """Whether a format shows a number as a blank cell: its section for it is blank, or has no digit for a zero."""
+    sections = _sections(code)
+    at = 0 if value > 0 else 1 if value < 0 else 2
+    section = sections[at] if at < len(sections) else sections[0]
+    if not section:
+        return len(sections) > 1
+    return not value and "#" in section and not re.search("[0?]", section)
 
 
 def column_letters(column: int) -> str:

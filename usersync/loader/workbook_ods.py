@@ -139,6 +139,8 @@ class _Reader:
         name = tag.rpartition(" ")[2]
         if name in ("table-cell", "covered-table-cell") and self._cell is not None:
             shown = "\n".join("".join(parts) for parts in self._paragraphs)
+            if self._paragraphs and not shown:
+                self._cell["shown"] = "blank"
             if len(self._is_struck) > 1:
                 self._cell["struck"] = "partly"
             self._cells.append((self._cell, shown, _count(self._cell.get("number-columns-repeated", "1"))))
@@ -205,13 +207,15 @@ def _count(text: str) -> int:
 def _value(a: dict[str, str], shown: str) -> tuple[Any, str]:
     """Return the value of a cell and its info.
 
-    That is `!` and an error, `f` and a number format, `?` for a lost result, `-` for a text that is struck in part.
+    That is `!` and an error, `f` and a number format, `?` for a lost result, `-` for a text that is struck in part,
+    `0` for a zero that is shown as a blank cell.
     """
     kind = a.get("value-type", "")
     if a.get("calcext") == "error":
         return "", "!" + (shown or "#ERROR!")
     if kind in ("float", "currency", "percentage"):
-        return _number(a.get("value", ""), shown)
+        value, kind = _number(a.get("value", ""), shown)
+        return value, "0" if "shown" in a and value == 0 else kind
     if kind == "boolean":
         return a.get("boolean-value") == "true", ""
     if kind == "date":
@@ -269,5 +273,7 @@ def _record_info(info: CellInfo, place: Place, kind: str) -> None:
         info.formats[place] = kind[1:]
     elif kind == "-":
         info.partly_struck.add(place)
+    elif kind == "0":
+        info.unseen_zeros.add(place)
     elif kind == "?":
         info.unsaved.add(place)

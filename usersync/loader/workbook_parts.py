@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from typing import Final
 from xml.parsers import expat
 
-from usersync.loader.workbook_cell_info import BUILT_IN_FORMATS, Place, digits_format, parse_reference
+from usersync.loader.workbook_cell_info import BUILT_IN_FORMATS, Place, parse_reference, relevant_format
 from usersync.loader.workbook_package import Package
 
 #: A text of the shared strings, and a run of one format in it.
@@ -74,7 +74,7 @@ def number_formats(package: Package) -> dict[str, str]:
         elif tag in ("cellXfs", "cellStyleXfs", "cellStyles", "dxfs"):
             inside = tag == "cellXfs"
         elif tag == "xf" and inside:
-            if code := digits_format(codes.get(a.get("numFmtId", ""), "")):
+            if code := relevant_format(codes.get(a.get("numFmtId", ""), "")):
                 shown[str(number)] = code
             number += 1
     return shown

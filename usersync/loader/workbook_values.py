@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from usersync.loader.raw_sheet import CellError, no_text
-from usersync.loader.workbook_cell_info import CellInfo
+from usersync.loader.workbook_cell_info import CellInfo, digits_format, hides_number
 from usersync.models import Code
 
 #: Spreadsheets keep 15 digits of a number; from here on the last ones may be lost.
@@ -220,10 +220,16 @@ def resolve_overrides(info: CellInfo, id_column: int, value_at: Callable[[int, i
     overrides: dict[int, dict[int, str]] = {}
     for (row, column), code in info.formats.items():
         value = value_at(row, column)
-        if value.__class__ in (float, int) and not (column == id_column and code.strip("0")):
-            text = formatted_number(value, code)
-            if text is not None:
-                overrides.setdefault(column, {})[row] = text
+        if value.__class__ not in (float, int):
+            continue
+        shown = digits_format(code)
+        text = formatted_number(value, shown) if shown and not (column == id_column and shown.strip("0")) else None
+        if hides_number(code, value):
+            text = _unseen(value)
+        if text is not None:
+            overrides.setdefault(column, {})[row] = text
+    for row, column in info.unseen_zeros:
+        overrides.setdefault(column, {})[row] = _unseen(0)
     for row, column in info.negative:
         if isinstance(value_at(row, column), date | time):
             message = "a negative number cannot be shown as a date; correct the cell"
@@ -238,6 +244,11 @@ def resolve_overrides(info: CellInfo, id_column: int, value_at: Callable[[int, i
         text = damaged_text(str(value_at(row, column)), Code.VALUE_SUSPECT, message)
         overrides.setdefault(column, {})[row] = text
     return overrides
+
+
+def _unseen(value: float) -> DamagedText:
+    message = "the cell is shown as a blank one, but holds a number; empty it, or have the number shown"
+    return damaged_text(f"{value:g}", Code.CELL_ERROR, message)
 
 
 def _error_text(text: str) -> DamagedText:

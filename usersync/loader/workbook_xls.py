@@ -11,7 +11,7 @@ import xlrd
 import xlrd.compdoc
 
 from usersync.errors import SourceError
-from usersync.loader.workbook_cell_info import CellInfo, digits_format
+from usersync.loader.workbook_cell_info import CellInfo, relevant_format
 from usersync.loader.workbook_package import damaged, protected
 
 #: Rows of a sheet.
@@ -101,6 +101,9 @@ def _table(book: xlrd.Book, sheet: xlrd.sheet.Sheet, *, filtered: bool) -> Table
         place for place, runs in sheet.rich_text_runlist_map.items() if _is_partly_struck(book, sheet, place, runs)
     }
     formats = [book.format_map[xf.format_key].format_str for xf in book.xf_list]
+    if not sheet.show_zero_values:
+        cells = ((row, column, cell) for row in range(sheet.nrows) for column, cell in enumerate(sheet.row(row)))
+        info.unseen_zeros = {(row, x) for row, x, cell in cells if cell.ctype == xlrd.XL_CELL_NUMBER and not cell.value}
     rows = [
         [_value(book, formats, info, (number, column), cell) for column, cell in enumerate(sheet.row(number))]
         for number in range(sheet.nrows)
@@ -122,7 +125,7 @@ def _is_partly_struck(
 
 def _value(book: xlrd.Book, formats: list[str], info: CellInfo, place: tuple[int, int], cell: xlrd.sheet.Cell) -> Any:
     if cell.ctype == xlrd.XL_CELL_NUMBER:
-        if shown := digits_format(formats[cell.xf_index]):
+        if shown := relevant_format(formats[cell.xf_index]):
             info.formats[place] = shown
         return cell.value
     if cell.ctype == xlrd.XL_CELL_DATE:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from usersync.errors import SourceError
-from usersync.loader.workbook_cell_info import BUILT_IN_FORMATS, MAX_COLUMNS, MAX_ROWS, CellInfo, digits_format
+from usersync.loader.workbook_cell_info import BUILT_IN_FORMATS, MAX_COLUMNS, MAX_ROWS, CellInfo, relevant_format
 from usersync.loader.workbook_package import Package, damaged
 from usersync.loader.workbook_parts import relationships
 from usersync.loader.workbook_xlsx import CELLS
@@ -119,7 +119,7 @@ def _number_formats(package: Package) -> dict[int, str]:
         elif kind in (_XFS, _XFS_END):
             inside = kind == _XFS
         elif kind == _XF and inside:
-            if code := digits_format(codes.get(struct.unpack_from("<2H", content)[1], "")):
+            if code := relevant_format(codes.get(struct.unpack_from("<2H", content)[1], "")):
                 shown[number] = code
             number += 1
     return shown

@@ -45,6 +45,9 @@ _SUSPECTS: Final = tuple(
 _ZERO_RESULT: Final = (b"<f", re.compile(rb"(?:</f>|<f\b[^>]*/>)\s*<v>0</v>"))
 #: Signs of XML written in another way, which is parsed as a whole.
 _ODD_XML: Final = (b"='", b"= ", b" =", b"<!", b"<?", b":row")
+#: The view of a sheet that shows zeros as blank cells.
+_NO_ZEROS: Final = re.compile(rb"""\bshowZeros\s*=\s*["'](?:0|false)""")
+_ZERO: Final = (b"<v>0", re.compile(rb"<v>0(?:\.0*)?</v>"))
 _WIDE: Final = re.compile(rb"""r ?= ?["']([A-Za-z]{2,})\d""")
 _REF: Final = re.compile(rb"""r ?= ?["']([A-Za-z]+)(\d+)["']""")
 _STYLED: Final = re.compile(rb'<c r="([A-Z]{1,3})(\d+)" s="(\d+)"( t=")?')
@@ -94,11 +97,12 @@ def scan_sheet(xml: bytes, formats: dict[str, str], file: str, *, is_calculated:
     plain = at > 0 and canonical and all(xml.find(odd, at, stop) < 0 for odd in _ODD_XML)
     if plain and formats:
         plain = _read_formats(xml, at, stop, formats, info)
-    suspects = _SUSPECTS if is_calculated else (*_SUSPECTS, _ZERO_RESULT)
+    hides_zeros = _NO_ZEROS.search(xml, 0, at) is not None
+    suspects = [*_SUSPECTS, *([] if is_calculated else [_ZERO_RESULT]), *([_ZERO] if hides_zeros else [])]
     slices = _suspect_rows(xml, at, stop, suspects) if plain else [xml]
     if slices:
         try:
-            _RowParser(info, formats, is_calculated=is_calculated).feed(slices)
+            _RowParser(info, formats, is_calculated=is_calculated, hides_zeros=hides_zeros).feed(slices)
         except expat.ExpatError as error:
             raise damaged(file, error) from None
     return info
@@ -149,8 +153,9 @@ def _suspect_rows(xml: bytes, at: int, stop: int, suspects: Sequence[tuple[bytes
 class _RowParser:
     """Reads the cell info of `<row>` elements, alone or in their sheet."""
 
-    def __init__(self, info: CellInfo, formats: dict[str, str], *, is_calculated: bool) -> None:
+    def __init__(self, info: CellInfo, formats: dict[str, str], *, is_calculated: bool, hides_zeros: bool) -> None:
         self._info = info
+        self._hides_zeros = hides_zeros
         self._formats = formats
         self._no_result = ("", "0.0") if is_calculated else ("", "0.0", "0")
         self._row = self._column = -1
@@ -216,6 +221,8 @@ class _RowParser:
         elif self._type == "n" and value:
             if value.startswith("-"):
                 self._info.negative.add(here)
+            if self._hides_zeros and not value.strip("0."):
+                self._info.unseen_zeros.add(here)
             if self._style in self._formats:
                 self._info.formats[here] = self._formats[self._style]
 
