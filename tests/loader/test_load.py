@@ -177,6 +177,35 @@ def test_reads_the_rows_below_a_blank_row_and_one_that_is_no_header(tmp_path: Pa
     assert table.problems == ()
 
 
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        pytest.param("id,name,,Team,email\n1,Ann,,Sales,s@example.org\n", "'email' stands", id="a field to the right"),
+        pytest.param("email,name,,id\na@example.org,Ann,,1\n", "'email', 'name' stand", id="fields to the left"),
+        pytest.param("id,name,,Team\n1,Ann,,Sales\n", "", id="no field to the right"),
+        pytest.param("id,name,,email\n1,Ann,x,s@example.org\n", "", id="a column without a heading"),
+        pytest.param("id,name,,\n1,Ann,,\n", "", id="blank columns at the end"),
+    ],
+)
+def test_notes_fields_beyond_a_blank_column(tmp_path: Path, text: str, named: str) -> None:
+    notes = [note for note in read(tmp_path, text).sources[0].notes if "blank column" in note]
+    assert [note.partition(" beyond")[0] for note in notes] == ([named] if named else [])
+
+
+@pytest.mark.parametrize(
+    ("row", "left"),
+    [
+        pytest.param("42,Real Name,Ann,ann@example.org", ["display_name", "email"], id="another name"),
+        pytest.param("42,Ann Jones,Ann,ann@example.org", ["name", "display_name", "email"], id="all of it"),
+        pytest.param("42,Ann Jones,Annie,ann@jones.org", [], id="a user of that name"),
+        pytest.param("EXAMPLE,Ann Jones,Ann,ann@example.org", [], id="the example itself"),
+    ],
+)
+def test_rejects_what_is_left_of_the_example_of_a_template(tmp_path: Path, row: str, left: list[str]) -> None:
+    table = read(tmp_path, f"id,name,display_name,email\n{row}\n7,Bea,B,\n")
+    assert [(p.key, p.code, p.column) for p in table.problems] == [(0, Code.VALUE_SUSPECT, name) for name in left]
+
+
 def test_a_cell_error_moves_with_its_column(tmp_path: Path) -> None:
     table = read(tmp_path, "id,name,display_name\n1,Ann,A\nid,display_name,name\n2,B\ufffd,Bea\n")
     assert [(p.key, p.column) for p in table.problems] == [(1, "display_name")]

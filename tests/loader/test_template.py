@@ -91,7 +91,8 @@ def test_notes_on_headings_say_what_to_write(book: Any) -> None:
 
 
 def test_the_example_row_is_valid(book: Any, tmp_path: Path) -> None:
-    book["Changes"]["A2"] = "1"
+    sheet = book["Changes"]
+    sheet["A2"], sheet["B2"], sheet["D2"] = "1", "Bea Jones", "bea@example.org"
     book.save(tmp_path / "filled.xlsx")
     table = loader.load([tmp_path / "filled.xlsx"], options=SourceSettings(), columns=COLUMNS)
     desired = validate(table, FIELDS)

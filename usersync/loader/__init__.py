@@ -9,9 +9,10 @@ csv_reader                          a text file -> RawSheet
 workbook_package, workbook_sheets   a workbook of any format -> values and cell info (xlsx, xlsb, xls, ods)
 workbook_selection, workbook        its sheet -> RawSheet
 headings, repeated_headers          headings -> fields
-dataframe, template, row_filter     a DataFrame -> RawSheet; an empty workbook to fill in; --where and --skip
+dataframe, row_filter               a DataFrame -> RawSheet; --where and --skip
+template, template_example          an empty workbook to fill in; its example row
 """
 
-from usersync.loader.load import EXAMPLE, load
+from usersync.loader.load import load
 
-__all__ = ["EXAMPLE", "load"]
+__all__ = ["load"]

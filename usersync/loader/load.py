@@ -22,6 +22,7 @@ from usersync.loader.headings import OUR_COLUMNS, Headings, Template, normalize
 from usersync.loader.raw_sheet import RawSheet
 from usersync.loader.rejects_columns import hold_back_rows
 from usersync.loader.remote import fetch, is_remote, without_secrets
+from usersync.loader.template_example import without_example
 from usersync.loader.unpack import OLE, ZIP, is_text, unpack
 from usersync.models import MASK, Base, Column, Files, Problem, Source, Table
 from usersync.values import is_secret
@@ -37,8 +38,6 @@ WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods")
 TEXTS = (".csv", ".tsv", ".txt")
 #: How the file of a saved plan begins.
 PLAN_START = '{\n "usersync_plan"'
-#: The id of a template's example row, which is left out.
-EXAMPLE = "EXAMPLE"
 
 
 def load(
@@ -115,13 +114,14 @@ def _read(given: str | Path | DataFrame, headings: Headings, options: SourceSett
         base, nearby = named_base, None
     columns = headings.columns(sheet.header, file)
     templates = headings.templates(sheet.header, file)
-    sheet = _without_example(apply_repeated_headers(sheet, headings), columns)
+    sheet = without_example(apply_repeated_headers(sheet, headings), columns)
     notes = (
         *sheet.notes,
         *_matched_by_email(columns, options),
         *_composed_fields(columns, templates),
         *_ignored_columns(columns, templates),
         *_absent_columns(headings.absent(sheet.header)),
+        *_beyond_blank_column(sheet, columns),
         *_nearby_base(nearby),
         *_suggested_name(headings.suggest_name(sheet.header)),
         *_no_rows(sheet),
@@ -188,15 +188,17 @@ def _ignored_columns(columns: Sequence[Column], templates: Sequence[Template]) -
         yield f"ignored {noun}: {', '.join(named)} (name a field, or map it under columns:)"
 
 
-def _without_example(sheet: RawSheet, columns: tuple[Column, ...]) -> RawSheet:
-    key = next((i for i, column in enumerate(columns) if column.field == "id"), None)
-    if key is None:
-        return sheet
-    examples = (sheet.cells[key].to_numpy(object) == EXAMPLE).nonzero()[0].tolist()
-    if not examples:
-        return sheet
-    rows = ", ".join(str(sheet.rows[at]) for at in examples)
-    return replace(sheet.without(examples), notes=(*sheet.notes, f"left out the template's example: row {rows}"))
+def _beyond_blank_column(sheet: RawSheet, columns: Sequence[Column]) -> Iterator[str]:
+    """Note the fields on the other side of a blank column than the id: two tables may stand side by side."""
+    filled = [bool(column.heading.strip()) or any(map(str.strip, sheet.cells[i])) for i, column in enumerate(columns)]
+    fields = [column.field for column in columns]
+    key = fields.index("id" if "id" in fields else "email")
+    last = next((i for i in range(key, len(columns)) if not filled[i]), len(columns))
+    first = next((i for i in range(key, -1, -1) if not filled[i]), -1)
+    names = [repr(column.heading.strip()) for i, column in enumerate(columns) if column.field and not first < i < last]
+    if names:
+        verb, them = ("stands", "it") if len(names) == 1 else ("stand", "them")
+        yield f"{', '.join(names)} {verb} beyond a blank column; if that is another table, delete {them}"
 
 
 def _read_sheet(data: bytes, file: str, headings: Headings, options: SourceSettings, *, exported: bool) -> RawSheet:

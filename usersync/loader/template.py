@@ -15,7 +15,7 @@ from xlsxwriter.utility import xl_col_to_name
 from xlsxwriter.worksheet import Worksheet
 
 from usersync.errors import UsageError
-from usersync.loader import EXAMPLE
+from usersync.loader.template_example import EXAMPLE, EXAMPLE_TEXTS
 from usersync.models import ATTRIBUTE, FIELDS
 from usersync.settings import FieldSettings
 
@@ -54,7 +54,7 @@ _BLANK_ADVICE: Final = {
 }
 #: Field or type -> the cell of the example row.
 _EXAMPLES: Final = {
-    "id": EXAMPLE, "name": "Ann Jones", "display_name": "Ann", "email": "ann@example.org", "text": "some text",
+    "id": EXAMPLE, **EXAMPLE_TEXTS, "text": "some text",
     "integer": 12, "number": 1.5, "boolean": "true", "date": date(2026, 11, 24), "json": '["a"]',
 }  # fmt: skip
 #: Type -> the rule for its cells, as XlsxWriter takes it.

@@ -176,12 +176,12 @@ MAX_JSON_DEPTH = 60
 
 
 def read_json(text: str) -> Json:
-    """Read strict JSON: no repeated keys, no NaN, no half characters; texts in it in their composed form (NFC).
+    """Read strict JSON: no repeated keys, no NaN, no half characters; texts in it as `read_text` returns them.
 
     It is not nested deeper than what the platform answers can be read.
     """
     try:
-        value = _decode_json(unicodedata.normalize("NFC", text))
+        value = _decode_json(_INVISIBLE.sub("", unicodedata.normalize("NFC", text)))
         json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise CellError(Code.JSON_INVALID, f"not valid JSON: {_json_reason(text, error)}") from None

@@ -1,4 +1,4 @@
-"""Find the row below a header that numbers the columns: 1, 2, 3, as forms of authorities have it."""
+"""Find the row that numbers the columns below a header, as official forms have it."""
 
 from __future__ import annotations
 
