@@ -23,16 +23,20 @@ ERROR_WORDS = ["#N/A", "#NV", "#REF!", "#DIV/0!", "#¿NOMBRE?", "#¡DIV/0!", "#�
                "#VÄRDEFEL!", "#I/T", "#HIÁNYZIK", "#SPILL!", "#DĚLENÍ_NULOU!", "#ERROR!",
                "Err:508", "Fehler:502"]  # fmt: skip
 NARROW = ["########", "####", "#" * 40]
-PLACEHOLDERS = ["NULL", "\\N", "(null)", "undefined", "Loading...", "[null]", "<NA>", "NaN", "null", "(blank)"]
+PLACEHOLDERS = ["NULL", "\\N", "(null)", "undefined", "Loading...", "[null]", "<NA>", "NaN", "null", "(blank)",
+                "Wird geladen...", "Загрузка..."]  # fmt: skip
 OBJECTS = ["[object Object]", "<User object at 0x7f31a0>", "System.Object[]", "[object Promise]"]
 TEMPLATES = ["{{ user.name }}", "${name}", "Dear <<Name>>", "%%first_name%%"]
+LETTER_FIELDS = ["«Vorname» «Nachname»", "*|FNAME|*", "[First Name]", "{FIRSTNAME} {LASTNAME}", "%LASTNAME%",
+                 "<first_name>", "__name__", "[contact.email]"]  # fmt: skip
 ENCODING = ["JÃ¼rgen", "MÃ¼ller-LÃ¼denscheidt", "Å\x81ukasz", "JosÃ©", "ÐŸÑ‘Ñ‚Ñ€", "JĂĽrgen", "J√ºrgen", "J├╝rgen",
             "Oâ€™Brien", "voilÃ\u00a0tout", "РџРµС‚СЂ", "Ïåòð Èâàíîâ", "Anna Â\u00a0Lee", "JÃƒÂ¼rgen"]  # fmt: skip
 LOST_LETTERS = ["J?rg", "?ukasz", "M?ller", "Zde?ka", "?????? ????", "??", "????-?????, ???"]
 CODES = ["O&#39;Brien", "M&uuml;ller", "Tom &amp; Jerry", "J\\u00fcrgen", "&#x4f;lga", "=?utf-8?Q?J=C3=BCrg?="]
 GUARDS = ['="007"', "'Anna", "'+49 30 1234", '="Anna"', "'007"]
 FORMULAS = ['=HYPERLINK("x", "Ann")', "=A2", "=VLOOKUP(A2,Sheet2!A:B,2,0)", "=$B$4&C4", "=sum(a1)", "=-B2", "=(A1)",
-            "=WENN(A1;1;2)+1", "=Sheet1!C3", "=cmd|' /C calc'!A0", "=СУММ(A1:A2)", "='My sheet'!$B$2"]  # fmt: skip
+            "=WENN(A1;1;2)+1", "=Sheet1!C3", "=cmd|' /C calc'!A0", "=СУММ(A1:A2)", "='My sheet'!$B$2",
+            "{=A1&B1}"]  # fmt: skip
 ZERO_DATES = ["00.01.1900", "1/0/1900", "1900-01-00", "0000-00-00", "0000-00-00 00:00:00", "30.12.1899"]
 NEARLY_CLEAR = ["#clear", "#Clear", "# CLEAR", "#clear!"]
 ROUNDED = ["4.91702E+12", "4,9E+12", "1.5e-07", "-3E+20"]
@@ -71,6 +75,17 @@ def test_accepts_names_that_only_look_unusual(name: str) -> None:
 @pytest.mark.parametrize("name", ["Pawe³", "£ukasz", "B¹k", "Н±рлан", "Çaðlar", "Þükrü", "Özðür"])
 def test_rejects_names_with_signs_and_letters_of_another_encoding(name: str) -> None:
     assert codes(found_in("name", name).problems) == [(0, "value-suspect")]
+
+
+@pytest.mark.parametrize("name", LETTER_FIELDS)
+def test_rejects_fields_of_serial_letters_as_names(name: str) -> None:
+    assert codes(found_in("name", name).problems) == [(0, "value-suspect")]
+    assert not found_in(CITY, f"Dear {name}").problems
+
+
+@pytest.mark.parametrize("name", ["#1 Name", "[Names] Ann", "Name"])
+def test_accepts_names_that_hold_the_word(name: str) -> None:
+    assert not found_in("name", name).problems
 
 
 @pytest.mark.parametrize("name", ["0", "1042", "+49 30 1234", "12,500"])
@@ -120,7 +135,7 @@ def test_a_name_that_holds_null_gets_no_note() -> None:
     assert not found_in("name", "Christopher Null").notes
 
 
-@pytest.mark.parametrize("cell", ["N/A", "n/a", "N.A."])
+@pytest.mark.parametrize("cell", ["N/A", "n/a", "N.A.", "N.N.", "TBD"])
 def test_rejects_not_available_as_a_name(cell: str) -> None:
     assert codes(found_in("name", cell).problems) == [(0, "value-suspect")]
 

@@ -51,15 +51,22 @@ _ERROR_WORD: Final = (
 _OBJECT: Final = (
     r"\[object \w+\]|<[\w.]+ object at 0x[0-9a-fA-F]+>|System\.[A-Z][\w.]*(?:\[\])?|(?:java|javax)\.[\w.$]+@[0-9a-f]+"
 )
+#: What the fields of serial letters are called: `«Vorname»`, `*|FNAME|*`, `[First Name]`, `%LASTNAME%`, `{email}`.
+_FIELD_WORD: Final = (
+    r"(?:\w{1,20}[.:])?(?:(?:(?:first|last|full|given|family|sur|user|display|middle|[fl])[ _-]?)?name|vorname|nachname"
+    r"|familienname|anrede|pr[ée]nom|nom|nombre|apellidos?|cognome|имя|фамилия|salutation|e-?mail(?:[ _-]?address)?)"
+)
 _TEMPLATE: Final = r"\{\{[^{}\n]+\}\}|\$\{[^{}\n]+\}|<<[^<>\n]+>>|%%[^%\n]+%%|<%=?[^%\n]+%>"
+_LETTER_FIELD: Final = rf"(?i:(?:[{{\[<%#]|__|\*\|)\s?{_FIELD_WORD}\s?(?:[}}\]>%#]|__|\|\*))"
+_LETTER_FIELD_OF_WORD: Final = rf"(?i:[«‹]\s?{_FIELD_WORD}\s?[»›])"
 _ENTITY: Final = (
     r"#[0-9]{2,6}|#[xX][0-9a-fA-F]{2,6}|amp|lt|gt|quot|apos|nbsp|shy|euro|copy|reg|trade|deg|ndash|mdash|hellip|bull"
     "|[lrsb][sd]quo|[lr]aquo|szlig|[a-zA-Z](?:uml|acute|grave|circ|tilde|cedil|caron|ring|slash|breve|ogon|strok)"
     "|(?:ae|AE|oe|OE)lig|eth|ETH|thorn|THORN"
 )
 _ESCAPE: Final = rf"&(?:{_ENTITY});|\\u[0-9a-fA-F]{{4}}|=\?[\w-]+\?[bqBQ]\?"
-#: An equals sign, and further on a call or a reference: `=sum(a1)`, `=-B2`, `=Sheet1!C3`, `=IF(A1;1)+1`.
-_FORMULA: Final = r"=(?![=>])[^\n]*?(?:[A-ZÀ-ÞА-Я]\(|(?<![\w.])\$?[A-Za-z]{1,3}\$?\d)[^\n]*"
+#: An equals sign, and further on a call or a reference: `=sum(a1)`, `=-B2`, `=Sheet1!C3`, `=IF(A1;1)+1`, `{=A1}`.
+_FORMULA: Final = r"\{?=(?![=>])[^\n]*?(?:[A-ZÀ-ÞА-Я]\(|(?<![\w.])\$?[A-Za-z]{1,3}\$?\d)[^\n]*"
 #: What a spreadsheet makes of `March 1` and `1/2`, in the forms that it writes into a .csv.
 _MONTH: Final = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _DATE: Final = (
@@ -74,11 +81,15 @@ _EMPTY_WORDS: Final = frozenset(
     r"NULL null \N (null) (NULL) <null> <NULL> [null] [NULL] {null} #NULL nil undefined Undefined UNDEFINED "  # noqa: SIM905
     "(undefined) NaN nan NaT <NA> <NaN> -NaN 1.#QNAN -1.#IND (blank) (leer) (vide) (none) DBNull System.DBNull "
     "(empty) (пусто) (puste) (vuoto) (vazio) (boş) <blank> <empty> <none> "
-    "Loading... Loading… loading... LOADING...".split()
-)
+    "Loading... Loading… loading... LOADING... Chargement... Cargando... Carregando... Caricamento... Загрузка... "
+    "Yükleniyor... Laden... Ładowanie...".split()
+) | {"Wird geladen...", "Wird geladen…", "Bezig met laden..."}
 #: The same where it can be a name, or a value that somebody chose.
 _DOUBTFUL_WORDS: Final = frozenset(("Null", "None", "NONE", "none", "Nan", "NAN", "Nil", "NIL"))
-_NOT_AVAILABLE: Final = frozenset(("N/A", "n/a", "N.A.", "n.a.", "N/D", "n/d", "k.A.", "k. A.", "н/д", "Н/Д"))
+_NOT_AVAILABLE: Final = frozenset((
+    "N/A", "n/a", "N.A.", "n.a.", "N/D", "n/d", "k.A.", "k. A.", "н/д", "Н/Д", "N.N.", "N. N.", "n.n.", "n. n.", "TBD",
+    "tbd", "TBA", "tba",
+))  # fmt: skip
 #: What spreadsheets and databases write for the day 0.
 _ZERO_DATES: Final = frozenset((
     "00.01.1900", "00/01/1900", "1/0/1900", "01/00/1900", "0-Jan-00", "00-Jan-00", "1900-01-00", "1899-12-30",
@@ -138,6 +149,7 @@ _TEXT: Final[tuple[Kind, ...]] = ("name", "attribute")
 _VISIBLE: Final[tuple[Kind, ...]] = (*_TEXT, "email")
 _ALL: Final[tuple[Kind, ...]] = (*_VISIBLE, "password")
 _EMPTY: Final = "a placeholder for an empty value; leave the cell blank to keep the present value"
+_NOT_FILLED_IN: Final = "a template's placeholder that nobody filled in; enter the value"
 _MAYBE_EMPTY: Final = "this may be a placeholder for an empty value"
 _WRONG_ENCODING: Final = (
     "letters damaged by a wrong encoding, such as JÃ¼rgen for Jürgen; export as UTF-8, or type the text again"
@@ -192,7 +204,9 @@ CHECKS: Final = (
     ),
     _word(_DASHES, _MAYBE_EMPTY, ("attribute",), verdict="note"),
     _whole(_OBJECT, "a program's object, not its text; export the text", _VISIBLE, marks="[<."),
-    _part(_TEMPLATE, "a template's placeholder that nobody filled in; enter the value", _VISIBLE, marks="{<%"),
+    _part(_TEMPLATE, _NOT_FILLED_IN, _VISIBLE, marks="{<%"),
+    _part(_LETTER_FIELD, _NOT_FILLED_IN, ("name", "email"), marks="{[<%#_*"),
+    _part(_LETTER_FIELD_OF_WORD, _NOT_FILLED_IN, ("name", "email")),
     _part(MISREAD, _WRONG_ENCODING, _ALL),
     _part(ACCENTED_RUN, _WRONG_ENCODING, _VISIBLE),
     _rare(_SIGNS_FOR_LETTERS, _SIGN_AT_LETTER, _WRONG_ENCODING, ("name",)),
