@@ -210,6 +210,7 @@ def test_recognises_another_person(change: PersonChange) -> None:
         pytest.param("seat", "seats", True, id="one letter less"),
         pytest.param("cost-center", "cost_center", True, id="another separator"),
         pytest.param("departmant", "department", True, id="another letter"),
+        pytest.param("seats (number)", "seats", True, id="words in brackets"),
         pytest.param("depratment", "department", True, id="two letters exchanged"),
         pytest.param("phone2", "phone1", False, id="another number"),
         pytest.param("team_b", "team_a", False, id="another last letter"),

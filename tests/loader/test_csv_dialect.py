@@ -60,6 +60,9 @@ def test_finds_the_dialect(text: str, dialect: str) -> None:
         pytest.param('a "stray quote\nid,name\n1,x\n', 2, id="below a stray quote"),
         pytest.param('"never closed\nid,name\n1,x\n', 2, id="below a quote that is never closed"),
         pytest.param('"E-mail\n(work)",id\nx,1\n', 1, id="with a line break in a heading"),
+        pytest.param("Report,Users\nID,4711\n\nid,name\n1,x\n", 4, id="below the number of a report"),
+        pytest.param("id,City\n1,Rome\nid,name\n2,x\n", 1, id="the first of two"),
+        pytest.param("id,2026\n1,x\n", 1, id="with a number for a heading"),
     ],
 )
 def test_finds_the_header(text: str, row: int) -> None:

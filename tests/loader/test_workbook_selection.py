@@ -76,6 +76,12 @@ def test_prefers_a_sheet_with_rows_and_names_those_passed_over(
     assert (found.sheet, found.notes) == (chosen, notes)
 
 
+@pytest.mark.parametrize("number", ["No. 4711", 4711])
+def test_finds_the_header_below_the_number_of_a_report(number: object) -> None:
+    found = read(book({"Users": [["ID", number], [""], ["id", "name"], [5, "Ann"]]}))
+    assert (found.header_row, found.rows.tolist()) == (3, [4])
+
+
 def test_finds_rows_far_below_the_header() -> None:
     found = read(book({"Notes": [["id"]], "Users": [["id"], *[[""]] * 150, [5]]}))
     assert (found.sheet, found.rows.tolist()) == ("Users", [152])

@@ -190,7 +190,8 @@ def similar_keys(new: Iterable[str], held: Collection[str]) -> dict[str, str]:
     """Find attribute keys of a file that no user holds, but that are nearly one that users hold: new -> held.
 
     `new` are the keys that rows set, `held` those of all users that were looked up. Case, separators and one letter
-    more, less or exchanged do not make another key (`Plan`, `seat`); other digits do (`phone2`).
+    more, less or exchanged, and words in brackets, do not make another key (`Plan`, `seat`, `seats (number)`); other
+    digits do (`phone2`).
     """
     squashed: dict[str, str] = {}
     for key in held:
@@ -207,7 +208,8 @@ def similar_keys(new: Iterable[str], held: Collection[str]) -> dict[str, str]:
 
 
 def _squash(key: str) -> str:
-    return re.sub(r"[\W_]", "", unicodedata.normalize("NFKC", key).casefold())
+    bare = re.sub(r"\(.*?\)|\[.*?\]", "", key) or key
+    return re.sub(r"[\W_]", "", unicodedata.normalize("NFKC", bare).casefold())
 
 
 def _is_slip(one: str, other: str) -> bool:

@@ -135,7 +135,7 @@ class Headings:
             return _FIELD_OF[key]
         stem, dot, _ = key.partition(".")
         if dot and stem == "customattributes":
-            written = " ".join(visible(heading).split()).partition(".")[2].strip()
+            written = " ".join(visible(heading).split()).partition(".")[2].strip().rstrip("*: ")
             return ATTRIBUTE + written if written else None
         return None
 
@@ -172,8 +172,13 @@ class Headings:
         return fields.index("email") if self._match_by != "id" and "email" in fields and others else None
 
     def is_final(self, cells: Sequence[str]) -> bool:
-        """Whether no row below could be the header instead: one with an id column is preferred to one without."""
-        return self._match_by != "auto" or "id" in self.fields(cells)
+        """Whether no row below could be the header instead.
+
+        One with an id column is preferred to one without, and any to `ID, 4711`, which stands above a table.
+        """
+        fields = self.fields(cells)
+        is_remark = set(fields) <= {"id", None} and any(re.search(r"\d", cell) for cell in cells)
+        return not is_remark and (self._match_by != "auto" or "id" in fields)
 
     def looks_like_header(self, cells: Sequence[str]) -> bool:
         """Whether at least half of the cells that are not blank are headings of fields, the key among them."""

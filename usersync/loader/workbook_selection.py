@@ -102,10 +102,11 @@ class _Search:
             if self._headings.key_column(texts) is None:
                 self._remember(name, number, texts)
                 continue
-            if self._headings.is_final(texts) or without_id is None:
+            is_final = self._headings.is_final(list(map(str, row)))
+            if is_final or without_id is None:
                 has_rows = _any_filled(head.rows[at + 1 :]) or _any_filled(reader(None).rows[at + 1 :])
                 selection = Selection(name, reader, number, "id" in self._headings.fields(texts), has_rows)
-                if self._headings.is_final(texts):
+                if is_final:
                     return selection
                 without_id = selection
         return without_id
