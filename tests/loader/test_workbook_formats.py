@@ -229,6 +229,32 @@ def test_an_ods_reports_hidden_columns() -> None:
     assert "column C ('name') is hidden: its rows are rejected (source.hidden_columns decides)" in found.notes
 
 
+def test_an_ods_reports_groups_that_are_folded_up_and_rows_that_are_struck_through() -> None:
+    def cell(text: str, style: str = "") -> str:
+        return f'<table:table-cell {style} office:value-type="string"><text:p>{text}</text:p></table:table-cell>'
+
+    def row(*cells: str) -> str:
+        return f"<table:table-row>{''.join(cells)}</table:table-row>"
+
+    folded = '<table:table-row-group table:display="false">' + row(cell("1"), cell("Ann")) + "</table:table-row-group>"
+    struck = cell("Bea", 'table:style-name="Gone"')
+    names = ("office", "style", "table", "text")
+    spaces = " ".join(f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in names)
+    content = (
+        f'<office:document-content {spaces}><office:automatic-styles><style:style style:name="Gone" '
+        'style:family="table-cell"><style:text-properties style:text-line-through-style="solid"/></style:style>'
+        '</office:automatic-styles><office:body><office:spreadsheet><table:table table:name="Users">'
+        f"{row(cell('id'), cell('name'))}{folded}{row(cell('2'), struck)}{row(cell('3'), cell('Cid'))}"
+        "</table:table></office:spreadsheet></office:body></office:document-content>"
+    )
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as target:
+        target.writestr("content.xml", content)
+    found = read(out.getvalue())
+    assert [(e.at, e.code) for e in found.errors] == [(0, Code.ROW_HIDDEN)]
+    assert "rows with text that is struck through, read like all others: 3" in found.notes
+
+
 def test_an_ods_reports_text_that_is_struck_in_part() -> None:
     style = (
         b'<office:automatic-styles><style:style style:name="Gone" style:family="text">'

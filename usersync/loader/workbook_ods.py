@@ -21,6 +21,7 @@ _CELLS: Final = 20_000_000
 _DIGITS: Final = re.compile(r"""-?(\+|[^\d.,%"\s]{1,20}[-_/]|[^\d.,%"]{1,20}(?=0\d))?(\d+(?:\.\d+)?%?)""", re.ASCII)
 _ERROR: Final = re.compile(r"#[A-Z/0]+[A-Z0-9/_]*[!?]?|Err:\d+", re.ASCII)
 _DURATION: Final = re.compile(r"(-?)P(?:(\d+)D)?T?(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:[.,]\d+)?)S)?", re.ASCII)
+_GROUPS: Final = ("table-row-group", "table-column-group")
 _UNSEEN: Final = frozenset({"annotation", "ruby-text", "note", "shapes", "tracked-changes", "table-source"})
 
 
@@ -78,6 +79,7 @@ class _Reader:
         self._spans: list[bool] = []  # the open ones: whether they are struck through
         self._is_struck: set[bool] = set()  # of the parts of a cell's text
         self._style = ""
+        self._groups: list[bool] = []  # the open ones of rows or columns: whether they are folded up
         self._row: dict[str, str] = {}
         self._cells: list[tuple[dict[str, str], str, int]] = []
         self._cell: dict[str, str] | None = None
@@ -97,6 +99,8 @@ class _Reader:
             self._cell, self._paragraphs, self._is_struck = _attributes(given), [], set()
         elif name == "span":
             self._spans.append(_attributes(given).get("style-name") in self._struck_styles)
+        elif name in _GROUPS:
+            self._groups.append(_attributes(given).get("display") == "false")
         elif name == "table-row":
             self._row, self._cells = _attributes(given), []
         elif name in ("s", "tab", "line-break") and self._paragraphs:
@@ -118,11 +122,10 @@ class _Reader:
             for table in self.tables:
                 table.info.filtered = True
 
-    @staticmethod
-    def _add_column(table: Table, a: dict[str, str]) -> None:
+    def _add_column(self, table: Table, a: dict[str, str]) -> None:
         first, repeated = table.next_column, _count(a.get("number-columns-repeated", "1"))
         table.next_column += repeated
-        if a.get("visibility") in ("collapse", "filter"):
+        if a.get("visibility") in ("collapse", "filter") or any(self._groups):
             table.info.hidden_columns.update(range(first, min(table.next_column, MAX_COLUMNS)))
 
     def text(self, text: str) -> None:
@@ -147,6 +150,8 @@ class _Reader:
             self._cell, self._paragraphs = None, []
         elif name == "span":
             self._spans.pop()
+        elif name in _GROUPS:
+            self._groups.pop()
         elif name == "table-row" and self._table:
             self._close_row(self._table)
         elif name == "table":
@@ -169,11 +174,15 @@ class _Reader:
                 f"sheet {table.name!r} repeats its cells as far as row {table.next_row:,}; "
                 "delete the empty rows and columns beyond the table",
             )
+        visibility = self._row.get("visibility")
+        is_struck = any(shown.strip() and a.get("style-name") in self._struck_styles for a, shown, _ in self._cells)
         for row in range(first, first + repeated):
             table.rows[row] = values
-            if self._row.get("visibility") in ("collapse", "filter"):
+            if visibility in ("collapse", "filter") or any(self._groups):
                 table.info.hidden.add(row)
-                table.info.filtered |= self._row["visibility"] == "filter"
+                table.info.filtered |= visibility == "filter"
+            if is_struck:
+                table.info.struck.add(row)
             for column, (_, kind) in kinds.items():
                 _record_info(table.info, (row, column), kind)
 
