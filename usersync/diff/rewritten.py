@@ -47,14 +47,14 @@ def is_rewritten(new: str, old: str) -> bool:
 
 
 def _is_same_number(new: str, old: str) -> bool:
-    """Whether two texts are one number, and the new one is not the old one with zeros or a plus sign added."""
+    """Whether two texts are one number, and the new one is not the old one behind zeros or a plus, as people add them."""
     if not _is_padded(new, old) and not _values(new).isdisjoint(_values(old)):
         return True
     return new.isdecimal() and old.isdecimal() and len(new) == len(old) > _DIGITS_KEPT and _is_rounded(new, old)
 
 
 def _is_padded(new: str, old: str) -> bool:
-    return len(new) > len(old) and old.lstrip("+") in new and not new.replace(old, "", 1).strip("+0.,")
+    return new.endswith(old) and not new.removesuffix(old).strip("+0")
 
 
 def _is_rounded(new: str, old: str) -> bool:
