@@ -322,6 +322,16 @@ def test_update_changes_one_user_and_prints_it(desk: Callable[..., Any]) -> None
         assert box.log[-1].body["password"] == PASSWORD
 
 
+def test_update_takes_a_name_without_accents_as_it_is_typed_and_a_file_does_not(desk: Callable[..., Any]) -> None:
+    users = [StoredUser(id=n, name="Zo\u00eb", email=f"zoe{n}@example.org") for n in (7, 8)]
+    with desk(Sandbox(users=users, limit=None)) as (box, at):
+        assert at.run("update", "7", "--name", "Zoe").code == 0
+        at.write("changes.csv", "id,name\n8,Zoe\n")
+        (line,) = at.run("run", "changes.csv", "--yes").report
+        assert (line["status"], line["code"]) == ("rejected", "type-invalid")
+        assert [user.name for user in box.store.users.values()] == ["Zoe", "Zo\u00eb"]
+
+
 def test_update_prints_a_user_who_has_the_values_already(desk: Callable[..., Any]) -> None:
     with desk(Sandbox(users=_users(7), limit=None)) as (box, at):
         ran = at.run("update", "7", "--name", "User 7")

@@ -187,6 +187,13 @@ def test_what_fits_is_no_misfit(want: dict[str, Any], held: Any, typed: tuple[st
     assert compare(rows, users, typed_fields=frozenset(typed)).misfits() == {}
 
 
+def test_a_name_without_its_accents_is_a_misfit() -> None:
+    rows = desired(name="Zoe")
+    users = current(rows, name="Zo\u00eb")
+    assert compare(rows, users).misfits()[0]["name"].startswith("the same without its accents")
+    assert compare(rows, users, typed_fields=frozenset({"name"})).misfits() == {}
+
+
 def test_a_sent_number_is_a_whole_number_where_it_can_be() -> None:
     rows = desired(custom_attributes__seats="13.0")
     ((_, _, (change,)),) = compare(rows, current(rows, custom_attributes={"seats": 1})).changes()

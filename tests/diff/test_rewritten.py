@@ -2,7 +2,7 @@
 
 import pytest
 
-from usersync.diff.rewritten import is_rewritten
+from usersync.diff.rewritten import is_rewritten, is_without_accents
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,32 @@ def test_finds_the_same_text_in_the_form_of_a_spreadsheet(new: str, old: str) ->
 )
 def test_takes_another_text_for_a_change(new: str, old: str) -> None:
     assert not is_rewritten(new, old)
+
+
+@pytest.mark.parametrize(
+    ("new", "old"),
+    [
+        pytest.param("Jose Garcia", "José García", id="accents"),
+        pytest.param("Mueller", "Müller", id="an umlaut in two letters"),
+        pytest.param("Muller", "Müller", id="an umlaut in one letter"),
+        pytest.param("STRASSE", "Straße", id="capitals"),
+        pytest.param("Lukasz Bak", "Łukasz Bąk", id="Polish letters"),
+        pytest.param("Soren", "Søren", id="a Danish letter"),
+    ],
+)
+def test_finds_a_text_that_lost_its_accents(new: str, old: str) -> None:
+    assert is_without_accents(new, old)
+
+
+@pytest.mark.parametrize(
+    ("new", "old"),
+    [
+        pytest.param("José García", "Jose Garcia", id="accents that come back"),
+        pytest.param("Josef Garcia", "José García", id="another name"),
+        pytest.param("JOSE GARCIA", "Jose Garcia", id="no accents before"),
+        pytest.param("Anna", "\u0410\u043d\u043d\u0430", id="another script"),
+        pytest.param("O'Brien", "O\u2019Brien", id="a straight apostrophe"),
+    ],
+)
+def test_takes_another_spelling_for_a_change(new: str, old: str) -> None:
+    assert not is_without_accents(new, old)

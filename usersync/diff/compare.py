@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import infer_dtype
 
-from usersync.diff.rewritten import is_rewritten
+from usersync.diff.rewritten import is_rewritten, is_without_accents
 from usersync.models import ATTRIBUTE, CLEAR, SECRET_FIELDS, UNKNOWN, FieldChange, Json, User, value_of
 from usersync.validation.cells import read_boolean, read_json, read_number
 from usersync.values import same_value, shown
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 #: The column that holds attributes as one JSON object.
 _ATTRIBUTES = "custom_attributes"
 _REWRITTEN = "a spreadsheet may have rewritten the text, as 007 to 7; format the cell as text and enter it as it was"
+_WITHOUT_ACCENTS = "the same without its accents, as old programs write it; enter it with all letters"
 #: What messages call the values that are not text.
 _KINDS = {list: "a list", dict: "a JSON object", bool: "true or false", int: "a number", float: "a number"}
 
@@ -78,14 +79,18 @@ class Comparison:
             yield key, user_id, tuple(changed)
 
     def misfits(self) -> dict[int, dict[str, str]]:
-        """Return key -> attribute -> what is wrong, where text would replace a number, a boolean or JSON.
+        """Return key -> field -> what is wrong, where text would replace a number, a boolean or JSON.
 
-        So it is where the same text would come in the form that a spreadsheet gives it. The type of the attribute is
-        not configured, so that nobody said that it may change.
+        So it is where the same text would come in the form of a spreadsheet, or without accents. The type of the field
+        is not configured, so that nobody said that it may change.
         """
         found: dict[int, dict[str, str]] = {}
         for name, mask in self.differs.items():
-            if not name.startswith(ATTRIBUTE) or name in self.typed_fields or self.current is None:
+            if (
+                name in ("id", "email", *SECRET_FIELDS, _ATTRIBUTES)
+                or name in self.typed_fields
+                or self.current is None
+            ):
                 continue
             rows = np.flatnonzero(mask)
             held = self._old_values(name, rows)
@@ -186,7 +191,10 @@ def _as_held(text: str, old: Json) -> Json:
 def _misfit(name: str, text: str, old: Json) -> str:
     """Return why a text is not what the platform holds; blank where it is, or is another text, or was nothing."""
     if isinstance(old, str):
-        return f"{_REWRITTEN} (the platform holds {shown(name, old)!r})" if is_rewritten(text, old) else ""
+        reason = _WITHOUT_ACCENTS if is_without_accents(text, old) else ""
+        if name.startswith(ATTRIBUTE) and is_rewritten(text, old):
+            reason = _REWRITTEN
+        return f"{reason} (the platform holds {shown(name, old)!r})" if reason else ""
     try:
         _read_as_held(text, old)
     except ValueError as error:

@@ -1,12 +1,13 @@
-"""Recognise what a spreadsheet makes of a text when it opens a text file.
+"""Recognise what a spreadsheet or an export makes of a text.
 
-It takes what looks like a number or a date for one, and writes it in a form of its own: 007 becomes 7, and 2026-01-05
-becomes 05.01.2026.
+A spreadsheet takes what looks like a number or a date for one, and writes it in a form of its own: 007 becomes 7, and
+2026-01-05 becomes 05.01.2026. Old programs write letters without their accents: Jose for José.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Final, TypeAlias
@@ -29,7 +30,23 @@ _DAY_AND_MONTH: Final = re.compile(r"(\d{1,2})[./-](\d{1,2})|[^\W\d_]{3,9}[ .-]?
 _WRITTEN: Final = re.compile(r"(\d{1,2})[. -]{1,2}[^\W\d_]{3,5}\.?|[^\W\d_]{3,5}[. -]{1,2}(\d\d)")
 #: The number of a day in the years from 1954 to 2119.
 _DAY_NUMBER: Final = re.compile(r"[2-7]\d{4}(?:[.,]\d+)?")
+#: Letters without an accent that Unicode could take off, and the ways to write them, and umlauts, in ASCII.
+_LETTERS: Final = {"ß": "ss", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d", "\u0131": "i", "þ": "th", "ð": "d"}
+_ONE_LETTER: Final = str.maketrans(_LETTERS | {"ø": "o"})
+_TWO_LETTERS: Final = str.maketrans(_LETTERS | {"ø": "oe", "ä": "ae", "ö": "oe", "ü": "ue", "å": "aa"})
 _NO_BOOLEANS: Final = frozenset(("1", "0", "yes", "no"))
+
+
+def is_without_accents(new: str, old: str) -> bool:
+    """Whether `new` is `old` in ASCII, as old programs write it: Muller or Mueller for Müller; in any case."""
+    if old.isascii() or not new.isascii():
+        return False
+    text = old.casefold()
+    return new.casefold() in (_ascii(text.translate(_ONE_LETTER)), _ascii(text.translate(_TWO_LETTERS)))
+
+
+def _ascii(text: str) -> str:
+    return "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
 
 
 def is_rewritten(new: str, old: str) -> bool:
@@ -47,7 +64,7 @@ def is_rewritten(new: str, old: str) -> bool:
 
 
 def _is_same_number(new: str, old: str) -> bool:
-    """Whether two texts are one number, and the new one is not the old one behind zeros or a plus, as people add them."""
+    """Whether two texts are one number, and the new one is not the old one behind zeros or a plus."""
     if not _is_padded(new, old) and not _values(new).isdisjoint(_values(old)):
         return True
     return new.isdecimal() and old.isdecimal() and len(new) == len(old) > _DIGITS_KEPT and _is_rounded(new, old)

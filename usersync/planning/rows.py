@@ -94,7 +94,7 @@ class RowFactory:
         """Make a row that changes its user: planned, a conflict, or rejected.
 
         It is a conflict where somebody changed what usersync wrote earlier (`written`), or what the file held when it
-        was exported (`exported`). `misfits` are the attributes that reject it, and what is wrong with them.
+        was exported (`exported`). `misfits` are the fields that reject it, and what is wrong with them.
         """
         conflicts = find_conflicts(changes, written or {}, exported or {})
         if misfits and not conflicts:
