@@ -240,6 +240,35 @@ def test_refuses_a_row_beyond_the_last_before_it_is_read(reference: str) -> None
     assert refusal(out.getvalue()) == "is damaged: it has a row beyond 1,048,576; open it and save it again"
 
 
+def side_by_side(*, users_are_a_table: bool) -> bytes:
+    """Users in A1:B7, and beside them a table of teams in D1:E4 with a total row."""
+    out = io.BytesIO()
+    with xlsxwriter.Workbook(out) as written:
+        sheet = written.add_worksheet()
+        rows = [[number, f"User {number}"] for number in range(1, 7)]
+        if users_are_a_table:
+            sheet.add_table("A1:B7", {"data": rows, "columns": [{"header": "id"}, {"header": "name"}]})
+        for y, row in enumerate([["id", "name"], *rows]):
+            sheet.write_row(y, 0, row)
+        columns = [{"header": "Team", "total_string": "Total"}, {"header": "email"}]
+        data = [["Sales", "sales@example.org"], ["Support", "support@example.org"]]
+        sheet.add_table("D1:E4", {"data": data, "total_row": True, "columns": columns})
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("users_are_a_table", [True, False])
+def test_a_total_row_of_a_table_beside_the_users_is_a_row_of_users(*, users_are_a_table: bool) -> None:
+    found = read(side_by_side(users_are_a_table=users_are_a_table))
+    assert found.rows.tolist() == [2, 3, 4, 5, 6, 7]
+    assert found.skipped == 0
+
+
+def test_does_not_read_a_table_beside_that_of_the_users() -> None:
+    found = read(side_by_side(users_are_a_table=True))
+    assert found.header == ("id", "name", "", "(other table) Team", "(other table) email")
+    assert found.notes == ("columns D to E are another table, and not read",)
+
+
 def test_notes_rows_that_are_struck_through() -> None:
     out = io.BytesIO()
     with xlsxwriter.Workbook(out) as written:

@@ -44,13 +44,27 @@ class _SheetRows:
         self._options = options
         heads = sheet.rows[header_row - 1 - sheet.top]
         self._header = column_texts(heads, {})[0]
+        self._notes: list[str] = []
+        self._leave_out_other_tables(headings)
         self._fields = headings.fields(self._header)
         self._id_column = self._fields.index("id") if "id" in self._fields else _NO_COLUMN
         self._key_column = headings.key_column(self._header) or 0
         self._overrides = self._resolve_overrides()
-        self._notes: list[str] = []
         self._errors: list[CellError] = []
         self._skipped = 0
+
+    def _leave_out_other_tables(self, headings: Headings) -> None:
+        """Take the headings away of tables that stand beside the one with the key."""
+        left, row = self._sheet.left, self._header_row - 1
+        key = (headings.key_column(self._header) or 0) + left
+        beside = [table for table in self._sheet.info.tables if table.first[0] <= row <= table.last[0]]
+        if not any(table.has_column(key) for table in beside):
+            return
+        for first, last in ((t.first[1], t.last[1]) for t in beside if not t.has_column(key)):
+            for i in range(max(first - left, 0), min(last + 1 - left, len(self._header))):
+                self._header[i] = f"(other table) {self._header[i]}"
+            area = f"{column_letters(first)} to {column_letters(last)}"
+            self._notes.append(f"columns {area} are another table, and not read")
 
     def _resolve_overrides(self) -> dict[int, dict[int, str]]:
         """Return texts by column and row, both counted from the corner of the used area."""
@@ -92,7 +106,7 @@ class _SheetRows:
         rows = self._sheet.rows
         probe = self._key_column
         kept = [i for i in range(first, len(rows)) if i in marked or not _is_blank(rows[i], rows[i][probe])]
-        totals = {row - self._sheet.top for row in self._sheet.info.total_rows}.intersection(kept)
+        totals = self._total_rows().intersection(kept)
         if totals:
             self._notes.append(f"left out the total row of a table: row {self._listed(totals)}")
             self._skipped += len(totals)
@@ -107,6 +121,12 @@ class _SheetRows:
         if hidden:
             self._report_hidden(sorted(hidden), kept)
         return kept
+
+    def _total_rows(self) -> set[int]:
+        """Return the positions of the total rows of tables that the key column goes through."""
+        tables = [t for t in self._sheet.info.tables if t.has_column(self._key_column + self._sheet.left)]
+        ends = [(table.last[0] + 1 - self._sheet.top, table.total_rows) for table in tables]
+        return {row for end, count in ends for row in range(end - count, end)}
 
     def _listed(self, positions: Collection[int]) -> str:
         return first_few([at + self._sheet.top + 1 for at in sorted(positions)])

@@ -26,6 +26,20 @@ _MARKERS: Final = re.compile(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class TableArea:
+    """One of the tables that Excel knows on a sheet."""
+
+    first: Place
+    last: Place
+    total_rows: int
+    """How many of its last rows are totals."""
+
+    def has_column(self, column: int) -> bool:
+        """Whether it covers a column."""
+        return self.first[1] <= column <= self.last[1]
+
+
 @dataclass(slots=True)
 class CellInfo:
     """Filled by the scan of one sheet, whatever its file format."""
@@ -43,8 +57,7 @@ class CellInfo:
     hidden: set[int] = field(default_factory=set)
     """Hidden rows."""
     hidden_columns: set[int] = field(default_factory=set)
-    total_rows: set[int] = field(default_factory=set)
-    """Total rows of tables."""
+    tables: list[TableArea] = field(default_factory=list)
     struck: set[int] = field(default_factory=set)
     """Rows with text that is struck through."""
     partly_struck: set[Place] = field(default_factory=set)

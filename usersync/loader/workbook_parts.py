@@ -9,7 +9,14 @@ from collections.abc import Collection, Iterator
 from typing import Final
 from xml.parsers import expat
 
-from usersync.loader.workbook_cell_info import BUILT_IN_FORMATS, Place, parse_reference, relevant_format
+from usersync.loader.workbook_cell_info import (
+    BUILT_IN_FORMATS,
+    CellInfo,
+    Place,
+    TableArea,
+    parse_reference,
+    relevant_format,
+)
 from usersync.loader.workbook_package import Package
 
 #: A text of the shared strings, and a run of one format in it.
@@ -20,7 +27,7 @@ _STRIKE: Final = re.compile(rb"""<(?:\w+:)?d?strike\b(?!\s+val\s*=\s*["'](?:0|fa
 _CELL: Final = re.compile(rb"<(?:\w+:)?c\b([^>]*[^/])>(.*?)</(?:\w+:)?c>", re.DOTALL)
 _REFERENCE: Final = re.compile(rb"""\br\s*=\s*["']([A-Za-z]{1,3}\d{1,7})["']""")
 _SHARED: Final = re.compile(rb"""\bt\s*=\s*["']s["'].*?<(?:\w+:)?v>(\d+)</""", re.DOTALL)
-_AREA: Final = re.compile(r"[A-Z]+(\d{1,7}):[A-Z]+(\d{1,7})")
+_AREA: Final = re.compile(r"([A-Z]{1,3}\d{1,7}):([A-Z]{1,3}\d{1,7})")
 
 
 def sheet_parts(package: Package) -> dict[str, str]:
@@ -139,22 +146,16 @@ def _is_partly_struck(text: bytes) -> bool:
     return len({_STRIKE.search(run) is not None for run in runs}) > 1
 
 
-def total_rows(package: Package, part: str) -> set[int]:
-    """Return the total rows of a sheet's tables, from 0."""
-    found: set[int] = set()
-    for a, table in relationships(package, part):
-        if a.get("Type", "").endswith("/table") and table in package.names:
-            found |= _total_rows_of(package.read(table))
-    return found
-
-
-def _total_rows_of(table: bytes) -> set[int]:
-    for tag, a in elements(table):
-        area = _AREA.fullmatch(a.get("ref", ""))
-        count = a.get("totalsRowCount", "0")
-        if tag == "table" and area and count.isdecimal() and 0 < int(count) < 10:
-            return set(range(int(area[2]) - int(count), int(area[2])))
-    return set()
+def read_tables(package: Package, part: str, info: CellInfo) -> None:
+    """Record the tables of a sheet."""
+    for a, member in relationships(package, part):
+        if a.get("Type", "").endswith("/table") and member in package.names:
+            tag, table = next(elements(package.read(member)), ("", {}))
+            area = _AREA.fullmatch(table.get("ref", ""))
+            first, last = (parse_reference(reference) for reference in area.groups()) if area else (None, None)
+            if tag == "table" and first and last:
+                count = table.get("totalsRowCount", "0")
+                info.tables.append(TableArea(first, last, int(count) if re.fullmatch("[0-9]", count) else 0))
 
 
 def _target(folder: str, relationship: dict[str, str]) -> str:

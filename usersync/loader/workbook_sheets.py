@@ -174,7 +174,7 @@ class _CalamineFile:
         info = workbook_xlsx.scan_sheet(xml, self._formats, self._file, is_calculated=self._is_calculated)
         info.struck = workbook_parts.struck_rows(xml, workbook_parts.struck_styles(self._package))
         info.partly_struck = workbook_parts.partly_struck_cells(self._package, xml)
-        info.total_rows = workbook_parts.total_rows(self._package, self._parts[name])
+        workbook_parts.read_tables(self._package, self._parts[name], info)
         return info
 
     def _xml(self, name: str) -> bytes:
