@@ -41,7 +41,7 @@ def test_an_answer_with_another_user_fails_the_row(desk: Opened) -> None:
         at.write("changes.csv", ROWS)
         ran = at.run("run", "changes.csv", "--yes")
         assert list(ran.statuses().values()) == ["failed echo-differs", "updated", "updated"]
-        says = "the platform answered with user 999; the user, read afterwards, holds the old values"
+        says = "the platform answered with user 999; the user, read afterwards, does not hold the new values"
         assert ran.report[0]["message"] == says
 
 

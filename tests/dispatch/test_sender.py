@@ -87,7 +87,8 @@ def test_an_update_answered_with_other_values_fails() -> None:
     ("fault", "values", "status", "message"),
     [
         pytest.param(Fault.RESET_AFTER, RENAMED, Status.UPDATED, "holds the new values", id="carried out"),
-        pytest.param(Fault.RESET_BEFORE, RENAMED, Status.FAILED, "holds the old values", id="not carried out"),
+        pytest.param(Fault.RESET_BEFORE, RENAMED, Status.FAILED, "not hold the new values", id="not carried out"),
+        pytest.param(Fault.ERROR, RENAMED, Status.FAILED, "not hold the new values", id="503"),
         pytest.param(
             Fault.RESET_AFTER, {"password": SECRET}, Status.UNKNOWN,
             "a password cannot be read back", id="a password",
@@ -112,7 +113,7 @@ BOTH = {"name": "New", "custom_attributes.seats": 5}
     ("first", "values", "status", "message"),
     [
         pytest.param(Fault.RESET_AFTER, RENAMED, Status.UPDATED, "holds the new values", id="carried out"),
-        pytest.param(Fault.RESET_BEFORE, RENAMED, Status.FAILED, "holds the old values", id="not carried out"),
+        pytest.param(Fault.RESET_BEFORE, RENAMED, Status.FAILED, "not hold the new values", id="not carried out"),
         pytest.param(Fault.RESET_AFTER, {"password": SECRET}, Status.UNKNOWN, "cannot be read back", id="a password"),
     ],
 )
@@ -151,7 +152,7 @@ def test_an_update_without_an_answer_of_which_the_platform_dropped_a_part_has_fa
     ("read", "status", "message"),
     [
         pytest.param({"id": 7, "name": "New"}, Status.UPDATED, "holds the new values", id="carried out"),
-        pytest.param({"id": 7, "name": "Old"}, Status.FAILED, "holds the old values", id="not carried out"),
+        pytest.param({"id": 7, "name": "Old"}, Status.FAILED, "not hold the new values", id="not carried out"),
         pytest.param({"id": 8, "name": "X"}, Status.UNKNOWN, "answered with user 8", id="not to be learned"),
     ],
 )

@@ -120,6 +120,7 @@ CASES = (
     Case("updates, then breaks the answer off", RAW, break_off, applied=True),
     Case("updates, and labels its JSON as text", RAW, labelled_as_text, applied=True),
     Case("updates, then 502 with a page", RAW, page("502 Bad Gateway"), applied=True),
+    Case("updates, then 503 with a page", RAW, page("503 Service Unavailable"), applied=True),
     Case("updates, and answers 204 without a body", RAW, page("204 No Content", b""), applied=True),
     Case("5 MB answer", RAW, page("200 OK", b" " * 5_000_000)),
     Case("5 MB answer, compressed to 5 KB", RAW, page("200 OK", BOMB, "application/json", "Content-Encoding: deflate")),

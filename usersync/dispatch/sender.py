@@ -38,8 +38,6 @@ from usersync.platform.quota import read_quota
 
 log = logging.getLogger(__name__)
 
-#: The only status of a failing platform that says that nothing was done.
-UNAVAILABLE = 503
 _NOT_SENT = "not sent: the run stopped first"
 #: Answers that settle a row; a union would be made anew for each.
 _FINAL = (Success, Rejected)
@@ -163,7 +161,7 @@ class Sender:
             return unknown
         mismatched = mismatched_fields(values, answer.user)
         if mismatched and len(mismatched) == len(values.keys() - SECRET_FIELDS):
-            message = f"{failed.message}; the user, read afterwards, holds the old values"
+            message = f"{failed.message}; the user, read afterwards, does not hold the new values"
             return replace(failed, message=message, user=answer.user)
         if mismatched:
             message = f"{failed.message}; the user, read afterwards, holds another value of {', '.join(mismatched)}"
@@ -182,7 +180,7 @@ class Sender:
                 return answer
             if isinstance(answer, Unauthorized | Misconfigured):
                 self._failures.stop_run(answer.message)
-            if isinstance(answer, TransientError) and answer.reached and answer.status != UNAVAILABLE:
+            if isinstance(answer, TransientError) and answer.reached:
                 exchange.doubt = answer.code
             now = self._clock.monotonic()
             self._failures.check(exchange.request, answer, attempts=exchange.attempts, now=now)
