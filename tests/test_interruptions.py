@@ -26,6 +26,7 @@ from usersync.ledger import Ledger, lock
 from usersync.models import Row, Status
 from usersync.report import Summary
 from usersync.sandbox import Answer, Faults, Sandbox, StoredUser, running
+from usersync.sandbox.faults import FaultInjector
 from usersync.settings import FieldSettings, Limits, Settings, make_settings
 from usersync.values import same_value
 
@@ -811,3 +812,90 @@ def test_a_value_that_a_person_set_after_usersync_cleared_it_is_a_conflict(tmp_p
         done = api.run([at.write("seats.csv", "id,name,custom_attributes.seats\n1,Ann,5\n")], settings, confirm=yes)
         assert (done.exit_code, done.counts) == (1, {"conflict": 1, "rows": 1})
         assert at.box.store.users[1].custom_attributes["seats"] == 9
+
+
+# an answer was lost, and the platform kept what was sent in part, or nobody can read whether it did
+
+
+def carries_out(*fields: str, reads: int = 0) -> Callable[[Platform], Faults]:
+    """Carry out the first update of user 1 in these fields, and answer neither it nor the read with number `reads`."""
+
+    def script_of(at: Platform) -> Faults:
+        def script(method: str, user: int | None, n: int) -> Answer | str | None:
+            if (method, user, n) == ("PATCH", 1, 1):
+                at.box.store.update(1, {field: SENT[field] for field in fields})
+                return "reset-before"
+            return "reset-before" if (method, user, n) == ("GET", 1, reads) else None
+
+        return Faults(script=script)
+
+    return script_of
+
+
+SENT = {"name": "New", "display_name": "N.", "password": "Str0ng!secret"}
+ONE_ROW = "id,name,display_name\n1,New,N.\n"
+WITH_PASSWORD = "id,name,password\n1,New,Str0ng!secret\n"
+
+
+@contextmanager
+def losing(folder: Path, faults: Callable[[Platform], Faults]) -> Iterator[Platform]:
+    with platform(folder) as at:
+        at.box._fault_injector = FaultInjector(faults(at))
+        yield at
+
+
+@pytest.mark.parametrize(
+    ("text", "faults"),
+    [
+        pytest.param(WITH_PASSWORD, carries_out("name", "password"), id="nothing proves the password"),
+        pytest.param(ONE_ROW, carries_out("name", reads=2), id="one field of two was carried out"),
+    ],
+)
+def test_undo_restores_what_was_sent_before_a_row_was_resumed(
+    tmp_path: Path, text: str, faults: Callable[[Platform], Faults]
+) -> None:
+    with losing(tmp_path, faults) as at:
+        run = at.run(at.write("changes.csv", text))
+        assert run.counts == {"unknown": 1, "rows": 1}
+        assert at.resume().counts == {"updated": 1, "rows": 1}
+        assert at.rows(run.run)[0].changed == text.partition("\n")[0].removeprefix("id,").replace(",", ";")
+        undone = at.undo(run.run)
+        assert (undone.exit_code, at.box.store.users[1].name) == (0, "User 1")
+        assert not at.box.store.users[1].display_name
+
+
+def test_undo_restores_what_a_row_changed_that_could_not_be_resumed(tmp_path: Path) -> None:
+    with losing(tmp_path, carries_out("name", "password")) as at:
+        run = at.run(at.write("changes.csv", WITH_PASSWORD))
+        at.write("changes.csv", OTHER_ROWS)
+        assert at.resume().counts == {"not-sent": 1, "rows": 1}
+        assert at.rows(run.run)[0].message.startswith("sent before, and the answer was lost; not sent: stale")
+        assert at.undo(run.run).counts == {"updated": 1, "rows": 1}
+        assert at.box.store.users[1].name == "User 1"
+
+
+@pytest.mark.parametrize("by_run", [False, True])
+def test_a_row_without_an_answer_that_others_changed_in_part_since_is_no_conflict(tmp_path: Path, by_run: bool) -> None:
+    with losing(tmp_path, carries_out("name", "display_name", reads=2)) as at:
+        run = at.run(at.write("changes.csv", ONE_ROW))
+        if by_run:
+            at.run(at.write("newer.csv", "id,name\n1,Newer\n"))
+        else:
+            at.box.store.update(1, {"name": "Newer"})
+        assert at.resume(run.run).counts == {"failed": 1, "rows": 1}
+        row = at.rows(run.run)[0]
+        assert row.code == "echo-differs"
+        assert "changed name since, and the other fields may hold the new values" in row.message
+        at.undo(run.run)
+        assert at.box.store.users[1].name == "Newer"
+        assert not at.box.store.users[1].display_name
+
+
+def test_a_user_who_could_not_be_read_was_not_sent_before(tmp_path: Path) -> None:
+    """What somebody else entered meanwhile is theirs: the run takes no credit for it, and undo leaves it alone."""
+    faults = Faults(script=lambda method, user, n: "reset-before" if (method, user, n) == ("GET", 1, 1) else None)
+    with platform(tmp_path, faults=faults) as at:
+        run = at.run(at.write("changes.csv", ONE_ROW))
+        at.box.store.update(1, {"name": "New"})
+        at.resume()
+        assert at.rows(run.run)[0].changed == "display_name"

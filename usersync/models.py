@@ -366,6 +366,13 @@ class Row:
         return int(self.id)
 
     @property
+    def user(self) -> User | None:
+        """The user as the platform last answered, secrets among the attributes masked; None without an answer."""
+        if not self.custom_attributes:
+            return None
+        return User(self.user_id, self.name, self.display_name, self.email, from_json(self.custom_attributes))
+
+    @property
     def changes(self) -> tuple[FieldChange, ...]:
         """The changed fields, old and new; the new value of a secret is `***`."""
         old = from_json(self.old or "{}")
@@ -380,6 +387,11 @@ class Row:
         """Return the row with other changes."""
         changed, old, new = encode_changes(changes)
         return replace(self, changed=changed, old=old, new=new)
+
+    @property
+    def was_sent_before(self) -> bool:
+        """Whether the row is to be sent once more: the answer was lost, and the user may hold its values in part."""
+        return self.status in (Status.PLANNED, Status.NOT_SENT) and self.attempts > 0
 
     @property
     def reason(self) -> str:

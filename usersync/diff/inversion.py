@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
-from usersync.models import SECRET_FIELDS, UNKNOWN, FieldChange, Json
+from usersync.models import MASK, SECRET_FIELDS, UNKNOWN, Code, FieldChange, Json, Row, User, json_text, value_of
+from usersync.values import same_value
 
+#: The HTTP status of an update that was carried out.
+_OK = 200
 _TEXTS = ("name", "display_name", "email")
 
 
@@ -24,6 +28,27 @@ def invert(changes: Iterable[FieldChange]) -> tuple[tuple[FieldChange, ...], tup
         else:
             inverted.append(FieldChange(change.field, change.new, _restorable(change.field, change.old)))
     return tuple(inverted), tuple(kept)
+
+
+def invert_row(row: Row) -> tuple[tuple[FieldChange, ...], tuple[str, ...]]:
+    """Invert the changes of a row that was sent: from what the platform made of the new values, as it answered."""
+    user = row.user if row.code == Code.ECHO_DIFFERS and row.http_status == _OK else None
+    return invert(_as_stored(row.changes, user) if user else row.changes)
+
+
+def _as_stored(changes: Iterable[FieldChange], user: User) -> tuple[FieldChange, ...]:
+    """Return changes with the new values that `user` was answered with.
+
+    Where that is still the old value, the platform may not have said yet what it holds; a masked value says nothing.
+    """
+    return tuple(
+        change
+        if change.field in SECRET_FIELDS
+        or same_value(change.field, change.old, stored := value_of(user, change.field))
+        or MASK in json_text(stored)
+        else replace(change, new=stored)
+        for change in changes
+    )
 
 
 def _restorable(field: str, value: Json) -> Json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from usersync.models import SECRET_FIELDS, UNKNOWN, FieldChange, Json, User, value_of
+from usersync.models import ATTRIBUTE, MASK, SECRET_FIELDS, UNKNOWN, FieldChange, Json, Row, User, json_text, value_of
 from usersync.values import canonical_json, same_value
 
 
@@ -27,6 +27,26 @@ def are_applied(changes: Iterable[FieldChange], user: User) -> bool:
     return all(change.field not in SECRET_FIELDS and _is_held(change, user) for change in changes)
 
 
+def dropped_attributes(row: Row, user: User) -> tuple[FieldChange, ...]:
+    """Return as changes the attributes that a user lost, though they were not sent: all others than those that were.
+
+    That is how a platform answers that replaces the attributes instead of merging them. `row` holds the user as last
+    read before.
+    """
+    before = row.user if ATTRIBUTE in row.changed else None
+    if before is None:
+        return ()
+    sent = row.new_values
+    others = {key: value for key, value in before.custom_attributes.items() if f"{ATTRIBUTE}{key}" not in sent}
+    if not others.keys().isdisjoint(user.custom_attributes):
+        return ()
+    return tuple(
+        FieldChange(f"{ATTRIBUTE}{key}", UNKNOWN if MASK in json_text(value) else value, None)
+        for key, value in others.items()
+        if value is not None
+    )
+
+
 def stale_fields(changes: Iterable[FieldChange], user: User) -> tuple[str, ...]:
     """Name the fields that hold neither the old value, as planned, nor the new one: somebody else changed them."""
     return tuple(
@@ -38,15 +58,23 @@ def stale_fields(changes: Iterable[FieldChange], user: User) -> tuple[str, ...]:
     )
 
 
-def split_changes(changes: Iterable[FieldChange], user: User) -> tuple[list[FieldChange], list[str]]:
+def split_changes(
+    changes: Iterable[FieldChange], user: User, *, sent_before: bool = False
+) -> tuple[list[FieldChange], list[str]]:
     """Return the changes that are still to be sent to a user, and the fields that somebody else changed.
 
-    A change whose new value stands already is in neither; where the old value is unknown, it is sent anyway.
+    A change whose new value stands already is in neither, unless they may have been sent before: then the value is
+    their own. Where the old value is unknown, a change is sent anyway.
     """
     changes = tuple(changes)
     stale = stale_fields(changes, user)
-    open_changes = [change for change in changes if change.field not in stale and not _stands(change, user)]
-    return open_changes, sorted(stale)
+    kept = [change for change in changes if change.field not in stale]
+    return [change for change in kept if sent_before or not _stands(change, user)], sorted(stale)
+
+
+def may_hold_new_values(changes: Iterable[FieldChange], user: User) -> bool:
+    """Tell whether a user holds the new value of any change; of a password, nobody knows."""
+    return any(change.field in SECRET_FIELDS or _is_held(change, user) for change in changes)
 
 
 def _stands(change: FieldChange, user: User) -> bool:

@@ -12,15 +12,16 @@ from logging import INFO
 from typing import TYPE_CHECKING
 
 from usersync.context import Context, Job, run_concurrently
+from usersync.diff.verification import dropped_attributes, stale_fields
 from usersync.dispatch.canary import CanaryStages
 from usersync.dispatch.dask_engine import joined
 from usersync.dispatch.dask_worker import UpdateJob
-from usersync.dispatch.email_swaps import EmailSwaps
+from usersync.dispatch.email_swaps import EmailSwaps, has_moved
 from usersync.dispatch.sender import Sender
 from usersync.errors import StoppedError
 from usersync.ledger import LedgerRun, Waves
 from usersync.logs import EVENTS, event
-from usersync.models import SECRET_FIELDS, Json, Result, Row, Status
+from usersync.models import SECRET_FIELDS, Code, Json, Result, Row, Status, User
 from usersync.settings import Settings
 
 if TYPE_CHECKING:
@@ -129,9 +130,11 @@ class Dispatcher:
         return values
 
     def _take(self, row: Row, result: Result) -> None:
+        if result.user:
+            self._compare(row, result, result.user)
         if result.status is Status.NOT_SENT:
             self._run.set_status([row])  # as before it was claimed
-        elif result.status is Status.FAILED and row.status is Status.PARKED:
+        elif result.status is Status.FAILED and row.status is Status.PARKED and not has_moved(row, result.user):
             self._run.record(row.key, replace(result, status=Status.REVERTING))  # the user holds the placeholder
         else:
             self._run.record(row.key, result)
@@ -139,6 +142,21 @@ class Dispatcher:
         self._context.progress.row(result.status)
         if self._context.on_result:
             self._context.on_result(replace(row, status=result.status, code=result.code, message=result.message))
+
+    def _compare(self, row: Row, result: Result, user: User) -> None:
+        """Find what else the platform made of a row than what was sent, so that an undo can restore it."""
+        if result.status is Status.FAILED and stale_fields(row.changes, user):
+            result.code = Code.ECHO_DIFFERS  # neither old nor new: perhaps what the platform made of the new values
+        if result.status is Status.UPDATED and (dropped := dropped_attributes(row, user)):
+            names = ", ".join(change.field for change in dropped)
+            result.status, result.code = Status.FAILED, Code.ECHO_DIFFERS
+            result.message = f"the platform dropped attributes that were not sent: {names}"
+            self._run.revise([replace(row.with_changes((*row.changes, *dropped)), status=Status.SENDING)])
+            self._context.stop.ask(
+                StoppedError.exit_code,
+                f"row {row.row}: {result.message}; it replaces attributes instead of merging them, so that usersync "
+                f"cannot change single ones. `usersync undo {self._run.info.run}` restores what it dropped",
+            )
 
     @asynccontextmanager
     async def _flush_regularly(self) -> AsyncIterator[None]:

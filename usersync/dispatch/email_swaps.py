@@ -7,10 +7,10 @@ done twice ends the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from usersync.diff.inversion import invert
+from usersync.diff.inversion import invert_row
 from usersync.diff.verification import split_changes
 from usersync.dispatch.sender import Sender
 from usersync.ledger import LedgerRun, Waves
@@ -21,8 +21,12 @@ from usersync.values import same_email
 _BROKEN = (Status.FAILED, Status.UNKNOWN, Status.CONFLICT, Status.REJECTED, Status.REVERTING)
 #: Rows of a broken swap that may hold new values.
 _MAY_HAVE_MOVED = (Status.UPDATED, Status.UNKNOWN, Status.REVERTING)
+#: After a reason of its own, what became of a row.
+_REVERTED = "; reverted"
 #: Between the reason why a row is reverted and the error that prevented it.
 _NOT_REVERTED = "; not reverted yet: "
+#: Before what stays of a row that is reverted.
+_KEPT = "; kept: "
 #: What ends a swap whose first user holds the placeholder, and whose old address the platform does not take back.
 _BY_HAND = "this user holds a placeholder: free the old address, or enter another one for this user by hand, then "
 
@@ -54,9 +58,7 @@ class EmailSwaps:
         """Return the swaps that cannot be completed, and of which some user has moved."""
         self._run.flush()
         return [
-            swap
-            for swap in Waves(self._run).swaps()
-            if any(row.status in _BROKEN for row in swap) and any(map(_has_to_return, swap))
+            swap for swap in Waves(self._run).swaps() if any(map(_is_broken, swap)) and any(map(_has_to_return, swap))
         ]
 
     def open(self) -> list[Swap]:
@@ -84,7 +86,7 @@ class EmailSwaps:
         """
         first, *others = swap
         for row in reversed(others):
-            if row.status in _MAY_HAVE_MOVED:
+            if row.status in _MAY_HAVE_MOVED or row.code == Code.ECHO_DIFFERS:
                 await self._revert_row(row, reason or _reason(swap, row))
         if first.status in (*_MAY_HAVE_MOVED, Status.PARKED) or _has_to_return(first):
             await self._revert_first(first, reason or _reason(swap, first))
@@ -94,11 +96,11 @@ class EmailSwaps:
         found = await self._sender.read(row.user_id)
         if isinstance(found, Result):
             return self._keep_reverting(row, found)
-        changes, kept = split_changes(invert(row.changes)[0], found)
-        message = f"{row.message}; kept: {', '.join(kept)}" if kept else row.message
+        inverted, not_restored = invert_row(row)
+        changes, kept = split_changes(inverted, found)
         values = {change.field: change.new for change in changes}
         written = {field: row.new_values[field] for field in kept}
-        await self._return(replace(row, message=message), values, found, written)
+        await self._return(_with_kept(row, [*kept, *not_restored]), values, found, written)
         return None
 
     async def _revert_first(self, row: Row, reason: str) -> None:
@@ -110,7 +112,9 @@ class EmailSwaps:
         if same_email(found.email, row.placeholder) or row.code == Code.ECHO_DIFFERS:
             values = _move(_old_email(row))
         else:
-            changes, kept = split_changes(invert(row.changes)[0], found)
+            inverted, not_restored = invert_row(row)
+            changes, kept = split_changes(inverted, found)
+            row = _with_kept(row, not_restored)
             values = {change.field: change.new for change in changes}
         await self._return(row, values, found, _move(row.placeholder) if "email" in kept else {})
         return None
@@ -131,7 +135,7 @@ class EmailSwaps:
         if result.status is Status.UPDATED:
             sent_at = result.finished_at or row.finished_at
             self._run.snapshots.keep_written(row.user_id, {**written, **values}, sent_at=sent_at)
-            message = row.message if row.code == Code.BLOCKED_BY else f"{row.message}; reverted"
+            message = row.message.removesuffix(_REVERTED) + (_REVERTED if row.code != Code.BLOCKED_BY else "")
             ended = replace(result, status=Status.FAILED, code=row.code, message=message)
             self._record(row, replace(ended, http_status=result.http_status or row.http_status))
         else:
@@ -167,6 +171,15 @@ def parked(row: Row, result: Result) -> Result:
     return replace(result, status=Status.PARKED, code="", message=message)
 
 
+def has_moved(row: Row, user: User | None) -> bool:
+    """Tell whether a user, as answered, has the new address of a row, whatever else of it the platform did not take."""
+    return user is not None and same_email(user.email, row.new_values.get("email"))
+
+
+def _is_broken(row: Row) -> bool:
+    return row.status in _BROKEN and not (row.status is Status.FAILED and has_moved(row, row.user))
+
+
 def _has_to_return(row: Row) -> bool:
     may_hold_placeholder = row.placeholder is not None and row.status is Status.UNKNOWN
     return row.status in (Status.UPDATED, Status.PARKED, Status.REVERTING) or may_hold_placeholder
@@ -179,6 +192,13 @@ def _reason(swap: Swap, row: Row) -> str:
 
 def _old_email(row: Row) -> object:
     return next(change.old for change in row.changes if change.field == "email")
+
+
+def _with_kept(row: Row, kept: Sequence[str]) -> Row:
+    """Return a row that names what is not reverted."""
+    if not kept or _KEPT in row.message:
+        return row
+    return replace(row, message=f"{row.message}{_KEPT}{', '.join(kept)}")
 
 
 def _move(email: object) -> dict[str, Json]:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 from usersync.context import Context, iso, run_concurrently
-from usersync.diff.verification import are_applied
+from usersync.diff.verification import are_applied, may_hold_new_values
 from usersync.dispatch.email_swaps import EmailSwaps, parked
 from usersync.dispatch.sender import Sender, undecided
 from usersync.ledger import LedgerRun
@@ -68,7 +68,8 @@ class Recovery:
             message = "the answer was lost; a later check found the new values"
             run.record(row.key, Result(Status.UPDATED, "", message, 200, 1, found, seen_at))
         else:
-            run.record(row.key, Result(Status.PLANNED, user=found))
+            sent = may_hold_new_values(row.changes, found)
+            run.record(row.key, Result(Status.PLANNED, attempts=int(sent), user=found))
 
     async def _each(self, items: Iterable[Item], work: Callable[[Item], Awaitable[object]]) -> None:
         await run_concurrently(items, work, concurrency=self._concurrency, stop=self._context.stop)

@@ -58,7 +58,7 @@ def plan_again(run: LedgerRun, users: Iterable[int]) -> None:
     """Take back the failure of rows whose users the platform's API, as it turned out, was never asked about."""
     run.flush()
     run.database.execute(
-        "UPDATE row SET status = 'planned', code = '', message = '' WHERE run = ? AND status = 'failed'"
+        "UPDATE row SET status = 'planned', code = '', message = '', attempts = 0 WHERE run = ? AND status = 'failed'"
         " AND code = 'platform-error' AND id IN (SELECT CAST(value AS TEXT) FROM json_each(?))",
         (run.number, json_text(list(users))),
     )

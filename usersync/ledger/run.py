@@ -42,8 +42,10 @@ _STATUSES = {status.value: status for status in Status}
 UNSENT = (Status.PLANNED, Status.PARKED)
 #: Rows that a request went out for, and whose end is not known.
 IN_FLIGHT = (Status.SENDING, Status.UNKNOWN)
-#: What a report says of rows that were not sent, and of those without an answer.
+#: What a report says of rows that were not sent, of those among them that were sent before, and of those without an
+#: answer.
 NOT_SENT = "not sent: the run stopped first"
+SENT_BEFORE = "sent before, and the answer was lost; "
 NO_ANSWER = "no answer was recorded; `usersync resume` looks it up"
 
 
@@ -240,8 +242,9 @@ class LedgerRun:
                 (NO_ANSWER, self.number),
             )
             self.database.execute(
-                "UPDATE row SET status = 'not-sent', message = ? WHERE run = ? AND status = 'planned'",
-                (not_sent, self.number),
+                "UPDATE row SET status = 'not-sent', message = iif(attempts > 0, ?, '') || ? WHERE run = ?"
+                " AND status = 'planned'",
+                (SENT_BEFORE, not_sent, self.number),
             )
 
     def finish(self, *, finished_at: str, exit_code: int, stopped: str | None) -> None:

@@ -69,8 +69,8 @@ class Waves:
     def block(self, wave: int) -> None:
         """Reject the rows of a wave that wait for an address which was not given up.
 
-        One that waits for a row which is not sent yet is not sent either. A user who holds a placeholder has to be
-        reverted instead.
+        A row that failed gave it up where its user has the new one all the same. One that waits for a row which is
+        not sent yet is not sent either. A user who holds a placeholder has to be reverted instead.
         """
         self._database.execute(
             "UPDATE row SET status = CASE WHEN status = 'parked' THEN 'reverting' WHEN EXISTS (SELECT 1 FROM row AS"
@@ -81,8 +81,9 @@ class Waves:
             " WHERE first.run = row.run AND first.key = row.depends_on),"
             " 'the row that has to give up this e-mail address first was left out')"
             " WHERE run = ? AND wave = ? AND status IN (?, ?) AND depends_on IS NOT NULL"
-            " AND coalesce((SELECT status FROM row AS first WHERE first.run = row.run"
-            " AND first.key = row.depends_on), '') NOT IN ('updated', 'unchanged', 'parked')",
+            " AND NOT EXISTS (SELECT 1 FROM row AS first WHERE first.run = row.run AND first.key = row.depends_on"
+            " AND (first.status IN ('updated', 'unchanged', 'parked') OR first.status = 'failed'"
+            " AND lower(first.email) = lower(json_extract(first.new, '$.email'))))",
             (self._number, wave, *UNSENT),
         )
 

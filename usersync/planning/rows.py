@@ -179,7 +179,8 @@ def unread_row(row: Row, result: Result) -> Row:
         return with_result(row, result)
     if owner_of(result.code) is Owner.PLATFORM:
         message = f"not sent: the user could not be read: {result.message}"
-        return with_result(row, replace(result, status=Status.NOT_SENT, message=message))
+        not_sent = replace(result, status=Status.NOT_SENT, attempts=row.attempts, message=message)
+        return with_result(row, not_sent)
     return with_result(row, replace(result, status=Status.REJECTED))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from usersync.context import Context
-from usersync.diff.inversion import invert
+from usersync.diff.inversion import invert_row
 from usersync.ledger import Ledger, LedgerRun
 from usersync.ledger.run import IN_FLIGHT
 from usersync.models import Code, Row, Status
@@ -30,14 +30,15 @@ class UndoneRows(RowSource):
         """Find the run to undo, and its rows whose users may hold new values, or a placeholder.
 
         An e-mail swap that was interrupted is reverted before rows are planned; its rows count all the same. So do
-        rows of which the platform, as its answer said, kept some values only.
+        rows of which the platform kept some values only, as far as is known.
         """
         self._former = find_run(ledger, self._name, self.settings)
-        changed = (Status.UPDATED, Status.PARKED, Status.REVERTING, Status.FAILED, *IN_FLIGHT)
+        changed = (Status.UPDATED, Status.PARKED, Status.REVERTING, *IN_FLIGHT)
+        in_part = (Status.FAILED, Status.PLANNED, Status.NOT_SENT)
         self._statuses = {
             row.key: row.status
-            for row in self._former.with_status(*changed)
-            if row.status is not Status.FAILED or row.code == Code.ECHO_DIFFERS
+            for row in self._former.with_status(*changed, *in_part)
+            if row.status in changed or row.code == Code.ECHO_DIFFERS or row.was_sent_before
         }
 
     @property
@@ -74,8 +75,8 @@ class UndoneRows(RowSource):
 
 
 def _inverted_row(row: Row, run: str) -> Row:
-    """Return the row that restores what an updated row changed."""
-    changes, kept = invert(row.changes)
+    """Return the row that restores what an updated row changed, or one of which the platform altered the values."""
+    changes, kept = invert_row(row)
     note = f"undo of run {run}"
     if kept:
         note += f"; kept: {', '.join(kept)}"

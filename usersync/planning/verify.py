@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from usersync.context import Context, run_concurrently
 from usersync.diff.limits import has_email_patterns
-from usersync.diff.verification import split_changes
+from usersync.diff.verification import may_hold_new_values, split_changes
 from usersync.ledger import LedgerRun
 from usersync.models import UNKNOWN, Code, FieldChange, Json, Result, Row, Status, User, value_of
 from usersync.planning.compare import READ_BATCH
@@ -96,11 +96,13 @@ def reject_overtaken_rows(run: LedgerRun) -> None:
 
 def _reject_overtaken(run: LedgerRun, rows: Sequence[Row]) -> None:
     newer = run.snapshots.last_written([row.user_id for row in rows], by_newer_runs=True)
-    run.revise(
-        _stale_row(row, {field: f"run {run.snapshots.last_writer(row.user_id, field)[0]}" for field in fields})
-        for row in rows
-        if row.user_id in newer and (fields := _overtaken_fields(row.changes, newer[row.user_id]))
-    )
+    overtaken: list[Row] = []
+    for row in rows:
+        if fields := _overtaken_fields(row.changes, newer.get(row.user_id, {})):
+            changed_by = {field: f"run {run.snapshots.last_writer(row.user_id, field)[0]}" for field in fields}
+            in_part = row.was_sent_before and len(fields) < len(row.changes)
+            overtaken.append(_row_sent_in_part(row, changed_by) if in_part else _stale_row(row, changed_by))
+    run.revise(overtaken)
 
 
 def _overtaken_fields(changes: Sequence[FieldChange], newer: Mapping[str, Json]) -> list[str]:
@@ -109,9 +111,18 @@ def _overtaken_fields(changes: Sequence[FieldChange], newer: Mapping[str, Json])
 
 def _stale_row(row: Row, changed_by: Mapping[str, str]) -> Row:
     """Return a row as it is where fields were changed since it was planned: field -> by whom."""
-    parts = [f"{who} changed {', '.join(fields)} since" for who, fields in _by_value(changed_by).items()]
-    message = f"{'; '.join(parts)}, so it was left alone; plan again to change it all the same"
+    message = f"{_who_changed_what(changed_by)}, so it was left alone; plan again to change it all the same"
     return replace(row, status=Status.CONFLICT, code=Code.STALE, message=message)
+
+
+def _row_sent_in_part(row: Row, changed_by: Mapping[str, str]) -> Row:
+    """Return a row that was sent before as it ends where some of its fields were changed since: field -> by whom."""
+    message = f"the answer was lost; {_who_changed_what(changed_by)}, and the other fields may hold the new values"
+    return replace(row, status=Status.FAILED, code=Code.ECHO_DIFFERS, message=message)
+
+
+def _who_changed_what(changed_by: Mapping[str, str]) -> str:
+    return "; ".join(f"{who} changed {', '.join(fields)} since" for who, fields in _by_value(changed_by).items())
 
 
 def _by_value(changed_by: Mapping[str, str]) -> dict[str, list[str]]:
@@ -131,12 +142,14 @@ def verified_row(
     row = with_user(row, user)
     if row.placeholder and same_email(user.email, row.placeholder):
         user = replace(user, email=_old_email(row))  # this run has moved the user there
-    changes, stale = split_changes(row.changes, user)
+    sent_before = row.was_sent_before
+    changes, stale = split_changes(row.changes, user, sent_before=sent_before)
     if address and not any(same_email(user.email, own) for own in (address, row.new_values.get("email"))):
         stale = sorted({*stale, "email"})
     changed_by = {field: _who_changed(user, field, last_writer) for field in stale}
     if stale and not keep_foreign:
-        return _stale_row(row, changed_by)
+        in_part = sent_before and may_hold_new_values(changes, user)
+        return _row_sent_in_part(row, changed_by) if in_part else _stale_row(row, changed_by)
     if stale:
         kept = ", ".join(f"{field} ({who} changed it since)" for field, who in changed_by.items())
         row = replace(row, note="; ".join(part for part in (row.note, f"kept: {kept}") if part))
