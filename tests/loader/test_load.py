@@ -206,6 +206,47 @@ def test_rejects_what_is_left_of_the_example_of_a_template(tmp_path: Path, row: 
     assert [(p.key, p.code, p.column) for p in table.problems] == [(0, Code.VALUE_SUSPECT, name) for name in left]
 
 
+@pytest.mark.parametrize("kind", ["csv", "xlsx"])
+@pytest.mark.parametrize(
+    ("above", "count"),
+    [
+        pytest.param(
+            [["email", "name"], ["a@x.org", "Ann"], ["b@x.org", "Bob"]], 3, id="rows that are matched by e-mail"
+        ),
+        pytest.param([["email", "name"], ["a@x.org", "Ann"]], 1, id="the address of the author"),
+        pytest.param([["email", "name"], ["made by", "Ann"]], 1, id="a note"),
+    ],
+)
+def test_loses_no_row_above_a_header_with_ids(tmp_path: Path, kind: str, above: list[list[str]], count: int) -> None:
+    lines = [*above, ["id", "name"], ["5", "Bea"]]
+    path = tmp_path / f"joined.{kind}"
+    if kind == "csv":
+        path.write_text("".join(f"{','.join(line)}\n" for line in lines))
+    else:
+        with xlsxwriter.Workbook(path) as book:
+            sheet = book.add_worksheet()
+            for y, line in enumerate(lines):
+                sheet.write_row(y, 0, line)
+    table = load([path], options=SourceSettings(match_by="auto"))
+    assert len(table.cells) == count
+    assert [p.key for p in table.problems] == ([2] if count > 1 else [])
+
+
+@pytest.mark.parametrize(
+    ("line", "is_row"),
+    [
+        pytest.param("#TEAM,5", True, id="a name that begins like a comment"),
+        pytest.param("#TEAM,a@example.org", True, id="the same beside an address"),
+        pytest.param("# as of May,", False, id="a comment"),
+        pytest.param("#end", False, id="a comment of one cell"),
+    ],
+)
+def test_a_short_line_with_a_key_is_no_comment(tmp_path: Path, line: str, is_row: bool) -> None:
+    table = read(tmp_path, f"name,id,display_name\n{line}\nBea,6,B\n")
+    assert [p.key for p in table.problems] == ([0] if is_row else [])
+    assert len(table.cells) == 1 + is_row
+
+
 def test_a_cell_error_moves_with_its_column(tmp_path: Path) -> None:
     table = read(tmp_path, "id,name,display_name\n1,Ann,A\nid,display_name,name\n2,B\ufffd,Bea\n")
     assert [(p.key, p.column) for p in table.problems] == [(1, "display_name")]

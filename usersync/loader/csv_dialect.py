@@ -16,6 +16,7 @@ from usersync.errors import SourceError
 from usersync.loader.csv_hints import TOP, explain_missing_header, no_header
 from usersync.loader.csv_parser import DELIMITERS, Dialect, RecordParser
 from usersync.loader.csv_records import RecordReader, line_stop, parsed_records
+from usersync.loader.headings import CONTACTS
 from usersync.loader.workbook_cell_info import MAX_COLUMNS
 
 if TYPE_CHECKING:
@@ -152,6 +153,7 @@ class _Finder:
         parser = RecordParser(dialect)
         named = self._options.header_row
         without_id: DialectMatch | None = None
+        addresses = 0  # rows below that one with an address
         first: tuple[int, Sequence[str]] | None = None  # the first row of several cells
         records = islice(parsed_records(data, self._start, parser), max(TOP, named or 0))
         for row, (start, stop, parsed) in enumerate(records, 1):
@@ -162,6 +164,10 @@ class _Finder:
                     without_id = DialectMatch(dialect, data, parsed.cells, row, stop, key)
                 if key is not None and self._headings.is_final(parsed.cells):
                     return DialectMatch(dialect, data, parsed.cells, row, stop, key)
+                if without_id and "@" in "".join(parsed.cells[without_id.key : without_id.key + 1]):
+                    addresses += 1
+                    if addresses > CONTACTS:
+                        return without_id  # with rows that would be lost above a header further down
                 self._remember_candidate(row, parsed.cells)
                 if first is None and len(list(filter(str.strip, parsed.cells))) > 1:
                     first = row, parsed.cells

@@ -163,7 +163,8 @@ class RecordReader:
                 return [Record(start, stop)]
             if len(parsed.cells) == self.width:
                 return [Record(start, stop, parsed.cells)]
-            if is_remark(data[start:stop]):
+            has_key = len(parsed.cells) > self._key and _KEY.fullmatch(parsed.cells[self._key])
+            if is_remark(data[start:stop]) and not has_key:
                 return [Record(start, stop, is_remark=True)]
             short = parsed.cells if len(parsed.cells) < self.width else ()
             return [Record(start, stop, None, self._miscount(parsed.cells), short=short)]

@@ -65,6 +65,8 @@ _FIRST_NAMES: Final = (
 _LAST_NAMES: Final = ("lastname", "surname", "familyname", "nachname", "familienname", "apellido", "apellidos")
 #: Endings of headings that may number users, in the form that `_squash` gives them.
 _NUMBERING: Final = ("id", "no", "nr", "number", "nummer", "#", "key")
+#: Rows with an address, such as that of the author, that a header without an id may have in a preamble.
+CONTACTS: Final = 1
 #: No heading is longer; such a cell is not compared.
 _LONGEST: Final = 200
 _IN_BRACES: Final = re.compile(r"\{([^{}]*)\}")

@@ -10,7 +10,7 @@ from typing import Any, Final
 from usersync.errors import SourceError
 from usersync.loader.base import BASE_SHEET
 from usersync.loader.csv_parser import DELIMITERS
-from usersync.loader.headings import Headings
+from usersync.loader.headings import CONTACTS, Headings
 from usersync.loader.workbook_sheets import SheetReader, Workbook
 from usersync.settings import SourceSettings
 
@@ -92,6 +92,7 @@ class _Search:
         named = self._options.header_row
         head = reader(max(_SEARCHED, named or 0))
         without_id: Selection | None = None
+        key = addresses = 0
         for at, row in enumerate(head.rows):
             number = head.top + at + 1
             if named not in (None, number):
@@ -100,6 +101,9 @@ class _Search:
                 break
             texts = [value if isinstance(value, str) else "" for value in row]
             if self._headings.key_column(texts) is None:
+                addresses += bool(without_id) and "@" in texts[key]
+                if addresses > CONTACTS:
+                    break  # rows would be lost above a header further down
                 self._remember(name, number, texts)
                 continue
             is_final = self._headings.is_final(list(map(str, row)))
@@ -109,6 +113,7 @@ class _Search:
                 if is_final:
                     return selection
                 without_id = selection
+                key = self._headings.key_column(texts) or 0
         return without_id
 
     def _remember(self, sheet: str, row: int, texts: Sequence[str]) -> None:
