@@ -98,6 +98,7 @@ def test_reads_the_sheet_with_addresses_where_none_has_ids() -> None:
     people = [["Name", "E-mail"], ["Ann", "a@example.org"]]
     data = book({"Intro": [["Hello"]], "Staff": people, "Users": [["id", "name"], [7, "Ann"]]})
     assert read_by_email(data).sheet == "Users", "ids are preferred"
+    assert read_by_email(data).notes == ("sheets with e-mail addresses, but no ids, were not read: 'Staff'",)
     assert read_by_email(book({"Intro": [["Hello"]], "Staff": people})).sheet == "Staff"
     with pytest.raises(SourceError, match="sheets 'A' and 'B' both have an e-mail column; name one"):
         read_by_email(book({"A": people, "B": people}))

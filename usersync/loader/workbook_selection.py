@@ -52,13 +52,17 @@ def select_sheet(book: Workbook, file: str, headings: Headings, options: SourceS
         more = f" (hidden sheets were not searched: {', '.join(hidden)}; name one with --sheet)" if hidden else ""
         what = f"sheet {shown[0]!r}" if len(sheets) == 1 and shown else f"each of its {len(sheets)} sheets"
         search.refuse(file, what, more)
+    with_addresses = [repr(selection.name) for selection in found if not selection.has_id and selection.has_rows]
     found = [selection for selection in found if selection.has_id] or found
     candidates = [selection for selection in found if selection.has_rows] or found
     if len(candidates) > 1:
         which = " and ".join(repr(selection.name) for selection in candidates)
         what = "an id column" if candidates[0].has_id else "an e-mail column"
         raise SourceError(file, f"sheets {which} both have {what}; name one with --sheet (source.sheet)")
-    return replace(candidates[0], notes=tuple(_passed_over(candidates[0], found, shown)))
+    notes = list(_passed_over(candidates[0], found, shown))
+    if candidates[0].has_id and with_addresses:
+        notes.append(f"sheets with e-mail addresses, but no ids, were not read: {', '.join(with_addresses)}")
+    return replace(candidates[0], notes=tuple(notes))
 
 
 def _passed_over(chosen: Selection, found: Sequence[Selection], shown: Sequence[str]) -> Iterator[str]:
