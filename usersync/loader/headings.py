@@ -179,7 +179,8 @@ class Headings:
         One with an id column is preferred to one without, and any to `ID, 4711`, which stands above a table.
         """
         fields = self.fields(cells)
-        is_remark = set(fields) <= {"id", None} and any(re.search(r"\d", cell) for cell in cells)
+        has_values = self._templates or not set(fields) <= {"id", None}
+        is_remark = not has_values and any(re.search(r"\d", cell) for cell in cells)
         return not is_remark and (self._match_by != "auto" or "id" in fields)
 
     def looks_like_header(self, cells: Sequence[str]) -> bool:
