@@ -20,6 +20,14 @@ SECRET = "Str0ng!secret"
 RENAMED = {"name": "New"}
 
 
+#: Another user than the one that is sent.
+OTHER = Answer(200, {"id": 8, "name": "X", "email": None})
+
+
+def user_7(name: str, **values: object) -> Answer:
+    return Answer(200, {"id": 7, "name": name, "email": "u7@example.org", **values})
+
+
 def settings_for(box: Sandbox, **request: object) -> Settings:
     return make_settings(
         {
@@ -78,9 +86,49 @@ def test_an_update_answered_with_the_new_values_is_done() -> None:
 
 
 def test_an_update_answered_with_other_values_fails() -> None:
-    result, _ = updated(lambda *_: Answer(200, {"id": 7, "name": "Old"}))
-    assert (result.status, result.code) == (Status.FAILED, Code.ECHO_DIFFERS)
-    assert result.message == "the platform answered 200 but holds another value of name"
+    result, requests = updated(lambda *_: user_7("Old"))
+    assert (result.status, result.code, requests) == (Status.FAILED, Code.ECHO_DIFFERS, ["PATCH", "GET"])
+    assert result.message.startswith("the platform answered 200 but holds another value of name; the user, read after")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(user_7("Old"), id="the old name"),
+        pytest.param(Answer(200, {"id": 7}), id="the id alone"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("read", "status"),
+    [
+        pytest.param(user_7("New", custom_attributes=[]), Status.UPDATED, id="carried out"),
+        pytest.param(user_7("Old"), Status.FAILED, id="not carried out"),
+        pytest.param(OTHER, Status.UNKNOWN, id="not to be learned"),
+    ],
+)
+def test_an_update_whose_answer_does_not_confirm_it_is_read_and_not_repeated(
+    answer: Answer, read: Answer, status: Status
+) -> None:
+    result, requests = updated(lambda method, *_: answer if method == "PATCH" else read)
+    assert (result.status, requests) == (status, ["PATCH", "GET"])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(Answer(200, {"id": 7, "name": "New"}), id="what was sent alone"),
+        pytest.param(Answer(200, {"id": 7, "name": "New", "email": 5}), id="no text as address"),
+        pytest.param(user_7("New", custom_attributes="{}"), id="attributes that are text"),
+    ],
+)
+def test_an_answer_that_leaves_out_a_part_of_the_user_confirms_what_it_holds_and_nothing_else(answer: Answer) -> None:
+    result, requests = updated(lambda *_: answer)
+    assert (result.status, result.user, requests) == (Status.UPDATED, None, ["PATCH"])
+
+
+def test_an_update_that_is_answered_with_a_redirect_to_its_result_is_unknown() -> None:
+    result, _ = updated(lambda *_: Answer(303, "", {"Location": "/users/7"}))
+    assert (result.status, result.code) == (Status.UNKNOWN, Code.PLATFORM_ERROR)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +190,7 @@ def test_an_update_that_is_refused_at_once_is_not_read() -> None:
 
 
 def test_an_update_without_an_answer_of_which_the_platform_dropped_a_part_has_failed() -> None:
-    dropped = Answer(200, {"id": 7, "name": "New"})
+    dropped = user_7("New")
     result, _ = updated(lambda method, *_: Fault.RESET_AFTER if method == "PATCH" else dropped, BOTH)
     assert (result.status, result.code) == (Status.FAILED, Code.ECHO_DIFFERS)
     assert result.message.endswith("the user, read afterwards, holds another value of custom_attributes.seats")
@@ -151,15 +199,20 @@ def test_an_update_without_an_answer_of_which_the_platform_dropped_a_part_has_fa
 @pytest.mark.parametrize(
     ("read", "status", "message"),
     [
-        pytest.param({"id": 7, "name": "New"}, Status.UPDATED, "holds the new values", id="carried out"),
-        pytest.param({"id": 7, "name": "Old"}, Status.FAILED, "not hold the new values", id="not carried out"),
-        pytest.param({"id": 8, "name": "X"}, Status.UNKNOWN, "answered with user 8", id="not to be learned"),
+        pytest.param(user_7("New"), Status.UPDATED, "holds the new values", id="carried out"),
+        pytest.param(user_7("Old"), Status.FAILED, "not hold the new values", id="not carried out"),
+        pytest.param(
+            OTHER,
+            Status.UNKNOWN,
+            "answered with user 8",
+            id="not to be learned",
+        ),
     ],
 )
 def test_an_update_answered_with_another_user_is_read_and_not_repeated(
-    read: dict[str, object], status: Status, message: str
+    read: Answer, status: Status, message: str
 ) -> None:
-    result, requests = updated(lambda method, *_: Answer(200, {"id": 8} if method == "PATCH" else read))
+    result, requests = updated(lambda method, *_: OTHER if method == "PATCH" else read)
     assert (result.status, message in result.message) == (status, True), result.message
     assert requests == ["PATCH", "GET"]
 
@@ -186,7 +239,7 @@ def test_what_was_sent_is_counted() -> None:
     ("script", "status"),
     [
         pytest.param(None, None, id="not carried out"),
-        pytest.param(lambda *_: Answer(200, {"id": 7, "name": "New"}), Status.UPDATED, id="carried out"),
+        pytest.param(lambda *_: user_7("New"), Status.UPDATED, id="carried out"),
         pytest.param(lambda *_: Answer(500, ""), Status.UNKNOWN, id="not to be learned"),
         pytest.param(
             lambda *_: Answer(401, {"error": "Non permissible resource"}), Status.UNKNOWN, id="not permitted any more"

@@ -103,7 +103,7 @@ LISTS: dict[str, Act] = {
     "200 with a login page": page("200 OK"),
     "200 with no array": page("200 OK", b'{"payload": []}', "application/json"),
     "200 with an empty array": page("200 OK", b"[]", "application/json"),
-    "200 with half an array": page("200 OK", b'[{"id": 1, "name": "A"},', "application/json"),
+    "200 with half an array": page("200 OK", b'[{"id": 1, "name": "A", "email": null},', "application/json"),
     "200 with the first of several pages": page("200 OK", b'[{"id": 1}]', "application/json", 'Link: </x>; rel="next"'),
     "5 MB answer": page("200 OK", b"[" + b" " * 5_000_000 + b"]", "application/json"),
 }
@@ -126,7 +126,7 @@ CASES = (
     Case("5 MB answer, compressed to 5 KB", RAW, page("200 OK", BOMB, "application/json", "Content-Encoding: deflate")),
     Case("no HTTP", RAW, says(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")),
     Case("200 with no user in it", RAW, page("200 OK", b"[]", "application/json")),
-    Case("200 with another user", RAW, page("200 OK", b'{"id": 77, "name": "X"}', "application/json")),
+    Case("200 with another user", RAW, page("200 OK", b'{"id": 77, "name": "X", "email": null}', "application/json")),
     Case("500 with a page", RAW, page("500 Internal Server Error")),
     Case("503 with a page", RAW, page("503 Service Unavailable")),
     Case("504 with a page", RAW, page("504 Gateway Time-out")),

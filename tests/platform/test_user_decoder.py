@@ -44,15 +44,17 @@ def test_a_user_is_the_same_whichever_way_it_is_read(
         b'{"id": "7"}',
         b'{"name": "A"}',
         b"[]",
-        b'{"id": 7, "name": 5}',
-        b'{"id": 7, "custom_attributes": []}',
-        b'{"id": 7, "custom_attributes": {"a": 1e999}}',
-        b'{"id": 7, "custom_attributes": {"a": NaN}}',
-        b'{"id": 7, "name": "a\\u0007"}',
-        b'{"id": 7,\n "name": "a"}',
-        b'\xef\xbb\xbf{"id": 7}',
+        b'{"id": 7, "name": 5, "email": null}',
+        b'{"id": 7, "name": "A"}',
+        b'{"id": 7, "email": "a@x.org"}',
+        b'{"id": 7, "name": null, "email": null, "custom_attributes": []}',
+        b'{"id": 7, "name": null, "email": null, "custom_attributes": {"a": 1e999}}',
+        b'{"id": 7, "name": null, "email": null, "custom_attributes": {"a": NaN}}',
+        b'{"id": 7, "name": "a\\u0007", "email": null}',
+        b'{"id": 7,\n "name": "a", "email": null}',
+        b'\xef\xbb\xbf{"id": 7, "name": null, "email": null}',
         b"\xff",
-        b'{"id": 7, "custom_attributes": ' + b'{"a":' * 70 + b"1" + b"}" * 71,
+        b'{"id": 7, "name": null, "email": null, "custom_attributes": ' + b'{"a":' * 70 + b"1" + b"}" * 71,
     ],
 )
 def test_what_is_not_plain_is_left_to_the_careful_way(body: bytes) -> None:
@@ -60,5 +62,6 @@ def test_what_is_not_plain_is_left_to_the_careful_way(body: bytes) -> None:
 
 
 def test_a_plain_user_is_decoded() -> None:
-    found = decode_plain('{"id": 7, "name": "Zoë", "access_token": "S", "custom_attributes": {"n": 1.50}}'.encode())
+    body = '{"id": 7, "name": "Zoë", "email": null, "access_token": "S", "custom_attributes": {"n": 1.50}}'
+    found = decode_plain(body.encode())
     assert found == User(7, "Zoë", None, None, {"n": 1.5})

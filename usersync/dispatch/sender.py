@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import TypeGuard
 
 from usersync.context import Clock, Stop, Stopping, iso
 from usersync.diff.verification import is_applied, mismatched_fields
@@ -38,6 +39,8 @@ from usersync.platform.quota import read_quota
 
 log = logging.getLogger(__name__)
 
+#: The status of a redirect that says that the request was carried out.
+SEE_OTHER = 303
 _NOT_SENT = "not sent: the run stopped first"
 #: Answers that settle a row; a union would be made anew for each.
 _FINAL = (Success, Rejected)
@@ -119,23 +122,23 @@ class Sender:
             answer = await self._answer(exchange)
         except Stopping:
             return self._result(exchange, Status.NOT_SENT, "", _NOT_SENT)
-        if isinstance(answer, Success) and answer.user.id == user_id:
+        if _is_user(answer, user_id):
             return answer.user
         return self._failed(exchange, answer)
 
     async def update(self, user_id: int, values: Mapping[str, Json]) -> Result:
-        """Send a change until it is answered; where an answer was lost, or not this user's, read what came of it."""
+        """Send a change until it is answered; where an answer does not confirm it, read what came of it."""
         exchange = _Exchange(update_request(user_id, values), self._secrets(values))
         try:
             answer = await self._answer(exchange)
         except Stopping:
             return self._interrupted(exchange)
-        if isinstance(answer, Success) and answer.user.id == user_id:
-            return self._verified(exchange, values, answer.user)
-        failed = self._failed(exchange, answer)
-        if exchange.doubt or isinstance(answer, Success):
-            return await self._read_back(exchange, values, failed)
-        return failed
+        if not isinstance(answer, Success):
+            failed = self._failed(exchange, answer)
+            return await self._read_back(exchange, values, failed) if exchange.doubt else failed
+        if _is_confirmed(answer, user_id, values):
+            return self._result(exchange, Status.UPDATED, user=answer.user if answer.is_complete else None)
+        return await self._read_back(exchange, values, self._failed(exchange, answer, values))
 
     async def look_up(self, user_id: int, values: Mapping[str, Json]) -> Result | None:
         """Read what became of a change whose answer never came in; None: it was not carried out."""
@@ -157,7 +160,7 @@ class Sender:
             return unknown
         if isinstance(answer, Rejected) and answer.code == Code.NOT_FOUND:
             return replace(failed, code=answer.code, message=answer.message, http_status=answer.status)
-        if not isinstance(answer, Success) or answer.user.id != sent.request.user_id:
+        if not _is_user(answer, sent.request.user_id):
             return unknown
         mismatched = mismatched_fields(values, answer.user)
         if mismatched and len(mismatched) == len(values.keys() - SECRET_FIELDS):
@@ -168,7 +171,8 @@ class Sender:
             return replace(failed, code=Code.ECHO_DIFFERS, message=message, user=answer.user)
         if not is_applied(values, answer.user):
             return replace(unknown, message=f"{failed.message}; a password cannot be read back")
-        message = f"the answer was lost ({failed.message}); the user, read afterwards, holds the new values"
+        lost = f"the answer was lost ({failed.message})" if sent.doubt else failed.message
+        message = f"{lost}; the user, read afterwards, holds the new values"
         return replace(unknown, status=Status.UPDATED, code="", message=message, user=answer.user, http_status=200)
 
     async def _answer(self, exchange: _Exchange) -> Success | Rejected | TransientError:
@@ -179,6 +183,8 @@ class Sender:
                 self._failures.settled(exchange.request)
                 return answer
             if isinstance(answer, Unauthorized | Misconfigured):
+                if exchange.status == SEE_OTHER:
+                    exchange.doubt = Code.PLATFORM_ERROR
                 self._failures.stop_run(answer.message)
             if isinstance(answer, TransientError) and answer.reached:
                 exchange.doubt = answer.code
@@ -234,30 +240,40 @@ class Sender:
         if exchange.attempts:
             self.counts.retried += 1
 
-    def _verified(self, exchange: _Exchange, values: Mapping[str, Json], user: User) -> Result:
-        mismatched = mismatched_fields(values, user)
-        if not mismatched:
-            return self._result(exchange, Status.UPDATED, user=user)
-        message = f"the platform answered 200 but holds another value of {', '.join(mismatched)}"
-        return self._result(exchange, Status.FAILED, Code.ECHO_DIFFERS, message, user)
-
     def _interrupted(self, exchange: _Exchange) -> Result:
         if exchange.doubt:
             message = "the run stopped before the platform's answer came in; `usersync resume` looks it up"
             return self._result(exchange, Status.UNKNOWN, exchange.doubt, message)
         return self._result(exchange, Status.NOT_SENT, "", _NOT_SENT)
 
-    def _failed(self, exchange: _Exchange, answer: Success | Rejected | TransientError) -> Result:
-        if isinstance(answer, Success):
-            message = f"the platform answered with user {answer.user.id}"
-            return self._result(exchange, Status.FAILED, Code.ECHO_DIFFERS, message)
-        return self._result(exchange, Status.FAILED, answer.code, answer.message)
+    def _failed(
+        self, exchange: _Exchange, answer: Success | Rejected | TransientError, values: Mapping[str, Json] | None = None
+    ) -> Result:
+        """Return the result of a request that was not answered as it should be: a change of `values`, or a read."""
+        if not isinstance(answer, Success):
+            return self._result(exchange, Status.FAILED, answer.code, answer.message)
+        message = f"the platform answered with user {answer.user.id}"
+        if values and _is_user(answer, exchange.request.user_id):
+            mismatched = ", ".join(mismatched_fields(values, answer.user))
+            message = f"the platform answered 200 but holds another value of {mismatched}"
+        return self._result(exchange, Status.FAILED, Code.ECHO_DIFFERS, message)
 
     def _result(
         self, exchange: _Exchange, status: Status, code: str = "", message: str = "", user: User | None = None
     ) -> Result:
         finished_at = iso(exchange.answered_at or self._clock.now())
         return Result(status, code, message, exchange.status, exchange.attempts, user, finished_at)
+
+
+def _is_confirmed(answer: Success, user_id: int, values: Mapping[str, Json]) -> bool:
+    """Tell whether an answer says that a user holds these values; what it leaves out is not therefore blank."""
+    if answer.user.id != user_id or mismatched_fields(values, answer.user):
+        return False
+    return answer.is_complete or not any(value in (None, "") for value in values.values())
+
+
+def _is_user(answer: Answer, user_id: int) -> TypeGuard[Success]:
+    return isinstance(answer, Success) and answer.user.id == user_id
 
 
 def undecided(read: Result) -> Result:

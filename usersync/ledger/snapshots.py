@@ -151,11 +151,11 @@ class Snapshots:
         )
 
     def _forget_doubtful_users(self) -> None:
-        """Forget users whose update has no good end, and those whose last answer the clock does not tell."""
+        """Forget users whose update has no good end, or no whole answer, and those whose last one has no clear time."""
         doubtful = (
             "SELECT CAST(id AS INTEGER) FROM main.row WHERE run = ?1 AND ("
             "new <> '' AND status IN ('unknown', 'failed', 'sending', 'parked', 'reverting')"
-            f" OR {_NAME_UNKNOWN} OR {_MASKED}"
+            f" OR status = 'updated' AND custom_attributes = '' OR {_NAME_UNKNOWN} OR {_MASKED}"
             f" OR {_CONFIRMED} AND finished_at <> '' AND EXISTS (SELECT 1 FROM snapshot WHERE platform = ?2"
             " AND user = CAST(id AS INTEGER) AND seen_at > finished_at))"
         )

@@ -17,6 +17,9 @@ from usersync.platform.body import BodyError, NoJsonError, parse_body, quotable
 from usersync.platform.user_decoder import decode_plain
 
 JSON_TYPE = "application/json; charset=utf-8"
+#: The fields of a user that are text or null, and those that are in each answer.
+_TEXTS = ("name", "display_name", "email")
+_ALWAYS_ANSWERED = ("name", "email")
 
 
 # Not frozen, as those of models.py: one is made for each request.
@@ -66,6 +69,8 @@ class Success:
     """200 and the user."""
 
     user: User
+    #: Whether it says what the user holds: a name or an address that is left out is not none.
+    is_complete: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,14 +174,17 @@ def read_response(response: Response | NoResponse, now: datetime, secrets: tuple
 
 def _read_success(response: Response) -> Answer:
     try:
-        user = decode_plain(response.body) or _user(parse_body(response.body))
+        if user := decode_plain(response.body):
+            return Success(user)
+        body = parse_body(response.body)
     except NoJsonError as error:
         return _foreign(response, str(error))
     except BodyError as error:
         return TransientError(Code.PLATFORM_ERROR, f"answered 200 with {error}", 200)
+    user = _user(body)
     if user is None:
         return TransientError(Code.PLATFORM_ERROR, "answered 200 with something that is no user", 200)
-    return Success(user)
+    return Success(user, is_complete=_is_complete(body))
 
 
 def _read_unauthorized(response: Response, secrets: tuple[str, ...]) -> Answer:
@@ -270,6 +278,12 @@ def _user(body: Json) -> User | None:
         _text(body, "email"),
         attributes if isinstance(attributes, dict) else {},
     )
+
+
+def _is_complete(body: Mapping[str, Any]) -> bool:
+    texts = (body.get(name, 0 if name in _ALWAYS_ANSWERED else None) for name in _TEXTS)
+    attributes = body.get("custom_attributes") or {}  # some write nothing as an empty list
+    return isinstance(attributes, dict) and all(text is None or isinstance(text, str) for text in texts)
 
 
 def _text(body: Mapping[str, Any], name: str) -> str | None:

@@ -12,13 +12,13 @@ from usersync.platform.body import is_plain
 
 def _schema() -> core_schema.CoreSchema:
     """Return a schema of User: fields of the right types alone, and no number that is not finite."""
-    text = core_schema.with_default_schema(core_schema.nullable_schema(core_schema.str_schema()), default=None)
+    text = core_schema.nullable_schema(core_schema.str_schema())
     json = core_schema.definition_reference_schema("json")
     json_object = core_schema.dict_schema(core_schema.str_schema(), json)
     fields = {
         "id": core_schema.int_schema(),
         "name": text,
-        "display_name": text,
+        "display_name": core_schema.with_default_schema(text, default=None),
         "email": text,
         "custom_attributes": core_schema.with_default_schema(json_object, default_factory=dict),
     }
