@@ -899,3 +899,19 @@ def test_a_user_who_could_not_be_read_was_not_sent_before(tmp_path: Path) -> Non
         at.box.store.update(1, {"name": "New"})
         at.resume()
         assert at.rows(run.run)[0].changed == "display_name"
+
+
+def test_a_run_that_left_a_user_with_a_placeholder_is_not_deleted(tmp_path: Path) -> None:
+    def script(method: str, user: int | None, n: int) -> Answer | None:
+        too_long = (method, user, n) == ("PATCH", 2, 1)
+        return Answer(429, "Retry later", {"Retry-After": "99999"}) if too_long else None
+
+    with platform(tmp_path, faults=Faults(script=script)) as at:
+        assert at.run(at.write("swap.csv", SWAP)).exit_code == 4
+        assert at.emails()[1] not in SWAPPED.values()
+        with Ledger(at.folder / "usersync.db") as ledger:
+            assert (ledger.prunable("9"), ledger.prune("9")) == ([], 0)
+        at.run(at.write("other.csv", OTHER_ROWS))
+        assert at.emails() == OWN  # reverted by the other run
+        with Ledger(at.folder / "usersync.db") as ledger:
+            assert ledger.prune("9") == 2

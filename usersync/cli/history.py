@@ -147,7 +147,7 @@ def _entry(info: RunInfo, row: Row) -> str:
 def prune_question(settings: Settings, before: str, *, reports: bool) -> str:
     """Return the question before `prune`, which names all that goes; empty where nothing would."""
     with Ledger(settings.ledger) as ledger:
-        names = [info.run for info in _finished_before(ledger, before)]
+        names = [info.run for info in ledger.prunable(before)]
     if not names:
         return ""
     folders = _report_folders(settings, names)
@@ -161,7 +161,7 @@ def prune_question(settings: Settings, before: str, *, reports: bool) -> str:
 def prune(settings: Settings, before: str, *, reports: bool = False) -> str:
     """Delete runs that finished before a time, and their report folders where asked for."""
     with Ledger(settings.ledger) as ledger:
-        folders = _report_folders(settings, [info.run for info in _finished_before(ledger, before)] if reports else [])
+        folders = _report_folders(settings, [info.run for info in ledger.prunable(before)] if reports else [])
         for folder in folders:  # first: only the ledger knows which ones to delete
             _delete_folder(folder)
         done = f"{plural(ledger.prune(before), 'run')} deleted"
@@ -185,10 +185,6 @@ def _delete_folder(folder: Path) -> None:
 def ago(seconds: float) -> str:
     """Return the time of so many seconds ago, as the ledger writes it."""
     return iso(datetime.now(UTC) - timedelta(seconds=seconds))
-
-
-def _finished_before(ledger: Ledger, before: str) -> list[RunInfo]:
-    return [info for info in ledger.runs() if info.finished_at and info.finished_at < before]
 
 
 def _report_folders(settings: Settings, names: Iterable[str]) -> list[Path]:

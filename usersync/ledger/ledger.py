@@ -31,6 +31,11 @@ _RESUMABLE = (
     " AND row.status IN ('unknown', 'sending', 'parked', 'reverting')))"
     f" AND NOT EXISTS (SELECT 1 FROM run AS undo WHERE {_UNDO} = run.run)"
 )
+#: Runs that may be deleted; the others are needed to give users their addresses back (`waves.is_open`).
+_PRUNABLE = (
+    "finished_at < ? AND NOT EXISTS (SELECT 1 FROM row WHERE row.run = run.n AND (row.status IN ('parked', 'reverting')"
+    " OR row.placeholder IS NOT NULL AND row.status IN ('sending', 'unknown')))"
+)
 
 
 class Ledger:
@@ -146,9 +151,14 @@ class Ledger:
                 run.require_json(only=key)
                 yield from ((run.info, row) for row in run.rows(only=key))
 
+    def prunable(self, before: str) -> list[RunInfo]:
+        """Return the runs that finished before a time (ISO 8601) and left no user with a placeholder address."""
+        found = self._database.all(f"SELECT {RUN_COLUMNS} FROM run WHERE {_PRUNABLE} ORDER BY n DESC", (before,))
+        return list(map(parse_run_info, found))
+
     def prune(self, before: str) -> int:
-        """Delete runs that finished before a time (ISO 8601); returns how many."""
-        deleted = self._database.execute("DELETE FROM run WHERE finished_at < ?", (before,))
+        """Delete these runs; returns how many."""
+        deleted = self._database.execute(f"DELETE FROM run WHERE {_PRUNABLE}", (before,))
         self._database.execute("VACUUM")
         return deleted
 
