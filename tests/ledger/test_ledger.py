@@ -404,3 +404,14 @@ def test_a_lock_whose_holder_is_not_named_is_held_by_another_run(is_written: boo
             one_run_at_a_time(ledger, "http://x", holder="by bob@host"),
         ):
             pass
+
+
+def test_a_ledger_that_is_reached_by_a_link_has_the_same_lock(tmp_path: Path) -> None:
+    ledger, link = tmp_path / "usersync.db", tmp_path / "link.db"
+    link.symlink_to(ledger)
+    with (
+        one_run_at_a_time(ledger, "http://x", holder="by ann@host"),
+        pytest.raises(BusyError, match="by ann@host"),
+        one_run_at_a_time(link, "http://x", holder="by bob@host"),
+    ):
+        pass

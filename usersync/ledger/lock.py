@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ def one_run_at_a_time(ledger: Path, platform: str, *, holder: str, wait: float =
     """
     require_file(ledger)
     mark = hashlib.sha256(platform.encode()).hexdigest()[:8]
+    ledger = Path(os.path.realpath(ledger))  # whatever links lead to it
     path = ledger.with_name(f"{ledger.name}.{mark}.lock")
     sign = path.with_suffix(".holder")
     lock = FileLock(path, timeout=wait)
