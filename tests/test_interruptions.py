@@ -915,3 +915,54 @@ def test_a_run_that_left_a_user_with_a_placeholder_is_not_deleted(tmp_path: Path
         assert at.emails() == OWN  # reverted by the other run
         with Ledger(at.folder / "usersync.db") as ledger:
             assert ledger.prune("9") == 2
+
+
+# addresses were exchanged by hand while a planned swap waited
+
+
+def move_by_hand(at: Platform, emails: dict[int, str]) -> None:
+    for i in emails:
+        at.box.store.update(i, {"email": f"moving{i}@example.org"})
+    for i, email in emails.items():
+        assert at.box.store.update(i, {"email": email}).status == 200
+
+
+RING_WITH_NAMES = "id,name,email\n1,Ann,u2@example.org\n2,Ben,u3@example.org\n3,Cid,u1@example.org\n"
+NAMES_AND_SWAP = SWAP.replace("\n2,,", "\n2,Ben,")
+
+
+@pytest.mark.parametrize(
+    ("text", "by_hand", "statuses"),
+    [
+        pytest.param(NAMES_AND_SWAP, {1: OWN[2], 2: OWN[1]}, ["updated", "updated"], id="a swap"),
+        pytest.param(RING_WITH_NAMES, {1: OWN[2], 2: OWN[3], 3: OWN[1]}, ["updated"] * 3, id="a ring"),
+        pytest.param(NAMES_AND_SWAP, {2: "by.hand@example.org"}, ["updated", "conflict"], id="an address that is free"),
+        pytest.param(
+            RING_WITH_NAMES, {3: "by.hand@example.org"}, ["updated", "updated", "conflict"], id="a ring that is open"
+        ),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("when", ["before it was resumed", "before it was confirmed"])
+def test_addresses_that_were_exchanged_by_hand_need_no_placeholder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str, text: str, by_hand: dict[int, str], statuses: list[str]
+) -> None:
+    down = when == "before it was resumed"
+
+    def script(method: str, user: int | None, n: int) -> Answer | None:
+        return Answer(429, "Retry later", {"Retry-After": "99999"}) if down and method == "PATCH" else None
+
+    def confirm(_: object) -> bool:
+        if not down:
+            move_by_hand(at, by_hand)
+        return True
+
+    monkeypatch.setattr("usersync.job.LONGEST_WAIT", -1.0)
+    with platform(tmp_path, faults=Faults(script=script)) as at:
+        summary = api.run([at.write("swap.csv", text)], at.settings(), confirm=confirm)
+        if down:
+            assert summary.exit_code == 4
+            down = False
+            move_by_hand(at, by_hand)
+            summary = at.resume()
+        assert [row.status for row in at.rows(summary.run)] == statuses
+        at.check_placeholders()

@@ -38,9 +38,9 @@ class EmailSwaps:
         self._run, self._sender = run, sender
 
     def ready(self) -> Iterator[Swap]:
-        """Return the swaps that can begin: all of their rows are still to be sent."""
+        """Return the swaps that can begin: all of their rows are still to be sent, and change the address."""
         for swap in Waves(self._run).swaps():
-            if all(row.status is Status.PLANNED for row in swap):
+            if all(row.status is Status.PLANNED and "email" in row.new_values for row in swap):
                 yield swap
 
     def hold_back(self) -> None:

@@ -26,9 +26,10 @@ from usersync.errors import OUT_OF_MEMORY, RefusedError, RowCountError, SourceEr
 from usersync.job.finalize import RunState, finalize
 from usersync.job.refusal import Confirm, close_run, refuse_or_confirm
 from usersync.job.spec import Job
-from usersync.ledger import Ledger, LedgerRun, UnsentRows
+from usersync.ledger import Ledger, LedgerRun, UnsentRows, Waves
 from usersync.ledger.lock import one_run_at_a_time
 from usersync.ledger.resumption import plan_again
+from usersync.ledger.waves import is_open
 from usersync.logs import event
 from usersync.models import Status
 from usersync.planning.matching import sources_with_both
@@ -171,18 +172,14 @@ async def _prepare(job: Job, ledger: Ledger, run: LedgerRun, sender: Sender) -> 
     users = UserLookup(sender.read, sender.read_directory)
     await job.source.insert_rows(run, context, users)
     reject_protected(run, settings.limits.protect)
-    left_out = 0
-    if run.info.planned_at is None:
-        limit = run.info.options.get("limit") if not context.stop else None  # later, where not all users were read
-        if limit is not None:
-            UnsentRows(run).keep_first(limit)
-        given = job.source.given
-        with_both = sources_with_both(given.table, given.source.match_by) if given else ()
-        order_emails(run, settings.diff, users.directory, with_both=with_both)
-        if limit is not None:
-            left_out = UnsentRows(run).drop_left_out()
-        if not context.stop:
-            run.mark_planned(iso(context.clock.now()))
+    completes_plan = run.info.planned_at is None and not context.stop  # later, where not all users were read
+    limit = run.info.options.get("limit") if completes_plan else None
+    if limit is not None:
+        UnsentRows(run).keep_first(limit)
+    _order_emails(job, run, users)
+    left_out = UnsentRows(run).drop_left_out() if limit is not None else 0
+    if completes_plan:
+        run.mark_planned(iso(context.clock.now()))
     plan = read_plan(run, job.source.given)
     plan.left_out = left_out + (job.source.given.table.left_out if job.source.given else 0)
     plan.notes += [*users.notes, *job.source.notes]
@@ -194,11 +191,22 @@ async def _prepare(job: Job, ledger: Ledger, run: LedgerRun, sender: Sender) -> 
     return plan
 
 
+def _order_emails(job: Job, run: LedgerRun, users: UserLookup) -> None:
+    """Put e-mail changes in order as users hold addresses now; the order of an open swap stays until it is complete."""
+    if any(map(is_open, Waves(run).swaps())):
+        return
+    given = job.source.given
+    with_both = sources_with_both(given.table, given.source.match_by) if given else ()
+    order_emails(run, job.settings.diff, users.directory, with_both=with_both)
+
+
 async def _verify_where_waited(job: Job, run: LedgerRun, sender: Sender) -> None:
     """Take out what somebody else changed while a plan waited to be confirmed, as `apply` does."""
     if job.context.waited > LONGEST_WAIT:
-        await job.source.verify_rows(run, job.context, UserLookup(sender.read, sender.read_directory))
+        users = UserLookup(sender.read, sender.read_directory)
+        await job.source.verify_rows(run, job.context, users)
         reject_protected(run, job.settings.limits.protect)
+        _order_emails(job, run, users)
 
 
 def _stop_where_unread(job: Job, run: LedgerRun) -> None:

@@ -70,8 +70,7 @@ def order_emails(
         turns |= cycle_waves
         depends_on |= cycle_depends_on
         placeholders[cycle[0]] = placeholder_address(settings.swap_placeholder or "", run=run.info.run, key=cycle[0])
-    if turns or placeholders:
-        waves.set(turns, depends_on, placeholders)
+    waves.set(turns, depends_on, placeholders)
     numbers = {row.key: row.row for row in run.by_key(found.blocked.values())}
     stuck = found.blocked.keys() | taken.keys()  # rows that would give up an address if they could
     kept = {key for key, first in found.blocked.items() if first not in stuck}
