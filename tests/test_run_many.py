@@ -81,3 +81,14 @@ def test_ctrl_c_stops_the_runs_of_all_platforms(desk: Opened) -> None:
         out, err = process.communicate(timeout=PATIENCE)
         assert process.returncode == 130, err
         assert [p["exit_code"] for p in json.loads(out)["platforms"]] == [130, 130]
+
+
+def test_a_folder_of_settings_files_may_hold_either_ending_and_hidden_files(desk: Opened) -> None:
+    with desk(Sandbox(users=40, limit=None)) as (one, at), running(Sandbox(users=40, limit=None)) as two:
+        platforms(at, a={"url": one.url}, b={"url": two.url})
+        (at.folder / "platforms" / "b.yaml").rename(at.folder / "platforms" / "b.yml")
+        at.write("platforms/._a.yaml", "what macOS puts beside a file on a foreign disk")
+        (at.folder / "platforms" / ".#b.yml").symlink_to("the lock of an editor")
+        ran = at.run("run", "changes.csv", "-c", "platforms", "--yes")
+        assert ran.code == 0, ran.err
+        assert (names(one), names(two)) == ({"New"}, {"New"})

@@ -25,14 +25,21 @@ WORST = (0, 1, 5, 3, 2, 4, 129, 143, 130, 6)
 
 
 def settings_files(given: Iterable[Path]) -> list[Path]:
-    """Return the files that `-c` names; of a folder all *.yaml in it, by name. Raises UsageError for an empty one."""
+    """Return the files that `-c` names; of a folder all *.yaml and *.yml in it, by name, but no hidden ones.
+
+    Raises UsageError for an empty folder.
+    """
     found: list[Path] = []
     for path in given:
-        files = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
+        files = sorted(filter(_is_settings_file, path.iterdir())) if path.is_dir() else [path]
         if not files:
-            raise UsageError(f"{path}: no settings file (*.yaml) in this folder")
+            raise UsageError(f"{path}: no settings file (*.yaml, *.yml) in this folder")
         found += files
     return found
+
+
+def _is_settings_file(path: Path) -> bool:
+    return path.suffix in (".yaml", ".yml") and not path.name.startswith(".")
 
 
 def run_for_platforms(files: Sequence[str], configs: Sequence[Path], options: dict[str, Any], *, yes: bool) -> int:
