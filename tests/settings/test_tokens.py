@@ -81,3 +81,14 @@ def test_the_account_token_is_read_like_the_platform_token_and_optional(monkeypa
     assert token
     assert token.get_secret_value() == "tok-secret"
     assert "tok-secret" not in repr(settings)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"], ids=["as Notepad saves it", "as PowerShell redirects it"])
+def test_a_token_file_of_windows_is_read_or_explained(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("tok-secret\r\n", encoding)
+    platform = make_settings({"platform": {"url": "http://x", "token_file": str(tmp_path / "token")}}).platform
+    if encoding == "utf-8-sig":
+        assert platform.token().get_secret_value() == "tok-secret"
+    else:
+        with pytest.raises(SettingsError, match=r"token is not UTF-8; write it in that encoding"):
+            platform.token()

@@ -30,9 +30,11 @@ class TokenSource:
         """Read the token that is sent in `header`. Raises SettingsError if it cannot be read or used."""
         try:
             token = self._fetch().strip()
-        except (OSError, subprocess.SubprocessError, ValueError, IndexError, RuntimeError) as error:
+        except (OSError, subprocess.SubprocessError, ValueError) as error:
             reason = str(error)
-            if isinstance(error, OSError):
+            if isinstance(error, UnicodeDecodeError):
+                reason = f"{self._place()} is not UTF-8; write it in that encoding"
+            elif isinstance(error, OSError):
                 reason = f"{error.filename}: {error.strerror}"
             elif isinstance(error, subprocess.CalledProcessError):
                 reason = f"the command ended with {error.returncode}"
@@ -50,7 +52,7 @@ class TokenSource:
         if self.env:
             return os.environ.get(self.env, "")
         if self.file:
-            return self.file.expanduser().read_text("utf-8")
+            return self.file.read_text("utf-8-sig")
         words = shlex.split(self.command or "")
         return subprocess.run(words, capture_output=True, check=True, text=True, timeout=_COMMAND_TIMEOUT).stdout
 
