@@ -39,7 +39,7 @@ def test_one_platform_has_one_address_however_it_is_written(url: str, normalized
         pytest.param({"path": "/users/{id}#x"}, "remove blanks", id="a path with a fragment"),
         pytest.param({"path": "users/{id}"}, "start with /", id="a path without a slash"),
         pytest.param({"path": "/users/"}, "name {id} once", id="a path without an id"),
-        pytest.param({"token_header": "Host"}, "host cannot carry a token", id="the header Host"),
+        pytest.param({"token_header": "Host"}, "Host cannot carry a token", id="the header Host"),
         pytest.param({"token_header": "content-length"}, "cannot carry a token", id="the header Content-Length"),
         pytest.param({"token_header": "a b"}, "pattern", id="a header with a blank"),
         pytest.param({"url": "http://x\x00y"}, "characters that no address has", id="NUL in the address"),

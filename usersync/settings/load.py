@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, get_args
 
@@ -85,7 +86,11 @@ AnySettings = TypeVar("AnySettings", bound=OfflineSettings)
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses duplicate keys, and text that is nested or repeated without end."""
+    """Safe YAML that refuses duplicate keys, and text that is nested or repeated without end.
+
+    Bare words are text, for each setting to read, except `true`, `false` and `null`: the rules of YAML 1.1 make `No` a
+    boolean, 010 the number 8 and 1:30 the number 90.
+    """
 
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
@@ -131,6 +136,15 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+_Loader.yaml_implicit_resolvers = {
+    letter: [(tag, word) for tag, word in rules if tag.endswith((":null", ":merge"))]
+    for letter, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile("(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+
+
 def load_settings(path: Path | None = None, overrides: dict[str, Any] | None = None) -> Settings:
     """Read settings from `path`, else `$USERSYNC_CONFIG`, else `./usersync.yaml`.
 
@@ -171,10 +185,11 @@ def _read(path: Path, overrides: dict[str, Any] | None) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise SettingsError(str(path), ("not a mapping; start with `platform:`",))
     for section, values in (overrides or {}).items():
+        given = raw.get(section) or {}
         if not isinstance(values, dict):
             raw[section] = values
-        elif isinstance(inner := raw.setdefault(section, {}), dict):
-            inner.update(values)
+        elif isinstance(given, dict):
+            raw[section] = given | values
     return raw
 
 
@@ -212,7 +227,9 @@ def _sentence(error: ErrorDetails) -> str:
         return f"{place}: required"
     if error["type"] in _KINDS:
         return f"{place}: {_KINDS[error['type']]}"
-    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "value_error":
+        return f"{place}: {_printable(str(error['ctx']['error']))}"
+    message = error["msg"]
     return f"{place}: {message[0].lower()}{_printable(message[1:])}"
 
 

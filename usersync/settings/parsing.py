@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args, get_origin
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.dataclasses import dataclass
 
 from usersync.models import ATTRIBUTE, FIELDS, NEW_EMAIL
@@ -31,8 +42,6 @@ class Rate:
 
 def parse_rate(text: object) -> object:
     """Parse `3000/min`, `50/s` or `7/3s` into a Rate, `off` into None; `auto` stays text."""
-    if text is False:  # YAML's reading of a bare `off`
-        return None
     if not isinstance(text, str):
         if isinstance(text, Rate) or text is None:
             return text
@@ -63,24 +72,55 @@ def parse_share(share: object) -> object:
 
 
 def usable_file_name(name: str) -> str:
-    """Return a file name that the system can open. Raises ValueError for the others."""
+    """Return a file name that the system can open, `~` replaced by the home. Raises ValueError for the others."""
+    if not name.strip():
+        raise ValueError("write the name of a file")
     if "\0" in name:
         raise ValueError("holds a NUL character, which no file name may hold")
     try:
         name.encode()
     except UnicodeEncodeError:
         raise ValueError("holds half a character (a lone surrogate); write the file name in full") from None
-    return name
+    return os.path.expanduser(name)  # noqa: PTH111 - a Path forgets a blank name, and takes no address
 
 
-FilePath = Annotated[Path, AfterValidator(lambda path: Path(usable_file_name(str(path))))]
+def _written(text: str) -> str:
+    if not text.strip():
+        raise ValueError("blank; write a value, or leave this line out")
+    return text
+
+
+def _path_name(given: object) -> object:
+    return usable_file_name(str(given)) if isinstance(given, str | Path) else given
+
+
+FilePath = Annotated[Path, BeforeValidator(_path_name)]
+Written = Annotated[str, AfterValidator(_written)]
 Seconds = Annotated[PositiveFloat, Field(allow_inf_nan=False), BeforeValidator(parse_duration)]
 
 
 class Section(BaseModel):
-    """One section of the settings file; unknown keys are errors, and values cannot be changed."""
+    """One section of the settings file; unknown keys are errors, and values cannot be changed.
+
+    A section or a mapping in which nothing is written is an empty one.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _blank_section(cls, values: object) -> object:
+        return {} if values is None else values
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _blank_mapping_or_boolean(cls, value: object, info: ValidationInfo) -> object:
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        if value is None and get_origin(annotation) is dict:
+            return {}
+        if isinstance(value, bool) and bool not in (annotation, *get_args(annotation)):
+            raise ValueError("cannot be true or false; write a value, text in quotes")  # pydantic takes true for 1
+        return value
 
 
 def is_address(url: str) -> bool:

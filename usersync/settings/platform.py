@@ -17,7 +17,7 @@ from pydantic import (
     field_validator,
 )
 
-from usersync.settings.parsing import FilePath, Rate, Seconds, Section, is_address, parse_rate, parse_share
+from usersync.settings.parsing import FilePath, Rate, Seconds, Section, Written, is_address, parse_rate, parse_share
 from usersync.settings.tokens import TokenSource
 
 #: Headers that HTTP or the client itself needs for something else.
@@ -38,14 +38,14 @@ class Platform(Section):
     url: str
     path: str = "/platform/api/v1/users/{id}"
     token_header: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] = "api_access_token"  # noqa: S105 - a header's name
-    token_env: str | None = None
+    token_env: Written | None = None
     token_file: FilePath | None = None
-    token_command: str | None = Field(default=None, validate_default=True)
+    token_command: Written | None = Field(default=None, validate_default=True)
     #: The account whose users are listed in one request instead of read one by one.
     account: PositiveInt | None = None
-    account_token_env: str | None = None
+    account_token_env: Written | None = None
     account_token_file: FilePath | None = None
-    account_token_command: str | None = Field(default=None, validate_default=True)
+    account_token_command: Written | None = Field(default=None, validate_default=True)
     #: Bytes of the list of an account's users that are read at most.
     directory_max_bytes: PositiveInt = 64 << 20
     #: Never given: a token in the file is refused.
@@ -145,7 +145,7 @@ class Request(Section):
     rate: Annotated[Rate | Literal["auto"] | None, BeforeValidator(parse_rate)] = Rate(3000, 60.0)
     batch_size: PositiveInt | None = None
     #: Milliseconds between two batches, as in the reference node.
-    batch_interval: NonNegativeFloat = 0.0
+    batch_interval: Annotated[NonNegativeFloat, Field(allow_inf_nan=False)] = 0.0
     #: After so many updates in total (10, then 100), check whether too many failed, and continue only if not.
     ramp: tuple[PositiveInt, ...] = ()
     #: The share of failures, as 0.1 or 10%, at which a ramp stops the run.

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, PositiveInt, SecretStr, field_validator
 
-from usersync.settings.parsing import FilePath, Section, is_address
+from usersync.settings.parsing import FilePath, Section, Written, is_address
 
 
 class Report(Section):
@@ -29,12 +29,12 @@ class Metrics(Section):
 class Email(Section):
     """The mail server; on port 465 the connection is encrypted from the start."""
 
-    host: str
+    host: Written
     port: Annotated[PositiveInt, Field(le=65535)] = 587
     sender: str = Field(alias="from")
     to: Annotated[tuple[str, ...], BeforeValidator(lambda to: (to,) if isinstance(to, str) else to)]
     user: str | None = None
-    password_env: str | None = None
+    password_env: Written | None = None
     starttls: bool = True
     #: Files to attach: the report's page, and the rejects. They hold names, addresses and values.
     attach: tuple[Literal["html", "rejects"], ...] = ()
@@ -49,13 +49,13 @@ class Notify(Section):
     )  # fmt: skip
     #: URLs that apprise knows (extra `notify`); in the variable `urls_env` they are separated by blanks.
     urls: tuple[SecretStr, ...] = ()
-    urls_env: str | None = None
+    urls_env: Written | None = None
     webhook: SecretStr | None = None
-    webhook_env: str | None = None
+    webhook_env: Written | None = None
     email: Email | None = None
     #: A dead-man's switch: requested after every run, with `/fail` appended if the exit code is not 0.
     ping_url: SecretStr | None = None
-    ping_url_env: str | None = None
+    ping_url_env: Written | None = None
 
     @field_validator("webhook", "ping_url")
     @classmethod

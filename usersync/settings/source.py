@@ -61,7 +61,7 @@ class FieldSettings(Section):
     """How the cells of one field are read."""
 
     type: FieldType = "text"
-    separator: str = ","
+    separator: Annotated[str, Field(min_length=1)] = ","
     blank: Literal["keep", "clear", "reject"] = "keep"
     clear: str | None = "#CLEAR"
     trim: bool = True
