@@ -349,6 +349,11 @@ def test_update_prints_a_user_who_has_the_values_already(desk: Callable[..., Any
         pytest.param(["5/../7", "--name", "A"], 1, "an id is a whole number", id="an id that is no number"),
         pytest.param(["7"], 2, "nothing to change; give --name", id="nothing to change"),
         pytest.param(["7", "--attr", "plan"], 2, "write KEY=VALUE", id="an attribute without a value"),
+        pytest.param(["7", "--name", "", "--attr", "plan=a"], 1, "name: must not be blank", id="a blank name"),
+        pytest.param(["7", "--name", "A", "--email", " "], 1, "email: must not be blank", id="a blank address"),
+        pytest.param(["7", "--name", "A", "--attr", "plan="], 1, "plan: must not be blank", id="a blank attribute"),
+        pytest.param(["7", "--name", "A", "--attr", "n:="], 1, "n: must not be blank", id="JSON without a value"),
+        pytest.param(["7", "--name", "A", "--password-stdin"], 1, "password: must not be blank", id="no password"),
     ],
 )
 def test_update_explains_why_a_user_was_not_updated(

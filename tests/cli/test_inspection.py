@@ -89,3 +89,9 @@ def test_inspect_reports_errors_of_a_settings_file_without_platform(tmp_path: Pa
     settings.write_text("colums: {Agent: id}\n")
     with pytest.raises(SettingsError, match="colums: unknown key; did you mean columns"):
         cli(["inspect", "users.csv", "-c", str(settings)], standalone_mode=False)
+
+
+def test_cells_and_json_do_not_share_stdout(tmp_path: Path) -> None:
+    (tmp_path / "users.csv").write_text("id,name\n1,Ann\n")
+    with pytest.raises(click.UsageError, match="stdout cannot hold both --cells and --json"):
+        cli(["inspect", str(tmp_path / "users.csv"), "--cells", "--json"], standalone_mode=False)

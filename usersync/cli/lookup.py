@@ -35,6 +35,8 @@ def inspect(file: str, *, cells: bool, **options: Any) -> int:
     from usersync.planning.input import read_files
     from usersync.settings import load_offline_settings
 
+    if cells and options["as_json"]:
+        raise click.UsageError("stdout cannot hold both --cells and --json; leave out one of them")
     overrides = {"source": {"sheet": options["sheet"]}} if options["sheet"] else {}
     settings = load_offline_settings(options["config"], overrides)
     given = read_files([file], settings.source, settings.columns, settings.fields)

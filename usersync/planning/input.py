@@ -187,13 +187,17 @@ def _with_original_rows(given: Input) -> Input:
 def single_user(user_id: str, cells: Mapping[str, str], settings: Settings) -> Input:
     """Validate the values for one user as if they were a row of a file.
 
-    `cells` maps fields (`name`, `custom_attributes.seats`) to text. A name without accents is meant as it is typed.
+    `cells` maps fields (`name`, `custom_attributes.seats`) to text. Nobody names a field to leave it as it is: a blank
+    text is rejected where a sheet's blank cell keeps the present value. A name without accents is meant as it is typed.
     """
+    fields = {name: settings.fields.get(name, FieldSettings()) for name in cells}
+    fields |= {name: one.model_copy(update={"blank": "reject"}) for name, one in fields.items() if one.blank == "keep"}
     texts = {"id": user_id, **cells}
     source = Source("command line", "", columns=tuple(Column(name, name) for name in texts))
     frame = pd.DataFrame({name: pd.Series([text], dtype=object) for name, text in texts.items()})
     table = Table(frame, pd.DataFrame({"source": [0], "at": [0], "row": [1]}), (source,))
-    desired = validate(table, settings.fields, suspect=settings.source.suspect)
-    names = {name: settings.fields.get(name, FieldSettings()) for name in ("name", "display_name")}
-    as_typed = {name: field.model_copy(update={"type": "text"}) for name, field in names.items()}
-    return Input(table, desired, fields={**settings.fields, **as_typed})
+    desired = validate(table, fields, suspect=settings.source.suspect)
+    as_typed = {
+        name: fields[name].model_copy(update={"type": "text"}) for name in ("name", "display_name") if name in fields
+    }
+    return Input(table, desired, fields={**settings.fields, **fields, **as_typed})

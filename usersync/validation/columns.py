@@ -161,7 +161,7 @@ def _apply_blank(name: str, field: FieldSettings, blank: list[int], values: Obje
         if field.blank == "clear":
             _clear(at, name, "", values, log)
         else:
-            log.reject(at, CellError(code, "this cell must not be blank; fill it in"), "")
+            log.reject(at, CellError(code, "must not be blank; enter a value"), "")
 
 
 def _clear(at: int, name: str, text: str, values: Objects, log: ColumnLog) -> None:
