@@ -43,7 +43,7 @@ def listening(server: socketserver.BaseServer) -> Iterator[None]:
 class Hook(ThreadingHTTPServer):
     """Record (path, body) of every request."""
 
-    def __init__(self, status: int = 200) -> None:
+    def __init__(self, status: int = 200, location: str = "") -> None:
         self.got: list[tuple[str, Any]] = []
         hook = self
 
@@ -53,6 +53,8 @@ class Hook(ThreadingHTTPServer):
                 hook.got.append((self.path, json.loads(self.rfile.read(size)) if size else None))
                 self.send_response(status)
                 self.send_header("Content-Length", "0")
+                if location:
+                    self.send_header("Location", location)
                 self.end_headers()
 
             do_POST = do_GET  # noqa: N815 - named by the library
@@ -253,6 +255,15 @@ def test_what_cannot_be_delivered_is_a_notice_without_the_address(
     assert SECRET not in caplog.text
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_message_is_not_lost_on_a_redirect(status: int, hook: Hook, summary: Summary) -> None:
+    with Hook(status, location=f"{hook.url}/{SECRET}") as server, listening(server):
+        done = finish(settings_with(notify={"webhook": server.url, "ping_url": server.url}), summary)
+    reason = f"answered with {status}, a redirect; write the address that it leads to"
+    assert done.notices == [f"notify.webhook: not delivered: {reason}"]
+    assert hook.got == [(f"/{SECRET}", None)]  # the ping, which has nothing to lose
+
+
 def test_a_channel_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch, summary: Summary) -> None:
     monkeypatch.setattr(notifications, "TIMEOUT", 0.05)
     over = Event()
@@ -276,12 +287,22 @@ def test_a_channel_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatc
         pytest.param({"webhook_env": "NONE"}, "variable NONE is empty", id="a variable that is not set"),
         pytest.param({"urls": ["what://is-this"]}, "does not understand number 1", id="an unknown kind of address"),
         pytest.param({"webhook": "ftp://x"}, "http:// or https://", id="a webhook that is no web address"),
+        pytest.param({"webhook_env": "BARE"}, "webhook_env: BARE: write the address with http", id="a bare host"),
+        pytest.param({"ping_url_env": "FILE"}, "ping_url_env: FILE: write the address with http", id="a file"),
+        pytest.param({"webhook_env": "USER"}, "without user or password", id="a password that urllib does not send"),
+        pytest.param({"webhook": "https://x/ü"}, "characters that no address has", id="a letter beyond ASCII"),
+        pytest.param({"webhook": "https://x/a b"}, "holds blanks", id="a blank"),
         pytest.param({"when": ["sometimes"]}, "'recovered' or 'done'", id="an unknown verdict"),
     ],
 )
-def test_wrong_settings_are_refused_before_anything_is_sent(notify: Any, message: str) -> None:
-    with pytest.raises(SettingsError, match=message):
+def test_wrong_settings_are_refused_before_anything_is_sent(
+    notify: Any, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, address in (("BARE", "x.org/"), ("FILE", "file:///"), ("USER", "https://me:mine@x.org/")):
+        monkeypatch.setenv(name, address + SECRET)
+    with pytest.raises(SettingsError, match=message) as caught:
         prepare(settings_with(notify=notify))
+    assert SECRET not in str(caught.value)
 
 
 def test_a_run_notifies_its_end_and_the_recovery_from_it(desk: Callable[..., Any], hook: Hook) -> None:

@@ -24,14 +24,14 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from usersync.context import Clock
 from usersync.errors import SettingsError, UsersyncError
 from usersync.models import Json
 from usersync.report.summary import Summary, write_summary
 from usersync.report.wording import plural
-from usersync.settings import Email, Notify, Settings
+from usersync.settings import Email, Notify, Settings, web_address
 
 if TYPE_CHECKING:
     from apprise import Apprise
@@ -117,12 +117,12 @@ def prepare(settings: Settings) -> Channels:
         raise SettingsError("metrics", ("this needs an extra: pip install 'usersync[metrics]'",))
     notify = settings.notify
     channels = {f"notify.urls, number {n}": send for n, send in enumerate(_apprise_channels(notify), 1)}
-    webhook = _secret(notify, "webhook")
+    webhook = _address(notify, "webhook")
     if webhook:
         channels["notify.webhook"] = partial(_post, webhook)
     if notify.email:
         channels["notify.email"] = partial(_mail, notify.email, _secret(notify.email, "password"))
-    ping = _secret(notify, "ping_url")
+    ping = _address(notify, "ping_url")
     if ping:
         channels[_PING] = partial(_ping, ping)
     return channels
@@ -206,7 +206,8 @@ def deliver(channels: Channels, ending: Ending) -> list[str]:
 def _failure(error: Exception) -> str:
     """Say what went wrong, without the address: it may be a secret."""
     if isinstance(error, urllib.error.HTTPError):
-        return f"answered with {error.code}"
+        remedy = ", a redirect; write the address that it leads to" if 300 <= error.code < 400 else ""
+        return f"answered with {error.code}{remedy}"
     reason = getattr(error, "reason", None) or error
     if isinstance(reason, smtplib.SMTPResponseException):
         return f"answered with {reason.smtp_code}"
@@ -223,6 +224,15 @@ def _secret(section: Notify | Email, name: str) -> str:
         return value
     given = getattr(section, name, None)
     return str(given.get_secret_value()) if given else ""
+
+
+def _address(notify: Notify, name: str) -> str:
+    """Return a web address as `_secret` does. Raises SettingsError where nothing can be sent to it."""
+    url = _secret(notify, name)
+    try:
+        return web_address(url) if url else ""
+    except ValueError as error:
+        raise SettingsError("notify", (f"{name}_env: {getattr(notify, f'{name}_env')}: {error}",)) from None
 
 
 def _apprise_channels(notify: Notify) -> Iterator[Callable[[Ending], None]]:
@@ -259,7 +269,15 @@ def _ping(url: str, ending: Ending) -> None:
 def _request(url: str, body: bytes | None = None) -> None:
     headers = {"User-Agent": "usersync", "Content-Type": "application/json"}
     request = urllib.request.Request(url, body, headers)  # noqa: S310 - the settings allow http and https only
-    urllib.request.urlopen(request, timeout=TIMEOUT).close()  # noqa: S310 - as above
+    urllib.request.build_opener(_Redirects).open(request, timeout=TIMEOUT).close()
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follow no redirect of a message: urllib would ask for the other address without it."""
+
+    def redirect_request(self, req: urllib.request.Request, *rest: Any) -> urllib.request.Request | None:
+        """Return the next request; None fails with the status of this one."""
+        return super().redirect_request(req, *rest) if req.data is None else None
 
 
 def _mail(email: Email, password: str, ending: Ending) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from usersync.settings.load import Settings, load_offline_settings, load_settings, make_settings
-from usersync.settings.parsing import Rate, is_field, parse_duration, parse_rate
+from usersync.settings.parsing import Rate, is_field, parse_duration, parse_rate, web_address
 from usersync.settings.platform import Platform, Request
 from usersync.settings.reporting import Email, Metrics, Notify, Report
 from usersync.settings.source import Diff, FieldLimit, FieldSettings, Limits, SourceSettings
@@ -11,5 +11,5 @@ from usersync.settings.source import Diff, FieldLimit, FieldSettings, Limits, So
 __all__ = [
     "Diff", "Email", "FieldLimit", "FieldSettings", "Limits", "Metrics", "Notify", "Platform", "Rate", "Report",
     "Request", "Settings", "SourceSettings", "is_field", "load_offline_settings", "load_settings", "make_settings",
-    "parse_duration", "parse_rate",
+    "parse_duration", "parse_rate", "web_address",
 ]  # fmt: skip

@@ -132,6 +132,15 @@ def is_address(url: str) -> bool:
         return False
 
 
+def web_address(url: str) -> str:
+    """Return an address for a notification. Raises ValueError, without the address: it may be secret."""
+    if not is_address(url) or "@" in urlsplit(url).netloc:
+        raise ValueError("write the address with http:// or https://, without user or password")
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError("holds blanks or characters that no address has; percent-encode them")
+    return url
+
+
 def is_field(name: str) -> bool:
     """Return whether `name` is a field of a user that can be changed."""
     return name in FIELDS or (name.startswith(ATTRIBUTE) and len(name) > len(ATTRIBUTE))

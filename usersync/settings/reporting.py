@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, PositiveInt, SecretStr, field_validator
 
-from usersync.settings.parsing import FilePath, Section, Written, is_address
+from usersync.settings.parsing import FilePath, Section, Written, web_address
 
 
 class Report(Section):
@@ -60,6 +60,6 @@ class Notify(Section):
     @field_validator("webhook", "ping_url")
     @classmethod
     def _web_addresses(cls, url: SecretStr | None) -> SecretStr | None:
-        if url and not is_address(url.get_secret_value()):
-            raise ValueError("write the address with http:// or https://")
+        if url:
+            web_address(url.get_secret_value())
         return url
