@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -32,3 +33,21 @@ def test_the_help_imports_no_command() -> None:
     modules = shown.splitlines()[-1].split()
     assert [name for name in modules if name.startswith("usersync.cli.")] == ["usersync.cli.output"]
     assert not {"asyncio", "logging", "importlib.metadata"}.intersection(modules)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["sandbox", "--limit", "auto"], "--limit auto: write a rate like"),
+        (["sandbox", "--limit", "fast"], "--limit: write a rate like"),
+        (["sandbox", "--latency", "-1"], "-1.0 is not in the range"),
+        (["runs", "--prune", "99999999999d"], "--prune 99999999999d: longer than 36,500 days"),
+    ],
+)
+def test_a_number_that_a_command_cannot_use_is_wrong_use(
+    words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "usersync.yaml").write_text("platform: {url: http://x, token_env: T}")
+    with pytest.raises(click.UsageError, match=message):
+        cli.main(words, standalone_mode=False)

@@ -35,3 +35,9 @@ def test_a_duration_is_read_as_seconds(text: object, seconds: float) -> None:
 def test_a_malformed_duration_is_refused_with_examples_of_every_unit() -> None:
     with pytest.raises(ValueError, match="like 30, 90s, 10m, 2h or 90d"):
         parse_duration("3 weeks")
+
+
+@pytest.mark.parametrize("text", ["36501d", "99999999999999d", 1e300, float("inf"), "9" * 400])
+def test_a_duration_that_no_calendar_has_room_for_is_refused(text: object) -> None:
+    with pytest.raises(ValueError, match="longer than 36,500 days"):
+        parse_duration(text)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--users", type=click.IntRange(min=0), default=100, show_default=True, help="Users with ids from 1 on.")
 @click.option("--token", default="sandbox-token", show_default=True)
 @click.option("--limit", default="3000/min", show_default=True, help="Requests per fixed window, or off.")
-@click.option("--latency", type=float, default=0.0, help="Seconds before each answer.")
+@click.option("--latency", type=click.FloatRange(min=0), default=0.0, help="Seconds before each answer.")
 @click.option("--errors", type=click.FloatRange(0, 1), default=0.0, help="Share of requests answered with 503.")
 @click.option("--resets", type=click.FloatRange(0, 1), default=0.0, help="Share of connections that are reset.")
 @click.option("--timeouts", type=click.FloatRange(0, 1), default=0.0, help="Share of requests never answered.")
@@ -40,7 +40,8 @@ def sandbox(**options: Any) -> int:
         limit = parse_rate(options["limit"])
     except ValueError as error:
         raise click.UsageError(f"--limit: {error}") from None
-    assert limit is None or isinstance(limit, Rate)  # noqa: S101 - what parse_rate gives
+    if not isinstance(limit, Rate | None):
+        raise click.UsageError(f"--limit {limit}: write a rate like 3000/min or 50/s, or off")
     box = Sandbox(
         users=options["users"],
         token=options["token"],
@@ -61,7 +62,8 @@ def sandbox(**options: Any) -> int:
         asyncio.run(until_stopped())
     except OSError as error:
         raise click.ClickException(
-            f"the sandbox cannot start on port {options['port']}: {error.strerror}; name another with --port"
+            f"the sandbox cannot start on {options['host']}, port {options['port']}: {error.strerror}; "
+            "name another with --host or --port"
         ) from None
     return 0
 

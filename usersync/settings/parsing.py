@@ -25,6 +25,8 @@ from pydantic.dataclasses import dataclass
 from usersync.models import ATTRIBUTE, FIELDS, NEW_EMAIL
 
 _UNITS = {"s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+#: Seconds that a duration may have: a hundred years, which calendars and timers have room for.
+_LONGEST = 36_500 * _UNITS["d"]
 _RATE = re.compile(r"\s*(\d+)\s*/\s*(\d+(?:\.\d+)?)?\s*(s|sec|min|m|h)\s*")
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(s|sec|min|m|h|d)?\s*")
 
@@ -57,11 +59,15 @@ def parse_rate(text: object) -> object:
 def parse_duration(text: object) -> float:
     """Parse `90s`, `10m`, `2h`, `90d` or a number of seconds into seconds."""
     if isinstance(text, int | float) and not isinstance(text, bool):
-        return float(text)
-    found = _DURATION.fullmatch(text) if isinstance(text, str) else None
-    if not found:
-        raise ValueError("write a duration like 30, 90s, 10m, 2h or 90d")
-    return float(found[1]) * _UNITS[found[2] or "s"]
+        seconds = float(text)
+    else:
+        found = _DURATION.fullmatch(text) if isinstance(text, str) else None
+        if not found:
+            raise ValueError("write a duration like 30, 90s, 10m, 2h or 90d")
+        seconds = float(found[1]) * _UNITS[found[2] or "s"]
+    if seconds > _LONGEST:
+        raise ValueError(f"longer than {_LONGEST / _UNITS['d']:,.0f} days")
+    return seconds
 
 
 def parse_share(share: object) -> object:
