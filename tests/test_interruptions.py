@@ -956,7 +956,7 @@ def test_addresses_that_were_exchanged_by_hand_need_no_placeholder(
             move_by_hand(at, by_hand)
         return True
 
-    monkeypatch.setattr("usersync.job.LONGEST_WAIT", -1.0)
+    monkeypatch.setattr("usersync.job.execute.LONGEST_WAIT", -1.0)
     with platform(tmp_path, faults=Faults(script=script)) as at:
         summary = api.run([at.write("swap.csv", text)], at.settings(), confirm=confirm)
         if down:

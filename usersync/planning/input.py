@@ -197,7 +197,6 @@ def single_user(user_id: str, cells: Mapping[str, str], settings: Settings) -> I
     frame = pd.DataFrame({name: pd.Series([text], dtype=object) for name, text in texts.items()})
     table = Table(frame, pd.DataFrame({"source": [0], "at": [0], "row": [1]}), (source,))
     desired = validate(table, fields, suspect=settings.source.suspect)
-    as_typed = {
-        name: fields[name].model_copy(update={"type": "text"}) for name in ("name", "display_name") if name in fields
-    }
-    return Input(table, desired, fields={**settings.fields, **fields, **as_typed})
+    for name in {"name", "display_name"} & fields.keys():  # else one without accents is taken for damaged
+        fields[name] = fields[name].model_copy(update={"type": "text"})
+    return Input(table, desired, fields={**settings.fields, **fields})
