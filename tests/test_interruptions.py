@@ -966,3 +966,33 @@ def test_addresses_that_were_exchanged_by_hand_need_no_placeholder(
             summary = at.resume()
         assert [row.status for row in at.rows(summary.run)] == statuses
         at.check_placeholders()
+
+
+def test_a_row_that_waits_for_one_without_an_answer_is_sent_however_often_the_run_is_resumed(tmp_path: Path) -> None:
+    away = True
+
+    def script(method: str, user: int | None, n: int) -> str | None:
+        return "reset-after" if away and user == 1 and (method, n) != ("GET", 1) else None
+
+    with platform(tmp_path, faults=Faults(script=script)) as at:
+        run = at.run(at.write("chain.csv", "id,email\n1,new@example.org\n2,u1@example.org\n"))
+        assert at.resume().counts == run.counts == {"unknown": 1, "rejected": 1, "rows": 2}
+        away = False
+        assert at.resume().counts == {"updated": 2, "rows": 2}
+
+
+def test_a_row_is_not_reverted_for_a_swap_that_never_began(tmp_path: Path) -> None:
+    refuses = True
+
+    def script(method: str, user: int | None, n: int) -> Answer | str | None:
+        if refuses and (method, user) == ("PATCH", 1):
+            return Answer(422, {"message": "no", "attributes": []})
+        return "reset-after" if refuses and user == 3 and (method, n) != ("GET", 1) else None
+
+    with platform(tmp_path, faults=Faults(script=script)) as at:
+        run = at.run(at.write("swap.csv", NAMES_AND_SWAP + "3,Cid,\n"))
+        assert run.counts == {"failed": 1, "rejected": 1, "unknown": 1, "rows": 3}
+        move_by_hand(at, {1: OWN[2], 2: OWN[1]})
+        refuses = False
+        assert at.resume().counts == {"failed": 1, "updated": 2, "rows": 3}
+        assert at.box.store.users[2].name == "Ben"

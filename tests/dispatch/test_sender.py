@@ -18,6 +18,8 @@ from usersync.settings import Settings, make_settings
 Value = TypeVar("Value")
 SECRET = "Str0ng!secret"
 RENAMED = {"name": "New"}
+REFUSED = Answer(422, {"message": "No", "attributes": []})
+GONE = Answer(404, {"error": "Resource could not be found"})
 
 
 #: Another user than the one that is sent.
@@ -94,7 +96,6 @@ def test_an_update_answered_with_other_values_fails() -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        pytest.param(user_7("Old"), id="the old name"),
         pytest.param(Answer(200, {"id": 7}), id="the id alone"),
     ],
 )
@@ -126,6 +127,25 @@ def test_an_answer_that_leaves_out_a_part_of_the_user_confirms_what_it_holds_and
     assert (result.status, result.user, requests) == (Status.UPDATED, None, ["PATCH"])
 
 
+@pytest.mark.parametrize("values", [RENAMED, {**RENAMED, "password": SECRET}])
+@pytest.mark.parametrize(
+    ("read", "status", "holds"),
+    [
+        pytest.param(user_7("New"), Status.UPDATED, "New", id="carried out"),
+        pytest.param(user_7("Altered"), Status.FAILED, "Altered", id="altered"),
+        pytest.param(GONE, Status.FAILED, "Old", id="gone"),
+        pytest.param(REFUSED, Status.FAILED, "Old", id="not to be learned"),
+    ],
+)
+def test_what_was_answered_counts_where_the_user_cannot_be_read_afterwards(
+    read: Answer, status: Status, holds: str, values: dict[str, object]
+) -> None:
+    result, requests = updated(lambda method, *_: user_7("Old") if method == "PATCH" else read, values)
+    assert (result.status, requests) == (status, ["PATCH", "GET"])
+    assert result.user is not None
+    assert result.user.name == holds
+
+
 def test_an_update_that_is_answered_with_a_redirect_to_its_result_is_unknown() -> None:
     result, _ = updated(lambda *_: Answer(303, "", {"Location": "/users/7"}))
     assert (result.status, result.code) == (Status.UNKNOWN, Code.PLATFORM_ERROR)
@@ -151,8 +171,6 @@ def test_after_lost_answers_the_user_is_read(
     assert (result.attempts, requests) == (2, ["PATCH", "PATCH", "GET"])
 
 
-REFUSED = Answer(422, {"message": "No", "attributes": []})
-GONE = Answer(404, {"error": "Resource could not be found"})
 BOTH = {"name": "New", "custom_attributes.seats": 5}
 
 

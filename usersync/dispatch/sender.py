@@ -151,9 +151,12 @@ class Sender:
         return Result(Status.UPDATED, "", message, 200, 1, found, iso(self._clock.now()))
 
     async def _read_back(self, sent: _Exchange, values: Mapping[str, Json], failed: Result) -> Result:
-        """Decide with a GET what became of a change that may have been carried out although it has `failed`."""
+        """Decide with a GET what became of a change that may have been carried out although it has `failed`.
+
+        Where that is not possible, what the user held as answered counts, if there was an answer.
+        """
         exchange = _Exchange(read_request(sent.request.user_id), sent.secrets)
-        unknown = replace(failed, status=Status.UNKNOWN)
+        unknown = failed if failed.user else replace(failed, status=Status.UNKNOWN)
         try:
             answer = await self._answer(exchange)
         except Stopping:
@@ -169,8 +172,8 @@ class Sender:
         if mismatched:
             message = f"{failed.message}; the user, read afterwards, holds another value of {', '.join(mismatched)}"
             return replace(failed, code=Code.ECHO_DIFFERS, message=message, user=answer.user)
-        if not is_applied(values, answer.user):
-            return replace(unknown, message=f"{failed.message}; a password cannot be read back")
+        if failed.user is None and not is_applied(values, answer.user):
+            return replace(failed, status=Status.UNKNOWN, message=f"{failed.message}; a password cannot be read back")
         lost = f"the answer was lost ({failed.message})" if sent.doubt else failed.message
         message = f"{lost}; the user, read afterwards, holds the new values"
         return replace(unknown, status=Status.UPDATED, code="", message=message, user=answer.user, http_status=200)
@@ -256,6 +259,8 @@ class Sender:
         if values and _is_user(answer, exchange.request.user_id):
             mismatched = ", ".join(mismatched_fields(values, answer.user))
             message = f"the platform answered 200 but holds another value of {mismatched}"
+            user = answer.user if answer.is_complete else None
+            return self._result(exchange, Status.FAILED, Code.ECHO_DIFFERS, message, user)
         return self._result(exchange, Status.FAILED, Code.ECHO_DIFFERS, message)
 
     def _result(

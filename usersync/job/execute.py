@@ -29,6 +29,7 @@ from usersync.job.spec import Job
 from usersync.ledger import Ledger, LedgerRun, UnsentRows, Waves
 from usersync.ledger.lock import one_run_at_a_time
 from usersync.ledger.resumption import plan_again
+from usersync.ledger.run import IN_FLIGHT
 from usersync.ledger.waves import is_open
 from usersync.logs import event
 from usersync.models import Status
@@ -192,8 +193,8 @@ async def _prepare(job: Job, ledger: Ledger, run: LedgerRun, sender: Sender) -> 
 
 
 def _order_emails(job: Job, run: LedgerRun, users: UserLookup) -> None:
-    """Put e-mail changes in order as users hold addresses now; the order of an open swap stays until it is complete."""
-    if any(map(is_open, Waves(run).swaps())):
+    """Put e-mail changes in order as users hold addresses now, unless some of the last order are still under way."""
+    if any(map(is_open, Waves(run).swaps())) or any(run.with_status(*IN_FLIGHT)):
         return
     given = job.source.given
     with_both = sources_with_both(given.table, given.source.match_by) if given else ()

@@ -37,8 +37,7 @@ class Waves:
         """Let rows wait: key -> wave, key -> key of the row to be sent before, key -> placeholder address."""
         with self._database.transaction():
             self._database.execute(
-                "UPDATE row SET wave = 0, depends_on = NULL, placeholder = NULL"
-                " WHERE run = ? AND wave > 0 AND status IN ('planned', 'not-sent')",
+                "UPDATE row SET wave = 0, depends_on = NULL, placeholder = NULL WHERE run = ? AND wave > 0",
                 (self._number,),
             )
             self._database.execute_many(
