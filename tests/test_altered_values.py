@@ -132,6 +132,22 @@ def test_undo_leaves_alone_what_somebody_made_of_an_altered_value(tmp_path: Path
         assert people(at)[1].name == "SOMEBODY"
 
 
+def test_undo_leaves_alone_what_somebody_changed_before_an_update_that_was_not_carried_out(tmp_path: Path) -> None:
+    def script(method: str, user: int | None, n: int) -> Answer | None:
+        if method != "PATCH":
+            return None
+        at.box.store.update(1, {"name": "Somebody"})
+        return Answer(200, "<html>Back soon</html>") if pages else Answer(200, {"id": 1})
+
+    for pages in (True, False):
+        with platform(tmp_path / str(pages), faults=Faults(script=script)) as at:
+            run = at.run(at.write("changes.csv", "id,name,display_name\n1,New,N.\n2,Ben,\n"))
+            assert at.rows(run.run)[0].status in ("failed", "not-sent")
+            at.box._fault_injector = FaultInjector(Faults())
+            at.undo(run.run)
+            assert people(at)[1].name == "Somebody"
+
+
 def test_an_altered_value_whose_answer_was_lost_is_not_taken_for_the_old_one(tmp_path: Path) -> None:
     with odd_platform(tmp_path, in_capitals, Faults(script=never_answered)) as at:
         run = at.run(at.write("changes.csv", "id,name\n1,New\n"))

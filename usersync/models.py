@@ -136,6 +136,8 @@ def owner_of(code: str) -> Owner:
     return OWNERS.get(Code(code), Owner.SHEET) if code else Owner.NOBODY
 
 
+#: How the message of a row begins whose user the platform answered with other values than those that were sent.
+ALTERED: Final = "the platform answered 200 but holds another value of "
 #: Characters of a faulty value that a sentence quotes.
 VALUE_SHOWN: Final = 40
 

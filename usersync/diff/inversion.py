@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from usersync.models import MASK, SECRET_FIELDS, UNKNOWN, Code, FieldChange, Json, Row, User, json_text, value_of
+from usersync.models import ALTERED, MASK, SECRET_FIELDS, UNKNOWN, FieldChange, Json, Row, User, json_text, value_of
 from usersync.values import same_value
 
-#: The HTTP status of an update that was carried out.
-_OK = 200
 _TEXTS = ("name", "display_name", "email")
 
 
@@ -31,8 +29,11 @@ def invert(changes: Iterable[FieldChange]) -> tuple[tuple[FieldChange, ...], tup
 
 
 def invert_row(row: Row) -> tuple[tuple[FieldChange, ...], tuple[str, ...]]:
-    """Invert the changes of a row that was sent: from what the platform made of the new values, as it answered."""
-    user = row.user if row.code == Code.ECHO_DIFFERS and row.http_status == _OK else None
+    """Invert the changes of a row that was sent: from what the platform made of the new values, as it answered.
+
+    What was read where there was no answer may be somebody else's.
+    """
+    user = row.user if row.message.startswith(ALTERED) else None
     return invert(_as_stored(row.changes, user) if user else row.changes)
 
 

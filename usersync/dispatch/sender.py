@@ -17,7 +17,7 @@ from usersync.diff.verification import is_applied, mismatched_fields
 from usersync.dispatch.failure_limits import PROXY_WAIT, FailureLimits
 from usersync.dispatch.rate_limit import RateLimiter
 from usersync.dispatch.retry import backoff
-from usersync.models import SECRET_FIELDS, Code, Json, Result, Status, TimeSlice, User
+from usersync.models import ALTERED, SECRET_FIELDS, Code, Json, Result, Status, TimeSlice, User
 from usersync.platform.api import (
     Answer,
     Misconfigured,
@@ -257,8 +257,7 @@ class Sender:
             return self._result(exchange, Status.FAILED, answer.code, answer.message)
         message = f"the platform answered with user {answer.user.id}"
         if values and _is_user(answer, exchange.request.user_id):
-            mismatched = ", ".join(mismatched_fields(values, answer.user))
-            message = f"the platform answered 200 but holds another value of {mismatched}"
+            message = f"{ALTERED}{', '.join(mismatched_fields(values, answer.user))}"
             user = answer.user if answer.is_complete else None
             return self._result(exchange, Status.FAILED, Code.ECHO_DIFFERS, message, user)
         return self._result(exchange, Status.FAILED, Code.ECHO_DIFFERS, message)
