@@ -26,7 +26,7 @@ from usersync.ledger import Ledger, lock
 from usersync.models import Row, Status
 from usersync.report import Summary
 from usersync.sandbox import Answer, Faults, Sandbox, StoredUser, running
-from usersync.sandbox.faults import FaultInjector
+from usersync.sandbox.faults import Fault, FaultInjector
 from usersync.settings import FieldSettings, Limits, Settings, make_settings
 from usersync.values import same_value
 
@@ -874,6 +874,26 @@ def test_undo_restores_what_a_row_changed_that_could_not_be_resumed(tmp_path: Pa
         assert at.box.store.users[1].name == "User 1"
 
 
+@pytest.mark.parametrize("reads", [2, 3])
+def test_a_row_that_was_sent_before_stays_unknown_where_the_user_cannot_be_read_again(
+    tmp_path: Path, reads: int
+) -> None:
+    def script_of(at: Platform) -> Faults:
+        first = carries_out("name", "password")(at).script
+        assert first
+
+        def script(method: str, user: int | None, n: int) -> Fault | str | Answer | None:
+            return "reset-before" if method == "GET" and n == reads + 1 else first(method, user, n)
+
+        return Faults(script=script)
+
+    with losing(tmp_path, script_of) as at:
+        run = at.run(at.write("changes.csv", WITH_PASSWORD))
+        assert at.resume().counts == run.counts == {"unknown": 1, "rows": 1}
+        assert at.resume().counts == {"updated": 1, "rows": 1}
+        assert at.rows(run.run)[0].changed == "name;password"
+
+
 @pytest.mark.parametrize("by_run", [False, True])
 def test_a_row_without_an_answer_that_others_changed_in_part_since_is_no_conflict(tmp_path: Path, by_run: bool) -> None:
     with losing(tmp_path, carries_out("name", "display_name", reads=2)) as at:
@@ -996,3 +1016,20 @@ def test_a_row_is_not_reverted_for_a_swap_that_never_began(tmp_path: Path) -> No
         refuses = False
         assert at.resume().counts == {"failed": 1, "updated": 2, "rows": 3}
         assert at.box.store.users[2].name == "Ben"
+
+
+def test_a_swap_that_is_open_keeps_its_order_while_other_rows_are_compared(tmp_path: Path) -> None:
+    """Another row could not be read, and now the user with the placeholder cannot be read either."""
+    away = True
+
+    def script(method: str, user: int | None, n: int) -> Answer | str | None:
+        if away and (method, user) == ("PATCH", 2):
+            return Answer(429, "Retry later", {"Retry-After": "99999"})
+        return "reset-before" if (method, user, n) in (("GET", 4, 1), ("GET", 1, 2)) else None
+
+    with platform(tmp_path, faults=Faults(script=script)) as at:
+        assert at.run(at.write("swap.csv", SWAP + "4,Dora,\n")).counts == {"not-sent": 3, "rows": 3}
+        away = False
+        resumed = at.resume()
+        assert resumed.counts == {"failed": 1, "rejected": 1, "updated": 1, "rows": 3}
+        assert at.emails() == OWN

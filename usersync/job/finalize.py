@@ -72,13 +72,14 @@ def finalize(job: Job, state: RunState) -> Summary:
 def _with_last_statuses(job: Job, state: RunState) -> LedgerRun:
     """Return the run with the last status of every row; a copy of it where the ledger cannot be written any more."""
     not_sent = f"not sent: {state.refusal}" if state.refusal else NOT_SENT
+    is_closed = job.source.refusal is not None
     try:
-        state.run.finalize(not_sent=not_sent)
+        state.run.finalize(not_sent=not_sent, is_closed=is_closed)
     except StoppedError as error:
         job.context.stop.ask(error.exit_code, str(error))
         copy = Ledger(None).start(state.run.info)
         copy.take_over(state.run)
-        copy.finalize(not_sent=not_sent)
+        copy.finalize(not_sent=not_sent, is_closed=is_closed)
         return copy
     return state.run
 

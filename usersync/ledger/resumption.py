@@ -46,8 +46,7 @@ def keep_compared(run: LedgerRun) -> list[int]:
             (run.number,),
         )
         run.database.execute(
-            "UPDATE row SET status = 'planned', message = '', wave = 0, depends_on = NULL, placeholder = NULL"
-            " WHERE run = ? AND status IN ('planned', 'not-sent')",
+            "UPDATE row SET status = 'planned', message = '' WHERE run = ? AND status IN ('planned', 'not-sent')",
             (run.number,),
         )
     kept = [key for (key,) in run.database.all("SELECT key FROM row WHERE run = ?", (run.number,))]

@@ -232,14 +232,18 @@ class LedgerRun:
         """Record that the plan is complete: from now on rows may be sent."""
         self.database.execute("UPDATE run SET planned_at = ? WHERE n = ?", (at, self.number))
 
-    def finalize(self, *, not_sent: str = NOT_SENT) -> None:
-        """Give every row its last status: without an answer `unknown`, still to be sent `not-sent`, and why."""
+    def finalize(self, *, not_sent: str = NOT_SENT, is_closed: bool = False) -> None:
+        """Give every row its last status: without an answer `unknown`, still to be sent `not-sent`, and why.
+
+        A row that was sent before is without an answer, unless nothing more is sent, because the run `is_closed`.
+        """
         self.flush()
         with self.database.transaction():
             self.database.execute(
-                "UPDATE row SET status = 'unknown', code = 'connection', message = ?"
-                " WHERE run = ? AND status = 'sending'",
-                (NO_ANSWER, self.number),
+                "UPDATE row SET status = 'unknown', code = 'connection', message = ? WHERE run = ?"
+                " AND (status = 'sending'"
+                " OR status IN ('planned', 'not-sent') AND attempts > 0 AND new <> '' AND NOT ?)",
+                (NO_ANSWER, self.number, is_closed),
             )
             self.database.execute(
                 "UPDATE row SET status = 'not-sent', message = iif(attempts > 0, ?, '') || ? WHERE run = ?"

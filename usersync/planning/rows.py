@@ -173,10 +173,11 @@ def with_user(row: Row, user: User | None) -> Row:
 def unread_row(row: Row, result: Result) -> Row:
     """Return the row with the result of a read that failed: nothing was sent, so that it is never `failed`.
 
-    A fault of its own makes it rejected; where the platform fails, `usersync resume` reads the user again.
+    A fault of its own makes it rejected; where the platform fails, `usersync resume` reads the user again. The attempts
+    of a row that is still to be sent are those to send it (`Row.was_sent_before`).
     """
     if result.status is Status.NOT_SENT:
-        return with_result(row, result)
+        return with_result(row, replace(result, attempts=row.attempts))
     if owner_of(result.code) is Owner.PLATFORM:
         message = f"not sent: the user could not be read: {result.message}"
         not_sent = replace(result, status=Status.NOT_SENT, attempts=row.attempts, message=message)
