@@ -894,6 +894,26 @@ def test_a_row_that_was_sent_before_stays_unknown_where_the_user_cannot_be_read_
         assert at.rows(run.run)[0].changed == "name;password"
 
 
+def test_undo_restores_a_row_that_was_sent_before_and_refused_when_it_was_sent_again(tmp_path: Path) -> None:
+    def script_of(at: Platform) -> Faults:
+        first = carries_out("name", "password")(at).script
+        assert first
+
+        def script(method: str, user: int | None, n: int) -> Fault | str | Answer | None:
+            again = (method, n) == ("PATCH", 2)
+            return Answer(422, {"message": "no", "attributes": []}) if again else first(method, user, n)
+
+        return Faults(script=script)
+
+    with losing(tmp_path, script_of) as at:
+        run = at.run(at.write("changes.csv", WITH_PASSWORD)).run
+        assert at.resume().counts == {"failed": 1, "rows": 1}
+        says = "sent before, and the answer was lost; the platform refused it: no"
+        assert [(row.code, row.message) for row in at.rows(run)] == [("echo-differs", says)]
+        assert at.undo(run).counts == {"updated": 1, "rows": 1}
+        assert at.box.store.users[1].name == "User 1"
+
+
 @pytest.mark.parametrize("by_run", [False, True])
 def test_a_row_without_an_answer_that_others_changed_in_part_since_is_no_conflict(tmp_path: Path, by_run: bool) -> None:
     with losing(tmp_path, carries_out("name", "display_name", reads=2)) as at:

@@ -20,6 +20,7 @@ from usersync.dispatch.email_swaps import EmailSwaps, has_moved
 from usersync.dispatch.sender import Sender
 from usersync.errors import StoppedError
 from usersync.ledger import LedgerRun, Waves
+from usersync.ledger.run import SENT_BEFORE
 from usersync.logs import EVENTS, event
 from usersync.models import SECRET_FIELDS, Code, Json, Result, Row, Status, User
 from usersync.settings import Settings
@@ -132,6 +133,8 @@ class Dispatcher:
     def _take(self, row: Row, result: Result) -> None:
         if result.user:
             self._compare(row, result, result.user)
+        elif result.status is Status.FAILED and row.was_sent_before:
+            result.code, result.message = Code.ECHO_DIFFERS, f"{SENT_BEFORE}{result.message}"
         if result.status is Status.NOT_SENT:
             self._run.set_status([row])  # as before it was claimed
         elif result.status is Status.FAILED and row.status is Status.PARKED and not has_moved(row, result.user):
