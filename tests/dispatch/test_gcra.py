@@ -112,6 +112,17 @@ def test_two_clients_with_one_state_share_the_rate() -> None:
     assert len(found) >= 0.99 * 50 * 20
 
 
+@pytest.mark.parametrize("slow", [Rate(1, 3600.0), Rate(10, 60.0)], ids=str)
+def test_a_client_waits_by_its_own_rate_after_one_of_a_lower_rate(slow: Rate) -> None:
+    state = RateState()
+    Client(slow, state).start(100.0)
+    fast = Client(Rate(50, 1.0), state)
+    assert fast.delay(100.0) == pytest.approx(0.02 * 1.009)
+    assert fast.delay(100.02) == pytest.approx(0.02 * 0.009)
+    assert fast.delay(100.021) == 0.0
+    assert Client(None, state).delay(100.0) == 0.0
+
+
 def test_what_was_learned_is_forgotten_after_ten_quiet_minutes() -> None:
     client = Client(Rate(50, 1.0))
     client.start(0.0)

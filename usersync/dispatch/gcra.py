@@ -51,8 +51,11 @@ class Gcra:
 
     def delay(self, state: RateState, now: float) -> float:
         """Return the seconds until a request may start; 0.0: now; infinite: not before an answer."""
-        spaced = state.due - now
-        return max(state.limit.delay(now), spaced if spaced > 0.0 and self.step(state) else 0.0)
+        step = self.step(state)
+        if not step:
+            return state.limit.delay(now)
+        state.due = min(state.due, now + step)  # one request of a process with a lower rate does not hold up all others
+        return max(state.limit.delay(now), state.due - now)
 
     def start(self, state: RateState, now: float) -> None:
         """Record a request that starts now."""
