@@ -109,8 +109,12 @@ def read_until(terminal: int, text: bytes) -> None:
         seen += os.read(terminal, 4096)
 
 
-@pytest.mark.parametrize("answer", ["n\n", "\x03"], ids=["no", "Ctrl-C"])
-def test_answering_no_or_ctrl_c_at_the_question_sends_nothing(answer: str, desk: Opened) -> None:
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [("n\n", 3), ("\x03", 130), ("\x04", 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
+    ids=["no", "Ctrl-C", "Ctrl-D", "SIGTERM", "SIGHUP"],
+)
+def test_a_no_or_a_signal_at_the_question_sends_nothing(answer: str | signal.Signals, code: int, desk: Opened) -> None:
     with desk() as (open_box, at):
         at.write("changes.csv", "id,name\n1,Ann\n")
         env = at.prepare()
@@ -125,11 +129,14 @@ def test_answering_no_or_ctrl_c_at_the_question_sends_nothing(answer: str, desk:
         read_until(leader, f"Send 1 update to {open_box.url}? [y/N]".encode())
         deadline = time.monotonic() + PATIENCE
         while process.poll() is None and time.monotonic() < deadline:
-            os.write(leader, answer.encode())  # again, as a person does if nothing happens
+            if isinstance(answer, signal.Signals):
+                process.send_signal(answer)
+            else:
+                os.write(leader, answer.encode())  # again, as a person does if nothing happens
             with suppress(OSError):
                 while select.select([leader], [], [], 1.0)[0]:
                     os.read(leader, 4096)
-        assert process.wait(timeout=5) == (3 if answer == "n\n" else 130)
+        assert process.wait(timeout=5) == code
         os.close(leader)
         assert not [r for r in open_box.log if r.method == "PATCH"]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from usersync.cli.output import say
-from usersync.cli.signals import connect_signals
+from usersync.cli.signals import STOP_SIGNALS, connect_signals, reason_of
 
 if TYPE_CHECKING:
     from usersync.context import Context
@@ -57,18 +57,25 @@ def confirmation(options: dict[str, Any], context: Context, *, yes: bool) -> Con
 
 
 def _ask(question: str, context: Context) -> bool:
-    """Ask on the terminal; meanwhile Ctrl-C does not wait for the event loop, nor reach it later."""
+    """Ask on the terminal; meanwhile signals do not wait for the event loop, nor reach it later."""
     import asyncio  # slow to import, and `usersync --help` has no use for it
 
     loop = asyncio.get_running_loop()
-    with suppress(NotImplementedError):
-        loop.remove_signal_handler(signal.SIGINT)
+
+    def stop_asking(number: int, _frame: object) -> None:
+        context.stop.ask(*reason_of(number))
+        raise click.Abort
+
     wakeup = signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in STOP_SIGNALS:
+        with suppress(NotImplementedError):
+            loop.remove_signal_handler(number)
+        signal.signal(number, stop_asking)
     try:
         return answer_of(question)
     except click.Abort:
-        context.stop.ask(130, "stopped at the question (Ctrl-C or Ctrl-D)")
+        say("")  # the question has no end of line
+        context.stop.ask(130, "stopped at the question (Ctrl-D)")
         return False
     finally:
         signal.set_wakeup_fd(wakeup)
