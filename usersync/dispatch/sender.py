@@ -255,11 +255,10 @@ class Sender:
         """Return the result of a request that was not answered as it should be: a change of `values`, or a read."""
         if not isinstance(answer, Success):
             return self._result(exchange, Status.FAILED, answer.code, answer.message)
-        message = f"the platform answered with user {answer.user.id}"
-        if values and _is_user(answer, exchange.request.user_id):
+        if values and answer.is_complete and _is_user(answer, exchange.request.user_id):
             message = f"{ALTERED}{', '.join(mismatched_fields(values, answer.user))}"
-            user = answer.user if answer.is_complete else None
-            return self._result(exchange, Status.FAILED, Code.ECHO_DIFFERS, message, user)
+            return self._result(exchange, Status.FAILED, Code.ECHO_DIFFERS, message, answer.user)
+        message = f"the platform answered with {'' if answer.is_complete else 'parts of '}user {answer.user.id}"
         return self._result(exchange, Status.FAILED, Code.ECHO_DIFFERS, message)
 
     def _result(

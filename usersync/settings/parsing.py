@@ -44,6 +44,8 @@ class Rate:
 
 def parse_rate(text: object) -> object:
     """Parse `3000/min`, `50/s` or `7/3s` into a Rate, `off` into None; `auto` stays text."""
+    if text is False:  # a bare `off`, as the YAML of other programs reads it
+        return None
     if not isinstance(text, str):
         if isinstance(text, Rate) or text is None:
             return text
@@ -124,7 +126,7 @@ class Section(BaseModel):
         annotation = cls.model_fields[str(info.field_name)].annotation
         if value is None and get_origin(annotation) is dict:
             return {}
-        if isinstance(value, bool) and bool not in (annotation, *get_args(annotation)):
+        if isinstance(value, bool) and {bool, Rate}.isdisjoint((annotation, *get_args(annotation))):
             raise ValueError("cannot be true or false; write a value, text in quotes")  # pydantic takes true for 1
         return value
 
