@@ -29,13 +29,22 @@ def test_with_everything_in_place_all_checks_pass_and_no_patch_is_sent(desk: Ope
         assert (ran.code, failed_checks(ran.summary), ran.summary["exit_code"]) == (0, {}, 0)
         assert names == [
             "versions", "settings", "platform", "token", "permission", "proxy", "TLS", "clock", "limit", "account",
-            "ledger", "ledger disk", "report disk",
+            "ledger", "ledger disk", "report disk", "notify",
         ]  # fmt: skip
         assert "X-RateLimit-Limit: 3000" in ran.out
         checked = at.run("check")
         assert (checked.code, checked.err, "ok      permission   user 1 can be read" in checked.out) == (0, "", True)
         assert dict(box.tally) == {("GET", 200): 2}
         assert not (at.folder / "usersync.db").exists()
+
+
+def test_the_channels_of_notifications_are_named_and_not_used(desk: Opened) -> None:
+    notify = {"webhook": "http://127.0.0.1:9/hook", "ping_url": "http://127.0.0.1:9/ping"}
+    with desk(Sandbox(users=9), notify=notify, metrics={"file": "usersync.prom"}) as (_, at):
+        checked = at.run("check")
+        assert (checked.code, checked.err) == (0, "")
+        assert "ok      notify       notify.webhook, notify.ping_url\n" in checked.out
+        assert "ok      metrics      usersync.prom, written after every run\n" in checked.out
 
 
 def test_the_user_that_is_read_is_the_lowest_in_the_ledger(desk: Opened) -> None:
@@ -81,6 +90,15 @@ CASES = {
     "a ledger that is not a database": Case(2, "ledger", "under ledger:", settings={"ledger": "usersync.yaml"}),
     "a report folder below a file": Case(
         2, "report disk", "report.dir", settings={"report": {"dir": "usersync.yaml/runs"}}
+    ),
+    "a variable with a webhook that is not set": Case(
+        2, "notify", "variable NO_HOOK is empty; set it", settings={"notify": {"webhook_env": "NO_HOOK"}}
+    ),
+    "an address that apprise does not know": Case(
+        2, "notify", "does not understand number 1; correct it", settings={"notify": {"urls": ["what://is-this"]}}
+    ),
+    "a folder of metrics that is not there": Case(
+        1, "metrics", "gone is no folder; create it", settings={"metrics": {"file": "gone/usersync.prom"}}
     ),
 }
 

@@ -26,6 +26,7 @@ from usersync.context import Clock, run_async
 from usersync.errors import SettingsError, UsageError
 from usersync.ledger import Ledger
 from usersync.models import Code, Json
+from usersync.notifications import prepare
 from usersync.platform.api import (
     Answer,
     Misconfigured,
@@ -43,7 +44,7 @@ from usersync.platform.api import (
 from usersync.platform.client import HttpClient
 from usersync.platform.directory import Directory, DirectoryUnavailable, read_directory
 from usersync.report.wording import plural
-from usersync.settings import Settings
+from usersync.settings import Metrics, Settings
 
 #: Seconds by which this machine's clock may differ from the platform's without a warning.
 MAX_CLOCK_DIFFERENCE: Final = 5.0
@@ -101,6 +102,9 @@ def run_diagnostics(load: Callable[[], Settings], clock: Clock, *, user_id: int 
     yield ledger
     yield _check_folder("ledger disk", settings.ledger.absolute().parent, "ledger:")
     yield _check_folder("report disk", settings.report.dir.absolute(), "report.dir")
+    yield _check_notifications(settings)
+    if settings.metrics:
+        yield _check_metrics(settings.metrics)
 
 
 def _failed(name: str, text: str, code: int, remedy: str) -> CheckResult:
@@ -132,6 +136,22 @@ def _check_folder(name: str, folder: Path, setting: str) -> CheckResult:
         return CheckResult(name, message, 2, f"name another place under {setting}")
     message = f"{free / 1e9:,.1f} GB are free for {folder}"
     return CheckResult(name, message) if free >= MIN_FREE_BYTES else CheckResult(name, message, 1, "free disk space")
+
+
+def _check_notifications(settings: Settings) -> CheckResult:
+    """Make the channels ready, as a run does before it begins, and send nothing."""
+    try:
+        channels = prepare(settings)
+    except SettingsError as error:
+        return _failed("notify", "; ".join(error.problems), 2, "correct it, or leave it out")
+    return CheckResult("notify", ", ".join(channels) or "nobody is notified of how a run ends")
+
+
+def _check_metrics(metrics: Metrics) -> CheckResult:
+    folder = metrics.file.absolute().parent
+    if folder.is_dir():
+        return CheckResult("metrics", f"{metrics.file}, written after every run")
+    return CheckResult("metrics", f"{folder} is no folder", 1, "create it, or correct metrics.file")
 
 
 def _check_platform(settings: Settings, token: SecretStr, clock: Clock, user_id: int) -> Iterator[CheckResult]:
