@@ -6,7 +6,7 @@ Rows that are left out are counted, and have no key.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -32,10 +32,10 @@ def select(table: Table, *, where: Sequence[str] = (), skip: int = 0) -> Table:
     """
     keep = np.ones(len(table.cells), dtype=bool)
     for condition in where:
-        column, equals, value = condition.partition("=")
-        if not equals:
-            raise UsageError(f"--where {condition}: write COLUMN=VALUE")
-        holds = _holds(table, column, value.strip())
+        column, value = split_condition(
+            condition, lambda name: any(_position(s, name) is not None for s in table.sources)
+        )
+        holds = _holds(table, column, value)
         if len(table.cells) and not holds.any():
             raise UsageError(f"--where {condition}: no row has this value; {_values(table, column)}")
         keep &= holds
@@ -43,6 +43,14 @@ def select(table: Table, *, where: Sequence[str] = (), skip: int = 0) -> Table:
         raise UsageError(f"--skip {skip}: no row is left ({keep.sum():,} without it); skip fewer")
     chosen = np.flatnonzero(keep)[skip:]
     return table if len(chosen) == len(table.cells) else _only(table, chosen)
+
+
+def split_condition(condition: str, is_column: Callable[[str], bool]) -> tuple[str, str]:
+    """Return the column and the value of `COLUMN=VALUE`; a column may have `=` in its name. Raises UsageError."""
+    splits = [(condition[:at], condition[at + 1 :].strip()) for at, letter in enumerate(condition) if letter == "="]
+    if not splits:
+        raise UsageError(f"--where {condition}: write COLUMN=VALUE")
+    return next((split for split in splits if is_column(split[0])), splits[0])
 
 
 def _holds(table: Table, column: str, value: str) -> NDArray[np.bool_]:

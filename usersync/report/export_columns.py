@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from usersync.errors import UsageError
 from usersync.loader.headings import Headings
-from usersync.loader.row_filter import list_values
+from usersync.loader.row_filter import list_values, split_condition
 from usersync.models import ATTRIBUTE, User, value_of
 from usersync.report.xlsx import encodable
 from usersync.values import cell_text
@@ -81,13 +81,13 @@ def find_conditions(columns: Sequence[ExportColumn], where: Sequence[str]) -> li
     """Return field and value of each `COLUMN=VALUE`. Raises UsageError."""
     found = []
     for condition in where:
-        name, equals, value = condition.partition("=")
-        if not equals:
-            raise UsageError(f"--where {condition}: write COLUMN=VALUE")
+        name, value = split_condition(
+            condition, lambda text: text.strip() == "id" or bool(_fitting(columns, text.strip()))
+        )
         if name.strip() == "id":
-            found.append(("id", value.strip()))
+            found.append(("id", value))
             continue
-        found.extend((column.field, value.strip()) for column in _named(columns, name.strip(), "--where"))
+        found.extend((column.field, value) for column in _named(columns, name.strip(), "--where"))
     return found
 
 
@@ -104,12 +104,16 @@ def require_users(users: Callable[[], Iterable[tuple[User, bool]]], where: Seque
 def _named(columns: Sequence[ExportColumn], name: str, option: str) -> list[ExportColumn]:
     if option == "--columns" and name == ATTRIBUTE.rstrip("."):
         return [column for column in columns if column.field.startswith(ATTRIBUTE)]
-    meant = Headings().field(name)
-    found = [c for c in columns if name in (c.field, c.heading)] or [c for c in columns if c.field == meant]
+    found = _fitting(columns, name)
     if not found:
         known = ", ".join(["id", *(column.field for column in columns)])
         raise UsageError(f"{option} {name}: no such column; the columns are {known}")
     return found[:1]
+
+
+def _fitting(columns: Sequence[ExportColumn], name: str) -> list[ExportColumn]:
+    meant = Headings().field(name)
+    return [c for c in columns if name in (c.field, c.heading)] or [c for c in columns if c.field == meant]
 
 
 def user_texts(
