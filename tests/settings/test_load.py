@@ -197,7 +197,7 @@ def test_a_missing_file_says_where_to_start(tmp_path: Path) -> None:
 
 
 def test_a_folder_and_a_file_that_cannot_be_read_are_refused_in_words(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="a folder, which only `run` takes; name a settings file"):
+    with pytest.raises(SettingsError, match="a folder, which only `run -c` takes; name a settings file"):
         load_settings(tmp_path)
     (tmp_path / "latin.yaml").write_bytes("ledger: für.db".encode("latin-1"))
     with pytest.raises(SettingsError, match="not UTF-8; save the file in that encoding"):

@@ -173,7 +173,7 @@ def _read(path: Path, overrides: dict[str, Any] | None) -> dict[str, Any]:
         remedy = "file not found; name one with -c, or start from config/usersync.yaml"
         raise SettingsError(str(path), (remedy,)) from None
     except IsADirectoryError:
-        raise SettingsError(str(path), ("a folder, which only `run` takes; name a settings file",)) from None
+        raise SettingsError(str(path), ("a folder, which only `run -c` takes; name a settings file",)) from None
     except OSError as error:
         raise SettingsError(str(path), (f"the file cannot be read: {error.strerror}",)) from None
     except UnicodeDecodeError:
