@@ -210,7 +210,7 @@ def test_resume_of_an_overwritten_source_reverts_the_open_swap_and_closes_the_ru
         reverted = len(at.updates()) > sent
         begun = any(summary.counts.get(status) for status in ("updated", "failed", "unknown"))
         done = "nothing more was sent" if begun else "nothing was sent"
-        done += ", but to revert interrupted e-mail swaps" if reverted else ""
+        done += ", except to revert interrupted e-mail swaps" if reverted else ""
         assert (summary.exit_code, str(summary.stopped).rpartition("; ")[2]) == (1 if begun or reverted else 3, done)
         assert all(row.message.startswith("not sent: stale: ") for row in at.rows(run) if row.status == "not-sent")
         assert at.interrupted() is None
@@ -265,7 +265,7 @@ def test_resume_of_an_overwritten_source_says_what_it_reverted(desk: Opened) -> 
         at.write("changes.csv", OTHER_ROWS)
         resumed = at.run("resume", "--yes")
         assert resumed.code == 1, resumed.err
-        assert "nothing more was sent, but to revert interrupted e-mail swaps" in resumed.err
+        assert "nothing more was sent, except to revert interrupted e-mail swaps" in resumed.err
         assert f"row 2 of run {run}, user 1: reverted, because run {run} was interrupted" in resumed.err
         assert {box.store.users[i].email for i in (1, 2)} == {OWN[1], OWN[2]}
         assert [line["status"] for line in resumed.report] == [row["status"] for row in shown(at, run)]
@@ -659,7 +659,7 @@ def test_resume_leaves_alone_what_a_newer_run_wrote(tmp_path: Path, flushes: boo
         assert {user.name for user in at.box.store.users.values()} == {f"B {i}" for i in range(1, 11)}
         rows = at.rows(summary.run)
         assert {(row.status, row.code) for row in rows} <= {("updated", ""), ("conflict", "stale")}
-        left_alone = f"run {newer} changed name since, so it was left alone; plan again to change it all the same"
+        left_alone = f"run {newer} changed name since, so it was not changed; plan again to change it anyway"
         assert {row.message for row in rows if row.code == "stale"} == {left_alone}
         assert summary.files["rejects"] is None  # run again, they would bring the older values back
         assert sum(row.status == "conflict" for row in rows) >= 5
@@ -996,7 +996,7 @@ def test_addresses_that_were_exchanged_by_hand_need_no_placeholder(
             move_by_hand(at, by_hand)
         return True
 
-    monkeypatch.setattr("usersync.job.execute.LONGEST_WAIT", -1.0)
+    monkeypatch.setattr("usersync.job.execute.REVERIFY_AFTER", -1.0)
     with platform(tmp_path, faults=Faults(script=script)) as at:
         summary = api.run([at.write("swap.csv", text)], at.settings(), confirm=confirm)
         if down:

@@ -267,7 +267,7 @@ def test_a_plan_is_not_applied_to_a_user_whose_address_is_somebody_elses_by_now(
         box.store.update(3, {"email": "ben@example.org"})
         ran = at.run("apply", "plan.json", "--yes")
         assert (ran.code, list(ran.statuses().values())) == (1, ["updated", "conflict stale"])
-        assert ran.report[1]["message"].startswith("somebody changed email since, so it was left alone")
+        assert ran.report[1]["message"].startswith("somebody changed email since, so it was not changed")
         assert (box.store.users[2].name, box.store.users[2].password) == (before.name, before.password)
 
 

@@ -166,7 +166,7 @@ def test_max_duration_stops_a_run_with_a_full_report(desk: Opened) -> None:
         at.settings["request"] = {"rate": "50/s"}
         at.write("changes.csv", changes())
         ran = at.run("run", "changes.csv", "--yes", "--compare-with", "nothing", "--max-duration", "0.5", "--json")
-        assert (ran.code, ran.summary["stopped"]) == (4, "the time allowed (0.5 s) is over")
+        assert (ran.code, ran.summary["stopped"]) == (4, "the time limit of 0.5 s is reached")
         assert 0 < ran.summary["counts"]["updated"] < ROWS
         assert ran.summary["counts"]["rows"] == ROWS
 

@@ -52,7 +52,7 @@ def run(
 
     `files` are paths, addresses (`s3://...`) or DataFrames, one or several for one run; a DataFrame has the columns
     of a sheet, its index is not read. `settings` are those of `load_settings()` unless given. `confirm` is called
-    with the plan, and returns whether to send it; None stands for nobody to ask.
+    with the plan, and returns whether to send it; None means that nobody can be asked.
     """
     settings, options = settings or load_settings(), options or RunOptions()
     return carry_out(Job(FileRows(files, settings, options), settings, options, context or Context()), confirm)
@@ -157,9 +157,9 @@ def resume(
 ) -> Summary:
     """Complete a run that was interrupted; by default the latest one of this platform.
 
-    What was in flight is looked up first; what was answered is not sent again. Where a source has changed since, the
-    run is closed instead: users whom it left with a placeholder address have their own back then, and the other rows
-    end as not-sent. The exit code is 3 where nothing was sent for that, else 1.
+    Rows in flight are looked up first; rows with an answer are not sent again. If a source has changed since, the run
+    is closed instead: placeholder addresses are reverted, and the remaining rows end as not-sent. The exit code is
+    then 3 if the run never sent anything, else 1.
     """
     settings, options = settings or load_settings(), options or RunOptions()
     return carry_out(Job(ResumedRows(run, settings, options), settings, options, context or Context()), confirm)
@@ -203,12 +203,12 @@ def export(
     columns: Sequence[str] | None = None,
     context: Context | None = None,
 ) -> Exported:
-    """Write the users as they are into an .xlsx or .csv, to be edited and run again; `-` is CSV on standard output.
+    """Export users to an .xlsx or .csv file to be edited and run again; `-` writes CSV to standard output.
 
-    Who is exported are the users of the account of the settings, or those with the `ids`; of them, those for whom
-    each of `where` (`COLUMN=VALUE`) holds. `columns` are fields, such as `email`; None: all of them. The file carries
-    what it held, so that a later run leaves alone what nobody touched. Raises UsageError for a file that exists
-    already, a column that is not there or a value that nobody has, StoppedError where the users cannot be read.
+    Exports the users of the configured account, or those with these `ids`, if every condition in `where`
+    (`COLUMN=VALUE`) holds. `columns` are fields, such as `email`; None: all. The file also stores the exported values,
+    so that a later run leaves untouched cells alone. Raises UsageError for a file that exists already, an unknown
+    column or a value that no user has, StoppedError if the users cannot be read.
     """
     settings, context = settings or load_settings(), context or Context()
     files = export_files(str(target))

@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeVar
 
 from usersync.models import Json, Row, Status
 
-Job = TypeVar("Job")
+Item = TypeVar("Item")
 Value = TypeVar("Value")
 
 
@@ -129,14 +129,14 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What a person chooses for one run."""
+    """The options of one run."""
 
     where: tuple[str, ...] = ()
     """Only rows in which all of these hold, each `COLUMN=VALUE`."""
     skip: int = 0
     """Leave out the first rows."""
     limit: int | None = None
-    """Send the first so many changes only."""
+    """Send only the first `limit` changes."""
     overrides: tuple[str, ...] = ()
     """Rules of `limits:` that do not refuse this run."""
     max_duration: float | None = None
@@ -144,7 +144,7 @@ class RunOptions:
     lock_wait: float = 0.0
     """Seconds to wait for another run of this platform to finish."""
     base: Path | None = None
-    """The file with what an export held, for a file that neither carries it nor has it beside it."""
+    """The base of an export (see `loader.base`), where the input neither contains it nor has it beside it."""
 
     def recorded(self) -> dict[str, Json]:
         """Return the options that decide which rows a run has, as the ledger keeps them."""
@@ -166,15 +166,15 @@ class Context:
     on_start: Callable[[Stop], None] = lambda _: None
     """Called inside the running event loop before the first request; connect signals here."""
     waited: float = 0.0
-    """Seconds that people took to answer; they are no time of the run, and do not use up its `max_duration`."""
+    """Seconds spent waiting for confirmation; they count neither as run time nor towards `max_duration`."""
 
 
 async def run_concurrently(
-    jobs: Iterable[Job], work: Callable[[Job], Awaitable[object]], *, concurrency: int, stop: Stop
+    jobs: Iterable[Item], work: Callable[[Item], Awaitable[object]], *, concurrency: int, stop: Stop
 ) -> None:
-    """Do `work` for each job, `concurrency` at a time, until the jobs or the run end.
+    """Do `work` for each job, `concurrency` at a time, until no job is left or the run stops.
 
-    Where the run stops, `jobs` still has those that were not begun.
+    After a stop, iterating `jobs` yields those that were not started.
     """
     supply = iter(jobs)
 

@@ -18,7 +18,7 @@ A bad *row* is never an exception: it is a `Problem` or a `Result`, and ends in 
 
 from __future__ import annotations
 
-#: What a run says that Python had no memory for.
+#: The message of a run that ran out of memory.
 OUT_OF_MEMORY = (
     "out of memory; free some, or split the file. If rows were being sent, `usersync resume` completes the run"
 )

@@ -50,7 +50,7 @@ CLEAR: Final = Clear()
 
 
 class Status(StrEnum):
-    """What became of a row; every row ends in exactly one of the first eight.
+    """The status of a row; every row ends in exactly one of the first eight.
 
     `sending`, `parked` and `reverting` are states that a row passes through; they stay in the ledger only where a run
     was interrupted, and are reported as `unknown` or `not-sent`. A row that `--limit` leaves out is `left-out` until
@@ -267,7 +267,7 @@ class DesiredValues:
     duplicates: Mapping[int, int] = field(default_factory=dict)
     """Key of a row that repeats another -> key of the row that is sent for both."""
     superseded: frozenset[int] = frozenset()
-    """Keys of rows that lose against a later one for the same user, where settings say so."""
+    """Keys of rows replaced by a later row for the same user (`duplicates: last`)."""
     untouched: frozenset[int] = frozenset()
     """Keys of rows of an export in which nothing was changed."""
 
@@ -284,7 +284,7 @@ class FieldChange:
 
 @dataclass(slots=True)  # not frozen, which would take three times as long to make
 class User:
-    """What reports keep of the platform's answer; its tokens are never taken in."""
+    """A user as the platform returned it, without its tokens."""
 
     id: int
     name: str | None
@@ -351,7 +351,7 @@ class Row:
     """JSON object as text; empty where the platform gave no answer."""
     finished_at: str = ""
     duplicate_of: int | None = None
-    """Key of the row that this one repeats: it ends as that one does."""
+    """Key of the row that this one repeats, and whose status it takes."""
     wave: int = 0
     """Rows of wave 1 are sent after those of wave 0, and so on."""
     depends_on: int | None = None

@@ -1,7 +1,7 @@
 """Notify people and monitoring of how a run ended.
 
-A message names rows and codes, never names, addresses or other values: it leaves the house. Only what
-`notify.email.attach` asks for holds them.
+A message contains row numbers and codes, but no names, addresses or other values, because it leaves the organization.
+Only the files that `notify.email.attach` adds contain them.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Ending:
 
     @property
     def title(self) -> str:
-        """Return one line that says it all."""
+        """Return the subject line."""
         return f"usersync: {self.verdict} (exit {self.exit_code}) on {self.platform}"
 
     @property
@@ -133,8 +133,8 @@ def notify_run_finished(
 ) -> Summary:
     """Deliver how a run ended, and write its metrics.
 
-    `recovered` says that the previous run of this platform ended badly. What cannot be delivered is a notice in the
-    summary that is returned, and in summary.json; it changes no exit code.
+    `recovered`: whether the previous run of this platform failed. A failed delivery becomes a notice in the returned
+    summary and in summary.json; it does not change the exit code.
     """
     verdict = "recovered" if recovered and summary.exit_code == 0 else summary.status
     ending = Ending(verdict, summary.exit_code, settings.platform.url, summary)
@@ -147,7 +147,7 @@ def notify_run_finished(
 
 
 def notify_run_failed(settings: Settings, channels: Channels, error: Exception, *, clock: Clock) -> None:
-    """Deliver that a run ended in an error, without a summary; what cannot be delivered is logged."""
+    """Notify that a run ended in an error, without a summary; failed deliveries are logged."""
     if isinstance(error, UsersyncError):
         exit_code = error.exit_code
         message = str(error)

@@ -19,7 +19,7 @@ PASSWORDS: Final = ("password", "passwort", "kennwort", "passwd", "pwd", "passph
 _SECRETS: Final = ("token", *PASSWORDS, "secret")
 #: Superscripts, fractions and enclosed letters and digits, for the inside of a character class.
 MARKED = "\u00b2\u00b3\u00b9\u00bc-\u00be\u2070-\u209f\u2150-\u218f\u2460-\u24ff\u3200-\u33ff\U0001f100-\U0001f1ff"
-#: What takes its plain form: all but those, because 104² (an id with a footnote) is not 1042.
+#: What `visible` normalizes: everything but MARKED characters, because 104² (an id with a footnote) is not 1042.
 _PLAIN_FORM = re.compile(f"[^{MARKED}]+")
 
 
@@ -37,11 +37,11 @@ def same_email(one: str | None, other: str | None) -> bool:
 
 
 def same_value(field: str, desired: Json, current: Json) -> bool:
-    """Return whether the platform's current value is as good as the desired one.
+    """Return whether the platform's current value counts as equal to the desired one.
 
     A text attribute equals the number that it spells: a spreadsheet does not distinguish `5` from `"5"`, and
-    converting one into the other would change data that nobody meant to change. No name or address is as good as a
-    blank one: platforms answer either for what was cleared.
+    converting one into the other would change data that nobody meant to change. A missing name or address equals a
+    blank one: platforms return either after a value was cleared.
     """
     if isinstance(desired, str) and desired == current:
         return True
@@ -100,12 +100,12 @@ def is_secret(name: str) -> bool:
 
 def may_hold_secrets(text: str) -> bool:
     """Return whether JSON may have keys of secrets, without reading it."""
-    text = text.lower()  # one after the other: this is asked of each user that is answered
+    text = text.lower()  # plain `in` tests: this runs for every user that is read
     return "token" in text or "pass" in text or "pwd" in text or "kennwort" in text or "secret" in text
 
 
 def mask_secrets(value: Json) -> Json:
-    """Return a JSON value with `***` for whatever stands under the key of a secret, but for null."""
+    """Return a JSON value with `***` in place of the value of every secret key; null stays null."""
     if isinstance(value, list):
         return [mask_secrets(item) for item in value]
     if isinstance(value, Mapping):
@@ -114,7 +114,7 @@ def mask_secrets(value: Json) -> Json:
 
 
 def mask_secrets_in(text: str) -> str:
-    """Do that in a JSON object that is text; blank text stays blank."""
+    """Mask the secrets of a JSON object given as text; blank text stays blank."""
     return json_text(mask_secrets(json.loads(text))) if may_hold_secrets(text) else text
 
 

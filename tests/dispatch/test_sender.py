@@ -351,7 +351,7 @@ def test_pages_for_updates_stop_the_run_though_users_can_be_read() -> None:
             await sender.update(user_id, RENAMED)
 
         await run_concurrently(range(1, 10), update, concurrency=1, stop=context.stop)
-        return sum(r.method == "PATCH" for r in box.log), sender.unheard
+        return sum(r.method == "PATCH" for r in box.log), sender.users_without_api_answer
 
     script: Script = lambda method, *_: Answer(200, PAGE) if method == "PATCH" else None  # noqa: E731
     assert with_sender(work, script=script, context=context, retries=1) == (5, frozenset({1, 2, 3}))
@@ -443,7 +443,7 @@ def test_the_time_allowed_ends_the_run() -> None:
         return context
 
     assert str(asyncio.run(work()).stop.reason) == (
-        "StopReason(exit_code=4, message='the time allowed (60 s) is over')"
+        "StopReason(exit_code=4, message='the time limit of 60 s is reached')"
     )
 
 

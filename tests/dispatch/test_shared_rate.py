@@ -216,7 +216,7 @@ def test_a_process_that_was_suspended_while_it_held_the_lock_is_not_waited_for(
                 assert holder.stdout
                 holder.stdout.readline()
                 start(rate, time.monotonic())
-                assert_alone(rate, caplog, "another run holds its lock and does not go on")
+                assert_alone(rate, caplog, "another run holds the lock and does not respond")
             finally:
                 holder.kill()
 

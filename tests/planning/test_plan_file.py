@@ -51,7 +51,7 @@ def test_apply_reports_a_conflict_for_a_user_changed_since_the_plan(desk: Opened
         ran = at.run("apply", "plan.json", "--yes")
         assert (ran.code, list(ran.statuses().values())) == (1, ["conflict stale", "updated"])
         assert open_box.store.users[1].name == "Anna"
-        left_alone = "somebody changed name since, so it was left alone; plan again to change it all the same"
+        left_alone = "somebody changed name since, so it was not changed; plan again to change it anyway"
         assert (ran.report[0]["message"], ran.report[0]["who"]) == (left_alone, "nobody")
 
 

@@ -50,7 +50,7 @@ def test_a_user_is_taken_in_without_its_tokens() -> None:
 
 
 PAGE = "an HTML page"
-NO_USER = TransientError(Code.PLATFORM_ERROR, "answered 200 with something that is no user", 200)
+NO_USER = TransientError(Code.PLATFORM_ERROR, "answered 200 with something that is not a user", 200)
 FORBIDDEN = "this platform app may not manage this user; ask the platform's operator for permission"
 TAKEN = {"message": "Email has already been taken", "attributes": ["email"]}
 
@@ -115,7 +115,7 @@ def bad_body(what: str) -> TransientError:
         pytest.param(404, b"[" * 600 + b"]" * 600, foreign(404, NO_OBJECT), id="404, nested without end"),
         pytest.param(200, {"id": "7"}, NO_USER, id="no user"),
         pytest.param(200, b"[]", NO_USER, id="no object"),
-        pytest.param(200, b"\xff\xfe", foreign(200, "something that is no JSON"), id="no JSON"),
+        pytest.param(200, b"\xff\xfe", foreign(200, "something that is not JSON"), id="no JSON"),
         pytest.param(
             200, b'{"id": 7, "custom_attributes": {"x": 1e999}}', bad_body("a number that is not finite"), id="1e999"
         ),

@@ -19,10 +19,10 @@ SECRET = "Str0ng!secret"
         pytest.param(b'{"a": [{"b": 1e999}]}', "a number that is not finite", id="a number without end"),
         pytest.param(b'{"a": -Infinity}', "a number that is not finite", id="an infinity"),
         pytest.param(b'{"a": NaN}', "a number that is not finite", id="not a number"),
-        pytest.param(b"1" * 10_000, "no JSON", id="a number of 10,000 digits"),
-        pytest.param(b"<html></html>", "no JSON", id="a page"),
-        pytest.param(b"\xff\xfe", "no JSON", id="no UTF-8"),
-        pytest.param(b"", "no JSON", id="nothing"),
+        pytest.param(b"1" * 10_000, "not JSON", id="a number of 10,000 digits"),
+        pytest.param(b"<html></html>", "not JSON", id="a page"),
+        pytest.param(b"\xff\xfe", "not JSON", id="no UTF-8"),
+        pytest.param(b"", "not JSON", id="nothing"),
     ],
 )
 def test_refuses_a_body(raw: bytes, reason: str) -> None:

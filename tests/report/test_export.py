@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from openpyxl import load_workbook
 
 import usersync
-from tests.conftest import PATIENCE, wait_until
+from tests.conftest import PATIENCE, FakeClock, wait_until
 from usersync.context import Context
 from usersync.errors import UsageError
 from usersync.loader import load
@@ -237,6 +237,24 @@ def test_a_list_that_fails_for_a_while_is_asked_for_again(office: Callable[..., 
     with office(Sandbox(users=USERS, faults=faults, limit=None)) as (box, at):
         assert at.run("export", "users.csv").code == 0
         assert [request.status for request in box.log] == [503, 200]
+
+
+def test_a_list_is_asked_for_again_when_the_platform_allows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+    waits = iter(["120", "90", "60"])
+
+    def script(*_: object) -> Answer | None:
+        wait = next(waits, None)
+        return Answer(429, "Retry later", {"Retry-After": wait}) if wait else None
+
+    monkeypatch.setenv("APP_TOKEN", "sandbox-token")
+    monkeypatch.setenv("ACCOUNT_TOKEN", user_token(10))
+    with running(Sandbox(users=USERS, faults=Faults(script=script), limit=None)) as box:
+        settings = usersync.make_settings({"platform": {"url": box.url, "token_env": "APP_TOKEN", **ACCOUNT}})
+        exported = usersync.export(tmp_path / "users.csv", settings, context=Context(clock=clock))
+        assert (exported.users, exported.notes) == (3, ())
+        assert [request.status for request in box.log] == [429, 429, 429, 200]
+        assert clock.monotonic() >= 120 + 90 + 60
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ _COMMANDS = {
     "resume": ("run", "Complete a run that was interrupted; by default the latest."),
     "run": ("run", "Plan, show, ask, send, report: the main job."),
     "runs": ("lookup", "List what was done, newest first."),
-    "sandbox": ("sandbox", "Start a small platform in a box, to rehearse on."),
+    "sandbox": ("sandbox", "Start a local stand-in for the platform, to practise on."),
     "show": ("lookup", "Show one run: who, when, from which file, and every row."),
     "template": ("lookup", "Write OUT.xlsx, an empty workbook for the people who fill it in."),
     "undo": ("run", "Restore the old values of a run, where its own values still stand."),

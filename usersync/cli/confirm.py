@@ -83,7 +83,7 @@ def _ask(question: str, context: Context) -> bool:
 
 
 def answer_of(question: str) -> bool:
-    """Ask a question, and return the answer; what was typed before it was there can be none, and is dropped."""
+    """Ask a question and return the answer; anything typed before the question appeared is dropped."""
     with suppress(ImportError, OSError, ValueError):  # Windows, or no terminal
         import termios
 

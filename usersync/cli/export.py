@@ -37,12 +37,12 @@ def export(out: str, *, where: tuple[str, ...], columns: tuple[str, ...], ids: P
     """
     from usersync import api
     from usersync.errors import StoppedError
-    from usersync.loader.id_list import read_ids
+    from usersync.loader.id_list import read_id_list
 
     if out == "-" and options["as_json"]:
         raise click.UsageError("stdout cannot hold both the users and --json; name a file, or leave out --json")
     settings, context = make_settings_from(options), make_context(options)
-    user_ids = read_ids(ids, options=settings.source, columns=settings.columns) if ids else None
+    user_ids = read_id_list(ids, options=settings.source, columns=settings.columns) if ids else None
     asked = ",".join(columns).split(",") if columns else None
     try:
         with writing_stdout() if out == "-" else nullcontext():

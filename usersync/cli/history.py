@@ -145,7 +145,7 @@ def _entry(info: RunInfo, row: Row) -> str:
 
 
 def prune_question(settings: Settings, before: str, *, reports: bool) -> str:
-    """Return the question before `prune`, which names all that goes; empty where nothing would."""
+    """Return the question to ask before `prune`, listing what it deletes; empty if nothing is deleted."""
     with Ledger(settings.ledger) as ledger:
         names = [info.run for info in ledger.prunable(before)]
     if not names:

@@ -59,7 +59,7 @@ RUN_OPTIONS = (
     click.option("--engine", type=click.Choice(["local", "dask"]), help="What sends: this process, or a cluster."),
     click.option("--scheduler", metavar="ADDRESS", help="The Dask cluster, like tcp://host:8786."),
     click.option("--yes", is_flag=True, help="Send without asking."),
-    click.option("--max-duration", metavar="TIME", help="Stop after 90s, 10m or 2h, with a report; resume goes on."),
+    click.option("--max-duration", metavar="TIME", help="Stop after 90s, 10m or 2h, with a report; resume later."),
     *LIMIT_OPTIONS,
 )
 SHEET_OPTION = (click.option("--sheet", help="The sheet of a workbook to read."),)

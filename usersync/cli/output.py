@@ -29,13 +29,13 @@ def write_stdout(text: str) -> None:
 
 
 def fail(error: str, exit_code: int, *, as_json: bool) -> int:
-    """Say why a command ended without a result, on stdout too where that is to hold JSON; returns the exit code."""
+    """Report why a command ended without a result, with `as_json` on stdout too; return the exit code."""
     say(f"usersync: {error}")
     return write_error(error, exit_code, as_json=as_json)
 
 
 def write_error(error: str, exit_code: int, *, as_json: bool) -> int:
-    """Write to stdout why a command ended without a result, where that is to hold JSON; returns the exit code."""
+    """With `as_json`, write to stdout why a command ended without a result; return the exit code."""
     if as_json:
         import json
 
@@ -45,7 +45,7 @@ def write_error(error: str, exit_code: int, *, as_json: bool) -> int:
 
 
 def write_sent(text: str, *, elsewhere: str) -> None:
-    """Write to stdout what was sent; where that fails, say where it is to be found: the exit code stays."""
+    """Write to stdout what was sent; if that fails, report where to find it, and keep the exit code."""
     try:
         write_stdout(text)
     except SystemExit:
@@ -60,7 +60,7 @@ def writing_stdout() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        # nothing more, not even what waits to be written when Python ends
+        # discard all further output, including what Python flushes at exit
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):

@@ -49,7 +49,7 @@ def run(files: tuple[str, ...], *, yes: bool, config: tuple[Path, ...], **option
 @click.command()
 @click.argument("files", nargs=-1, required=True, shell_complete=complete_files)
 @click.option("-o", "save_as", type=click.Path(path_type=Path), help="Save the plan, for `usersync apply`.")
-@click.option("--html", type=click.Path(path_type=Path), help="Write a page, for whoever signs the plan off.")
+@click.option("--html", type=click.Path(path_type=Path), help="Write an HTML page for whoever approves the plan.")
 @options_of(SHEET_OPTION, SOURCE_OPTIONS, REQUEST_OPTIONS, COMMON_OPTIONS)
 def plan(files: tuple[str, ...], *, save_as: Path | None, html: Path | None, **options: Any) -> int:
     """Show what a run would change, and send nothing."""
@@ -163,7 +163,7 @@ def _execute(job: Callable[..., Summary], source: object, options: dict[str, Any
 
 
 def _resume_all(options: dict[str, Any], *, yes: bool) -> int:
-    """Resume every interrupted run of the platform, those too that come after one that fails; the worst exit code."""
+    """Resume every interrupted run of the platform, even after one failed; return the worst exit code."""
     from usersync import api
     from usersync.cli.multi import WORST
     from usersync.errors import BusyError, UsersyncError

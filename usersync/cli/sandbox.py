@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.option("--timeouts", type=click.FloatRange(0, 1), default=0.0, help="Share of requests never answered.")
 @click.option("--seed", type=int, default=0, help="Makes faults repeatable.")
 def sandbox(**options: Any) -> int:
-    """Start a small platform in a box, to rehearse on."""
+    """Start a local stand-in for the platform, to practise on."""
     import asyncio  # slow to import, and `usersync --help` has no use for it
 
     from usersync.sandbox import Faults, Sandbox, serve

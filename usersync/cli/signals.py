@@ -31,7 +31,7 @@ def connect_signals(stop: Stop) -> None:
 
 
 def connect_signals_of_many(contexts: Sequence[Context]) -> None:
-    """Let signals end all runs, those too that have not begun; each runs in a thread and a loop of its own."""
+    """Let signals end all runs, including those not yet started; each runs in a thread and a loop of its own."""
     import asyncio  # slow to import, and `usersync --help` has no use for it
 
     loops: dict[int, asyncio.AbstractEventLoop] = {}

@@ -117,8 +117,8 @@ def compare(
 
     `current` has the same index and the columns `readable_fields(desired)`, as `current_values` makes them; None where
     nothing is known: then every desired value is a change.
-    Fields in `only_if_blank` change only where the platform has no value. The text of an attribute whose type is not
-    configured, that is: which is not in `typed_fields`, is a number, a boolean or JSON where the platform holds one.
+    Fields in `only_if_blank` change only where the platform has no value. The text of an attribute that is not in
+    `typed_fields` is read as a number, a boolean or JSON if the platform's current value is one.
     """
     differs, kept = {}, {}
     for name in desired.columns:
@@ -167,7 +167,7 @@ def _all_text(values: Objects) -> bool:
 
 def _field_changes(name: str, old: Json, new: Json, *, is_typed: bool) -> Iterator[FieldChange]:
     """Yield the change of a field; of a JSON object, those of its keys, because the platform merges objects."""
-    if name == _ATTRIBUTES:  # JSON says itself what is a number
+    if name == _ATTRIBUTES:  # values in a JSON object have types of their own
         for key, value in new.items():
             held = UNKNOWN if old is UNKNOWN else old.get(key)
             yield from _field_changes(f"{ATTRIBUTE}{key}", held, value, is_typed=True)
@@ -181,7 +181,7 @@ def _field_changes(name: str, old: Json, new: Json, *, is_typed: bool) -> Iterat
 
 
 def _as_held(text: str, old: Json) -> Json:
-    """Return a text as what the platform holds, a number, a boolean, a list or an object, where it spells one."""
+    """Convert a text to the type that the platform holds (number, boolean, list, object), if it can be read as one."""
     try:
         return _read_as_held(text, old)
     except ValueError:
@@ -189,7 +189,7 @@ def _as_held(text: str, old: Json) -> Json:
 
 
 def _misfit(name: str, text: str, old: Json) -> str:
-    """Return why a text is not what the platform holds; blank where it is, or is another text, or was nothing."""
+    """Return why a text must not replace the current value; blank if it may."""
     if isinstance(old, str):
         reason = _WITHOUT_ACCENTS if is_without_accents(text, old) else ""
         if name.startswith(ATTRIBUTE) and is_rewritten(text, old):
@@ -217,5 +217,5 @@ def _read_as_held(text: str, old: Json) -> Json:
 
 
 def _composed(value: Json) -> Json:
-    """Return a text in the form in which texts are sent (NFC): it looks the same, and is."""
+    """Normalize a text to NFC, the form in which texts are sent."""
     return unicodedata.normalize("NFC", value) if isinstance(value, str) else value

@@ -16,7 +16,7 @@ def find_conflicts(
     """Return the changes whose present value is neither the one known before nor what the file wants.
 
     `written` holds, by field, the values that usersync wrote last, `exported` the texts that the file held when it
-    was exported, which count more: they are what its author saw. A field in neither is no conflict.
+    was exported, which take precedence: its author saw them. A field in neither cannot conflict.
     """
     return tuple(
         change

@@ -88,8 +88,8 @@ def placeholder_address(template: str, *, run: str, key: int) -> str:
 def open_cycle(cycle: Sequence[int]) -> tuple[dict[int, int], dict[int, int]]:
     """Return waves and dependencies, as in `Order`, of a cycle whose first user moves to a placeholder before all.
 
-    That frees an address for the last one; so it goes on backwards, until the first finds its own free. After any
-    of them, all done so far can be reverted from the latest to the first.
+    That frees an address for the last user, and so on backwards, until the first user's new address is free. After
+    each step, all steps so far can be reverted in reverse order.
     """
     first, *others = cycle
     line = [*reversed(others), first]

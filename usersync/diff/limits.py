@@ -42,7 +42,7 @@ UNUSUAL_FACTOR, UNUSUAL_CHANGES = 10, 100
 
 @dataclass(frozen=True, slots=True)
 class PlanStats:
-    """The numbers of a plan that limits speak of; all but the sizes are about the rows that would be sent."""
+    """The numbers that limits are checked against; all but the input's size count rows that would be sent."""
 
     changes: int
     """Users who would be changed."""
@@ -76,7 +76,7 @@ class LimitViolation:
     """What the plan holds, in words with numbers."""
 
     def is_overridden(self, names: Collection[str]) -> bool:
-        """Tell whether its rule or its setting is among the names that a person gave to `--override`."""
+        """Return whether its rule or its setting is among the names that a person gave to `--override`."""
         return not {_spelled(self.rule), _spelled(_setting_of(self.rule))}.isdisjoint(map(_spelled, names))
 
     def sentence(self) -> str:
@@ -86,7 +86,7 @@ class LimitViolation:
 
 
 def check_limits(stats: PlanStats, limits: Limits) -> tuple[LimitViolation, ...]:
-    """Return the limits that a plan exceeds, those that a person overrides too; none lets it pass."""
+    """Return every limit that a plan exceeds, including overridden ones; empty if it exceeds none."""
     checks = (_changes, _same_values, _plausible, _unusual, _size)
     return tuple(violation for check in checks for violation in check(stats, limits))
 
@@ -240,5 +240,5 @@ def protecting_entry(protect: Sequence[str], user_id: int, *emails: str | None) 
 
 
 def has_email_patterns(protect: Sequence[str]) -> bool:
-    """Tell whether the address that a user holds decides about protection, so that it has to be known."""
+    """Return whether protection depends on a user's current address, which therefore has to be read."""
     return not all(entry.isdecimal() for entry in protect)

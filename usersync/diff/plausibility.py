@@ -38,7 +38,7 @@ class PersonChange(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Implausible:
-    """How many rows of a plan speak for a mistake, of how many that would be sent, and the first of them."""
+    """How many rows of a plan look like a mistake, out of how many that would be sent, and the first of them."""
 
     rows: int
     of: int
@@ -129,7 +129,7 @@ def _is_personal(value: Json) -> bool:
 
 
 def find_other_people(changes: Sequence[PersonChange]) -> Implausible | None:
-    """Find a plan in which most rows give a user the name and the e-mail of somebody else; None where it is not so.
+    """Return the rows that turn users into other people, if they are most rows of the plan; else None.
 
     `changes` are all rows that would be sent. Another domain, another surname or a corrected spelling is no other
     person.
@@ -145,7 +145,7 @@ def find_other_people(changes: Sequence[PersonChange]) -> Implausible | None:
 
 
 def is_other_person(change: PersonChange) -> bool:
-    """Whether name and local part of the e-mail both become unlike the old ones."""
+    """Return whether name and local part of the e-mail both become unlike the old ones."""
     if not (change.old_name and change.new_name and change.old_email and change.new_email):
         return False
     old_local, new_local = (_local_part(email) for email in (change.old_email, change.new_email))
@@ -160,7 +160,7 @@ def _local_part(email: str) -> str:
 
 
 def _are_alike(old: str, new: str) -> bool:
-    """Whether two names share a word, a spelling of it, or all their letters."""
+    """Return whether two names share a word, a spelling of it, or all their letters."""
     old_words, new_words = _words(old), _words(new)
     if old_words & new_words:
         return True
@@ -213,7 +213,7 @@ def _squash(key: str) -> str:
 
 
 def _is_slip(one: str, other: str) -> bool:
-    """Whether two keys are one letter apart: one more, one less, one for another, two exchanged."""
+    """Return whether two keys are one letter apart: one more, one less, one for another, two exchanged."""
     if min(len(one), len(other)) < 4 or re.sub(r"\D", "", one) != re.sub(r"\D", "", other):
         return False
     start = 0

@@ -1,4 +1,4 @@
-"""Recognise what a spreadsheet or an export makes of a text.
+"""Recognize what a spreadsheet or an export makes of a text.
 
 A spreadsheet takes what looks like a number or a date for one, and writes it in a form of its own: 007 becomes 7, and
 2026-01-05 becomes 05.01.2026. Old programs write letters without their accents: Jose for José.
@@ -38,7 +38,7 @@ _NO_BOOLEANS: Final = frozenset(("1", "0", "yes", "no"))
 
 
 def is_without_accents(new: str, old: str) -> bool:
-    """Whether `new` is `old` in ASCII, as old programs write it: Muller or Mueller for Müller; in any case."""
+    """Return whether `new` is `old` in ASCII, as old programs write it: Muller or Mueller for Müller; in any case."""
     if old.isascii() or not new.isascii():
         return False
     text = old.casefold()
@@ -64,7 +64,7 @@ def is_rewritten(new: str, old: str) -> bool:
 
 
 def _is_same_number(new: str, old: str) -> bool:
-    """Whether two texts are one number, and the new one is not the old one behind zeros or a plus."""
+    """Return whether two texts are one number, and the new one is not the old one behind zeros or a plus."""
     if not _is_padded(new, old) and not _values(new).isdisjoint(_values(old)):
         return True
     return new.isdecimal() and old.isdecimal() and len(new) == len(old) > _DIGITS_KEPT and _is_rounded(new, old)
@@ -111,7 +111,7 @@ def _days(found: re.Match[str]) -> Iterator[Day]:
 
 
 def _is_day_made_of(new: str, old: str) -> bool:
-    """Whether a day is what a spreadsheet makes of a text such as 1.5, 1/5 or Mar1."""
+    """Return whether a day is what a spreadsheet makes of a text such as 1.5, 1/5 or Mar1."""
     parts = _DAY_AND_MONTH.fullmatch(old)
     if not parts:
         return False
@@ -123,7 +123,7 @@ def _is_day_made_of(new: str, old: str) -> bool:
 
 
 def _is_number_of_day(new: str, old: str) -> bool:
-    """Whether a number is that of a day, as spreadsheets count days, in place of a date."""
+    """Return whether a number is that of a day, as spreadsheets count days, in place of a date."""
     return _DAY_NUMBER.fullmatch(new) is not None and _DATE.fullmatch(old) is not None
 
 

@@ -18,12 +18,12 @@ def mismatched_fields(values: Mapping[str, Json], user: User) -> list[str]:
 
 
 def is_applied(values: Mapping[str, Json], user: User) -> bool:
-    """Tell whether a user that was read proves that values were written; nothing proves a password."""
+    """Return whether a user that was read proves that values were written; nothing proves a password."""
     return not mismatched_fields(values, user) and SECRET_FIELDS.isdisjoint(values)
 
 
 def are_applied(changes: Iterable[FieldChange], user: User) -> bool:
-    """Tell whether a user that was read proves that changes were written; nothing proves a password."""
+    """Return whether a user that was read proves that changes were written; nothing proves a password."""
     return all(change.field not in SECRET_FIELDS and _is_held(change, user) for change in changes)
 
 
@@ -73,7 +73,7 @@ def split_changes(
 
 
 def may_hold_new_values(changes: Iterable[FieldChange], user: User) -> bool:
-    """Tell whether a user holds the new value of any change; of a password, nobody knows."""
+    """Return whether a user holds the new value of any change; of a password, nobody knows."""
     return any(change.field in SECRET_FIELDS or _is_held(change, user) for change in changes)
 
 
@@ -83,7 +83,7 @@ def _stands(change: FieldChange, user: User) -> bool:
 
 
 def _is_held(change: FieldChange, user: User) -> bool:
-    """Tell whether a user holds the new value; exactly that one where it differs from the old one in its type alone."""
+    """Return whether a user holds the new value; compared exactly if only its type differs from the old one."""
     held = value_of(user, change.field)
     if change.old is not UNKNOWN and same_value(change.field, change.new, change.old):
         return canonical_json(change.new) == canonical_json(held)

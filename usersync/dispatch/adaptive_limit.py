@@ -24,21 +24,24 @@ IN_A_ROW = 3
 #: Seconds. Platforms count by minutes: no pause is longer, a rate that the platform names counts for so long, and one
 #: that was not cut for so long grows faster.
 MINUTE = 60.0
-#: Seconds that are short beside that: one waits for the request that tries for all; a second cut within them goes
-#: deeper; a wait that the platform asks for is no window's.
-SHORT = 10.0
+#: Seconds for which one waits for the request that tries for all.
+PROBE_TIMEOUT = 10.0
+#: Seconds after a cut within which a second one goes deeper.
+QUICK_RECUT = 10.0
+#: A `Retry-After` of so many seconds or more means that a window is used up.
+LONG_RETRY_AFTER = 10.0
 #: The share of 429s is looked at after so many seconds and answers; at once where it is `TOO_MANY`.
-PERIOD = 4.0
-ENOUGH = 20
+PERIOD_SECONDS = 4.0
+MIN_ANSWERS = 20
 TOO_MANY = 0.3
 #: The share of 429s that needs no explanation; and what is left, after a period, of a share that was found to be
 #: unavoidable.
-TOLERATED = 0.005
-MEMORY = 0.98
+TOLERATED_SHARE = 0.005
+UNAVOIDABLE_DECAY = 0.98
 #: Of a limit that was measured, or of a rate that was too high, this share is tried next; and where that was too high
 #: again, and nothing was measured, this one.
-SHARE = 0.95
-MUCH_LESS = 0.75
+CUT_SHARE = 0.95
+DEEP_CUT_SHARE = 0.75
 #: By how much the rate grows in a period: while it is a guess that was never refused; after a cut; and at most, when
 #: it was not cut for a minute, or cut more than was called for.
 SEEKING_GROWTH = 1.0
@@ -93,7 +96,7 @@ class AdaptiveLimit:
     def start(self, now: float) -> None:
         """Record a request that starts now: the first one after a pause goes alone."""
         if self.pauses:
-            self.probing_until = now + SHORT
+            self.probing_until = now + PROBE_TIMEOUT
 
     def lost(self) -> None:
         """Record that no answer came: those who wait for it may try for themselves."""
@@ -110,7 +113,7 @@ class AdaptiveLimit:
         self.period_refused += new and started >= self.cut_at
         if after >= 1.0:
             self._pause(now + after)
-            self.pauses = max(self.pauses, 2.0 if after >= SHORT else 0.0)
+            self.pauses = max(self.pauses, 2.0 if after >= LONG_RETRY_AFTER else 0.0)
         elif new:
             self.in_a_row += 1
             if self.pauses or self.in_a_row >= IN_A_ROW:
@@ -128,22 +131,22 @@ class AdaptiveLimit:
             self.accepted_since = started
             self.period_start = started
         if allowed is None:
-            allowed = self.accepted / max(now - self.accepted_since, PERIOD)
+            allowed = self.accepted / max(now - self.accepted_since, PERIOD_SECONDS)
         if self.pauses and started >= self.resumed:
             self._resume(now, started, allowed)
         self.in_a_row = 0.0
         self.accepted += 1
         self.period_accepted += started >= self.cut_at
         answers = self.period_accepted + self.period_refused
-        over = now - self.period_start >= PERIOD or self.period_refused > TOO_MANY * answers
-        if answers >= ENOUGH and over and now > self.period_start:
+        over = now - self.period_start >= PERIOD_SECONDS or self.period_refused > TOO_MANY * answers
+        if answers >= MIN_ANSWERS and over and now > self.period_start:
             self._end_period(now, allowed)
 
     def _resume(self, now: float, started: float, allowed: float) -> None:
         """Learn from a pause that is over."""
-        soon = now - self.cut_at < SHORT
+        soon = now - self.cut_at < QUICK_RECUT
         if self.pauses > 1 and self.accepted >= IN_A_ROW and started > self.accepted_since:
-            self._cut(now, SHARE * self.accepted / (started - self.accepted_since), allowed)
+            self._cut(now, CUT_SHARE * self.accepted / (started - self.accepted_since), allowed)
             self.accepted = 0.0
             self.accepted_since = started
         elif soon or not self.unavoidable:
@@ -163,16 +166,16 @@ class AdaptiveLimit:
         elif share > TOO_MANY:
             self._cut_blindly(now, allowed, again=bool(self.cut_share))
             self.cut_share = share
-        elif share > max(TOLERATED, 2 * self.unavoidable):
-            self._cut(now, SHARE * used, allowed)
+        elif share > max(TOLERATED_SHARE, 2 * self.unavoidable):
+            self._cut(now, CUT_SHARE * used, allowed)
             self.cut_share = share
             self.cut_from = allowed
         elif used > allowed / 2:  # a rate that nobody uses proves nothing
             self._grow(now, allowed)
-        if now - self.accepted_since > 2 * MINUTE + SHORT:  # too long ago to tell of the limit
+        if now - self.accepted_since > 2 * MINUTE + LONG_RETRY_AFTER:  # too long ago to tell of the limit
             self.accepted_since = now - MINUTE
             self.accepted = used * MINUTE
-        self.unavoidable *= MEMORY
+        self.unavoidable *= UNAVOIDABLE_DECAY
         self._begin_period(now)
 
     def _begin_period(self, now: float) -> None:
@@ -189,7 +192,7 @@ class AdaptiveLimit:
 
     def _cut_blindly(self, now: float, allowed: float, *, again: bool) -> None:
         """Try a little less than what was too much; if that is too much again, much less, and grow back fast."""
-        self._cut(now, (MUCH_LESS if again else SHARE) * allowed, allowed)
+        self._cut(now, (DEEP_CUT_SHARE if again else CUT_SHARE) * allowed, allowed)
         if again:
             self.growth = MOST_GROWTH
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
 from usersync.context import Context, Stopping, run_concurrently
-from usersync.dispatch.connection import connected
-from usersync.dispatch.lists import read_list
+from usersync.dispatch.connection import connected, rate_store
+from usersync.dispatch.list_reader import ListReader
+from usersync.dispatch.rate_limit import RateLimiter
+from usersync.dispatch.sender import RequestCounts
 from usersync.errors import SettingsError, StoppedError
 from usersync.ledger.user_buffer import UserBuffer
 from usersync.models import Status, User
 from usersync.platform.account_users import ListError, parse_account_users, request_account_users
-from usersync.platform.directory import Directory, DirectoryUnavailable, parse_directory, request_directory
+from usersync.platform.directory import Directory, DirectoryUnavailable
 from usersync.settings import Settings
 
 _NOT_CONFIGURED: Final = (
@@ -45,9 +48,10 @@ async def collect_users(
         raise SettingsError("export", (_NOT_CONFIGURED,))
     try:
         if ids is None and account is not None:
-            if await _read_directory(settings, context, buffer, account, collected):
-                return collected
-            ids = await _list_ids(settings, context, account)
+            with _list_reader(settings, context) as lists:
+                if await _read_directory(settings, lists, buffer, account, collected):
+                    return collected
+                ids = await _list_ids(settings, lists, account)
         await _read_singly(settings, context, buffer, sorted(set(ids or ())), collected)
     except Stopping:
         pass
@@ -56,16 +60,22 @@ async def collect_users(
     return collected
 
 
+@contextmanager
+def _list_reader(settings: Settings, context: Context) -> Iterator[ListReader]:
+    context.on_start(context.stop)
+    with rate_store(settings, context) as store:
+        limiter = RateLimiter(settings.request, context.clock, context.stop, store)
+        yield ListReader(settings, context, limiter=limiter, counts=RequestCounts())
+
+
 async def _read_directory(
-    settings: Settings, context: Context, buffer: UserBuffer, account: int, collected: Collected
+    settings: Settings, lists: ListReader, buffer: UserBuffer, account: int, collected: Collected
 ) -> bool:
     """Read all users in one request; return False where that cannot be done."""
     token = settings.platform.account_token()
     if token is None:
         return False
-    send = partial(request_directory, account=account, max_bytes=settings.platform.directory_max_bytes)
-    response = await read_list(settings, context, token, send)
-    found = parse_directory(response, account, (token.get_secret_value(),))
+    found = await lists.read_directory(account, token, retry_errors=True)
     if isinstance(found, DirectoryUnavailable):
         collected.notes.append(f"users were read one by one, because they cannot be listed: {found.reason}")
         return False
@@ -78,10 +88,10 @@ def _add_all(buffer: UserBuffer, directory: Directory) -> None:
         buffer.add(user, knows_display_name=user.id not in directory.unknown_display_names)
 
 
-async def _list_ids(settings: Settings, context: Context, account: int) -> list[int]:
+async def _list_ids(settings: Settings, lists: ListReader, account: int) -> list[int]:
     token = settings.platform.token()
     send = partial(request_account_users, account=account, max_bytes=settings.platform.directory_max_bytes)
-    response = await read_list(settings, context, token, send)
+    response = await lists.read(send, token, retry_errors=True)
     try:
         return parse_account_users(response, account, (token.get_secret_value(),))
     except ListError as error:

@@ -16,19 +16,19 @@ class ConcurrencyLimit:
 
     most: int
     limit: float = 0.0
-    #: Until the first error, each good answer makes room for one more; later, as many as are in flight do.
+    #: Until the first error, each good answer raises the limit by one; afterwards, `limit` good answers do.
     _climbing: bool = True
     _cut_at: float = 0.0
 
     def __post_init__(self) -> None:
         self.limit = self.limit or min(FIRST, self.most)
 
-    def good(self) -> None:
+    def record_success(self) -> None:
         """Record a good answer."""
         if self.limit < self.most:
             self.limit = min(self.most, self.limit + (1 if self._climbing else 1 / self.limit))
 
-    def bad(self, now: float, started: float) -> None:
+    def record_failure(self, now: float, started: float) -> None:
         """Record an error of a request that started at `started`; what was in flight together counts once."""
         if started >= self._cut_at:
             self.limit = max(1.0, self.limit * AFTER_ERROR)

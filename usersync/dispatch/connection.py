@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from importlib.util import find_spec
 
 from pydantic import SecretStr
 
 from usersync.context import Context, SystemClock
-from usersync.dispatch.directory_reader import DirectoryReader
+from usersync.dispatch.list_reader import ListReader
 from usersync.dispatch.rate_limit import RateLimiter, RateStore
 from usersync.dispatch.sender import Sender
 from usersync.dispatch.shared_rate import LocalRate, SharedRate
@@ -39,10 +40,8 @@ async def connected(settings: Settings, context: Context, max_duration: float | 
             limiter = RateLimiter(request, context.clock, context.stop, store)
             sender = make_sender(client, limiter, request, context, token)
             if account is not None and account_token is not None:
-                directory = DirectoryReader(
-                    settings, account, account_token, limiter=limiter, counts=sender.counts, clock=context.clock
-                )
-                sender.read_directory = directory.read
+                lists = ListReader(settings, context, limiter=limiter, counts=sender.counts)
+                sender.read_directory = partial(lists.read_directory, account, account_token)
             timers = [asyncio.create_task(_tick(context))]
             if max_duration is not None:
                 timers.append(asyncio.create_task(_stop_after(context, max_duration)))
@@ -87,7 +86,7 @@ def _require_open_files(concurrency: int) -> None:
 
 @contextmanager
 def rate_store(settings: Settings, context: Context) -> Iterator[RateStore]:
-    """Share the rate with other processes, where there is one, and where time is everybody's."""
+    """Yield the rate shared with other processes; one of this process alone without a rate or with a test clock."""
     if settings.request.rate is None or not isinstance(context.clock, SystemClock):
         yield LocalRate()
         return
@@ -97,7 +96,7 @@ def rate_store(settings: Settings, context: Context) -> Iterator[RateStore]:
 
 async def _tick(context: Context) -> None:
     while True:
-        await asyncio.sleep(1)  # whoever looks on lives in real time, whatever the run's clock says
+        await asyncio.sleep(1)  # real seconds, also with a test clock: people watch the display
         context.progress.tick()
 
 
@@ -107,4 +106,4 @@ async def _stop_after(context: Context, seconds: float) -> None:
     while context.waited > waited:
         more, waited = context.waited - waited, context.waited
         await context.clock.sleep(more)
-    context.stop.ask(StoppedError.exit_code, f"the time allowed ({seconds:g} s) is over")
+    context.stop.ask(StoppedError.exit_code, f"the time limit of {seconds:g} s is reached")

@@ -11,7 +11,7 @@ from itertools import islice
 from logging import INFO
 from typing import TYPE_CHECKING
 
-from usersync.context import Context, Job, run_concurrently
+from usersync.context import Context, Item, run_concurrently
 from usersync.diff.verification import dropped_attributes, stale_fields
 from usersync.dispatch.canary import CanaryStages
 from usersync.dispatch.dask_engine import joined
@@ -108,7 +108,7 @@ class Dispatcher:
         async with joined(self._settings, self._context, self._sender, take) as cluster:
             yield lambda rows: cluster.send(jobs(rows))
 
-    async def _concurrently(self, jobs: Iterable[Job], work: Callable[[Job], Awaitable[object]]) -> None:
+    async def _concurrently(self, jobs: Iterable[Item], work: Callable[[Item], Awaitable[object]]) -> None:
         concurrency = self._settings.request.concurrency
         await run_concurrently(jobs, work, concurrency=concurrency, stop=self._context.stop)
 
@@ -183,7 +183,7 @@ class Dispatcher:
 @contextmanager
 def _garbage_collected_seldom() -> Iterator[None]:
     """Keep the garbage collector from walking over files and plan, and over rows that wait to be written."""
-    if gc.get_freeze_count():  # somebody else's, who will not want it ended
+    if gc.get_freeze_count():  # the calling program froze it, and unfreezing would undo that
         yield
         return
     thresholds = gc.get_threshold()

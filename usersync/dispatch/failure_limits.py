@@ -19,7 +19,7 @@ PROXY_WAIT = 10.0
 
 
 class FailureLimits:
-    """What a run puts up with before it stops: time without a success, waits, answers that are not the API's."""
+    """Stops a failing run: too long without a success, too long a wait, or answers that are not the API's."""
 
     def __init__(self, stop: Stop, *, address: str, retries: int, stop_after: float) -> None:
         """`stop_after` are seconds without a success, `retries` those of one request."""
@@ -32,19 +32,19 @@ class FailureLimits:
         self._api_answered = False
 
     @property
-    def unheard(self) -> frozenset[int]:
+    def users_without_api_answer(self) -> frozenset[int]:
         """The users of the last updates, where none of them was answered by the API."""
         return frozenset(self._foreign["PATCH"].seen)
 
     def settled(self, request: Request) -> None:
         """Record that the API has settled a request."""
-        self._timeout.good()
-        self._foreign[request.method].good()
+        self._timeout.record_success()
+        self._foreign[request.method].record_success()
         self._api_answered = True
 
     def responded(self) -> None:
         """Record that a response came through the proxy, where there is one."""
-        self._proxy_down.good()
+        self._proxy_down.record_success()
 
     def check(self, request: Request, answer: RateLimited | TransientError, *, attempts: int, now: float) -> None:
         """Record a failure, and stop the run where waiting would be too long, or in vain.
@@ -56,7 +56,7 @@ class FailureLimits:
             self.stop_run(f"the platform asks to wait {after:.0f} s; run `usersync resume` then")
         if isinstance(answer, TransientError):
             self._check_origin(request, answer, attempts, now)
-        self._timeout.bad(now, excused=after)
+        self._timeout.record_failure(now, excused=after)
         if self._timeout.seconds_left(now) <= 0:
             self._stop.ask(
                 StoppedError.exit_code,
@@ -66,10 +66,10 @@ class FailureLimits:
 
     def _check_origin(self, request: Request, answer: TransientError, attempts: int, now: float) -> None:
         """Stop the run where something between us and the platform has to be changed."""
-        if answer.origin is Origin.PROXY and self._proxy_down.bad(int(now / PROXY_WAIT * 2)):
+        if answer.origin is Origin.PROXY and self._proxy_down.record_failure(int(now / PROXY_WAIT * 2)):
             self.stop_run(f"{answer.message}, then run `usersync resume` ({PROXY_TRIES} tries failed)")
         if answer.origin is Origin.OTHER:
-            many = self._foreign[request.method].bad(request.user_id)
+            many = self._foreign[request.method].record_failure(request.user_id)
             if many or (not self._api_answered and attempts >= self._retries):
                 self.stop_run(
                     f"{self._address} {answer.message}: the address is wrong, a firewall is in between, or it "

@@ -11,8 +11,8 @@ from usersync.settings import Rate
 #: By this share the step between two requests is longer than the rate asks for: 99 % of the rate can be used, and
 #: requests that travel unevenly do not come too many to a window.
 MARGIN = 0.009
-#: How far behind its time a request may be and have the next ones make up for it: this share of the window, but no
-#: more than so many seconds. It has to be less than the margin, or a window could hold one request too many.
+#: The largest delay that later requests may catch up on: this share of the window, at most MOST_TOLERANCE seconds.
+#: It has to be less than MARGIN, or a window could contain one request too many.
 TOLERANCE = 0.005
 MOST_TOLERANCE = 0.05
 #: Requests per second that `rate: auto` begins with.

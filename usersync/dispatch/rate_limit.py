@@ -16,9 +16,9 @@ from usersync.errors import StoppedError
 from usersync.platform.quota import Quota
 from usersync.settings import Rate, Request
 
-#: Seconds until the next request may start that one waits for; a platform that allows none for longer ends the run.
-LONGEST_WAIT = 3600.0
-#: Seconds after which one looks again whether another process has heard from the platform.
+#: The longest wait for the next request, in seconds; a run stops if the platform asks for a longer one.
+LONGEST_REQUEST_WAIT = 3600.0
+#: Seconds between two checks of whether another process has received an answer.
 POLL_INTERVAL = 0.02
 
 #: Seconds by which the platform's minutes may end later than ours.
@@ -45,9 +45,9 @@ class RateLimiter:
         self._store = store
         self._gcra = Gcra(request.rate)
         self._batches = _Batches(request.batch_size, request.batch_interval / 1000)
-        self._longest_wait = LONGEST_WAIT
+        self._longest_wait = LONGEST_REQUEST_WAIT
         if isinstance(request.rate, Rate):
-            self._longest_wait = max(LONGEST_WAIT, 1.1 * request.rate.seconds / request.rate.count)
+            self._longest_wait = max(LONGEST_REQUEST_WAIT, 1.1 * request.rate.seconds / request.rate.count)
         self._in_flight = 0
         self._answered = asyncio.Event()
         self._queue = asyncio.Lock()
@@ -119,12 +119,12 @@ class RateLimiter:
 
     def _record_health(self, now: float, started: float, kind: ResponseKind, after: float) -> None:
         if kind == "error":
-            self.breaker.bad(now, started, after)
-            self.concurrency.bad(now, started)
-        elif self.breaker.good(started):
+            self.breaker.record_failure(now, started, after)
+            self.concurrency.record_failure(now, started)
+        elif self.breaker.record_success(started):
             self.concurrency.begin_again()
         elif kind == "good":
-            self.concurrency.good()
+            self.concurrency.record_success()
 
 
 class _Batches:

@@ -33,12 +33,12 @@ class Recovery:
         await self.revert_broken_swaps()
 
     async def revert_broken_swaps(self) -> None:
-        """Give users their addresses back whose e-mail swap cannot be completed, also where nothing else is sent."""
+        """Restore the addresses of users whose e-mail swap cannot be completed, even if nothing else is sent."""
         swaps = EmailSwaps(self._run, self._sender)
         await self._each(swaps.broken(), swaps.revert)
 
     async def revert_interrupted_swaps(self, runs: Iterable[LedgerRun]) -> None:
-        """Give users their addresses back whom these interrupted runs left with a placeholder."""
+        """Restore the addresses of users whom these interrupted runs left with a placeholder."""
         for run in runs:
             swaps = EmailSwaps(run, self._sender)
             begun = [row for swap in swaps.open() for row in swap if row.status is not Status.FAILED]

@@ -9,7 +9,7 @@ from math import inf
 
 #: Seconds to wait before the second attempt, and before any later one, at most.
 FIRST_WAIT = 0.5
-LONGEST_WAIT = 30.0
+LONGEST_BACKOFF = 30.0
 #: Answers that the circuit breaker looks at, and how many of them must be errors for it to open.
 RECENT = 20
 ERRORS = 10
@@ -23,7 +23,7 @@ def backoff(attempt: int, after: float | None, random: Callable[[], float]) -> f
     Exponential with jitter: between half and all of 0.5, 1, 2 ... 30 s, `random` giving 0..1; but never less than
     the platform asks for (`after`, seconds).
     """
-    ceiling = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (attempt - 1))
+    ceiling = min(LONGEST_BACKOFF, FIRST_WAIT * 2.0 ** (attempt - 1))
     return max(after or 0.0, ceiling * (0.5 + random() / 2))
 
 
@@ -35,12 +35,12 @@ class FailureTimeout:
     _bad_since: float | None = None
     _excused: float = 0.0
 
-    def good(self) -> None:
+    def record_success(self) -> None:
         """Record an answer that settles a row."""
         self._bad_since = None
         self._excused = 0.0
 
-    def bad(self, now: float, *, excused: float = 0.0) -> None:
+    def record_failure(self, now: float, *, excused: float = 0.0) -> None:
         """Record an error; a wait that the platform asks for (`excused` seconds) does not count."""
         if self._bad_since is None:
             self._bad_since = now
@@ -61,11 +61,11 @@ class FailureStreak:
     #: The failures since the last success.
     seen: set[int] = field(default_factory=set)
 
-    def good(self) -> None:
+    def record_success(self) -> None:
         """Record that this kind of failure is over."""
         self.seen.clear()
 
-    def bad(self, which: int) -> bool:
+    def record_failure(self, which: int) -> bool:
         """Record a failure; returns whether it is one too many."""
         self.seen.add(which)
         return len(self.seen) >= self.most
@@ -73,7 +73,7 @@ class FailureStreak:
 
 @dataclass(slots=True)
 class CircuitBreaker:
-    """Lets nothing through while most answers are errors, but for one request now and then that tries.
+    """Blocks requests while most answers are errors, except for an occasional probe.
 
     Open for one second, then 2, 4 ... 60 while the tries fail; the first that succeeds closes it.
     """
@@ -97,7 +97,7 @@ class CircuitBreaker:
         """Record that a request goes out."""
         self._trying = self.open
 
-    def good(self, started: float) -> bool:
+    def record_success(self, started: float) -> bool:
         """Record a good answer to a request that started at `started`; returns whether that closes the breaker."""
         self._recent.append(False)
         if not self.open or started < self._opened_at:
@@ -108,7 +108,7 @@ class CircuitBreaker:
         self._recent.clear()
         return True
 
-    def bad(self, now: float, started: float, after: float) -> None:
+    def record_failure(self, now: float, started: float, after: float) -> None:
         """Record an error; `after` is how long the platform asks to wait (seconds)."""
         self._recent.append(True)
         if self.open and started >= self._opened_at:

@@ -75,7 +75,7 @@ class _Exchange:
     secrets: tuple[str, ...] = ()
     attempts: int = 0
     status: int | None = None
-    #: How an attempt ended that may have been carried out although no answer came.
+    #: Code of a failed attempt that the platform may have carried out nevertheless; None: no such attempt.
     doubt: Code | None = None
     answered_at: datetime | None = None
 
@@ -107,9 +107,9 @@ class Sender:
         self._failures = FailureLimits(stop, address=client.address, retries=retries, stop_after=stop_after)
 
     @property
-    def unheard(self) -> frozenset[int]:
+    def users_without_api_answer(self) -> frozenset[int]:
         """The users of the last updates, where none of them was answered by the API."""
-        return self._failures.unheard
+        return self._failures.users_without_api_answer
 
     def slices(self) -> Iterator[TimeSlice]:
         """Return the timeline of all requests so far."""
@@ -269,7 +269,7 @@ class Sender:
 
 
 def _is_confirmed(answer: Success, user_id: int, values: Mapping[str, Json]) -> bool:
-    """Tell whether an answer says that a user holds these values; what it leaves out is not therefore blank."""
+    """Return whether an answer says that a user holds these values; what it leaves out is not therefore blank."""
     if answer.user.id != user_id or mismatched_fields(values, answer.user):
         return False
     return answer.is_complete or not any(value in (None, "") for value in values.values())
@@ -280,7 +280,7 @@ def _is_user(answer: Answer, user_id: int) -> TypeGuard[Success]:
 
 
 def undecided(read: Result) -> Result:
-    """Return the result of a row of which it cannot be read what became of it: `read` is the read that failed.
+    """Return the result of a row whose outcome is unknown because the read that should tell, `read`, failed.
 
     Only a user who is gone holds nothing that was sent.
     """

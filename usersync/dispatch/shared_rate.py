@@ -1,7 +1,7 @@
 """Share one rate among all processes that use one account.
 
 A process that dies leaves nothing behind but the requests it sent. Whatever is wrong with the file (no rights, a full
-disk, no locks, a process that was suspended while it held the lock): we go on alone, and say so once.
+disk, no locks, a process that was suspended while it held the lock): this process continues alone and warns once.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ def _lock(file: int) -> None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > give_up:
-                raise TimeoutError("another run holds its lock and does not go on") from None
+                raise TimeoutError("another run holds the lock and does not respond") from None
             time.sleep(LOCK_INTERVAL)
         else:
             return
@@ -193,7 +193,7 @@ def _boot() -> float:
 
 
 def _is_sane(state: RateState) -> bool:
-    """Tell whether numbers can be believed: a damaged file must not stop us for years."""
+    """Return whether numbers can be believed: a damaged file must not stop us for years."""
     latest = time.monotonic() + MOST_AHEAD
     return (
         isfinite(state.due)

@@ -24,11 +24,11 @@ from usersync.dispatch.recovery import Recovery
 from usersync.dispatch.sender import Sender
 from usersync.errors import OUT_OF_MEMORY, RefusedError, RowCountError, SourceError, StoppedError, UsersyncError
 from usersync.job.finalize import RunState, finalize
-from usersync.job.refusal import Confirm, close_run, refuse_or_confirm
+from usersync.job.refusal import Confirm, refuse_or_confirm, stop_unresumable_run
 from usersync.job.spec import Job
 from usersync.ledger import Ledger, LedgerRun, UnsentRows, Waves
 from usersync.ledger.lock import one_run_at_a_time
-from usersync.ledger.resumption import plan_again
+from usersync.ledger.resumption import reset_to_planned
 from usersync.ledger.run import IN_FLIGHT
 from usersync.ledger.waves import is_open
 from usersync.logs import event
@@ -42,14 +42,14 @@ from usersync.report import Summary, require_writable_folder
 
 log = logging.getLogger(__name__)
 #: Seconds that a plan may wait to be confirmed; after that, its users are read once more.
-LONGEST_WAIT = 300.0
+REVERIFY_AFTER = 300.0
 
 
 def carry_out(job: Job, confirm: Confirm | None) -> Summary:
     """Carry out a job, and notify those whom the settings name.
 
     A run that has begun ends with a Summary, whose exit code says how. Whatever ends it before raises a
-    UsersyncError, and nothing was sent: so does `confirm=None`, which stands for nobody to ask.
+    UsersyncError, and nothing was sent; so does `confirm=None` (nobody can be asked).
     """
     channels = notifications.prepare(job.settings)
     if job.settings.engine == "dask":
@@ -72,8 +72,8 @@ def carry_out(job: Job, confirm: Confirm | None) -> Summary:
 def make_plan(job: Job, *, review: Callable[[LedgerRun, Plan], None]) -> Plan:
     """Plan, and send nothing but reads; `review` is called while the rows are still in the ledger.
 
-    The rows are temporary: they last as long as the plan. Raises StoppedError where the run stops on the way:
-    half a plan is none.
+    The rows are temporary: they last as long as the plan. Raises StoppedError where the run stops first, because an
+    incomplete plan must not be used.
     """
     path = job.settings.ledger if job.settings.ledger.exists() else None
     with ExitStack() as stack:
@@ -111,7 +111,7 @@ async def _execute(job: Job, ledger: Ledger, run: LedgerRun, confirm: Confirm) -
             await _plan_and_send(job, ledger, state, sender, confirm)
     except (StoppedError, MemoryError) as error:
         if state.plan is None:
-            raise  # nothing was sent
+            raise  # no plan yet, so nothing was sent
         message = OUT_OF_MEMORY if isinstance(error, MemoryError) else str(error)
         job.context.stop.ask(StoppedError.exit_code, message)
     except UsersyncError:
@@ -134,7 +134,7 @@ async def _plan_and_send(job: Job, ledger: Ledger, state: RunState, sender: Send
         raise job.source.refusal  # later it may be readable again
     if job.source.refusal:
         await recovery.resolve_in_flight()
-        state.refusal = close_run(job, sender, run, str(job.source.refusal))
+        state.refusal = stop_unresumable_run(job, sender, run, str(job.source.refusal))
         return
     for note in _interrupted_runs(ledger, run):
         log.warning("%s", note)
@@ -153,7 +153,7 @@ async def _send(job: Job, run: LedgerRun, sender: Sender, users: int) -> None:
     desired = job.source.given.desired.values if job.source.given else None
     await Dispatcher(job.settings, job.context, run, sender, desired).send_all(users)
     if job.context.stop:
-        plan_again(run, sender.unheard)
+        reset_to_planned(run, sender.users_without_api_answer)
 
 
 async def _plan_only(job: Job, ledger: Ledger, run: LedgerRun) -> Plan:
@@ -203,7 +203,7 @@ def _order_emails(job: Job, run: LedgerRun, users: UserLookup) -> None:
 
 async def _verify_where_waited(job: Job, run: LedgerRun, sender: Sender) -> None:
     """Take out what somebody else changed while a plan waited to be confirmed, as `apply` does."""
-    if job.context.waited > LONGEST_WAIT:
+    if job.context.waited > REVERIFY_AFTER:
         users = UserLookup(sender.read, sender.read_directory)
         await job.source.verify_rows(run, job.context, users)
         reject_protected(run, job.settings.limits.protect)
@@ -211,7 +211,7 @@ async def _verify_where_waited(job: Job, run: LedgerRun, sender: Sender) -> None
 
 
 def _stop_where_unread(job: Job, run: LedgerRun) -> None:
-    """Stop a run, once the others are sent, of which users could not be read: the platform failed."""
+    """Stop a run with users that could not be read, after all other rows were sent: the platform failed."""
     if job.context.stop:
         return
     unread = run.with_status(Status.NOT_SENT)
@@ -231,7 +231,7 @@ def _recovery(job: Job, run: LedgerRun, sender: Sender) -> Recovery:
 
 
 def _with_interrupted_swaps(job: Job, ledger: Ledger, run: LedgerRun) -> list[LedgerRun]:
-    """Return the runs with e-mail swaps to revert, which no run goes on with."""
+    """Return the interrupted runs whose e-mail swaps must be reverted, because no run will complete them."""
     found = ledger.open_swaps(job.settings.platform.url)
     return [other for other in found if other.number != run.number or job.source.refusal]
 
@@ -243,7 +243,7 @@ def _interrupted_runs(ledger: Ledger, run: LedgerRun) -> list[str]:
 
 
 def _lock(job: Job) -> AbstractContextManager[None]:
-    """Let no other run of this platform begin; the holder's line says who runs what since when."""
+    """Lock the platform against other runs; the lock's text says who runs what, and since when."""
     since = iso(job.context.clock.now())
     holder = f"by {current_user()} since {since} ({job.source.kind}, process {os.getpid()})"
     platform, wait = job.settings.platform.url, job.options.lock_wait

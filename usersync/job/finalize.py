@@ -29,11 +29,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class RunState:
-    """A run on its way: what its report needs, however it ends."""
+    """The state of a run that its report needs, however the run ends."""
 
     run: LedgerRun
     began: float
-    """Seconds on the monotonic clock, with the time that was waited for people so far taken off."""
+    """Start on the monotonic clock, in seconds, minus the time already spent waiting for confirmation."""
     sender: Sender | None = None
     """None: the platform was never asked anything."""
     plan: Plan | None = None
@@ -44,7 +44,7 @@ class RunState:
 def finalize(job: Job, state: RunState) -> Summary:
     """Close a run, write its files, and verify that every row of the input has one line.
 
-    Where the ledger cannot be written any more, the report is written all the same, from a copy.
+    If the ledger can no longer be written, the report is written anyway, from a copy.
     """
     run = state.run
     ended = _with_last_statuses(job, state)
@@ -70,7 +70,7 @@ def finalize(job: Job, state: RunState) -> Summary:
 
 
 def _with_last_statuses(job: Job, state: RunState) -> LedgerRun:
-    """Return the run with the last status of every row; a copy of it where the ledger cannot be written any more."""
+    """Return the run with the final status of every row; a copy of it if the ledger can no longer be written."""
     not_sent = f"not sent: {state.refusal}" if state.refusal else NOT_SENT
     is_closed = job.source.refusal is not None
     try:

@@ -21,7 +21,7 @@ Confirm: TypeAlias = Callable[[Plan], bool]
 def refuse_or_confirm(job: Job, sender: Sender, run: LedgerRun, plan: Plan, confirm: Confirm) -> str:
     """Return why a plan is not sent, blank where it is: it exceeds a limit, or is not confirmed."""
     if job.context.stop:
-        return ""  # nothing is sent, but nobody refused it either
+        return ""  # nothing is sent because the run stopped, not because the plan was refused
     exceeded = [v for v in plan.violations if not v.is_overridden(run.info.overrides)]
     if exceeded:
         sentences = "\n  ".join(v.sentence() for v in exceeded)
@@ -41,7 +41,7 @@ def _is_confirmed(job: Job, plan: Plan, confirm: Confirm) -> bool:
         job.context.waited += job.context.clock.monotonic() - asked
 
 
-def close_run(job: Job, sender: Sender, run: LedgerRun, reason: str) -> str:
+def stop_unresumable_run(job: Job, sender: Sender, run: LedgerRun, reason: str) -> str:
     """Stop a resumed run whose rows can no longer be sent; returns the reason."""
     has_sent = _has_sent(run)
     exit_code = EXIT_NEED_ATTENTION if sender.counts.patch or has_sent else RefusedError.exit_code
@@ -66,4 +66,4 @@ def _has_sent(run: LedgerRun) -> bool:
 
 def _nothing_sent(sender: Sender, *, before: bool) -> str:
     nothing = "nothing more was sent" if before else "nothing was sent"
-    return f"{nothing}, but to revert interrupted e-mail swaps" if sender.counts.patch else nothing
+    return f"{nothing}, except to revert interrupted e-mail swaps" if sender.counts.patch else nothing

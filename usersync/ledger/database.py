@@ -84,7 +84,7 @@ class Database:
             self._connection.execute(statement)
 
     def _use_wal(self) -> None:
-        """Switch to write-ahead logging; SQLite does not wait by itself where two processes do so at once."""
+        """Switch to write-ahead logging, with retries: SQLite does not wait if two processes switch at once."""
         deadline = time.monotonic() + BUSY_TIMEOUT
         while True:
             try:
@@ -166,7 +166,7 @@ class Database:
 
 
 def require_file(path: Path) -> None:
-    """Raise UsageError where a path is there, and is no file."""
+    """Raise UsageError if a path exists but is not a regular file."""
     try:
         is_other = path.exists() and not path.is_file()  # in this order: another run may be creating the file
     except (OSError, ValueError):  # SQLite says what is wrong

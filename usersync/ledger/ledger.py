@@ -97,7 +97,7 @@ class Ledger:
         return next((past for past in ended if past.rows_read is not None), None)
 
     def usual_changes(self, info: RunInfo) -> int | None:
-        """Return the most users whom one of the last runs of the same files, whole, changed; None: there was none."""
+        """Return the most users that any recent complete run of the same files changed; None without such a run."""
         whole = (past.run for past in self._runs_of_same_files(info) if not any(past.options.values()))
         names = json_text(list(islice(whole, _USUAL_RUNS)))
         found = self._database.first(

@@ -16,9 +16,9 @@ from usersync.ledger.database import require_file
 
 @contextmanager
 def one_run_at_a_time(ledger: Path, platform: str, *, holder: str, wait: float = 0.0) -> Iterator[None]:
-    """Hold the lock of `platform`; `holder` tells others who we are, `wait` (seconds) how long we queue.
+    """Hold the lock of `platform`; `holder` describes this run to others, `wait` is the longest wait in seconds.
 
-    Raises BusyError (exit 5) naming who holds it and since when; UsageError where the ledger is no file.
+    Raises BusyError (exit 5) naming who holds it and since when; UsageError if the ledger is not a file.
     """
     require_file(ledger)
     mark = hashlib.sha256(platform.encode()).hexdigest()[:8]

@@ -53,8 +53,8 @@ def keep_compared(run: LedgerRun) -> list[int]:
     return kept + [stretch.key + n for stretch in run.stretches() for n, _ in stretch.numbered_ids()]
 
 
-def plan_again(run: LedgerRun, users: Iterable[int]) -> None:
-    """Take back the failure of rows whose users the platform's API, as it turned out, was never asked about."""
+def reset_to_planned(run: LedgerRun, users: Iterable[int]) -> None:
+    """Set failed rows back to planned if their requests never reached the platform's API."""
     run.flush()
     run.database.execute(
         "UPDATE row SET status = 'planned', code = '', message = '', attempts = 0 WHERE run = ? AND status = 'failed'"

@@ -137,7 +137,7 @@ class LedgerRun:
         return self._of_statuses("row", statuses)
 
     def with_public_status(self, *statuses: Status) -> Iterator[Row]:
-        """Do that by the status that a report shows."""
+        """Return the rows whose public status, as reports show it, is one of these, in input order."""
         return self._of_statuses(f"({READ_ROWS})", statuses)
 
     def _of_statuses(self, rows: str, statuses: Sequence[Status]) -> Iterator[Row]:

@@ -86,7 +86,7 @@ CREATE TABLE {_ROW_TABLE};
 CREATE TABLE {_UNCHANGED_TABLE};
 {_SNAPSHOT_TABLES};
 """
-#: Finds a run whose JSON is none, which SQLite does not see by itself.
+#: Finds a run with invalid JSON, which SQLite does not check by itself.
 DAMAGED_RUNS = "SELECT run FROM run WHERE {} LIMIT 1".format(
     " OR ".join(
         f"NOT json_valid({column}) OR json_type({column}) <> '{kind}'"

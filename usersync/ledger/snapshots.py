@@ -128,8 +128,8 @@ class Snapshots:
     def remember(self, *, is_over: bool = True) -> None:
         """Keep what this run learned of its users, for the next one; what was confirmed later stays.
 
-        Users of whom it is in doubt what they hold now are forgotten, and read again. A run that may not be over has
-        to be remembered once more.
+        Users whose current values are uncertain are forgotten, and read again by the next run. A run that may still
+        be going on (not `is_over`) is remembered again later.
         """
         with self._database.transaction():
             self._keep_confirmed_users()
@@ -175,7 +175,7 @@ class Snapshots:
         )
 
     def _forget_doubtful_values(self) -> None:
-        """Forget what was written before to fields that this run may have written, with an end that nobody knows."""
+        """Forget earlier written values of fields that this run may have overwritten with an unknown result."""
         self._database.execute(
             "DELETE FROM written WHERE platform = ?2 AND run <= ?1 AND (user, field) IN"
             " (SELECT CAST(row.id AS INTEGER), item.key FROM main.row AS row, json_each(row.new) AS item"

@@ -104,7 +104,7 @@ class Waves:
 
 
 def is_open(swap: Iterable[Row]) -> bool:
-    """Tell whether a user of a swap holds a placeholder, or may hold one, or is being reverted."""
+    """Return whether a user of a swap holds a placeholder, or may hold one, or is being reverted."""
     moving = (Status.SENDING, Status.UNKNOWN)
     return any(
         row.status in (Status.PARKED, Status.REVERTING) or (row.placeholder is not None and row.status in moving)

@@ -205,6 +205,6 @@ def _digest_of(values: Iterable[Json]) -> str:
 def _damaged(file: str) -> SourceError:
     return SourceError(
         file,
-        "what it held when it was exported (its base) is damaged or was edited, so that nobody can tell which cells "
-        "were touched; export the users again, and enter the changes there",
+        "the values stored at export (its base) are damaged or were edited, so untouched cells cannot be told from "
+        "edited ones; export the users again, and enter the changes there",
     )

@@ -53,7 +53,7 @@ class DialectMatch:
     why: tuple[str, ...] = ()
 
     def fits(self) -> bool:
-        """Whether most rows can be read."""
+        """Return whether most rows can be read."""
         return self.well_formed >= self.malformed
 
     def reader(self) -> RecordReader:
@@ -256,7 +256,7 @@ def _has_letter_escapes(match: DialectMatch) -> bool:
 
 
 def _escapes_only(sample: bytes, special: bytes) -> bool:
-    """Whether every backslash stands before a quote, an apostrophe, a delimiter or another backslash."""
+    """Return whether every backslash stands before a quote, an apostrophe, a delimiter or another backslash."""
     return not re.search(rb"\\[^'\"\\" + re.escape(special) + b"]", sample.replace(rb"\\", b""))
 
 
@@ -271,7 +271,7 @@ def _count(match: DialectMatch, start: int, size: int) -> tuple[int, int]:
 
 
 def _has_wrapped_column(match: DialectMatch) -> bool:
-    """Whether all cells of a column are wrapped in apostrophes, or one of them holds a doubled one."""
+    """Return whether all cells of a column are wrapped in apostrophes, or one of them holds a doubled one."""
     reader, position = match.reader(), match.stop
     rows: list[tuple[str, ...]] = []
     while position < len(match.data) and len(rows) < 1000:

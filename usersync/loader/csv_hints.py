@@ -45,7 +45,7 @@ def explain_missing_header(data: bytes, start: int, headings: Headings) -> str:
 
 
 def no_header(options: SourceSettings) -> str:
-    """Return the sentence for a file that gives no hint."""
+    """Return the message for a file without any hint at a header."""
     if options.header_row:
         return (
             f"row {options.header_row} has no id column; set source.header_row to the row of the headings, "

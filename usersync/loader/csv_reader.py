@@ -84,7 +84,7 @@ def _check_line_length(data: bytes, file: str) -> None:
 
 
 def _without_end_marks(text: DecodedText) -> tuple[bytes, tuple[str, ...]]:
-    """Drop Ctrl-Z and NUL characters at the end of a file, which old programs and broken downloads leave there."""
+    """Drop the Ctrl-Z and NUL characters that old programs and broken downloads leave at the end of a file."""
     marks = [mark for mark in (b"\0", b"\x1a") if mark in text.data]
     content = text.data.rstrip(_END_MARKS + b" \t\r\n") if marks else text.data
     if not any(mark in text.data[len(content) :] for mark in marks):
@@ -167,7 +167,7 @@ class _BodyReader:
         return pd.DataFrame(table, dtype=object)
 
     def _clean_rows(self, block: Block) -> pd.DataFrame:
-        """Parse the clean lines of a block in C; one by one, should their number come out wrong."""
+        """Parse the clean lines of a block with pandas; line by line if pandas returns another number of rows."""
         data = self._match.data
         count = int(block.clean.sum())
         if not count:

@@ -109,7 +109,7 @@ class RecordReader:
         return _compact(lines, inner, sorted(special.items()), max(stop, free))
 
     def _ends_in_lone_lf(self, stop: int) -> bool:
-        """Whether a line that ends before `stop` does so with LF, where the header ends with CRLF."""
+        """Return whether a line that ends before `stop` does so with LF, where the header ends with CRLF."""
         return self._ends_in_crlf and stop > 1 and self._data[stop - 2 : stop] != b"\r\n"
 
     @staticmethod
@@ -125,7 +125,7 @@ class RecordReader:
         lines.suspect[line] = True
 
     def _is_torn_tail(self, start: int, stop: int) -> bool:
-        """Whether a bad line looks like the end of a quoted cell that lost its first quote."""
+        """Return whether a bad line looks like the end of a quoted cell that lost its first quote."""
         quote = self._parser.quote
         if not quote or self.width == 1:
             return False
@@ -191,7 +191,7 @@ class RecordReader:
         return [Record(start, end, cells) if any(map(str.strip, cells)) else Record(start, end)]
 
     def _could_be_row(self, start: int, stop: int) -> bool:
-        """Whether a line inside a longer record could be a row of its own."""
+        """Return whether a line inside a longer record could be a row of its own."""
         parsed = self._parser.parse(self._data, start, line_content(self._data, start, stop, self._parser))
         if parsed.cells and len(parsed.cells) == self.width and _KEY.fullmatch(parsed.cells[self._key]):
             return True
@@ -229,7 +229,7 @@ def _compact(lines: Lines, inner: Flags, special: list[tuple[int, Record]], stop
 
 
 def is_remark(line: bytes) -> bool:
-    """Whether a line that is not a row is a comment, a ruler or a row count."""
+    """Return whether a line that is not a row is a comment, a ruler or a row count."""
     return _REMARK.fullmatch(line.strip()) is not None
 
 

@@ -69,7 +69,7 @@ def to_utf8(data: bytes, *, file: str, encoding: str | None = None) -> DecodedTe
 
 
 def is_utf8(data: bytes) -> bool:
-    """Whether all of it is valid UTF-8; checked block by block, so that no second copy is made."""
+    """Return whether all of it is valid UTF-8; checked block by block, so that no second copy is made."""
     view, at = memoryview(data), 0
     try:
         while at < len(data):
@@ -96,7 +96,7 @@ def _decodes(data: bytes, encoding: str) -> bool:
 
 
 def _same(one: str, other: str) -> bool:
-    """Whether two names mean one encoding; `utf-16` and `utf-8-sig` leave the byte order to the mark."""
+    """Return whether two names mean one encoding; `utf-16` and `utf-8-sig` leave the byte order to the mark."""
     first, second = codecs.lookup(one).name, codecs.lookup(other).name
     return first == second or second.startswith(first + "-") or first == second + "-sig"
 
@@ -162,7 +162,7 @@ def _lossy(data: bytes, why: str, note: str, file: str) -> DecodedText:
 
 
 def _few(data: bytes) -> bool:
-    """Whether so few lines hold bytes beyond ASCII that those are damage, not another encoding."""
+    """Return whether so few lines hold bytes beyond ASCII that those are damage, not another encoding."""
     lines = re.split(rb"[\r\n]+", data.strip())
     odd = [i for i, line in enumerate(lines) if not line.isascii()]
     return len(lines) > 2 and 0 not in odd and len(odd) <= max(1, len(lines) // _DAMAGED_SHARE)

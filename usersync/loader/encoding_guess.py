@@ -139,7 +139,7 @@ def guess_encoding(data: bytes) -> EncodingGuess:
 
 
 def _is_western_alone(readings: Mapping[object, str]) -> bool:
-    """Whether one western language explains all words, where any other encoding needs several languages."""
+    """Return whether one western language explains all words, where any other encoding needs several languages."""
     explained = set()
     for texts, name in readings.items():
         if not isinstance(texts, tuple):
@@ -155,7 +155,7 @@ def _has_one_language(texts: Sequence[str], languages: Sequence[str]) -> bool:
 
 
 def _is_safe(encoding: str, texts: object, words: Sequence[bytes]) -> bool:
-    """Whether the only plausible encoding may be taken; a single word may be damage."""
+    """Return whether the only plausible encoding may be taken; a single word may be damage."""
     if encoding in _NEVER_SAFE or len(words) < (_ENOUGH if encoding in _MANY_WORDS else 2):
         return False
     if encoding not in _LATIN or not isinstance(texts, tuple):
@@ -204,7 +204,7 @@ def _decode(words: Iterable[bytes], encoding: str) -> tuple[str, ...] | None:
 def _is_plausible(
     texts: Sequence[str], encoding: str, western: Sequence[str] | None, *, western_is_plausible: bool
 ) -> bool:
-    """Whether nearly all words look like words of a language that is written in this encoding."""
+    """Return whether nearly all words look like words of a language that is written in this encoding."""
     icelandic = encoding == "cp1252" and _has_one_language(texts, ("Icelandic",))
     languages = [set(_LANGUAGES[n]) for n in _LATIN[encoding] if icelandic or n != "Icelandic"]
     dense = 2 if encoding == "cp1252" else 4
@@ -223,7 +223,7 @@ def _is_plausible(
 
 
 def _is_one_language(words: Sequence[set[str]], encoding: str) -> bool:
-    """Whether one language has nearly all these words, and they have one of its frequent letters."""
+    """Return whether one language has nearly all these words, and they have one of its frequent letters."""
     for language in _LATIN[encoding]:
         own = [letters for letters in words if letters <= set(_LANGUAGES[language])]
         letters = set().union(*own)
@@ -238,7 +238,7 @@ def _letters_of(text: str) -> set[str]:
 
 
 def _is_word_like(text: str, dense: int) -> bool:
-    """Whether a text has the case of a word, few letters beyond ASCII in a row, and no sign inside."""
+    """Return whether a text has the case of a word, few letters beyond ASCII in a row, and no sign inside."""
     if len(text) == 1 and text.isalpha():
         return text in _WORDS_OF_ONE or text in "ªº"
     for i, c in enumerate(text):
@@ -260,7 +260,7 @@ def _is_word_like(text: str, dense: int) -> bool:
 
 
 def _is_script(lines: Iterable[bytes], encoding: str, script: str) -> bool:
-    """Whether all words with letters beyond ASCII are of one other script, one of them longer than a letter."""
+    """Return whether all words with letters beyond ASCII are of one other script, one of them longer than a letter."""
     inside, longest = re.compile(f"[{script}]+"), 0
     for line in lines:
         decoder = codecs.getincrementaldecoder(encoding)()

@@ -152,7 +152,7 @@ class Headings:
         ]
 
     def _is_part(self, heading: str, field: str | None) -> bool:
-        """Whether the template of a field takes the heading for a part: `name: "{First name} {Name}"`."""
+        """Return whether the template of a field takes the heading for a part: `name: "{First name} {Name}"`."""
         parts = _IN_BRACES.findall(self._templates.get(field or "", ""))
         return _squash(heading) in map(_squash, parts)
 
@@ -174,7 +174,7 @@ class Headings:
         return fields.index("email") if self._match_by != "id" and "email" in fields and others else None
 
     def is_final(self, cells: Sequence[str]) -> bool:
-        """Whether no row below could be the header instead.
+        """Return whether no row below could be the header instead.
 
         One with an id column is preferred to one without, and any to `ID, 4711`, which stands above a table.
         """
@@ -184,13 +184,13 @@ class Headings:
         return not is_remark and (self._match_by != "auto" or "id" in fields)
 
     def looks_like_header(self, cells: Sequence[str]) -> bool:
-        """Whether at least half of the cells that are not blank are headings of fields, the key among them."""
+        """Return whether at least half of the cells that are not blank are headings of fields, the key among them."""
         fields = self.fields(cells)
         filled = sum(bool(cell.strip()) for cell in cells)
         return self.key_column(cells) is not None and 2 * sum(field is not None for field in fields) >= filled
 
     def splits_into_header(self, text: str, delimiter: str) -> bool:
-        """Whether a text is a header row with a key, and another field, if `delimiter` separates cells."""
+        """Return whether a text is a header row with a key, and another field, if `delimiter` separates cells."""
         parts = [part.strip("\"' ") for part in text.split(delimiter)]
         return self.count_fields(parts) > 1 and self.key_column(parts) is not None
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _MAX_ID = 2**63 - 1
 
 
-def read_ids(file: Path, *, options: SourceSettings, columns: Mapping[str, str] | None = None) -> list[int]:
+def read_id_list(file: Path, *, options: SourceSettings, columns: Mapping[str, str] | None = None) -> list[int]:
     """Return the ids of a file, sorted, each once; `-` is standard input, with one id per line.
 
     Raises UsageError for a line that is no id, or a file without ids.

@@ -46,7 +46,7 @@ def load(
     """Read files (CSV, Excel, OpenDocument; `-` is standard input), addresses and DataFrames as text.
 
     `columns` maps headings to fields, or fields to templates (`name: "{First name} {Last name}"`). `base` is the file
-    with what an export held, for files that neither carry it nor have it beside them. Raises SourceError where a file
+    with what an export held, for files that neither contain it nor have it beside them. Raises SourceError if a file
     as a whole cannot be read. Rows that cannot be read are in the table, with their problems.
     """
     if isinstance(files, str | Path) or not isinstance(files, Sequence):

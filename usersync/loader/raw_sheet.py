@@ -79,7 +79,7 @@ def first_few(items: Sequence[object], most: int = 5) -> str:
 
 
 def no_text(value: Any, field: str | None) -> str:
-    """Return why a typed value cannot be meant in the column of `field`; blank where it can."""
+    """Return why a date, time or boolean is not valid in a text field; blank if the value is valid."""
     if field not in _TEXT_FIELDS or value.__class__ is str:
         return ""
     is_boolean = value.__class__.__name__ in _BOOLEANS

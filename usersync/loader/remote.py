@@ -12,7 +12,7 @@ _PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "sftp": "paramiko", "s
 
 
 def is_remote(file: str) -> bool:
-    """Whether a file is named by an address."""
+    """Return whether a file is named by an address."""
     return "://" in file
 
 

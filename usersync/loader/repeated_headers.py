@@ -34,7 +34,7 @@ class _Section:
     is_glued: bool
     """Whether the header follows a row in one line."""
     is_other_table: bool
-    """Whether the header has no heading of the key, so that it may be a user's row."""
+    """Whether the header has no key column: then it is the header of another table, or a user's row."""
 
     @property
     def is_left_out(self) -> bool:
@@ -104,7 +104,7 @@ def _errors(sheet: RawSheet, sections: Sequence[_Section]) -> list[CellError]:
 def _note(sheet: RawSheet, section: _Section) -> str:
     number = sheet.rows[section.header]
     if section.is_other_table:
-        return f"row {number}, below a blank row, begins another table, it seems: it is rejected to its end"
+        return f"row {number}, below a blank row, seems to begin another table; all of its rows are rejected"
     if section.order is None:
         return f"row {number} is a second header with other columns; the rows below it are rejected"
     verb = "ends with" if section.is_glued else "repeats"
@@ -136,7 +136,7 @@ def _further_headers(sheet: RawSheet, headings: Headings) -> dict[int, list[str]
 
 
 def _is_below_gap(sheet: RawSheet, at: int) -> bool:
-    """Whether there is a row below a row, and a blank one above it, or above the titles over it.
+    """Return whether there is a row below a row, and a blank one above it, or above the titles over it.
 
     Rows that cannot be read may be titles.
     """
@@ -151,7 +151,7 @@ def _is_below_gap(sheet: RawSheet, at: int) -> bool:
 
 
 def _is_words(cells: Sequence[str]) -> bool:
-    """Whether several cells are filled, none of them with a digit or an @."""
+    """Return whether several cells are filled, none of them with a digit or an @."""
     filled = [cell for cell in cells if cell.strip()]
     return len(filled) > 1 and not any(re.search(r"[\d@]", cell) for cell in filled)
 

@@ -60,7 +60,7 @@ def _read(packed: IO[bytes] | gzip.GzipFile, file: str) -> bytes:
 
 
 def is_text(data: bytes) -> bool:
-    """Whether a file is text that may be a table: no web page, no XML, no NULs but those of UTF-16."""
+    """Return whether a file is text that may be a table: no web page, no XML, no NULs but those of UTF-16."""
     start = data[:4000].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if start.startswith((b"<", b"%pdf", b"pk", b"{\\rtf")):
         return False

@@ -196,7 +196,7 @@ class _SheetRows:
 
 
 def _is_blank(row: list[object], probe: object) -> bool:
-    """Whether all cells of a row are blank; `probe` is one that seldom is, which saves looking at the others."""
+    """Return whether all cells of a row are blank; `probe` is one that seldom is, which saves looking at the others."""
     if not isinstance(probe, str) or (probe and not probe.isspace()):
         return False
     return all(isinstance(value, str) and (not value or value.isspace()) for value in row)

@@ -36,7 +36,7 @@ class TableArea:
     """How many of its last rows are totals."""
 
     def has_column(self, column: int) -> bool:
-        """Whether it covers a column."""
+        """Return whether it covers a column."""
         return self.first[1] <= column <= self.last[1]
 
 

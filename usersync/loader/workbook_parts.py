@@ -141,7 +141,7 @@ def partly_struck_cells(package: Package, sheet: bytes) -> set[Place]:
 
 
 def _is_partly_struck(text: bytes) -> bool:
-    """Whether some of the runs of a rich text are struck through, and others are not."""
+    """Return whether some of the runs of a rich text are struck through, and others are not."""
     runs = [run for run in _RUN.findall(text) if _RUN_TEXT.search(run)] if b"strike" in text else []
     return len({_STRIKE.search(run) is not None for run in runs}) > 1
 

@@ -147,7 +147,7 @@ class _CalamineFile:
             ]
 
     def holds(self, name: str) -> bool:
-        """Whether the part of a sheet is in the file."""
+        """Return whether the part of a sheet is in the file."""
         return not self._is_xlsx or self._parts.get(name, "") in self._package.names
 
     def open_sheet(self, name: str) -> SheetReader:

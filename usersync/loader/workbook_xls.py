@@ -117,7 +117,7 @@ def _table(book: xlrd.Book, sheet: xlrd.sheet.Sheet, *, filtered: bool) -> Table
 def _is_partly_struck(
     book: xlrd.Book, sheet: xlrd.sheet.Sheet, place: tuple[int, int], runs: list[tuple[int, int]]
 ) -> bool:
-    """Whether some of the runs of a rich text are struck through, and others are not."""
+    """Return whether some of the runs of a rich text are struck through, and others are not."""
     cell = sheet.cell(*place)
     fonts = {0: book.xf_list[cell.xf_index].font_index, **dict(runs)}
     return len({bool(book.font_list[font].struck_out) for at, font in fonts.items() if at < len(cell.value)}) > 1

@@ -50,7 +50,7 @@ def require_platform_of_bases(sources: Iterable[Source], platform: str) -> None:
 def without_untouched(table: Table) -> tuple[Table, Untouched]:
     """Return the table with None for each cell that was not touched, and what these cells are.
 
-    A row that is hidden, by a filter say, is no problem where nothing in it was touched.
+    A hidden row (for example by a filter) is not rejected if nothing in it was touched.
     """
     if not any(source.base for source in table.sources) or "id" not in table.cells:
         return table, Untouched()
@@ -170,7 +170,7 @@ def _ids(ids: NDArray[Any], keys: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 
 def is_same_text(cell: str, exported: str) -> bool:
-    """Tell whether a cell still holds what was exported, whatever a spreadsheet does to line ends and blanks."""
+    """Return whether a cell still holds what was exported, whatever a spreadsheet does to line ends and blanks."""
     return cell == exported or _plain(cell) == _plain(exported)
 
 

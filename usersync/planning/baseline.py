@@ -26,7 +26,7 @@ LookUp = Callable[[Sequence[int], Sequence[str]], "DataFrame"]
 def baseline_from_file(path: str, settings: Settings) -> LookUp:
     """Read an export with the columns and fields of the settings; users that it lacks have to be read.
 
-    Raises SettingsError where rows of it are not valid: half a baseline is worse than none.
+    Raises SettingsError if any of its rows is invalid: a partial baseline would be misleading.
     """
     table = load([path], options=settings.source, columns=settings.columns)
     held = validate(table, settings.fields, duplicates="last", suspect="accept")

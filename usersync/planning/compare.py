@@ -85,7 +85,7 @@ class RowComparison:
         self._run.insert_unchanged(stretches)
 
     def _must_read(self, values: DataFrame) -> bool:
-        """Tell whether what a user holds now decides about a row even where nothing is compared."""
+        """Return whether what a user holds now decides about a row even where nothing is compared."""
         only_if_blank = any(name in values for name in self._only_if_blank)
         return self._address_protects or bool(self._addresses) or self._given.is_exported or only_if_blank
 

@@ -43,7 +43,7 @@ class Matching:
     beside_ids: Mapping[int, str]
     """Key -> the normalized address of a row with an id, where the row does not set that address."""
     index: EmailIndex | None
-    """None: not known yet; numbers that are no ids stand for the users, so that rows can be checked."""
+    """None: not known yet; stand-in ids are used, so that the rows can already be validated."""
     names: Mapping[int, str]
     """Id (or the number that stands for one) -> address."""
 
@@ -60,8 +60,8 @@ class Matching:
 def match_rows(table: Table, match_by: MatchBy, index: EmailIndex | None) -> tuple[Table, Table, Matching | None]:
     """Give the rows of files without ids the ids of their users.
 
-    Returns the table with the ids in it; the same as it is to be validated, in which `email` is the address to set and
-    never the one that says who is meant; and the Matching, None where all rows have ids.
+    Returns three values: the table with these ids; the table to validate, in which `email` is only ever the address to
+    set, not the one that identifies the user; and the Matching, None where all rows have ids.
     """
     by_email = _rows_by_email(table, match_by)
     sets_new = _rows_of(table, [i for i, s in enumerate(table.sources) if _has(s, NEW_EMAIL)])
@@ -88,7 +88,7 @@ def match_rows(table: Table, match_by: MatchBy, index: EmailIndex | None) -> tup
 def index_of_rows(matching: Matching, rows: Iterable[Row], origin: str) -> EmailIndex:
     """Return the index that gives the rows of an earlier plan the same ids again.
 
-    Rows that are not in the plan, because a limit left them out, get numbers that are no ids.
+    Rows that `--limit` left out of the plan get stand-in ids.
     """
     planned = {row.key: row.id for row in rows if row.key in matching.addresses}
     others = stand_ins(address for key, address in matching.addresses.items() if key not in planned)
@@ -106,7 +106,7 @@ def sources_with_both(table: Table, match_by: MatchBy) -> frozenset[int]:
 
 
 def stand_ins(addresses: Iterable[str]) -> dict[str, int]:
-    """Number addresses where it is not known whose they are."""
+    """Assign a stand-in id to each address whose user is not known yet."""
     numbers = count(STAND_IN)
     return {address: next(numbers) for address in dict.fromkeys(addresses) if address}
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def new_run_info(kind: str, settings: Settings, options: RunOptions, clock: Clock) -> RunInfo:
-    """Return the head of a run that begins now. Raises UsageError for an override that is no rule."""
+    """Return the RunInfo of a run that begins now. Raises UsageError for an override that names no rule."""
     check_overrides(options.overrides, settings.limits)
     now = clock.now()
     return RunInfo(
@@ -37,7 +37,7 @@ def new_run_info(kind: str, settings: Settings, options: RunOptions, clock: Cloc
 def recorded_settings(settings: Settings) -> dict[str, Json]:
     """Return the settings that decide what a run does, without secrets."""
     found = settings.model_dump(mode="json", exclude={"platform", "ledger", "report", "metrics", "notify"})
-    # a type that is not set is no type: see diff.compare
+    # only types that were set explicitly: see `typed_fields` in diff.compare
     found["fields"] = {name: f.model_dump(mode="json", exclude_unset=True) for name, f in settings.fields.items()}
     found["diff"]["compare_with"] = without_secrets(settings.diff.compare_with)
     return found

@@ -135,7 +135,7 @@ def plan_stats(
     usual_changes: int | None,
     users: Collection[User] = (),
 ) -> PlanStats:
-    """Count what limits speak of.
+    """Collect the numbers that limits are checked against.
 
     `previous` is the last run of the same files, `usual_changes` the most users whom one of the last runs changed;
     `users` are all users of the platform, where it lists them.
@@ -145,7 +145,7 @@ def plan_stats(
     had_values = previous.filled_fields if previous else ()
     columns = given.desired.values.columns if given else ()
     from_files = run.info.rows_read is not None
-    # an undo restores what was, whoever that is
+    # an undo restores old values, so it may turn users into other people
     people = [PersonChange(*values) for values in unsent.person_changes()] if from_files else []
     attributes = unsent.text_attribute_changes() if from_files else []
     return PlanStats(

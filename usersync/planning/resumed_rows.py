@@ -51,7 +51,7 @@ class ResumedRows(RowSource):
             self.refusal = refusal
 
     def start(self, ledger: Ledger, new_run: NewRun) -> LedgerRun:
-        """Let the run go on, unless its sources cannot be read."""
+        """Reopen the run, unless its sources cannot be read."""
         assert self._run is not None  # noqa: S101 - `load` finds it
         ledger.remember_interrupted(self._run.info.platform)
         if not isinstance(self.refusal, SourceError):
@@ -83,7 +83,7 @@ class ResumedRows(RowSource):
             self.notes = await comparison.insert_rows(compared=compared)
 
     def _with_compared(self, index: EmailIndex, run: LedgerRun) -> EmailIndex:
-        """Return the index in which rows that were compared already belong to the same users as then."""
+        """Return the index with the users that rows already compared were matched with."""
         assert self.given is not None  # noqa: S101 - `load` reads it
         assert self.given.matching is not None  # noqa: S101 - else no index is needed
         then = index_of_rows(self.given.matching, run.rows(), index.origin)

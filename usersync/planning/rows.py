@@ -185,8 +185,8 @@ def unread_row(row: Row, result: Result) -> Row:
     return with_result(row, replace(result, status=Status.REJECTED))
 
 
-def returning_where_parked(row: Row, ended: Row) -> Row:
-    """Return `ended`, the row as it is when it is not sent; a user who holds a placeholder has to return first."""
+def revert_if_parked(row: Row, ended: Row) -> Row:
+    """Return `ended`, a row that is not sent; `reverting` instead if its user still has the placeholder address."""
     return replace(ended, status=Status.REVERTING) if row.status is Status.PARKED else ended
 
 

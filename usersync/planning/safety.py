@@ -9,7 +9,7 @@ from usersync.diff.email_order import Holder, open_cycle, order, placeholder_add
 from usersync.diff.limits import protecting_entry
 from usersync.ledger import LedgerRun, Waves
 from usersync.models import Code, Row, Status
-from usersync.planning.rows import returning_where_parked
+from usersync.planning.rows import revert_if_parked
 from usersync.values import normalize_email, same_email
 
 if TYPE_CHECKING:
@@ -41,41 +41,43 @@ def _protected_row(row: Row, protect: Sequence[str]) -> Row:
         return row
     message = f"this user is protected (limits.protect: {entry}); nothing was sent"
     rejected = replace(row, status=Status.REJECTED, code=Code.PROTECTED, message=message)
-    return returning_where_parked(row, rejected)
+    return revert_if_parked(row, rejected)
 
 
 def order_emails(
     run: LedgerRun, settings: Diff, directory: Directory | None = None, *, with_both: Collection[int] = ()
 ) -> None:
-    """Let each row wait for the one that gives up its address; reject rows whose address nobody gives up.
+    """Make each row wait for the row that frees its address; reject rows whose address will not be freed.
 
     With a `directory`, users without a row are known as holders of addresses too. `with_both` are the positions of
     sources whose rows name a user by id and by e-mail: there, an address of somebody else says that one is wrong.
     """
     waves = Waves(run)
-    named_twice: set[int] = set()
+    with_id_and_email: set[int] = set()
     taken: dict[int, int] = {}
     if directory:
-        named_twice = {key for key, *_, source in waves.holders() if source in with_both}
+        with_id_and_email = {key for key, *_, source in waves.holders() if source in with_both}
         taken = _taken_addresses(waves, directory)
-        _reject(waves, {key: f"user {owner}" for key, owner in taken.items()}, named_twice)
+        _reject(waves, {key: f"user {owner}" for key, owner in taken.items()}, with_id_and_email)
     holders = (
         Holder(key, held, wanted if status in _TO_MOVE else None) for key, status, held, wanted, *_ in waves.holders()
     )
     found = order(holders)
-    turns, depends_on = dict(found.waves), dict(found.depends_on)
+    waves_by_key, depends_on = dict(found.waves), dict(found.depends_on)
     placeholders = {}
     for cycle in found.cycles if settings.swap_placeholder else ():
         cycle_waves, cycle_depends_on = open_cycle(cycle)
-        turns |= cycle_waves
+        waves_by_key |= cycle_waves
         depends_on |= cycle_depends_on
         placeholders[cycle[0]] = placeholder_address(settings.swap_placeholder or "", run=run.info.run, key=cycle[0])
-    waves.set(turns, depends_on, placeholders)
+    waves.set(waves_by_key, depends_on, placeholders)
     numbers = {row.key: row.row for row in run.by_key(found.blocked.values())}
     stuck = found.blocked.keys() | taken.keys()  # rows that would give up an address if they could
     kept = {key for key, first in found.blocked.items() if first not in stuck}
     _reject(
-        waves, {key: f"the user of row {numbers[first]}" for key, first in found.blocked.items()}, named_twice & kept
+        waves,
+        {key: f"the user of row {numbers[first]}" for key, first in found.blocked.items()},
+        with_id_and_email & kept,
     )
     if not settings.swap_placeholder:
         waves.reject({key: _cycle_message(cycle) for cycle in found.cycles for key in cycle}, Code.SWAP_CYCLE)
@@ -103,7 +105,7 @@ def _reject(waves: Waves, owners: Mapping[int, str], mismatched: AbstractSet[int
         if key in mismatched
     }
     blocked = {
-        key: f"not sent: {owner} holds this e-mail address, and does not give it up in this run"
+        key: f"not sent: {owner} has this e-mail address and keeps it in this run"
         for key, owner in owners.items()
         if key not in mismatched
     }
@@ -113,7 +115,7 @@ def _reject(waves: Waves, owners: Mapping[int, str], mismatched: AbstractSet[int
 
 def _cycle_message(cycle: Sequence[int]) -> str:
     return (
-        f"{len(cycle)} users exchange e-mail addresses in a cycle, which the platform does not do in one step; give "
-        "one of them another address first, in a run of its own; whoever runs usersync can allow a placeholder for "
+        f"{len(cycle)} users exchange e-mail addresses in a cycle, which the platform cannot do in one step; give one "
+        "of them another address first, in a separate run, or ask whoever runs usersync to allow a placeholder for "
         "that moment (diff.swap_placeholder)"
     )

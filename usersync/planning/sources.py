@@ -52,7 +52,7 @@ class RowSource:
         raise NotImplementedError
 
     async def verify_rows(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
-        """Compare the unsent rows once more with what their users hold: time may have passed since."""
+        """Compare the unsent rows with their users again, because time may have passed since the plan."""
         matching, keep_foreign = self.given.matching if self.given else None, self.kind == "undo"
         await verify_rows(run, self.settings, context, users, matching=matching, keep_foreign=keep_foreign)
 
@@ -111,7 +111,7 @@ class SingleUserRows(FileRows):
         self.given = single_user(self._user_id, self._cells, self.settings)
 
     def start(self, ledger: Ledger, new_run: NewRun) -> LedgerRun:
-        """Start the run; its input has no size that could shrink."""
+        """Start the run; `rows_read` stays None, because the size of a single update is not checked."""
         return ledger.start(replace(_with_input(new_run(self.kind), self.input), rows_read=None))
 
 

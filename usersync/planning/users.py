@@ -11,8 +11,8 @@ from usersync.platform.directory import Directory, DirectoryUnavailable, ReadDir
 
 #: Reads a user by id; a Result where that failed or the run stops.
 ReadUser: TypeAlias = Callable[[int], Awaitable[User | Result]]
-#: The display name of a user of whom the directory does not say whether there is one. The ledger does not remember
-#: such a user: it would take "not known" for "none".
+#: The display name of a user if the directory does not tell whether there is one. The ledger does not remember such
+#: a user, because "unknown" would be stored as "none".
 UNKNOWN_DISPLAY_NAME: Final = ""
 
 

@@ -13,7 +13,7 @@ from usersync.ledger import LedgerRun
 from usersync.models import UNKNOWN, Code, FieldChange, Json, Result, Row, Status, User, value_of
 from usersync.planning.compare import READ_BATCH
 from usersync.planning.matching import Matching
-from usersync.planning.rows import returning_where_parked, unread_row, with_user
+from usersync.planning.rows import revert_if_parked, unread_row, with_user
 from usersync.planning.users import UserLookup
 from usersync.settings import Settings
 from usersync.values import same_email, same_value
@@ -84,7 +84,7 @@ class _Verification:
 
 
 def reject_overtaken_rows(run: LedgerRun) -> None:
-    """Leave rows alone whose user got another value from a run that began later: that one is newer."""
+    """Turn rows into conflicts if a later run already wrote another value to their users."""
     batch: list[Row] = []
     for row in run.with_status(Status.PLANNED):
         batch.append(row)
@@ -111,7 +111,7 @@ def _overtaken_fields(changes: Sequence[FieldChange], newer: Mapping[str, Json])
 
 def _stale_row(row: Row, changed_by: Mapping[str, str]) -> Row:
     """Return a row as it is where fields were changed since it was planned: field -> by whom."""
-    message = f"{_who_changed_what(changed_by)}, so it was left alone; plan again to change it all the same"
+    message = f"{_who_changed_what(changed_by)}, so it was not changed; plan again to change it anyway"
     return replace(row, status=Status.CONFLICT, code=Code.STALE, message=message)
 
 
@@ -161,18 +161,18 @@ def verified_row(
 
 
 def _who_changed(user: User, field: str, last_writer: LastWriter) -> str:
-    """Name the run that wrote what the user holds now; somebody else did where none has."""
+    """Name the run that wrote the user's current value, or "somebody" if no run did."""
     run, value = last_writer(user.id, field)
     return f"run {run}" if run and same_value(field, value, value_of(user, field)) else "somebody"
 
 
 def _returned_where_parked(row: Row, revised: Row) -> Row:
-    """Let a user return whose row is not sent any more, unless the user holds another address by now, or is gone."""
+    """Revert the placeholder of a row that will not be sent, unless its user has another address now or is gone."""
     ended = revised.status not in (Status.PLANNED, Status.PARKED)
     moved_on = revised.email is not None and not same_email(revised.email, row.placeholder)
     if not ended or moved_on or revised.code == Code.NOT_FOUND:
         return revised
-    return returning_where_parked(row, revised)
+    return revert_if_parked(row, revised)
 
 
 def _old_email(row: Row) -> str | None:

@@ -30,7 +30,7 @@ def parse_account_users(response: Response | NoResponse, account: int, secrets: 
     if response.status != 200:
         raise ListError(f"the platform answered {response.status}: {quotable(body, secrets)}")
     if not isinstance(body, list) or not all(map(_is_member, body)):
-        raise ListError("the platform answered 200 with something that is no list of users; check platform.url")
+        raise ListError("the platform answered 200 with something that is not a list of users; check platform.url")
     return sorted({member["user_id"] for member in body})
 
 

@@ -183,7 +183,7 @@ def _read_success(response: Response) -> Answer:
         return TransientError(Code.PLATFORM_ERROR, f"answered 200 with {error}", 200)
     user = _user(body)
     if user is None:
-        return TransientError(Code.PLATFORM_ERROR, "answered 200 with something that is no user", 200)
+        return TransientError(Code.PLATFORM_ERROR, "answered 200 with something that is not a user", 200)
     return Success(user, is_complete=_is_complete(body))
 
 

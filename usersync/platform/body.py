@@ -35,7 +35,7 @@ class BodyError(ValueError):
 
 
 class NoJsonError(BodyError):
-    """A body is no JSON, as that of an API is."""
+    """A body is not JSON, so it did not come from the API."""
 
 
 def parse_body(raw: bytes) -> Json:
@@ -48,12 +48,12 @@ def parse_body(raw: bytes) -> Json:
     except BodyError:
         raise
     except ValueError:
-        raise NoJsonError("something that is no JSON") from None
+        raise NoJsonError("something that is not JSON") from None
     return value if is_plain(raw) else _cleaned(value, MAX_DEPTH)
 
 
 def is_plain(raw: bytes) -> bool:
-    """Tell whether JSON cannot hold anything to remove or to refuse; most cannot, and need no second look."""
+    """Return whether a body needs no cleaning: no control characters and shallow nesting, as in most bodies."""
     others = raw.translate(None, _PLAIN)
     printable = not others or (b"\\" not in others and others.decode().isprintable())
     return printable and raw.count(b"{") + raw.count(b"[") <= MAX_DEPTH

@@ -108,7 +108,7 @@ class HttpClient:
         except UnicodeError:
             return _unknown_host()  # a name with an empty or an endless part
         except ValueError as error:
-            return NoResponse(Code.CONNECTION, f"the answer is no HTTP: {type(error).__name__}")
+            return NoResponse(Code.CONNECTION, f"the answer is not HTTP: {type(error).__name__}")
 
 
 class _Deadlines:

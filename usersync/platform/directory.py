@@ -31,7 +31,7 @@ class Directory:
     users: Mapping[int, User]
     #: Normalized e-mail address -> id; users without an address are not in it.
     ids_by_email: Mapping[str, int]
-    #: Ids of users of whom the list does not tell whether they have a display name that equals their name, or none.
+    #: Ids of users whose display name is not known: the list looks the same if it equals the name or is missing.
     unknown_display_names: frozenset[int]
 
 

@@ -46,7 +46,7 @@ _USER: Final = SchemaValidator(_schema(), {"strict": True})
 
 
 def decode_plain(body: bytes) -> User | None:
-    """Return the user that a body holds; None where it has to be looked at closely, for whatever reason."""
+    """Return the user in a body; None if the body needs the slower, tolerant parser."""
     try:
         user: User | None = _USER.validate_json(body) if is_plain(body) else None
     except ValueError:  # also what a validator raises

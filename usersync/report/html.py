@@ -1,4 +1,4 @@
-"""Write the rows of a run or a plan as one page for people, which asks no network.
+"""Write the rows of a run or plan as an HTML page that needs no network.
 
 A page stays small enough for phones and mail servers. Rows for which it has no room are in numbered files beside it,
 which it loads when somebody searches beyond what it holds.

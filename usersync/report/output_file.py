@@ -25,12 +25,12 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def is_plain(path: Path) -> bool:
-    """Return whether a path is a file of its own, or nothing yet."""
+    """Return whether a path is a regular file, or does not exist yet."""
     return not path.is_symlink() and (path.is_file() or not path.exists())
 
 
 def require_replaceable(path: Path, start: str, option: str) -> None:
-    """Raise UsageError where a path holds a file that does not begin with `start`: it is somebody's, and no output."""
+    """Raise UsageError if a path holds a file that does not begin with `start`, so was not written by us."""
     try:
         if not path.is_file():
             return

@@ -51,11 +51,10 @@ def write_rejects(
 ) -> Path | None:
     """Write the rows to correct, which end as REJECTED says, into the folder `home`; None where there are none.
 
-    A stale row is none of them: it would bring an older value back.
+    Stale rows are left out: running them again would bring an older value back.
 
-    `table` and `problems` are what was read and found wrong; `header_row` is where `source.header_row` says that
-    headings stand. The file is verified by reading it back; where it reads differently, it is written again in a way
-    that leaves less to guess. Raises OSError.
+    `table` and `problems` are the input and its problems; `header_row` is `source.header_row`. The file is verified by
+    reading it back; if that gives other cells, it is written again in a less ambiguous format. Raises OSError.
     """
     layout = Layout.of(table.sources, header_row)
     builder = _RejectBuilder(table, problems, layout)

@@ -25,7 +25,7 @@ _REST = "All rows are in report.csv, in the folder of the run."
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What a report says of a run beside its rows."""
+    """What a report contains besides the rows."""
 
     run: str
     """The name of the run, and of its folder."""

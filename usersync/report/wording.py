@@ -1,4 +1,4 @@
-"""Define the words for statuses, exit codes and what owners do."""
+"""Define the texts for statuses, exit codes and remedies."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ EXIT_MEANINGS: Final = {
 OWNER_REMEDIES: Final = {
     Owner.SHEET: "Correct these rows and run them again.",
     Owner.PERMISSION: "Allow the platform app to manage these users, then run the same file again.",
-    Owner.PLATFORM: "Run the same file again later; what has arrived is not sent twice.",
-    Owner.NOBODY: "Nothing, where the newer value is right; where it is not, each row says what to do.",
+    Owner.PLATFORM: "Run the same file again later; values that already arrived are not sent again.",
+    Owner.NOBODY: "Nothing if the newer value is right; otherwise each row says what to do.",
 }
 
 

@@ -20,7 +20,7 @@ MatchBy = Literal["auto", "id", "email"]
 
 
 class SourceSettings(Section):
-    """How files are read where they leave it open."""
+    """How files are read, where the file itself does not decide."""
 
     sheet: str | None = None
     header_row: PositiveInt | None = None

@@ -227,7 +227,7 @@ def _integer(text: str) -> int:
 
 
 def has_decimals(text: str) -> bool:
-    """Whether a number shows that the points of its column are decimal points, not thousands separators."""
+    """Return whether a number shows that the points of its column are decimal points, not thousands separators."""
     return _FRACTION.fullmatch(text) is not None and _THOUSANDS.fullmatch(text) is None
 
 

@@ -74,7 +74,7 @@ def read_column(name: str, cells: Objects, field: FieldSettings, log: ProblemLog
 def _set_apart(name: str, cells: Objects, field: FieldSettings, policy: str) -> tuple[Objects, list[int]]:
     """Return the cells as they are to be sent, and the positions of those that have to be read one by one.
 
-    Few searches over the whole column find that there are none.
+    For most columns, a few searches over the whole column show that there are none.
     """
     if field.model_copy(update={"suspect": None}) != _DEFAULTS or name in SECRET_FIELDS | {"custom_attributes"}:
         return cells, list(range(len(cells)))
@@ -96,7 +96,7 @@ def _set_apart(name: str, cells: Objects, field: FieldSettings, policy: str) -> 
 
 
 def _set_apart_emails(cells: Objects, texts: list[str], lines: str, policy: str) -> tuple[Objects, list[int]]:
-    """Do that for e-mail addresses, which are sent in lower case."""
+    """Split off e-mail cells to read one by one; the others are returned in lower case, as they are sent."""
     if _are_plain_emails(lines):
         return cells, []
     lowered = lines.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")  # A to Z alone

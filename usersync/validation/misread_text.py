@@ -1,4 +1,4 @@
-"""Recognise UTF-8 that was read in another encoding, as in JÃ¼rgen for Jürgen."""
+"""Recognize UTF-8 that was read in another encoding, as in JÃ¼rgen for Jürgen."""
 # ruff: noqa: RUF001 - characters that are easily taken for others are what this module is about
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Recognise text that a spreadsheet, a database or an export has damaged.
+"""Recognize text that a spreadsheet, a database or an export has damaged.
 
 `CHECKS` is the whole list: what is looked for, in which fields, whether the row is rejected or only gets a note, and
 the sentence that its author reads. `source.suspect` and `fields.NAME.suspect` soften all of it.

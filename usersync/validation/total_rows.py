@@ -43,7 +43,7 @@ _CANDIDATES: Final = 10_000
 def find_total_rows(table: Table, ids: NDArray[np.int64]) -> dict[int, tuple[str, str]]:
     """Return the rows that look like a total: key -> a sentence that says so, and what to do.
 
-    `ids` are those of all rows, 0 where there is none. The first row of a sheet is no total: there is nothing above it.
+    `ids` are those of all rows, 0 where there is none. The first row of a sheet is never one: nothing is above it.
     """
     found: dict[int, tuple[str, str]] = {}
     source_of = table.places["source"].to_numpy()
@@ -67,7 +67,7 @@ def find_total_rows(table: Table, ids: NDArray[np.int64]) -> dict[int, tuple[str
 
 
 def _begins_with_total(table: Table, source: int, keys: NDArray[np.intp]) -> bool:
-    """Whether the first row is that of all rows: spreadsheets can put subtotals above their groups."""
+    """Return whether the first row is that of all rows: spreadsheets can put subtotals above their groups."""
     first = _columns_of_words(table, source, keys[:1], attributes=True)
     return any(_TOTAL.fullmatch(_folded(column[0])) for column in first if len(column))
 

@@ -108,7 +108,7 @@ def _reject_rows_of_no_user(table: Table, values: pd.DataFrame, suspect: str, lo
             log.note(key, message)
         else:
             log.reject_row(key, Code.VALUE_SUSPECT, f"{message}; {remedy}")
-            values.loc[key, "id"] = 0  # it contradicts no row of the user whose id is the number of rows
+            values.loc[key, "id"] = 0  # its number must not count as a duplicate of a real user's row
 
 
 def _reject_rows_without_values(values: pd.DataFrame, log: ProblemLog, exported: frozenset[int]) -> frozenset[int]:

@@ -1,0 +1,92 @@
+"""Read lists of the platform, paced, retried and counted like any other request."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeAlias
+
+from pydantic import SecretStr
+
+from usersync.context import Context, Stopping
+from usersync.dispatch.rate_limit import RateLimiter
+from usersync.dispatch.retry import backoff
+from usersync.dispatch.sender import RequestCounts
+from usersync.models import Code
+from usersync.platform.api import NoResponse, RateLimited, Response, read_response
+from usersync.platform.client import HttpClient
+from usersync.platform.directory import Directory, DirectoryUnavailable, parse_directory, request_directory
+from usersync.platform.quota import read_quota
+from usersync.settings import Settings
+
+#: Sends the request for a list once.
+SendListRequest: TypeAlias = Callable[[HttpClient], Awaitable[Response | NoResponse]]
+
+
+class ListReader:
+    """Reads lists over a connection of their own, at the rate of all requests."""
+
+    def __init__(self, settings: Settings, context: Context, *, limiter: RateLimiter, counts: RequestCounts) -> None:
+        self._settings, self._context = settings, context
+        self._limiter, self._counts = limiter, counts
+
+    async def read_directory(
+        self, account: int, token: SecretStr, *, retry_errors: bool = False
+    ) -> Directory | DirectoryUnavailable:
+        """Read the users of an account; `token` is the one of a user of that account."""
+        send = partial(request_directory, account=account, max_bytes=self._settings.platform.directory_max_bytes)
+        try:
+            response = await self.read(send, token, retry_errors=retry_errors)
+        except Stopping:
+            return DirectoryUnavailable("the run stopped first")
+        return parse_directory(response, account, (token.get_secret_value(),))
+
+    async def read(self, send: SendListRequest, token: SecretStr, *, retry_errors: bool) -> Response | NoResponse:
+        """Read a list, and return the last answer. Raises Stopping where the run stops.
+
+        A 429 is nobody's fault, and is waited for; errors are retried only where there is no other way to the users.
+        """
+        context = self._context
+        async with HttpClient(self._settings, token) as client:
+            for attempt in range(1, self._settings.request.retries + 1):
+                response = await self._send(send, client)
+                if not _is_throttled(response):  # else the limiter knows how long to wait
+                    if not retry_errors or not _is_passing_error(response):
+                        return response
+                    await context.stop.wait(context.clock.sleep(backoff(attempt, None, context.random)))
+                self._counts.retried += 1
+            return await self._send(send, client)
+
+    async def _send(self, send: SendListRequest, client: HttpClient) -> Response | NoResponse:
+        started = await self._limiter.acquire()
+        self._counts.get += 1
+        response = await send(client)
+        self._record(started, response)
+        return response
+
+    def _record(self, started: float, response: Response | NoResponse) -> None:
+        if isinstance(response, NoResponse):
+            self._counts.responses[None] += 1
+            self._limiter.record(started, "error")
+            return
+        now = self._context.clock.now()
+        self._counts.responses[response.status] += 1
+        quota = read_quota(response.headers, now)
+        if _is_throttled(response):
+            answer = read_response(response, now)
+            after = answer.after if isinstance(answer, RateLimited) else None
+            self._counts.throttled += 1
+            self._limiter.record(started, "throttled", after=after or 0.0, quota=quota)
+            return
+        self._limiter.record(started, "error" if response.status >= 500 else "good", quota=quota)
+
+
+def _is_throttled(response: Response | NoResponse) -> bool:
+    return isinstance(response, Response) and response.status == 429
+
+
+def _is_passing_error(response: Response | NoResponse) -> bool:
+    """Return whether another try may end otherwise: a list that is too large or too slow remains so."""
+    if isinstance(response, NoResponse):
+        return response.code is Code.CONNECTION and not response.permanent
+    return response.status >= 500
