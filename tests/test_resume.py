@@ -532,7 +532,7 @@ def test_rows_that_wait_for_a_row_that_failed_are_not_sent_by_resume_either(desk
             ran = at.run(command, *["changes.csv"] * (command == "run"), "--yes")
             assert list(ran.statuses().values()) == ["failed refused", "rejected blocked-by", third]
             is_away = False
-        assert "the user of row 2 holds this e-mail address, and does not give it up" in ran.report[1]["message"]
+        assert "the user of row 2 has this e-mail address and keeps it" in ran.report[1]["message"]
 
 
 def test_while_nothing_answers_no_row_is_failed(desk: Opened) -> None:

@@ -14,11 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from usersync.context import Context, RunOptions, iso, run_async
-from usersync.dispatch.collect_users import collect_users
+from usersync.dispatch.collect_users import UserBuffer, collect_users
 from usersync.errors import RefusedError, StoppedError, UsersyncError
 from usersync.job import Confirm, Job, carry_out, make_plan
 from usersync.ledger import Ledger, LedgerRun
-from usersync.ledger.user_buffer import UserBuffer
 from usersync.loader.load import PLAN_START
 from usersync.loader.row_names import no_name
 from usersync.models import Files, Row, Status, User

@@ -18,6 +18,11 @@ A bad *row* is never an exception: it is a `Problem` or a `Result`, and ends in 
 
 from __future__ import annotations
 
+#: The exit code of a run that finished, but for rows that need attention.
+EXIT_NEED_ATTENTION = 1
+#: The exit codes of runs that were stopped: by an error, or by SIGHUP, SIGINT or SIGTERM.
+STOPPED_CODES = (4, 129, 130, 143)
+
 #: The message of a run that ran out of memory.
 OUT_OF_MEMORY = (
     "out of memory; free some, or split the file. If rows were being sent, `usersync resume` completes the run"

@@ -385,6 +385,12 @@ class Row:
         """The changed fields, name -> new value; a secret is `***`."""
         return from_json(self.new) if self.new else {}
 
+    @property
+    def old_email(self) -> Json:
+        """The address that the row changes; None where it changes none, or nobody looked it up."""
+        old = from_json(self.old or "{}")
+        return old.get("email")
+
     def with_changes(self, changes: Iterable[FieldChange]) -> Row:
         """Return the row with other changes."""
         changed, old, new = encode_changes(changes)

@@ -27,7 +27,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from usersync.context import Clock
-from usersync.errors import SettingsError, UsersyncError
+from usersync.errors import STOPPED_CODES, SettingsError, UsersyncError
 from usersync.models import Json
 from usersync.report.summary import Summary, write_summary
 from usersync.report.wording import plural
@@ -52,7 +52,7 @@ _MEDIA_TYPES: Final = {
 #: The channel that is used after every run.
 _PING: Final = "notify.ping_url"
 #: Exit code of an error -> verdict; all others are `failed`.
-_VERDICTS: Final = {3: "refused", **dict.fromkeys((4, 129, 130, 143), "stopped")}
+_VERDICTS: Final = {3: "refused", **dict.fromkeys(STOPPED_CODES, "stopped")}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ import pytest
 
 from usersync.dispatch.canary import CanaryStages
 from usersync.dispatch.concurrency_limit import FIRST, ConcurrencyLimit
-from usersync.dispatch.retry import CircuitBreaker, FailureStreak, FailureTimeout, backoff
+from usersync.dispatch.failure_limits import FailureStreak, FailureTimeout
+from usersync.dispatch.retry import CircuitBreaker, backoff
 from usersync.models import Status
 
 

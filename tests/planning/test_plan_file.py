@@ -96,7 +96,7 @@ def test_a_run_that_changed_a_user_since_is_named(desk: Opened, command: str) ->
             assert first["message"].endswith(f"kept: name (run {newer} changed it since)")
             assert second["message"].endswith("kept: name (somebody changed it since)")
         else:
-            assert first["message"].startswith(f"run {newer} changed name since, so it was left alone")
+            assert first["message"].startswith(f"run {newer} changed name since, so it was not changed")
             assert second["message"].startswith("somebody changed name since")
         assert not list(at.folder.glob("runs/*/rejects*"))
         assert (open_box.store.users[1].name, open_box.store.users[2].name) == ("Anna", "Beatrice")

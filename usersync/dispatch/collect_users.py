@@ -1,12 +1,15 @@
-"""Read the users to export: those of an account in one request, or one by one."""
+"""Read the users to export, in one request or one by one, and keep them on disk."""
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 from usersync.context import Context, Stopping, run_concurrently
 from usersync.dispatch.connection import connected, rate_store
@@ -14,8 +17,7 @@ from usersync.dispatch.list_reader import ListReader
 from usersync.dispatch.rate_limit import RateLimiter
 from usersync.dispatch.sender import RequestCounts
 from usersync.errors import SettingsError, StoppedError
-from usersync.ledger.user_buffer import UserBuffer
-from usersync.models import Status, User
+from usersync.models import Status, User, json_text
 from usersync.platform.account_users import ListError, parse_account_users, request_account_users
 from usersync.platform.directory import Directory, DirectoryUnavailable
 from usersync.settings import Settings
@@ -24,6 +26,52 @@ _NOT_CONFIGURED: Final = (
     "nothing says which users to export: name the account under platform.account (with a user's token under "
     "platform.account_token_env all are read in one request), or their ids with --ids FILE"
 )
+
+
+#: Users that are written at once.
+_BATCH: Final = 1000
+
+
+class UserBuffer:
+    """Users in a temporary database, which is gone when the buffer is closed."""
+
+    def __init__(self) -> None:
+        #: The keys of all attributes of any user.
+        self.attribute_keys: set[str] = set()
+        #: How many users were added.
+        self.count = 0
+        # reading may happen in another thread, where an event loop runs already
+        self._database = sqlite3.connect("", check_same_thread=False)
+        self._database.execute("CREATE TABLE user (id INTEGER PRIMARY KEY, text TEXT NOT NULL)")
+        self._batch: list[tuple[int, str]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._database.close()
+
+    def add(self, user: User, *, knows_display_name: bool = True) -> None:
+        """Add a user; each id once."""
+        self.attribute_keys.update(user.custom_attributes)
+        self.count += 1
+        values = (user.name, user.display_name, user.email, dict(user.custom_attributes), knows_display_name)
+        self._batch.append((user.id, json_text(values)))
+        if len(self._batch) >= _BATCH:
+            self._flush()
+
+    def users(self) -> Iterator[tuple[User, bool]]:
+        """Return all users in the order of their ids, each with whether its display name is known."""
+        self._flush()
+        for user_id, text in self._database.execute("SELECT id, text FROM user ORDER BY id"):
+            name, display_name, email, attributes, knows_display_name = json.loads(text)
+            yield User(user_id, name, display_name, email, attributes), knows_display_name
+
+    def _flush(self) -> None:
+        self._database.executemany("INSERT INTO user VALUES (?, ?)", self._batch)
+        self._batch.clear()
 
 
 @dataclass(slots=True)

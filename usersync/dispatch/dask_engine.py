@@ -25,6 +25,7 @@ from usersync.context import Context, Stopping
 from usersync.dispatch.dask_worker import Batch, BatchResult, UpdateJob, close_run, open_run, send_batch, stop_run
 from usersync.dispatch.sender import Sender
 from usersync.errors import SettingsError, StoppedError
+from usersync.ledger.run import NOT_SENT
 from usersync.models import Result, Status
 from usersync.settings import Rate, Request, Settings
 
@@ -263,7 +264,7 @@ class Cluster:
         self._sender.counts.add(result.counts)
         if result.stop:
             self._stop.ask(result.stop.exit_code, result.stop.message)
-        not_begun = Result(Status.NOT_SENT, "", "not sent: the run stopped first")
+        not_begun = Result(Status.NOT_SENT, "", NOT_SENT)
         for job in batch.jobs:
             ended = result.results.get(job.key, not_begun)
             if batch.tries == 0 or ended.status is not Status.NOT_SENT:  # else nobody knows: `resume` looks it up

@@ -110,7 +110,7 @@ class EmailSwaps:
             return self._keep_reverting(row, found)
         kept: list[str] = []
         if same_email(found.email, row.placeholder) or row.code == Code.ECHO_DIFFERS:
-            values = _move(_old_email(row))
+            values = _move(row.old_email)
         else:
             inverted, not_restored = invert_row(row)
             changes, kept = split_changes(inverted, found)
@@ -188,10 +188,6 @@ def _has_to_return(row: Row) -> bool:
 def _reason(swap: Swap, row: Row) -> str:
     culprit = next((one for one in swap if one.status in _BROKEN and one.key != row.key), row)
     return f"reverted, because row {culprit.row} of the same e-mail swap is {culprit.status}"
-
-
-def _old_email(row: Row) -> object:
-    return next(change.old for change in row.changes if change.field == "email")
 
 
 def _with_kept(row: Row, kept: Sequence[str]) -> Row:

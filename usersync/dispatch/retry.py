@@ -1,4 +1,4 @@
-"""Decide whether and when to try again, and when to give the whole run up."""
+"""Decide when to try again, and let nothing through while most answers are errors."""
 
 from __future__ import annotations
 
@@ -25,50 +25,6 @@ def backoff(attempt: int, after: float | None, random: Callable[[], float]) -> f
     """
     ceiling = min(LONGEST_BACKOFF, FIRST_WAIT * 2.0 ** (attempt - 1))
     return max(after or 0.0, ceiling * (0.5 + random() / 2))
-
-
-@dataclass(slots=True)
-class FailureTimeout:
-    """Gives the run up after `stop_after` seconds without a success."""
-
-    stop_after: float
-    _bad_since: float | None = None
-    _excused: float = 0.0
-
-    def record_success(self) -> None:
-        """Record an answer that settles a row."""
-        self._bad_since = None
-        self._excused = 0.0
-
-    def record_failure(self, now: float, *, excused: float = 0.0) -> None:
-        """Record an error; a wait that the platform asks for (`excused` seconds) does not count."""
-        if self._bad_since is None:
-            self._bad_since = now
-        self._excused = max(self._excused, excused)
-
-    def seconds_left(self, now: float) -> float:
-        """Return how long the run may still go on without a success."""
-        if self._bad_since is None:
-            return self.stop_after
-        return self._bad_since + self._excused + self.stop_after - now
-
-
-@dataclass(slots=True)
-class FailureStreak:
-    """Gives the run up after `most` distinct failures of one kind in a row."""
-
-    most: int
-    #: The failures since the last success.
-    seen: set[int] = field(default_factory=set)
-
-    def record_success(self) -> None:
-        """Record that this kind of failure is over."""
-        self.seen.clear()
-
-    def record_failure(self, which: int) -> bool:
-        """Record a failure; returns whether it is one too many."""
-        self.seen.add(which)
-        return len(self.seen) >= self.most
 
 
 @dataclass(slots=True)

@@ -17,6 +17,7 @@ from usersync.diff.verification import is_applied, mismatched_fields
 from usersync.dispatch.failure_limits import PROXY_WAIT, FailureLimits
 from usersync.dispatch.rate_limit import RateLimiter
 from usersync.dispatch.retry import backoff
+from usersync.ledger.run import NOT_SENT
 from usersync.models import ALTERED, SECRET_FIELDS, Code, Json, Result, Status, TimeSlice, User
 from usersync.platform.api import (
     Answer,
@@ -41,7 +42,6 @@ log = logging.getLogger(__name__)
 
 #: The status of a redirect that says that the request was carried out.
 SEE_OTHER = 303
-_NOT_SENT = "not sent: the run stopped first"
 #: Answers that settle a row; a union would be made anew for each.
 _FINAL = (Success, Rejected)
 
@@ -121,7 +121,7 @@ class Sender:
         try:
             answer = await self._answer(exchange)
         except Stopping:
-            return self._result(exchange, Status.NOT_SENT, "", _NOT_SENT)
+            return self._result(exchange, Status.NOT_SENT, "", NOT_SENT)
         if _is_user(answer, user_id):
             return answer.user
         return self._failed(exchange, answer)
@@ -247,7 +247,7 @@ class Sender:
         if exchange.doubt:
             message = "the run stopped before the platform's answer came in; `usersync resume` looks it up"
             return self._result(exchange, Status.UNKNOWN, exchange.doubt, message)
-        return self._result(exchange, Status.NOT_SENT, "", _NOT_SENT)
+        return self._result(exchange, Status.NOT_SENT, "", NOT_SENT)
 
     def _failed(
         self, exchange: _Exchange, answer: Success | Rejected | TransientError, values: Mapping[str, Json] | None = None

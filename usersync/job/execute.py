@@ -33,10 +33,11 @@ from usersync.ledger.run import IN_FLIGHT
 from usersync.ledger.waves import is_open
 from usersync.logs import event
 from usersync.models import Status
+from usersync.planning.email_waves import order_emails
 from usersync.planning.matching import sources_with_both
 from usersync.planning.new_run import current_user
 from usersync.planning.plan import Plan, plan_stats, read_plan
-from usersync.planning.safety import order_emails, reject_protected
+from usersync.planning.protection import reject_protected
 from usersync.planning.users import UserLookup
 from usersync.report import Summary, require_writable_folder
 

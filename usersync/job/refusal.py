@@ -6,14 +6,12 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from usersync.dispatch.sender import Sender
-from usersync.errors import RefusedError, StoppedError
+from usersync.errors import EXIT_NEED_ATTENTION, RefusedError, StoppedError
 from usersync.job.spec import Job
 from usersync.ledger import LedgerRun
 from usersync.models import Status
 from usersync.planning.plan import Plan
 
-#: The exit code of a run that finished, but for rows that need attention.
-EXIT_NEED_ATTENTION = 1
 Confirm: TypeAlias = Callable[[Plan], bool]
 """Shows a plan, and returns whether to send it."""
 

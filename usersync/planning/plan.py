@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from usersync.diff.limits import LimitViolation, PlanStats
 from usersync.diff.plausibility import PersonChange, find_other_people, find_shifted, find_shifted_attribute
+from usersync.errors import RefusedError
 from usersync.ledger import LedgerRun, RunInfo, UnsentRows
 from usersync.ledger.run import UNSENT
 from usersync.loader.row_names import NameOf, name_of_row, no_name
@@ -69,7 +70,7 @@ class Plan:
     def exit_code(self) -> int:
         """The exit code of `usersync plan`: 3 beyond a limit, 1 where rows need attention."""
         if self.violations:
-            return 3
+            return RefusedError.exit_code
         return int(any(self.counts[status] for status in Status if status.needs_attention))
 
     def as_json(self) -> dict[str, Json]:

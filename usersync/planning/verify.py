@@ -141,7 +141,7 @@ def verified_row(
     """
     row = with_user(row, user)
     if row.placeholder and same_email(user.email, row.placeholder):
-        user = replace(user, email=_old_email(row))  # this run has moved the user there
+        user = replace(user, email=row.old_email)  # this run has moved the user there
     sent_before = row.was_sent_before
     changes, stale = split_changes(row.changes, user, sent_before=sent_before)
     if address and not any(same_email(user.email, own) for own in (address, row.new_values.get("email"))):
@@ -173,7 +173,3 @@ def _returned_where_parked(row: Row, revised: Row) -> Row:
     if not ended or moved_on or revised.code == Code.NOT_FOUND:
         return revised
     return revert_if_parked(row, revised)
-
-
-def _old_email(row: Row) -> str | None:
-    return next((change.old for change in row.changes if change.field == "email"), None)

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from usersync.ledger.user_buffer import UserBuffer
+from usersync.dispatch.collect_users import UserBuffer
 from usersync.models import User
 
 
