@@ -21,8 +21,12 @@ _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,60}(?:[.,][0-9]{1,60})?(?:[eE][+-]?[0
 _GROUPED: Final = re.compile(r"[+-]?[0-9]{1,3}([,.' \u00a0\u202f])[0-9]{3}(?:\1[0-9]{3})*")
 #: Digits of a number that a spreadsheet keeps.
 _DIGITS_KEPT: Final = 15
-_TIME: Final = r"(?:[T ,]+\d{1,2}:\d\d(?::\d\d)?(?:\.\d+)?(?:Z| ?[AP]M)?)?"
+_TIME: Final = r"(?:[T ,]+(\d{1,2}):(\d\d)(?::(\d\d))?(?:\.(\d+))?(?:Z| ?([AP]M))?)?"
 _DATE: Final = re.compile(rf"(\d{{1,4}})([./ -]+)(\d{{1,2}})\2(\d{{1,4}}){_TIME}\.?", re.IGNORECASE)
+#: Numbers as spreadsheets and pandas spoil them: 4.9E+11, and 4711.0 for a number that is too long for a version.
+_SPOILT: Final = re.compile(r"[+-]?[0-9](?:[.,][0-9]+)?E[+-][0-9]+|[0-9]{3,}\.0")
+#: 1.2.3 and 1.2.10: versions, not dates.
+_VERSION: Final = re.compile(r"\d{1,2}\.\d{1,2}\.\d{1,2}")
 _CLOCK: Final = re.compile(r"\d{1,3}:\d\d(?::\d\d)?")
 #: 1.5, 1/5 and Mar1, of which spreadsheets make the fifth of January, the first of May or of March.
 _DAY_AND_MONTH: Final = re.compile(r"(\d{1,2})[./-](\d{1,2})|[^\W\d_]{3,9}[ .-]?(\d{1,2})|(\d{1,2})[ .-]?[^\W\d_]{3,9}")
@@ -64,14 +68,18 @@ def is_rewritten(new: str, old: str) -> bool:
 
 
 def _is_same_number(new: str, old: str) -> bool:
-    """Return whether two texts are one number, and the new one is not the old one behind zeros or a plus."""
-    if not _is_padded(new, old) and not _values(new).isdisjoint(_values(old)):
+    """Whether two texts are one number, and the new one is not what people make of the old one.
+
+    They add zeros or a plus in front, and correct what a spreadsheet has spoilt earlier.
+    """
+    is_corrected = _is_padded(new, old) or _SPOILT.fullmatch(old)
+    if not is_corrected and not _values(new).isdisjoint(_values(old)):
         return True
     return new.isdecimal() and old.isdecimal() and len(new) == len(old) > _DIGITS_KEPT and _is_rounded(new, old)
 
 
 def _is_padded(new: str, old: str) -> bool:
-    return new.endswith(old) and not new.removesuffix(old).strip("+0")
+    return len(new) >= len(old) and new.lstrip("+0") == old.lstrip("+0")
 
 
 def _is_rounded(new: str, old: str) -> bool:
@@ -93,11 +101,29 @@ def _values(text: str) -> set[Decimal]:
 def _is_same_day(new: str, old: str) -> bool:
     """Whether two texts can be one day; in one order of day, month and year, they have to be it in that order."""
     found, former = _DATE.fullmatch(new), _DATE.fullmatch(old)
-    if not found or not former:
+    if not found or not former or not _is_same_time(found, former):
         return False
     if found[2] == former[2] and len(found[1]) // 3 == len(former[1]) // 3:
         return next(_days(found)) == next(_days(former))
     return not set(_days(found)).isdisjoint(_days(former))
+
+
+def _is_same_time(found: re.Match[str], former: re.Match[str]) -> bool:
+    """Whether the times of two days can be one: seconds, or all of it, may be missing; an added one is midnight."""
+    new, old = _time(found), _time(former)
+    if not old:
+        return not any(new)
+    return all(one == other for one, other in zip(new, old, strict=False))
+
+
+def _time(found: re.Match[str]) -> list[int]:
+    """Return hours, minutes, seconds and microseconds, as many as there are."""
+    hour, minute, second, fraction, half = found.groups()[-5:]
+    if hour is None:
+        return []
+    hours = int(hour) % 12 + 12 * (half.upper() == "PM") if half else int(hour)
+    parts = [hours, int(minute)] + ([int(second)] if second else [])
+    return [*parts, int(fraction[:6].ljust(6, "0"))] if second and fraction else parts
 
 
 def _days(found: re.Match[str]) -> Iterator[Day]:
@@ -118,7 +144,7 @@ def _is_day_made_of(new: str, old: str) -> bool:
     numbers = [int(part) for part in parts.groups() if part]
     if written := _WRITTEN.fullmatch(new):
         return int(written[1] or written[2]) in numbers
-    date = _DATE.fullmatch(new)
+    date = None if _VERSION.fullmatch(new) else _DATE.fullmatch(new)
     return date is not None and any(set(numbers) <= {month, day, year % 100} for year, month, day in _days(date))
 
 
