@@ -58,6 +58,33 @@ def test_finds_shifted_values_in_another_case_or_with_other_blanks() -> None:
     assert find_shifted(renamed(NAMES, [f"{name.upper()}  " for name in (*NAMES[1:], NAMES[0])], emails=False))
 
 
+SHIFTED_CHANGES = [
+    PersonChange(i, name, other, email(name), None)
+    for i, (name, other) in enumerate(zip(NAMES, [*NAMES[1:], NAMES[0]], strict=True))
+]
+CORRECTIONS = [PersonChange(c.user_id, c.new_name, c.old_name, c.old_email, None) for c in SHIFTED_CHANGES]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param(CORRECTIONS, id="names"),
+        pytest.param(
+            [PersonChange(c.user_id, c.new_name, None, email(c.old_name or ""), email(c.new_name or ""))
+             for c in SHIFTED_CHANGES],
+            id="addresses",
+        ),
+    ],
+)  # fmt: skip
+def test_a_column_that_is_put_right_again_is_not_shifted(changes: list[PersonChange]) -> None:
+    assert find_shifted(changes) is None
+    assert find_shifted(SHIFTED_CHANGES) is not None
+
+
+def test_corrections_do_not_hide_a_column_that_was_shifted() -> None:
+    assert find_shifted([*SHIFTED_CHANGES, *(c._replace(user_id=c.user_id + 100) for c in CORRECTIONS)]) is not None
+
+
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_a_swap_or_chain_of_a_few_addresses_stays_possible(count: int) -> None:
     names = NAMES[:count]
@@ -141,6 +168,16 @@ def test_shows_no_secret_that_moved() -> None:
         pytest.param([(at, f"+1 {at}", f"+1 {(at + 1) % 4}") for at in range(4)], id="a few who exchange them"),
         pytest.param([(at, str(at), str(at + 1)) for at in range(30)], id="scores"),
         pytest.param([(at, f"2026-11-{at:02}", f"2026-11-{at + 1:02}") for at in range(1, 30)], id="dates"),
+        pytest.param(
+            [(at, f"2026-11-01T10:{at:02}:00Z", f"2026-11-01T10:{at + 1:02}:00Z") for at in range(30)], id="times"
+        ),
+        pytest.param(
+            [(at, f"{at:02}.11.2026 8:00-16:30", f"{at + 1:02}.11.2026 8:00-16:30") for at in range(30)], id="shifts"
+        ),
+        pytest.param(
+            [(at, f"https://x.example/2026/11/{at:03}", f"https://x.example/2026/11/{at + 1:03}") for at in range(30)],
+            id="links",
+        ),
         pytest.param([(at, f"Desk {at}", f"Desk {(at + 9) % 30}") for at in range(30)], id="desks"),
     ],
 )  # fmt: skip

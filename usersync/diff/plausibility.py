@@ -13,8 +13,10 @@ from typing import Final, NamedTuple
 from usersync.models import Json, User, value_of
 from usersync.values import normalize_email, shown
 
-#: Addresses, telephone numbers, and numbers of nine digits or more.
-_PERSONAL: Final = re.compile(r".*@.*|\+\d.*|(?:\D*\d){9}.*", re.DOTALL)
+#: Addresses, telephone numbers, and numbers of nine digits or more; no dates with times, and no links.
+_PERSONAL: Final = re.compile(
+    r".*@.*|\+\d.*|(?!\d{4}-\d\d-\d\d|\d{1,2}[./-]\d{1,2}[./-]\d{4}|.*://)(?:\D*\d){9}.*", re.DOTALL
+)
 #: Rows from which a pattern is no coincidence: a swap, a chain or a few successors stay possible.
 MIN_ROWS: Final = 5
 #: Share of the rows sent that take values of other users, from which columns must have been shifted or sorted.
@@ -86,7 +88,12 @@ class _Holders:
                 self._users[value].add(user_id)
 
     def taken_by(self, change: PersonChange) -> dict[str, str]:
-        """Return the new values of a row that others hold, each with a sentence."""
+        """Return the new values of a row that others hold, each with a sentence.
+
+        A name that was not that of the address, and becomes it, or an address likewise, corrects what was shifted.
+        """
+        if _is_corrected(change):
+            return {}
         taken = {}
         for text, old, new in (
             (change.new_name, _plain(change.old_name), _plain(change.new_name)),
@@ -96,6 +103,17 @@ class _Holders:
             if old and new and old != new and others:
                 taken[new] = f"user {change.user_id} gets {text!r}, which user {min(others)} holds now"
         return taken
+
+
+def _is_corrected(change: PersonChange) -> bool:
+    """Whether name or address alone changes, and has a word of the other one only now."""
+    name, email = _plain(change.new_name), normalize_email(change.new_email)
+    old_name, old_email = _words(change.old_name or ""), _words(_local_part(change.old_email or ""))
+    if not email or email == normalize_email(change.old_email):
+        return bool(_words(name) & old_email) and not old_name & old_email
+    if not name or name == _plain(change.old_name):
+        return bool(_words(_local_part(email)) & old_name) and not old_name & old_email
+    return False
 
 
 def find_shifted_attribute(
