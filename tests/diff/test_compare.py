@@ -194,6 +194,29 @@ def test_a_name_without_its_accents_is_a_misfit() -> None:
     assert compare(rows, users, typed_fields=frozenset({"name"})).misfits() == {}
 
 
+@pytest.mark.parametrize(
+    ("cells", "is_meant"),
+    [
+        pytest.param(["Zoe", "Noël", "Jim"], True, id="others keep the letter"),
+        pytest.param(["Zoe", "ZOË", "Jim"], True, id="a capital"),
+        pytest.param(["Zoe", "José", "Jim"], False, id="others keep other letters alone"),
+        pytest.param(["Zoe", "Noel", None], False, id="nobody keeps any"),
+    ],
+)
+def test_a_name_may_lose_accents_that_other_names_keep(cells: list[str | None], is_meant: bool) -> None:
+    rows = desired(name="Zoe")
+    found = compare(rows, current(rows, name="Zoë")).misfits(pd.DataFrame({"name": cells}, dtype=object))
+    assert bool(found) is not is_meant
+
+
+@pytest.mark.parametrize(("losing", "keeping", "is_meant"), [(2, 10, True), (2, 9, False), (21, 200, False)])
+def test_accents_that_many_names_lose_are_damage(losing: int, keeping: int, is_meant: bool) -> None:
+    rows = pd.DataFrame({"id": range(losing), "name": pd.Series(["Zoe"] * losing, dtype=object)})
+    held = pd.DataFrame({"name": pd.Series(["Zoë"] * losing, dtype=object)})
+    cells = pd.DataFrame({"name": ["Zoe"] * losing + ["Noël"] * keeping}, dtype=object)
+    assert bool(compare(rows, held).misfits(cells)) is not is_meant
+
+
 def test_a_sent_number_is_a_whole_number_where_it_can_be() -> None:
     rows = desired(custom_attributes__seats="13.0")
     ((_, _, (change,)),) = compare(rows, current(rows, custom_attributes={"seats": 1})).changes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import infer_dtype
 
-from usersync.diff.rewritten import is_rewritten, is_without_accents
+from usersync.diff.rewritten import accented_letters, is_rewritten, is_without_accents
 from usersync.models import ATTRIBUTE, CLEAR, SECRET_FIELDS, UNKNOWN, FieldChange, Json, User, value_of
 from usersync.validation.cells import read_boolean, read_json, read_number
 from usersync.values import same_value, shown
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 _ATTRIBUTES = "custom_attributes"
 _REWRITTEN = "a spreadsheet may have rewritten the text, as 007 to 7; format the cell as text and enter it as it was"
 _WITHOUT_ACCENTS = "the same without its accents, as old programs write it; enter it with all letters"
+#: Rows that may lose a letter because somebody asked for it: so many, and a fifth of the cells with it; one anyway.
+_MOST = 20
 #: What messages call the values that are not text.
 _KINDS = {list: "a list", dict: "a JSON object", bool: "true or false", int: "a number", float: "a number"}
 
@@ -78,11 +81,12 @@ class Comparison:
         for key, user_id, changed in zip(keys, user_ids, fields, strict=True):
             yield key, user_id, tuple(changed)
 
-    def misfits(self) -> dict[int, dict[str, str]]:
+    def misfits(self, cells: DataFrame | None = None) -> dict[int, dict[str, str]]:
         """Return key -> field -> what is wrong, where text would replace a number, a boolean or JSON.
 
         So it is where the same text would come in the form of a spreadsheet, or without accents. The type of the field
-        is not configured, so that nobody said that it may change.
+        is not configured, so that nobody said that it may change. `cells` are all that the input holds, by field: where
+        they have the accents that few rows lose, these rows are meant as they are.
         """
         found: dict[int, dict[str, str]] = {}
         for name, mask in self.differs.items():
@@ -94,9 +98,12 @@ class Comparison:
                 continue
             rows = np.flatnonzero(mask)
             held = self._old_values(name, rows)
+            texts = self.desired[name].to_numpy(object)[rows]
+            known = cells[name].to_numpy(object) if cells is not None and name in cells else texts
+            meant = _written_without_accents(texts, held, known)
             keys = self.desired.index.to_numpy()[rows].tolist()
-            for key, new, old in zip(keys, self.desired[name].to_numpy(object)[rows], held, strict=True):
-                if isinstance(new, str) and (message := _misfit(name, new, old)):
+            for at, (key, new, old) in enumerate(zip(keys, texts, held, strict=True)):
+                if at not in meant and isinstance(new, str) and (message := _misfit(name, new, old)):
                     found.setdefault(key, {})[name] = message
         return found
 
@@ -186,6 +193,24 @@ def _as_held(text: str, old: Json) -> Json:
         return _read_as_held(text, old)
     except ValueError:
         return text
+
+
+def _written_without_accents(new: Objects, old: Objects, cells: Objects) -> set[int]:
+    """Return the positions of texts that lose letters which the cells have elsewhere, and more often.
+
+    A program that cannot write a letter writes none at all; a person who asks for another spelling is one of few.
+    """
+    lost = {
+        at: accented_letters(held)
+        for at, (text, held) in enumerate(zip(new, old, strict=True))
+        if isinstance(text, str) and isinstance(held, str) and is_without_accents(text, held)
+    }
+    if not lost:
+        return set()
+    losing = Counter(letter for letters in lost.values() for letter in letters)
+    kept = Counter(letter for cell in cells if cell for letter in accented_letters(cell))
+    few = {letter: max(1, min(_MOST, kept[letter] // 5)) if kept[letter] else 0 for letter in losing}
+    return {at for at, letters in lost.items() if all(losing[letter] <= few[letter] for letter in letters)}
 
 
 def _misfit(name: str, text: str, old: Json) -> str:

@@ -38,6 +38,7 @@ _DAY_NUMBER: Final = re.compile(r"[2-7]\d{4}(?:[.,]\d+)?")
 _LETTERS: Final = {"ß": "ss", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d", "\u0131": "i", "þ": "th", "ð": "d"}
 _ONE_LETTER: Final = str.maketrans(_LETTERS | {"ø": "o"})
 _TWO_LETTERS: Final = str.maketrans(_LETTERS | {"ø": "oe", "ä": "ae", "ö": "oe", "ü": "ue", "å": "aa"})
+_ASCII: Final = frozenset(map(chr, range(128)))
 _NO_BOOLEANS: Final = frozenset(("1", "0", "yes", "no"))
 
 
@@ -47,6 +48,11 @@ def is_without_accents(new: str, old: str) -> bool:
         return False
     text = old.casefold()
     return new.casefold() in (_ascii(text.translate(_ONE_LETTER)), _ascii(text.translate(_TWO_LETTERS)))
+
+
+def accented_letters(text: str) -> frozenset[str]:
+    """Return the letters of a text that are not ASCII, in lower case."""
+    return frozenset() if text.isascii() else frozenset(unicodedata.normalize("NFC", text.lower())) - _ASCII
 
 
 def _ascii(text: str) -> str:

@@ -104,7 +104,7 @@ class RowComparison:
         written: Mapping[int, Mapping[str, Json]] | None = None,
     ) -> Iterator[Row]:
         """Make the rows that change something; `users` are by key, where they were read, `written` by id."""
-        misfits = comparison.misfits()
+        misfits = comparison.misfits(self._given.table.cells)
         self._misfit_fields.update(*misfits.values())
         for key, user_id, changes in comparison.changes():
             yield self._rows.changed(
