@@ -116,6 +116,33 @@ def test_other_words_are_not_nearly_a_field(heading: str) -> None:
     assert [column.field for column in columns] == ["id", None]
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        pytest.param(["id", "name", "email", "Email 2", "mname", "Display name"], id="second ones"),
+        pytest.param(["id", "email", "fname", "lname"], id="the parts of a name"),
+    ],
+)
+def test_headings_beside_a_field_of_that_name_are_other_columns(header: list[str]) -> None:
+    headings = [c.heading for c in Headings().columns(header, "staff.csv") if c.field is None]
+    assert headings == [heading for heading in header if heading.startswith(("Email 2", "mname", "fname", "lname"))]
+
+
+def test_asks_about_a_new_password_beside_another_one() -> None:
+    assert "'New password' (password)" in refusal(["id", "password", "New password"])
+
+
+def test_the_parts_of_a_composed_field_are_not_nearly_that_field() -> None:
+    headings = Headings({"name": "{Name 1} {Name 2}"})
+    header = ["id", "Name 1", "Name 2"]
+    assert [c.field for c in headings.columns(header, "staff.csv")] == ["id", None, None]
+    assert [template.columns for template in headings.templates(header, "staff.csv")] == [(1, 2)]
+
+
+def test_suggests_to_compose_the_name_of_its_short_headings() -> None:
+    assert Headings().suggest_name(["id", "FName", "LName"]) == 'name: "{FName} {LName}"'
+
+
 def test_suggested_lines_resolve_what_is_nearly_a_field() -> None:
     header = ["id", "emial", "Dispaly: name"]
     message = refusal(header)

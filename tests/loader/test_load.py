@@ -149,6 +149,7 @@ def test_rejects_rows_below_a_header_of_other_columns(tmp_path: Path) -> None:
     ("other", "rejected"),
     [
         pytest.param("No,Team,\n1,Sales,\n2,Support,\n", [1, 2, 3], id="teams with numbers"),
+        pytest.param("No,Contact,E-mail\n1,Dan,d@example.org\n", [1, 2], id="contacts with numbers"),
         pytest.param(",,\nLegend,meaning,of plan\n1,free of charge,\n2,paid,\n", [1, 2, 3], id="a legend"),
         pytest.param("Ticket,State,Since\n17,open,\n18,closed,\n", [1, 2, 3], id="another list"),
         pytest.param("Teams,,\nNo,Team,\n1,Sales,\n", [2, 3], id="a title above it"),
@@ -167,6 +168,7 @@ def test_rejects_another_table_below_a_blank_row(tmp_path: Path, other: str, rej
     "row",
     [
         pytest.param("Berlin,,\n", id="the name of a group"),
+        pytest.param("Berlin,Head: Ann Lee,\n2,Bea,b@example.org\n", id="the name of a group, and its head"),
         pytest.param("new,Bea,b@example.org\n", id="a user without id, with an address"),
         pytest.param("2,Bea,\nnew,Dan,\n", id="a user without id below another one"),
     ],

@@ -66,6 +66,12 @@ USERS = [["User ID", "Name"], [7, "Ann"]]
             ("sheets without an id column were not read: 'Data'",),
             id="no rows, but rows on a sheet without ids",
         ),
+        pytest.param(
+            {"Users": [["id", "name"], [5, "Ann"]], "Legend": [["ID", "Meaning"], [1, "active"]]},
+            "Users",
+            ("sheets with ids, but no field to change, were not read: 'Legend'",),
+            id="a legend with ids",
+        ),
         pytest.param({"Data": [["x"]] * 3, "Users": USERS}, "Users", (), id="a sheet without ids is not worth a note"),
     ],
 )
@@ -102,6 +108,12 @@ def test_reads_the_sheet_with_addresses_where_none_has_ids() -> None:
     assert read_by_email(book({"Intro": [["Hello"]], "Staff": people})).sheet == "Staff"
     with pytest.raises(SourceError, match="sheets 'A' and 'B' both have an e-mail column; name one"):
         read_by_email(book({"A": people, "B": people}))
+
+
+@pytest.mark.parametrize("heading", ["name", "nmae", "custom_atributes.plan"])
+def test_asks_which_of_two_sheets_with_ids_and_fields_is_meant(heading: str) -> None:
+    data = book({"Users": [["id", heading], [5, "Ann"]], "Old": [["id", "name"], [5, "Bea"]]})
+    assert refusal(data) == "sheets 'Users' and 'Old' both have an id column; name one with --sheet (source.sheet)"
 
 
 @pytest.mark.parametrize("asked", ["Team", BASE_SHEET], ids=["a sheet that is not there", "usersync's own"])

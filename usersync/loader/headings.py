@@ -1,8 +1,8 @@
 """Map the headings of a file to fields.
 
 Case, blanks, `_`, `-`, `*`, `:` and line breaks in a heading do not matter, and common synonyms are known. A heading
-that is only nearly a field's name, or may be the password, is an error, never a guess; what `columns:` says beats
-what a heading says.
+that is only nearly a field's name, and stands where none has that name, or may be the password, is an error, never a
+guess; what `columns:` says beats what a heading says.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ _SPELLED: Final = tuple(word for field, words in _ENGLISH.items() if field != "i
 _PASSWORDS: Final = (*PASSWORDS, "passcode", "contraseña", "motdepasse")
 #: Headings of the parts of a name, in the form that `_squash` gives them.
 _FIRST_NAMES: Final = (
-    *("firstname", "firstnames", "givenname", "givennames", "forename", "forenames"),
+    *("firstname", "firstnames", "fname", "givenname", "givennames", "forename", "forenames"),
     *("vorname", "vornamen", "vorname(n)", "rufname", "prénom", "prenom", "prénoms", "nombre", "nombres"),
 )
-_LAST_NAMES: Final = ("lastname", "surname", "familyname", "nachname", "familienname", "apellido", "apellidos")
+_LAST_NAMES: Final = ("lastname", "lname", "surname", "familyname", "nachname", "familienname", "apellido", "apellidos")
 #: Endings of headings that may number users, in the form that `_squash` gives them.
 _NUMBERING: Final = ("id", "no", "nr", "number", "nummer", "#", "key")
 #: Rows with an address, such as that of the author, that a header without an id may have in a preamble.
@@ -178,10 +178,12 @@ class Headings:
 
         One with an id column is preferred to one without, and any to `ID, 4711`, which stands above a table.
         """
-        fields = self.fields(cells)
-        has_values = self._templates or not set(fields) <= {"id", None}
-        is_remark = not has_values and any(re.search(r"\d", cell) for cell in cells)
-        return not is_remark and (self._match_by != "auto" or "id" in fields)
+        is_remark = not self.has_values(cells) and any(re.search(r"\d", cell) for cell in cells)
+        return not is_remark and (self._match_by != "auto" or "id" in self.fields(cells))
+
+    def has_values(self, cells: Sequence[str]) -> bool:
+        """Whether a header has a field beside the id."""
+        return bool(self._templates) or not set(self.fields(cells)) <= {"id", None}
 
     def looks_like_header(self, cells: Sequence[str]) -> bool:
         """Return whether at least half of the cells that are not blank are headings of fields, the key among them."""
@@ -265,7 +267,11 @@ class Headings:
             yield f"the columns {names} could both be {what}; add one of these lines under columns:\n{choices}"
 
     def _nearly(self, header: Sequence[str]) -> Iterable[str]:
-        near = {heading.strip(): meant for heading in header if (meant := self._nearest(heading))}
+        # a second name or address is another one; of two ids or passwords, one may be the wrong one
+        present = {*self.fields(header), *self._templates} - {"id", "password"}
+        near = {
+            heading.strip(): meant for heading in header if (meant := self._nearest(heading)) and meant not in present
+        }
         if not near:
             return
         names = ", ".join(f"{heading!r} ({meant})" for heading, meant in near.items())
@@ -279,7 +285,7 @@ class Headings:
         """Return the field that a heading without one is nearly."""
         if not heading.strip() or len(heading) >= _LONGEST or self._is_mapped(heading) or self.field(heading):
             return None
-        if normalize(heading) in OUR_COLUMNS:
+        if normalize(heading) in OUR_COLUMNS or _squash(heading) in _FIRST_NAMES + _LAST_NAMES:
             return None
         stem, dot, key = visible(heading).partition(".")
         if dot and _nearest_field(stem) == "custom_attributes":

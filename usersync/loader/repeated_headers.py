@@ -117,7 +117,7 @@ def _further_headers(sheet: RawSheet, headings: Headings) -> dict[int, list[str]
     """Return rows that are headers, by position; the key of a header has neither a digit nor an @.
 
     Below a blank row, and perhaps a title, a row without a digit or an @ in any of several cells is the header of
-    another table.
+    another table, or the title of a group of users.
     """
     key_column = headings.key_column(sheet.header)
     if key_column is None or not len(sheet.rows):
@@ -131,7 +131,8 @@ def _further_headers(sheet: RawSheet, headings: Headings) -> dict[int, list[str]
     return {
         at: cells
         for at, cells in found.items()
-        if headings.looks_like_header(cells) or (_is_below_gap(sheet, at) and _is_words(cells))
+        if headings.looks_like_header(cells)
+        or (_is_below_gap(sheet, at) and _is_words(cells) and not _is_title_of_group(sheet, headings, at))
     }
 
 
@@ -148,6 +149,15 @@ def _is_below_gap(sheet: RawSheet, at: int) -> bool:
         if len(filled) > 1 or any(cell.isdecimal() for cell in filled):
             return False
     return at > 0
+
+
+def _is_title_of_group(sheet: RawSheet, headings: Headings, at: int) -> bool:
+    """Whether the row below is a user's: with an address in the column of addresses, and more cells than headings."""
+    fields = headings.fields(sheet.header)
+    title, below = sheet.cells.iloc[at].tolist(), sheet.cells.iloc[at + 1].tolist()
+    if "email" not in fields or "@" not in below[fields.index("email")]:
+        return False
+    return any(cell.strip() and not heading.strip() for heading, cell in zip(title, below, strict=True))
 
 
 def _is_words(cells: Sequence[str]) -> bool:

@@ -28,6 +28,8 @@ class Selection:
     """From 1, as the spreadsheet numbers it."""
     has_id: bool
     """Whether the header has an id column; else its rows are matched by e-mail."""
+    has_fields: bool
+    """Whether it has another field, or nearly, so that there can be something to change."""
     has_rows: bool = True
     """Whether anything stands below the header."""
     notes: tuple[str, ...] = ()
@@ -54,6 +56,9 @@ def select_sheet(book: Workbook, file: str, headings: Headings, options: SourceS
         search.refuse(file, what, more)
     with_addresses = [repr(selection.name) for selection in found if not selection.has_id and selection.has_rows]
     found = [selection for selection in found if selection.has_id] or found
+    with_ids_alone = [selection for selection in found if not selection.has_fields and selection.has_rows]
+    if any(selection.has_fields for selection in found):
+        found = [selection for selection in found if selection not in with_ids_alone]
     candidates = [selection for selection in found if selection.has_rows] or found
     if len(candidates) > 1:
         which = " and ".join(repr(selection.name) for selection in candidates)
@@ -62,6 +67,9 @@ def select_sheet(book: Workbook, file: str, headings: Headings, options: SourceS
     notes = list(_passed_over(candidates[0], found, shown))
     if candidates[0].has_id and with_addresses:
         notes.append(f"sheets with e-mail addresses, but no ids, were not read: {', '.join(with_addresses)}")
+    if candidates[0].has_fields and with_ids_alone:
+        names = ", ".join(repr(selection.name) for selection in with_ids_alone)
+        notes.append(f"sheets with ids, but no field to change, were not read: {names}")
     return replace(candidates[0], notes=tuple(notes))
 
 
@@ -113,7 +121,9 @@ class _Search:
             is_final = self._headings.is_final(list(map(str, row)))
             if is_final or without_id is None:
                 has_rows = _any_filled(head.rows[at + 1 :]) or _any_filled(reader(None).rows[at + 1 :])
-                selection = Selection(name, reader, number, "id" in self._headings.fields(texts), has_rows)
+                has_id = "id" in self._headings.fields(texts)
+                has_fields = self._headings.has_values(texts) or self._headings.resemblance(texts) > 1
+                selection = Selection(name, reader, number, has_id, has_fields, has_rows)
                 if is_final:
                     return selection
                 without_id = selection
