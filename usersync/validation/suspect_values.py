@@ -46,10 +46,13 @@ _ERROR_WORD: Final = (
     rf"#[¡¿]?{_CAPITAL}(?:{_CAPITAL}|[/._0 ])*[!?]|#{_CAPITAL}{{1,2}}/{_CAPITAL}{{1,2}}"
     "|#(?:NV|YOK|HIÁNYZIK|PUUTTUU|SAKNAS|NENÍ_K_DISPOZICI|NEDOSTUPNÝ|NEPRIEINAMA)"
     "|#(?:GETTING_DATA|OBTENIENDO_DATOS|CHARGEMENT_DONNEES|DATEN_ABRUFEN)"
-    r"|(?:Err|Error|Fehler|Erreur|Fout|Errore|Fel) ?: ?\d{3}"
+    r"|(?:Err|Error|Fehler|Erreur|Fout|Errore|Fel) ?:5\d\d"
 )
+#: `System.Object[]` and `System.Data.DataRow`, but not `System.Admin`.
 _OBJECT: Final = (
-    r"\[object \w+\]|<[\w.]+ object at 0x[0-9a-fA-F]+>|System\.[A-Z][\w.]*(?:\[\])?|(?:java|javax)\.[\w.$]+@[0-9a-f]+"
+    r"\[object \w+\]|<[\w.]+ object at 0x[0-9a-fA-F]+>|(?:java|javax)\.[\w.$]+@[0-9a-f]+"
+    r"|System\.(?:[\w.]+\[\]|(?:Collections|Data|DirectoryServices|Management|Xml)\.[\w.]+(?:`\d[^\n]*)?"
+    r"|Object|String|Char|Byte|Boolean|U?Int\d\d|Double|Single|Decimal|DateTime|TimeSpan|Guid|Uri|DBNull)"
 )
 #: What the fields of serial letters are called: `«Vorname»`, `*|FNAME|*`, `[First Name]`, `%LASTNAME%`, `{email}`.
 _FIELD_WORD: Final = (
@@ -57,6 +60,8 @@ _FIELD_WORD: Final = (
     r"|familienname|anrede|pr[ée]nom|nom|nombre|apellidos?|cognome|имя|фамилия|salutation|e-?mail(?:[ _-]?address)?)"
 )
 _TEMPLATE: Final = r"\{\{[^{}\n]+\}\}|\$\{[^{}\n]+\}|<<[^<>\n]+>>|%%[^%\n]+%%|<%=?[^%\n]+%>"
+#: Those of serial letters alone: within an attribute, the others are how greetings and scripts are written.
+_MERGE_FIELD: Final = r"<<[^\W\d_](?:[\w .-]{0,40}\w)?>>|%%\w+%%"
 _LETTER_FIELD: Final = rf"(?i:(?:[{{\[<%#]|__|\*\|)\s?{_FIELD_WORD}\s?(?:[}}\]>%#]|__|\|\*))"
 _LETTER_FIELD_OF_WORD: Final = rf"(?i:[«‹]\s?{_FIELD_WORD}\s?[»›])"
 _ENTITY: Final = (
@@ -64,6 +69,7 @@ _ENTITY: Final = (
     "|[lrsb][sd]quo|[lr]aquo|szlig|[a-zA-Z](?:uml|acute|grave|circ|tilde|cedil|caron|ring|slash|breve|ogon|strok)"
     "|(?:ae|AE|oe|OE)lig|eth|ETH|thorn|THORN"
 )
+_TAG: Final = r"</?[a-zA-Z][^<>]{0,200}>"
 _ESCAPE: Final = rf"&(?:{_ENTITY});|\\u[0-9a-fA-F]{{4}}|=\?[\w-]+\?[bqBQ]\?"
 #: An equals sign, and further on a call or a reference: `=sum(a1)`, `=-B2`, `=Sheet1!C3`, `=IF(A1;1)+1`, `{=A1}`.
 _FORMULA: Final = r"\{?=(?![=>])[^\n]*?(?:[A-ZÀ-ÞА-Я]\(|(?<![\w.])\$?[A-Za-z]{1,3}\$?\d)[^\n]*"
@@ -73,8 +79,8 @@ _DATE: Final = (
     r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?)?|\d{1,2}([./])\d{1,2}\1(?:\d\d){1,2}"
     rf"|\d{{1,2}}-{_MONTH}(?:-(?:\d\d){{1,2}})?|{_MONTH}-\d\d"
 )
-#: `'t Hooft` and `'s Gravesande` are names.
-_GUARD: Final = r"""="[^\n]*"|'(?![a-zA-Zà-ÿ]{1,2}[ -])[^\n]+"""
+#: `'t Hooft` and `'s Gravesande` are names, and `'90s` are years.
+_GUARD: Final = r"""="[^\n]*"|'(?![a-zA-Zà-ÿ]{1,2}[ -]|\d0s\b)[^\n]+"""
 
 #: Placeholders for "no value" that cannot be a name, as databases and programs write them.
 _EMPTY_WORDS: Final = frozenset(
@@ -130,6 +136,12 @@ def _part(pattern: str, sentence: str, fields: tuple[Kind, ...], **others: Any) 
     return SuspectCheck(sentence, fields, search, search, **others)
 
 
+def _outside_markup(pattern: str, sentence: str, fields: tuple[Kind, ...], **others: Any) -> SuspectCheck:
+    """Check for cells that hold a pattern and are no HTML, in which it may be right."""
+    search, markup = re.compile(pattern, re.M).search, re.compile(_TAG).search
+    return SuspectCheck(sentence, fields, lambda text: search(text) and not markup(text), search, **others)
+
+
 def _rare(characters: str, pattern: str, sentence: str, fields: tuple[Kind, ...]) -> SuspectCheck:
     """Check for cells that hold a pattern, which has one of some characters that few columns have."""
     search = re.compile(pattern, re.M).search
@@ -149,16 +161,22 @@ _TEXT: Final[tuple[Kind, ...]] = ("name", "attribute")
 _VISIBLE: Final[tuple[Kind, ...]] = (*_TEXT, "email")
 _ALL: Final[tuple[Kind, ...]] = (*_VISIBLE, "password")
 _EMPTY: Final = "a placeholder for an empty value; leave the cell blank to keep the present value"
+_ROUNDED: Final = "a spreadsheet has rounded this number; format the column as text and enter all digits"
 _NOT_FILLED_IN: Final = "a template's placeholder that nobody filled in; enter the value"
 _MAYBE_EMPTY: Final = "this may be a placeholder for an empty value"
 _WRONG_ENCODING: Final = (
     "letters damaged by a wrong encoding, such as JÃ¼rgen for Jürgen; export as UTF-8, or type the text again"
 )
 #: Signs that the encodings of central Europe, Turkey and Kazakhstan have letters for: Pawe³, £ukasz.
+#: Not for what is written so: Team², ¿Quién?
 _SIGNS_FOR_LETTERS: Final = "¡¢£¤¥¦¬¯±²³¹¼½¾¿÷"
-_SIGN_AT_LETTER: Final = rf"[{_SIGNS_FOR_LETTERS}](?:(?<=[^\W\d_].)|(?=[^\W\d_]))"
+_SIGN_AT_LETTER: Final = (
+    r"(?![¡¿][^\n!?]{0,60}[!?])"
+    rf"(?:²(?=[^\W\d_])|[{_SIGNS_FOR_LETTERS.replace('²', '')}](?:(?<=[^\W\d_].)|(?=[^\W\d_])))"
+)
 #: Letters of Iceland in one word with letters that only others have: Çaðlar, Þükrü.
-_TURKISH_MISREAD: Final = r"[þðÞÐ](?=\S{0,30}[çüÇÜ])|[çüÇÜ](?=\S{0,30}[þðÞÐ])"
+_TURKISH_MISREAD: Final = r"[þðÞÐ](?=[^\W\d_]{0,30}[çüÇÜ])|[çüÇÜ](?=[^\W\d_]{0,30}[þðÞÐ])"
+_CODE: Final = "a character written as code, such as &#39; or \\u00fc; enter the character itself"
 _LOST_LETTER: Final = "a question mark in place of a letter; export as UTF-8, or type the text again"
 
 CHECKS: Final = (
@@ -171,9 +189,10 @@ CHECKS: Final = (
         _VISIBLE, marks="#",
     ),
     _whole(
-        r"[+-]?\d+(?:[.,]\d+)?[eE][+-]\d+",
-        "a spreadsheet has rounded this number; format the column as text and enter all digits",
-        _TEXT, marks="+-",
+        r"[+-]?\d+(?:[.,]\d+)?[eE][+-]\d+", _ROUNDED, ("name",), marks="+-",
+    ),
+    _whole(  # programs write 1.5e-07, with all digits
+        r"[+-]?\d+(?:[.,]\d+)?(?:[eE]\+|E-)\d+", _ROUNDED, ("attribute",), marks="+-",
     ),
     _word(_EMPTY_WORDS, _EMPTY, _VISIBLE),
     _word(
@@ -204,7 +223,10 @@ CHECKS: Final = (
     ),
     _word(_DASHES, _MAYBE_EMPTY, ("attribute",), verdict="note"),
     _whole(_OBJECT, "a program's object, not its text; export the text", _VISIBLE, marks="[<."),
-    _part(_TEMPLATE, _NOT_FILLED_IN, _VISIBLE, marks="{<%"),
+    _part(_TEMPLATE, _NOT_FILLED_IN, ("name", "email"), marks="{<%"),
+    _whole(_TEMPLATE, _NOT_FILLED_IN, ("attribute",), marks="{<%"),
+    _part(_MERGE_FIELD, _NOT_FILLED_IN, ("attribute",), marks="<%"),
+    _part(_TEMPLATE, "this may be a template that nobody filled in", ("attribute",), marks="{<%", verdict="note"),
     _part(_LETTER_FIELD, _NOT_FILLED_IN, ("name", "email"), marks="{[<%#_*"),
     _part(_LETTER_FIELD_OF_WORD, _NOT_FILLED_IN, ("name", "email")),
     _part(MISREAD, _WRONG_ENCODING, _ALL),
@@ -218,10 +240,8 @@ CHECKS: Final = (
         r"\?(?<=[^\W\d_]\?)$", "a letter may have been lost at the question mark",
         ("name",), marks="?", verdict="note",
     ),
-    _part(
-        _ESCAPE, "a character written as code, such as &#39; or \\u00fc; enter the character itself",
-        _ALL, marks="&\\=",
-    ),
+    _part(_ESCAPE, _CODE, ("name", "email", "password"), marks="&\\="),
+    _outside_markup(_ESCAPE, _CODE, ("attribute",), marks="&\\="),
     _whole(
         _FORMULA, "a formula, not its result; replace formulas by their values and export again",
         _TEXT, marks="=",
