@@ -15,7 +15,7 @@ from usersync.loader.headings import normalize
 from usersync.loader.rejects_columns import original_rows
 from usersync.loader.row_filter import select
 from usersync.loader.row_names import NameOf, names_in
-from usersync.models import Column, DesiredValues, Files, Place, Problem, ProblemGroup, Source, Table
+from usersync.models import Code, Column, DesiredValues, Files, Place, Problem, ProblemGroup, Source, Table
 from usersync.planning.base import Untouched, require_platform_of_bases, without_untouched
 from usersync.planning.matching import EmailIndex, Matching, match_rows
 from usersync.settings import FieldSettings, SourceSettings
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 
 #: Problems of each kind that are shown one by one; the report has all.
 PROBLEMS_SHOWN = 5
+#: What whoever runs usersync can do about values that are right though they look damaged.
+SUSPECT_NOTE = (
+    "values that look damaged are rejected; to send them, set source: {suspect: accept}, or for one field "
+    "fields: {NAME: {suspect: accept}}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,13 @@ class Input:
             for source in self.table.sources
             for note in (*_mapping_notes(source), *source.notes)
         ]
-        return [*matching, *of_files, *self.untouched.notes]
+        return [*matching, *of_files, *self.untouched.notes, *([SUSPECT_NOTE] if self.rejects_suspects else [])]
+
+    @property
+    def rejects_suspects(self) -> bool:
+        """Whether values are rejected that the settings could accept though they look damaged."""
+        by_loader = {(p.key, p.column) for p in self.table.problems}
+        return any(p.code is Code.VALUE_SUSPECT and (p.key, p.column) not in by_loader for p in self.desired.problems)
 
     @property
     def is_exported(self) -> bool:
