@@ -24,6 +24,12 @@ def test_rejects_a_last_row_that_is_named_total(word: str) -> None:
     )
 
 
+@pytest.mark.parametrize("number", ["6", "21"], ids=["count", "sum"])
+def test_rejects_a_total_row_with_other_words(number: str) -> None:
+    found = validate(table(*USERS, {"id": number, "name": "Total", "custom_attributes.city": "all"}))
+    assert codes(found.problems) == [(6, "value-suspect")]
+
+
 def test_rejects_a_total_row_that_a_column_without_meaning_gives_away() -> None:
     rows = table(*USERS, {"id": "9", "name": "", SEATS: "141"})
     (source,) = rows.sources
@@ -57,6 +63,7 @@ def test_rejects_a_total_row_above_a_footnote() -> None:
     [
         pytest.param({"id": "7", "name": "Total Recall"}, id="a name that begins with total"),
         pytest.param({"id": "7", "name": "Total", "email": "total@example.org"}, id="a user with an address"),
+        pytest.param({"id": "7", "name": "Som", "custom_attributes.city": "Phnom Penh"}, id="a user with a city"),
         pytest.param({"id": "7", "name": "Eve", "custom_attributes.plan": "Total"}, id="an attribute"),
         pytest.param({"id": "7", "name": "Ann", SEATS: "141"}, id="a name, and a sum by chance"),
         pytest.param({"id": "60", "custom_attributes.plan": "6", SEATS: "5"}, id="numbers that add up to nothing"),

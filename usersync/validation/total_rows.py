@@ -57,7 +57,7 @@ def find_total_rows(table: Table, ids: NDArray[np.int64]) -> dict[int, tuple[str
         for count in range(len(keys) - 1, max(len(keys) - 1 - _LAST_ROWS, 0), -1):
             key = int(keys[count])
             down_to_row = keys[: count + 1]
-            reason = _word_of_total(table, source, down_to_row) or _numbers_of_total(table, ids, down_to_row)
+            reason = _word_of_total(table, source, down_to_row, ids) or _numbers_of_total(table, ids, down_to_row)
             if reason and key not in found:
                 message = f"this row at the end looks like a total, not like a user: {reason}"
                 found[key] = message, "delete it, or move it up if it is a user"
@@ -111,11 +111,18 @@ def _folded(text: str | None) -> str:
     return visible(text or "").lower()
 
 
-def _word_of_total(table: Table, source: int, keys: NDArray[np.intp]) -> str | None:
-    """Return the cell of the last row that says "Total" as none above it does; a row with an address is a user's."""
-    if _has_address(table, int(keys[-1])):
+def _word_of_total(table: Table, source: int, keys: NDArray[np.intp], ids: NDArray[np.int64]) -> str | None:
+    """Return the cell of the last row that says "Total" as none above it does.
+
+    A row with an address is a user's, and so is one with other words and an id that is neither number nor sum of rows.
+    """
+    last = int(keys[-1])
+    if _has_address(table, last):
         return None
-    texts = [text for text in _cells_of(table, int(keys[-1])) if text.strip() and not _NUMBER.fullmatch(text.strip())]
+    texts = [text for text in _cells_of(table, last) if text.strip() and not _NUMBER.fullmatch(text.strip())]
+    words = [text for text in texts if text.replace(" ", "").isalpha() and not _TOTAL.fullmatch(_folded(text))]
+    if words and ids[last] and ids[last] not in (len(keys) - 1, ids[keys[:-1]].sum()):
+        return None
     for column in _columns_of_words(table, source, keys, attributes=len(texts) == 1):
         text = column[-1] or ""
         if _TOTAL.fullmatch(_folded(text)) and (column == text).sum() == 1:
