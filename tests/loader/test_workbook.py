@@ -403,6 +403,26 @@ def test_rejects_every_row_that_merged_cells_touch() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("columns", "rejected"),
+    [
+        pytest.param({}, [], id="no field"),
+        pytest.param({"Office": "custom_attributes.office"}, [2, 3], id="a field"),
+        pytest.param({"display_name": "{name} ({Office})"}, [2, 3], id="a part of one"),
+    ],
+)
+def test_merged_cells_reject_rows_where_they_are_read(columns: dict[str, str], rejected: list[int]) -> None:
+    book = openpyxl.Workbook()
+    for row in (["Office", "id", "name"], ["Berlin", 1, "a"], [None, 2, "b"], ["Paris", 3, "c"]):
+        book.active.append(row)
+    book.active.merge_cells("A2:A3")
+    out = io.BytesIO()
+    book.save(out)
+    raw_sheet = read_workbook(out.getvalue(), file="x.xlsx", headings=Headings(columns), options=SourceSettings())
+    assert [row for row, *_ in errors_of(raw_sheet)] == rejected
+    assert raw_sheet.notes == (() if rejected else ("merged cells in columns that are not read: A2:A3",))
+
+
 def test_numbers_rows_as_the_spreadsheet_does() -> None:
     book = openpyxl.Workbook()
     for place, value in {"C4": "Id ", "D4": "name", "C5": 1, "C8": 2, "E9": "no heading", "D10": "  "}.items():

@@ -151,6 +151,12 @@ class Headings:
             for field, heading in zip(found, header, strict=True)
         ]
 
+    def are_read(self, header: Sequence[str]) -> list[bool]:
+        """Return for each heading whether its cells are read: for a field, or for a part of one."""
+        parts = {_squash(part) for text in self._templates.values() for part in _IN_BRACES.findall(text)}
+        fields = self.fields(header)
+        return [field is not None or _squash(heading) in parts for field, heading in zip(fields, header, strict=True)]
+
     def _is_part(self, heading: str, field: str | None) -> bool:
         """Return whether the template of a field takes the heading for a part: `name: "{First name} {Name}"`."""
         parts = _IN_BRACES.findall(self._templates.get(field or "", ""))

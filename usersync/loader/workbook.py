@@ -47,6 +47,7 @@ class _SheetRows:
         self._notes: list[str] = []
         self._leave_out_other_tables(headings)
         self._fields = headings.fields(self._header)
+        self._are_read = headings.are_read(self._header)
         self._id_column = self._fields.index("id") if "id" in self._fields else _NO_COLUMN
         self._key_column = headings.key_column(self._header) or 0
         self._overrides = self._resolve_overrides()
@@ -184,15 +185,20 @@ class _SheetRows:
 
     def _reject_merged(self, numbers: np.typing.NDArray[np.int64]) -> None:
         left = self._sheet.left
+        unread: list[str] = []
         for (row, column), (last_row, last_column) in self._sheet.info.merged:
             area = f"{column_letters(column)}{row + 1}:{column_letters(last_column)}{last_row + 1}"
             if row < self._header_row <= last_row + 1 and column < last_column:
                 self._notes.append(f"the headings {area} are merged: only the first of them has a name")
-            if not any(self._header[max(column - left, 0) : last_column - left + 1]):
-                continue
+            columns = slice(max(column - left, 0), max(last_column - left + 1, 0))
             low, high = np.searchsorted(numbers, [row + 1, last_row + 2])
+            if not any(self._are_read[columns]):
+                unread += [area] if any(self._header[columns]) and low < high else []
+                continue
             message = f"{area} are merged; unmerge them and fill every row"
             self._errors.extend(CellError(at, Code.ROW_RAGGED, message) for at in range(int(low), int(high)))
+        if unread:
+            self._notes.append(f"merged cells in columns that are not read: {first_few(unread)}")
 
 
 def _is_blank(row: list[object], probe: object) -> bool:
