@@ -106,7 +106,7 @@ class _Holders:
 
 
 def _is_corrected(change: PersonChange) -> bool:
-    """Whether name or address alone changes, and has a word of the other one only now."""
+    """Return whether name or address alone changes, and has a word of the other one only now."""
     name, email = _plain(change.new_name), normalize_email(change.new_email)
     old_name, old_email = _words(change.old_name or ""), _words(_local_part(change.old_email or ""))
     if not email or email == normalize_email(change.old_email):

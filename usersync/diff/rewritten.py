@@ -74,7 +74,7 @@ def is_rewritten(new: str, old: str) -> bool:
 
 
 def _is_same_number(new: str, old: str) -> bool:
-    """Whether two texts are one number, and the new one is not what people make of the old one.
+    """Return whether two texts are one number, and the new one is not what people make of the old one.
 
     They add zeros or a plus in front, and correct what a spreadsheet has spoilt earlier.
     """

@@ -188,7 +188,7 @@ class Headings:
         return not is_remark and (self._match_by != "auto" or "id" in self.fields(cells))
 
     def has_values(self, cells: Sequence[str]) -> bool:
-        """Whether a header has a field beside the id."""
+        """Return whether a header has a field beside the id."""
         return bool(self._templates) or not set(self.fields(cells)) <= {"id", None}
 
     def looks_like_header(self, cells: Sequence[str]) -> bool:
