@@ -13,7 +13,7 @@ from tests.kills import Killed, Life, StopAfter
 from usersync import api
 from usersync.context import Context, RunOptions
 from usersync.ledger import Ledger
-from usersync.planning import compare, verify
+from usersync.planning import row_comparison, verify
 from usersync.report import Summary
 from usersync.sandbox import Sandbox, StoredUser, running
 from usersync.settings import Settings, make_settings
@@ -100,7 +100,7 @@ def killed(folder: Path, *steps: int, flushes: bool) -> Ending:
 @pytest.fixture(autouse=True)
 def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "INTERRUPTED_TOKEN", "sandbox-token")
-    for module in (compare, verify):
+    for module in (row_comparison, verify):
         monkeypatch.setattr(module, "READ_BATCH", 3)  # as if the sheet had a million rows
 
 

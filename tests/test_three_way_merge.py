@@ -452,7 +452,7 @@ def test_a_base_that_was_tampered_with_is_refused(office: Callable[..., Any], ki
         before = len(box.log)
         ran = at.run("run", f"users.{kind}", "--yes")
         assert ran.code == 2
-        assert "is damaged or was edited" in ran.err
+        assert "are damaged or were edited" in ran.err
         assert len(box.log) == before
 
 

@@ -144,7 +144,7 @@ class RunOptions:
     lock_wait: float = 0.0
     """Seconds to wait for another run of this platform to finish."""
     base: Path | None = None
-    """The base of an export (see `loader.base`), where the input neither contains it nor has it beside it."""
+    """The base of an export (see `loader.export_base`), where the input neither contains it nor has it beside it."""
 
     def recorded(self) -> dict[str, Json]:
         """Return the options that decide which rows a run has, as the ledger keeps them."""

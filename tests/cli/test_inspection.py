@@ -12,8 +12,9 @@ import pytest
 from usersync.cli import cli, inspection
 from usersync.errors import SettingsError
 from usersync.loader import load
-from usersync.models import Code, DesiredValues, Place, ProblemGroup, Table
+from usersync.models import Code, Place, ProblemGroup
 from usersync.settings import SourceSettings
+from usersync.tables import DesiredValues, Table
 from usersync.validation import validate
 
 TEXT = "id;Name;Mail;Comment\n1;Ann;;x\nx;Bo Reed;;\n3;Cy;c@x.org;\n3;Cy;c@x.org;\n4;Dot;d@x.org;z;too many\n"

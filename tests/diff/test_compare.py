@@ -165,7 +165,7 @@ def test_an_attribute_of_a_configured_type_is_not_converted() -> None:
 )
 def test_text_that_is_not_what_the_platform_holds_is_a_misfit(text: str, held: Any, reason: str) -> None:
     rows = desired(custom_attributes__seats=text)
-    ((key, found),) = compare(rows, current(rows, custom_attributes={"seats": held})).misfits().items()
+    ((key, found),) = compare(rows, current(rows, custom_attributes={"seats": held})).type_mismatches().items()
     assert key == 0
     assert found["custom_attributes.seats"].startswith(reason)
 
@@ -184,14 +184,14 @@ def test_text_that_is_not_what_the_platform_holds_is_a_misfit(text: str, held: A
 def test_what_fits_is_no_misfit(want: dict[str, Any], held: Any, typed: tuple[str, ...]) -> None:
     rows = desired(**want)
     users = current(rows, custom_attributes={"seats": held})
-    assert compare(rows, users, typed_fields=frozenset(typed)).misfits() == {}
+    assert compare(rows, users, typed_fields=frozenset(typed)).type_mismatches() == {}
 
 
 def test_a_name_without_its_accents_is_a_misfit() -> None:
     rows = desired(name="Zoe")
     users = current(rows, name="Zo\u00eb")
-    assert compare(rows, users).misfits()[0]["name"].startswith("the same without its accents")
-    assert compare(rows, users, typed_fields=frozenset({"name"})).misfits() == {}
+    assert compare(rows, users).type_mismatches()[0]["name"].startswith("the same without its accents")
+    assert compare(rows, users, typed_fields=frozenset({"name"})).type_mismatches() == {}
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_a_name_without_its_accents_is_a_misfit() -> None:
 )
 def test_a_name_may_lose_accents_that_other_names_keep(cells: list[str | None], is_meant: bool) -> None:
     rows = desired(name="Zoe")
-    found = compare(rows, current(rows, name="Zoë")).misfits(pd.DataFrame({"name": cells}, dtype=object))
+    found = compare(rows, current(rows, name="Zoë")).type_mismatches(pd.DataFrame({"name": cells}, dtype=object))
     assert bool(found) is not is_meant
 
 
@@ -214,7 +214,7 @@ def test_accents_that_many_names_lose_are_damage(losing: int, keeping: int, is_m
     rows = pd.DataFrame({"id": range(losing), "name": pd.Series(["Zoe"] * losing, dtype=object)})
     held = pd.DataFrame({"name": pd.Series(["Zoë"] * losing, dtype=object)})
     cells = pd.DataFrame({"name": ["Zoe"] * losing + ["Noël"] * keeping}, dtype=object)
-    assert bool(compare(rows, held).misfits(cells)) is not is_meant
+    assert bool(compare(rows, held).type_mismatches(cells)) is not is_meant
 
 
 def test_a_sent_number_is_a_whole_number_where_it_can_be() -> None:

@@ -16,7 +16,7 @@ from pandas.testing import assert_frame_equal
 from tests.conftest import PATIENCE
 from usersync.diff.compare import current_values
 from usersync.errors import BusyError, StoppedError, UsageError
-from usersync.ledger import Ledger, LedgerRun, RunInfo, Stretch, UnsentRows
+from usersync.ledger import Ledger, LedgerRun, RunInfo, UnchangedRange, UnsentRows
 from usersync.ledger.lock import one_run_at_a_time
 from usersync.ledger.resumption import delete_rows, keep_compared
 from usersync.models import UNKNOWN, FieldChange, Json, Result, Row, Status, User
@@ -277,9 +277,11 @@ def test_a_row_that_turned_out_unchanged_leaves_what_is_known_of_its_user(tmp_pa
         assert run.snapshots.last_known([1], ("name",))["name"].tolist() == ["Ann"]
 
 
-def test_stretches_of_unchanged_rows_are_read_as_single_rows_among_the_others(run: LedgerRun) -> None:
+def test_ranges_of_unchanged_rows_are_read_as_single_rows_among_the_others(run: LedgerRun) -> None:
     run.insert([planned(2), Row(5, 0, 11, "1", Status.PLANNED, duplicate_of=2)])
-    run.insert_unchanged([Stretch(3, 0, 9, "left alone", '["3.0", "4"]'), Stretch(0, 0, 2, "", '["1", " 2"]')])
+    run.insert_unchanged(
+        [UnchangedRange(3, 0, 9, "left alone", '["3.0", "4"]'), UnchangedRange(0, 0, 2, "", '["1", " 2"]')]
+    )
     rows = list(run.rows())
     assert [(r.key, r.row, r.id, r.status, r.reason, r.new, r.email) for r in rows if not r.new] == [
         (0, 2, "1", "unchanged", "", "", None),
@@ -301,7 +303,7 @@ def test_a_run_that_found_all_rows_unchanged_usually_changes_nobody(tmp_path: Pa
     with Ledger(tmp_path / "usersync.db") as ledger:
         assert ledger.usual_changes(replace(INFO, run="next")) is None
         run = ledger.start(replace(INFO, run="all unchanged", rows_read=2))
-        run.insert_unchanged([Stretch(0, 0, 2, "", '["1", "2"]')])
+        run.insert_unchanged([UnchangedRange(0, 0, 2, "", '["1", "2"]')])
         run.finish(finished_at="2026-11-24T12:00:00.000Z", exit_code=0, stopped=None)
         assert ledger.usual_changes(replace(INFO, run="next")) == 0
         ledger.prune("2026-11-25")

@@ -13,8 +13,9 @@ import yaml
 
 from usersync.errors import SourceError
 from usersync.loader import load
-from usersync.models import Code, Table
+from usersync.models import Code
 from usersync.settings import SourceSettings
+from usersync.tables import Table
 
 
 def read(folder: Path, text: str, columns: dict[str, str] | None = None, **options: object) -> Table:

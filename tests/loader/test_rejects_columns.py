@@ -6,8 +6,9 @@ import pytest
 
 from usersync.loader import load
 from usersync.loader.rejects_columns import held_back, hold_back_rows, original_rows
-from usersync.models import Code, Table
+from usersync.models import Code
 from usersync.settings import SourceSettings
+from usersync.tables import Table
 
 
 def read(path: Path, why: str) -> Table:

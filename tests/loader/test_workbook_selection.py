@@ -11,7 +11,7 @@ import pytest
 import xlsxwriter
 
 from usersync.errors import SourceError
-from usersync.loader.base import BASE_SHEET
+from usersync.loader.export_base import BASE_SHEET
 from usersync.loader.headings import Headings
 from usersync.loader.raw_sheet import RawSheet
 from usersync.loader.workbook import read_workbook

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from usersync.models import Code, Column, Row, Source, Status, Table
+from usersync.models import Code, Row, Status
 from usersync.planning.input import Input, understand
 from usersync.planning.matching import STAND_IN, EmailIndex, index_of_rows, match_rows, sources_with_both
 from usersync.settings import SourceSettings
+from usersync.tables import Column, Source, Table
 
 INDEX = EmailIndex({"ann@x.org": 1, "ben@x.org": 2, "cy@x.org": 3}, "three users")
 

@@ -23,7 +23,7 @@ from usersync.context import Context
 from usersync.errors import UsageError
 from usersync.loader import load
 from usersync.models import User
-from usersync.planning.base import without_untouched
+from usersync.planning.untouched_cells import without_untouched
 from usersync.report.export import ExportHead
 from usersync.report.export_columns import all_columns, user_texts
 from usersync.report.export_files import write_export

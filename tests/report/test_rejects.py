@@ -20,10 +20,11 @@ from hypothesis import strategies as st
 from usersync.errors import SourceError
 from usersync.loader import load
 from usersync.loader.rejects_columns import hold_back_rows, original_rows
-from usersync.models import Code, DesiredValues, FieldChange, Problem, Row, Status, Table
+from usersync.models import Code, FieldChange, Problem, Row, Status
 from usersync.report.rejects import REJECTED, write_rejects
 from usersync.sandbox import Sandbox
 from usersync.settings import SourceSettings
+from usersync.tables import DesiredValues, Table
 from usersync.validation import validate
 
 PASSWORD = "Str0ng!secret"

@@ -14,7 +14,7 @@ import pytest
 from tests.report.report_lines import lines_of
 from usersync.context import StopReason
 from usersync.errors import RowCountError, StoppedError, UsageError
-from usersync.ledger import Cells, Ledger, RunInfo, Stretch, report_cells
+from usersync.ledger import Cells, Ledger, RunInfo, UnchangedRange, report_cells
 from usersync.models import Code, FieldChange, Place, Problem, ProblemGroup, Row, Status, owner_of
 from usersync.report import RunFacts, require_writable_folder, verify_row_count, write_report
 from usersync.report.columns import COLUMNS, FILE, ID, KEY, MESSAGE, ROW, STATUS, WHO
@@ -179,7 +179,9 @@ def test_lines_of_unchanged_rows_stand_among_the_others(at_once: int, monkeypatc
     with Ledger(None) as ledger:
         run = ledger.start(RunInfo("R1", "run", "https://chat.example.org", "", "", sources=sources))
         run.insert(Row(key, 1, key + 2, str(key), Status.UPDATED) for key in (0, 4, 5, 30))
-        run.insert_unchanged([Stretch(1, 0, 3, "as it was", '["7","008"]'), Stretch(7, 1, 9, "", '["9","10","11"]')])
+        run.insert_unchanged(
+            [UnchangedRange(1, 0, 3, "as it was", '["7","008"]'), UnchangedRange(7, 1, 9, "", '["9","10","11"]')]
+        )
         lines = list(chain.from_iterable(run.report_cells()))
         rows = list(run.rows())
     assert [line[KEY] for line in lines] == [row.key for row in rows] == [0, 1, 2, 4, 5, 7, 8, 9, 30]

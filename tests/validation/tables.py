@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from usersync.models import Column, Problem, Source, Table
+from usersync.models import Problem
+from usersync.tables import Column, Source, Table
 
 GOOD_PASSWORD = "Str0ng!pass"
 

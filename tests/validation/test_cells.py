@@ -2,7 +2,7 @@
 
 import pytest
 
-from usersync.validation.cells import CellError, read_attributes, read_email, read_id, read_password
+from usersync.validation.cells import InvalidCellError, read_attributes, read_email, read_id, read_password
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_reads_an_id(cell: str, user_id: int) -> None:
     ],
 )
 def test_rejects_an_id(cell: str, code: str) -> None:
-    with pytest.raises(CellError) as caught:
+    with pytest.raises(InvalidCellError) as caught:
         read_id(cell)
     assert caught.value.code == code
 
@@ -75,7 +75,7 @@ def test_reads_an_email(cell: str, stored: str) -> None:
              "ann@example..org", "ann@-x.org", "x" * 65 + "@example.org"]
 )  # fmt: skip
 def test_rejects_an_email(cell: str) -> None:
-    with pytest.raises(CellError, match="not a valid e-mail address"):
+    with pytest.raises(InvalidCellError, match="not a valid e-mail address"):
         read_email(cell)
 
 
@@ -90,7 +90,7 @@ def test_rejects_an_email(cell: str) -> None:
     ],
 )
 def test_names_what_is_wrong_with_an_address(cell: str, reason: str) -> None:
-    with pytest.raises(CellError) as caught:
+    with pytest.raises(InvalidCellError) as caught:
         read_email(cell)
     assert str(caught.value) == f"not a valid e-mail address: {reason}"
 
@@ -108,7 +108,7 @@ def test_names_what_is_wrong_with_an_address(cell: str, reason: str) -> None:
     ],
 )
 def test_rejects_a_weak_password_and_names_the_missing_rules(password: str, missing: str) -> None:
-    with pytest.raises(CellError) as caught:
+    with pytest.raises(InvalidCellError) as caught:
         read_password(password)
     assert str(caught.value) == f"the password needs {missing}"
 
@@ -132,5 +132,5 @@ def test_returns_a_valid_password_unchanged(password: str) -> None:
     ],
 )
 def test_rejects_custom_attributes(cell: str, reason: str) -> None:
-    with pytest.raises(CellError, match=reason):
+    with pytest.raises(InvalidCellError, match=reason):
         read_attributes(cell)

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from tests.validation.tables import codes, table
-from usersync.models import Column, DesiredValues, Table
 from usersync.settings import FieldSettings
+from usersync.tables import Column, DesiredValues, Table
 from usersync.validation import validate
 
 CITY = "custom_attributes.city"

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from tests.validation.tables import codes, table
-from usersync.models import Column
+from usersync.tables import Column
 from usersync.validation import validate
 
 USERS = [{"id": str(i), "name": f"User {i}", "custom_attributes.seats": str(i + 20)} for i in range(1, 7)]

@@ -13,7 +13,8 @@ from usersync.cli.console import problems_text
 from usersync.cli.table import table_text
 from usersync.loader.headings import normalize
 from usersync.loader.rejects_columns import ROW, WHY
-from usersync.models import Code, Column, DesiredValues, Json, ProblemGroup, Source, Table
+from usersync.models import Code, Json, ProblemGroup
+from usersync.tables import Column, DesiredValues, Source, Table
 
 #: Codes of rows that are wrong as they are written; their cells are not known.
 _UNWRITABLE: Final = frozenset({Code.ROW_RAGGED, Code.ENCODING, Code.FORMULA_UNSAVED})

@@ -58,7 +58,7 @@ def inspect(file: str, *, cells: bool, **options: Any) -> int:
 @options_of(COMMON_OPTIONS)
 def template(out: Path, **options: Any) -> int:
     """Write OUT.xlsx, an empty workbook for the people who fill it in; settings are optional here."""
-    from usersync.loader.template import write_template
+    from usersync.report.template import write_template
     from usersync.settings import load_offline_settings
 
     settings = load_offline_settings(options["config"])

@@ -81,7 +81,7 @@ class Comparison:
         for key, user_id, changed in zip(keys, user_ids, fields, strict=True):
             yield key, user_id, tuple(changed)
 
-    def misfits(self, cells: DataFrame | None = None) -> dict[int, dict[str, str]]:
+    def type_mismatches(self, cells: DataFrame | None = None) -> dict[int, dict[str, str]]:
         """Return key -> field -> what is wrong, where text would replace a number, a boolean or JSON.
 
         So it is where the same text would come in the form of a spreadsheet, or without accents. The type of the field
@@ -103,7 +103,7 @@ class Comparison:
             meant = _written_without_accents(texts, held, known)
             keys = self.desired.index.to_numpy()[rows].tolist()
             for at, (key, new, old) in enumerate(zip(keys, texts, held, strict=True)):
-                if at not in meant and isinstance(new, str) and (message := _misfit(name, new, old)):
+                if at not in meant and isinstance(new, str) and (message := _type_mismatch(name, new, old)):
                     found.setdefault(key, {})[name] = message
         return found
 
@@ -213,7 +213,7 @@ def _written_without_accents(new: Objects, old: Objects, cells: Objects) -> set[
     return {at for at, letters in lost.items() if all(losing[letter] <= few[letter] for letter in letters)}
 
 
-def _misfit(name: str, text: str, old: Json) -> str:
+def _type_mismatch(name: str, text: str, old: Json) -> str:
     """Return why a text must not replace the current value; blank if it may."""
     if isinstance(old, str):
         reason = _WITHOUT_ACCENTS if is_without_accents(text, old) else ""

@@ -17,12 +17,13 @@ from usersync.ledger import Ledger, LedgerRun
 from usersync.ledger.run import NOT_SENT
 from usersync.loader.row_names import no_name
 from usersync.logs import event
-from usersync.models import DesiredValues, Status, Table
+from usersync.models import Status
 from usersync.planning.input import read_files
 from usersync.planning.plan import Plan
 from usersync.report import RunFacts, Summary, summarize, verify_row_count, write_report
 from usersync.report.columns import no_message
 from usersync.report.rejects import REJECTED, write_rejects
+from usersync.tables import DesiredValues, Table
 
 log = logging.getLogger(__name__)
 

@@ -3,9 +3,9 @@
 from usersync.ledger.ledger import Ledger
 from usersync.ledger.report_cells import Cells
 from usersync.ledger.run import LedgerRun
-from usersync.ledger.run_info import RunInfo, describe_sources
-from usersync.ledger.unchanged import Stretch
+from usersync.ledger.run_info import RunInfo
+from usersync.ledger.unchanged import UnchangedRange
 from usersync.ledger.unsent import UnsentRows
 from usersync.ledger.waves import Waves
 
-__all__ = ["Cells", "Ledger", "LedgerRun", "RunInfo", "Stretch", "UnsentRows", "Waves", "describe_sources"]
+__all__ = ["Cells", "Ledger", "LedgerRun", "RunInfo", "UnchangedRange", "UnsentRows", "Waves"]

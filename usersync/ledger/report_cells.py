@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from usersync.ledger.database import Database
 from usersync.ledger.schema import READ_ROWS
-from usersync.ledger.unchanged import Stretch
+from usersync.ledger.unchanged import UnchangedRange
 from usersync.models import OWNERS, Owner, Status
 from usersync.values import mask_secrets_in, may_hold_secrets
 
@@ -30,11 +30,11 @@ _OWNER = f"iif(code = '', '{Owner.NOBODY}', CASE {_FIRST_CODE} {_OWNERS} ELSE '{
 
 
 def read_cells(
-    database: Database, run: int, places: Sequence[Sequence[str]], unchanged: Iterable[Stretch]
+    database: Database, run: int, places: Sequence[Sequence[str]], unchanged: Iterable[UnchangedRange]
 ) -> Iterator[list[Cells]]:
     """Yield the lines of a run in input order, with their public status.
 
-    `places` are file and sheet by source, `unchanged` the rows that are kept in stretches.
+    `places` are file and sheet by source, `unchanged` the rows that are kept in ranges.
     """
     file, sheet = (_by_source(len(places)) for _ in range(2))
     query = (
@@ -43,7 +43,7 @@ def read_cells(
         f" FROM ({READ_ROWS}) WHERE run = ? AND key BETWEEN ? AND ? ORDER BY key"
     )
     values = [place[i] for i in range(2) for place in places]
-    others = (line for stretch in unchanged for line in _lines(stretch, *places[stretch.source]))
+    others = (line for span in unchanged for line in _lines(span, *places[span.source]))
     other = next(others, None)
     last = database.first("SELECT coalesce(max(key), -1) FROM row WHERE run = ?", (run,))[0]
     start = 0
@@ -65,11 +65,11 @@ def _without_secrets(lines: list[Cells]) -> list[Cells]:
     return [(*line[:_OLD], *map(mask_secrets_in, line[_OLD : _NEW + 1]), *line[_NEW + 1 :]) for line in lines]
 
 
-def _lines(stretch: Stretch, file: str, sheet: str) -> Iterator[Cells]:
+def _lines(span: UnchangedRange, file: str, sheet: str) -> Iterator[Cells]:
     """Yield the lines of unchanged rows."""
-    key, _, row, note, _ = stretch
+    key, _, row, note, _ = span
     middle = (Status.UNCHANGED.value, "", "", "", None, 0, "", note, Owner.NOBODY.value, "", "", "", "")
-    for n, user_id in stretch.numbered_ids():
+    for n, user_id in span.numbered_ids():
         yield (file, sheet, row + n, user_id, *middle, key + n)
 
 

@@ -50,7 +50,7 @@ def keep_compared(run: LedgerRun) -> list[int]:
             (run.number,),
         )
     kept = [key for (key,) in run.database.all("SELECT key FROM row WHERE run = ?", (run.number,))]
-    return kept + [stretch.key + n for stretch in run.stretches() for n, _ in stretch.numbered_ids()]
+    return kept + [span.key + n for span in run.unchanged_ranges() for n, _ in span.numbered_ids()]
 
 
 def reset_to_planned(run: LedgerRun, users: Iterable[int]) -> None:

@@ -17,7 +17,7 @@ from usersync.ledger.report_cells import Cells, read_cells
 from usersync.ledger.run_info import RunInfo
 from usersync.ledger.schema import READ_ROWS
 from usersync.ledger.snapshots import Snapshots
-from usersync.ledger.unchanged import Stretch
+from usersync.ledger.unchanged import UnchangedRange
 from usersync.models import Result, Row, Status, User, json_text
 from usersync.values import mask_secrets_in
 
@@ -79,12 +79,12 @@ class LedgerRun:
             row.custom_attributes, row.finished_at, row.duplicate_of, row.wave, row.depends_on, row.placeholder,
         )  # fmt: skip
 
-    def insert_unchanged(self, stretches: Iterable[Stretch]) -> None:
-        """Insert stretches of unchanged rows, all or none."""
+    def insert_unchanged(self, unchanged_ranges: Iterable[UnchangedRange]) -> None:
+        """Insert ranges of unchanged rows, all or none."""
         with self.database.transaction():
             self.database.execute_many(
                 "INSERT INTO unchanged (run, key, source, row, note, ids) VALUES (?, ?, ?, ?, ?, ?)",
-                ((self.number, *stretch) for stretch in stretches),
+                ((self.number, *span) for span in unchanged_ranges),
             )
 
     def rows(self, *, only: int | None = None) -> Iterator[Row]:
@@ -93,21 +93,19 @@ class LedgerRun:
             f"SELECT {ROW_COLUMNS} FROM ({READ_ROWS}) WHERE run = ?1 AND (?2 IS NULL OR key = ?2) ORDER BY key",
             (self.number, only),
         )
-        unchanged = (
-            row for stretch in self.stretches(until=only) for row in stretch.rows(*self._place(stretch.source))
-        )
+        unchanged = (row for span in self.unchanged_ranges(until=only) for row in span.rows(*self._place(span.source)))
         if only is not None:
             unchanged = (row for row in unchanged if row.key == only)
         return merge(map(self._row, found), unchanged, key=attrgetter("key"))
 
-    def stretches(self, *, until: int | None = None) -> Iterator[Stretch]:
-        """Return the stretches of unchanged rows in input order; or the last that begins at `until` or before."""
+    def unchanged_ranges(self, *, until: int | None = None) -> Iterator[UnchangedRange]:
+        """Return the ranges of unchanged rows in input order; or the last that begins at `until` or before."""
         found = self.database.stream(
             "SELECT key, source, row, note, ids FROM unchanged WHERE run = ?1 AND (?2 IS NULL OR key ="
             " (SELECT max(key) FROM unchanged WHERE run = ?1 AND key <= ?2)) ORDER BY key",
             (self.number, until),
         )
-        return starmap(Stretch, found)
+        return starmap(UnchangedRange, found)
 
     def require_json(self, *, only: int | None = None) -> None:
         """Raise StoppedError where rows, or the one with the key `only`, hold no JSON: SQLite does not see that."""
@@ -122,18 +120,18 @@ class LedgerRun:
 
     def report_cells(self) -> Iterator[list[Cells]]:
         """Return the lines of the run's report in input order, some thousand at a time."""
-        return read_cells(self.database, self.number, list(self._places.values()), self.stretches())
+        return read_cells(self.database, self.number, list(self._places.values()), self.unchanged_ranges())
 
     def take_over(self, other: LedgerRun) -> None:
         """Copy the rows of another run, of whose results some could not be written there."""
         rows = other.database.stream(f"SELECT {ROW_COLUMNS} FROM row WHERE run = ?", (other.number,))
         with self.database.transaction():
             self.database.execute_many(_INSERT, ((self.number, *values) for values in rows))
-            self.insert_unchanged(other.stretches())
+            self.insert_unchanged(other.unchanged_ranges())
         self._results = list(other._results)
 
     def with_status(self, *statuses: Status) -> Iterator[Row]:
-        """Return the rows whose own status is one of these, in input order; rows of stretches are not among them."""
+        """Return the rows whose own status is one of these, in input order; not those of unchanged ranges."""
         return self._of_statuses("row", statuses)
 
     def with_public_status(self, *statuses: Status) -> Iterator[Row]:

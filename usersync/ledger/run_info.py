@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from usersync.models import Json, Source
+from usersync.models import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +66,4 @@ def parse_run_info(values: Sequence[Any]) -> RunInfo:
         json.loads(options),
         tuple(json.loads(filled)),
         *end,
-    )
-
-
-def describe_sources(sources: Sequence[Source]) -> tuple[Mapping[str, str], ...]:
-    """Return what a run keeps of its sources."""
-    return tuple(
-        {"file": s.file, "sheet": s.sheet, "sha256": s.sha256, **({"base": s.base.digest} if s.base else {})}
-        for s in sources
     )

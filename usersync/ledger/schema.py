@@ -33,7 +33,7 @@ _ROW_TABLE = """row (
   finished_at TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (run, key)
 ) WITHOUT ROWID"""
-_UNCHANGED_TABLE = """unchanged (  -- rows that ask for what their users hold: see ledger.unchanged.Stretch
+_UNCHANGED_TABLE = """unchanged (  -- rows that ask for what their users hold: see ledger.unchanged.UnchangedRange
   run INTEGER NOT NULL REFERENCES run(n) ON DELETE CASCADE,
   key INTEGER NOT NULL,          -- of the first row; `row` as well
   source INTEGER NOT NULL,
@@ -160,7 +160,7 @@ UPGRADES = {
     3: (f"CREATE TABLE {_UNCHANGED_TABLE}",),
 }
 
-#: The one way to read rows, beside stretches of unchanged ones: a duplicate ends as its first row does, and states in
+#: The one way to read rows, beside ranges of unchanged ones: a duplicate ends as its first row does, and states in
 #: between have a public status.
 READ_ROWS = """
 SELECT row.run, row.key, row.source, row.row, row.id,

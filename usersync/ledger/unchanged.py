@@ -9,7 +9,7 @@ from typing import NamedTuple
 from usersync.models import Row, Status
 
 
-class Stretch(NamedTuple):
+class UnchangedRange(NamedTuple):
     """Unchanged rows of a source that follow each other; no row repeats one of them, and no request was sent."""
 
     key: int

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Final
 from usersync.errors import SourceError, UsageError
 from usersync.loader.raw_sheet import first_few
 from usersync.loader.spelling import is_misspelling
-from usersync.models import ATTRIBUTE, NEW_EMAIL, Column
+from usersync.models import ATTRIBUTE, NEW_EMAIL
+from usersync.tables import Column
 from usersync.values import PASSWORDS, visible
 
 if TYPE_CHECKING:

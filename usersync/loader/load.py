@@ -17,14 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from usersync.errors import SourceError, UsageError
-from usersync.loader.base import base_beside, base_nearby, read_base
+from usersync.loader.export_base import base_beside, base_nearby, read_base
 from usersync.loader.headings import OUR_COLUMNS, Headings, Template, normalize
 from usersync.loader.raw_sheet import RawSheet
 from usersync.loader.rejects_columns import hold_back_rows
 from usersync.loader.remote import fetch, is_remote, without_secrets
 from usersync.loader.template_example import without_example
 from usersync.loader.unpack import OLE, ZIP, is_text, unpack
-from usersync.models import MASK, Base, Column, Files, Problem, Source, Table
+from usersync.models import MASK, Files, Problem
+from usersync.tables import Base, Column, Source, Table
 from usersync.values import is_secret
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date, time, timedelta
 from typing import TYPE_CHECKING, Any
 
-from usersync.models import NEW_EMAIL, Base, Code
+from usersync.models import NEW_EMAIL, Code
+from usersync.tables import Base
 
 if TYPE_CHECKING:
     from numpy import int64

@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from usersync.loader.headings import OUR_COLUMNS, normalize
-from usersync.models import Code, Problem, Table
+from usersync.models import Code, Problem
+from usersync.tables import Table
 
 if TYPE_CHECKING:
     from numpy import object_

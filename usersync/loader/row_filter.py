@@ -15,7 +15,7 @@ import numpy as np
 from usersync.errors import UsageError
 from usersync.loader.headings import normalize
 from usersync.loader.raw_sheet import first_few
-from usersync.models import Source, Table
+from usersync.tables import Source, Table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-from usersync.models import Row, Table
+from usersync.models import Row
+from usersync.tables import Table
 
 #: Returns the name of a row as its sheet has it, by the row's key; empty where the sheet has none.
 NameOf: TypeAlias = Callable[[int], str]

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Final
 
 from usersync.loader.raw_sheet import CellError, RawSheet
-from usersync.models import Code, Column
+from usersync.models import Code
+from usersync.tables import Column
 
 #: The id of the example row, which is left out.
 EXAMPLE: Final = "EXAMPLE"

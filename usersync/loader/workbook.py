@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from usersync.loader.base import sheet_base
+from usersync.loader.export_base import sheet_base
 from usersync.loader.headings import Headings
 from usersync.loader.raw_sheet import CellError, RawSheet, first_few
 from usersync.loader.workbook_cell_info import column_letters

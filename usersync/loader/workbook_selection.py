@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from usersync.errors import SourceError
-from usersync.loader.base import BASE_SHEET
 from usersync.loader.csv_parser import DELIMITERS
+from usersync.loader.export_base import BASE_SHEET
 from usersync.loader.headings import CONTACTS, Headings
 from usersync.loader.workbook_sheets import SheetReader, Workbook
 from usersync.settings import SourceSettings

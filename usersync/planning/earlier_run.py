@@ -7,7 +7,7 @@ from pathlib import Path
 
 from usersync.context import RunOptions
 from usersync.errors import RefusedError, UsageError
-from usersync.ledger import Ledger, LedgerRun, RunInfo, describe_sources
+from usersync.ledger import Ledger, LedgerRun, RunInfo
 from usersync.loader.dataframe import FRAME
 from usersync.models import Files, Row
 from usersync.planning.input import Input, read_input
@@ -57,7 +57,8 @@ def read_again(info: RunInfo, settings: Settings, rows: Iterable[Row], *, files:
     )
     is_plan = info.kind == "plan"
     remedy = "plan again" if is_plan else f"run it as it is, or restore it and run `usersync resume {info.run}`"
-    for source, known in zip(describe_sources(given.table.sources), info.sources, strict=True):
+    recorded = (source.recorded() for source in given.table.sources)
+    for source, known in zip(recorded, info.sources, strict=True):
         if source["sha256"] != known["sha256"]:
             raise RefusedError(f"stale: {source['file']} has changed since run {info.run}; {remedy}")
         if source.get("base") != known.get("base"):

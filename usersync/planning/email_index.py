@@ -13,7 +13,7 @@ from usersync.loader import load
 from usersync.planning.matching import EmailIndex
 from usersync.planning.users import UserLookup
 from usersync.settings import SourceSettings
-from usersync.validation.cells import CellError, read_id
+from usersync.validation.cells import InvalidCellError, read_id
 from usersync.values import normalize_email, visible
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def index_from_file(path: Path, settings: Settings) -> EmailIndex:
         address = normalize_email(visible(email))
         try:
             user = read_id(number) if key not in broken else 0
-        except CellError as error:
+        except InvalidCellError as error:
             broken[key] = str(error)
             user = 0
         if key not in broken and address and ids.setdefault(address, user) != user:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pandas as pd
 
-from usersync.models import NEW_EMAIL, Code, Problem, Row, Source, Table
+from usersync.models import NEW_EMAIL, Code, Problem, Row
+from usersync.tables import Source, Table
 from usersync.values import normalize_email, visible
 
 if TYPE_CHECKING:

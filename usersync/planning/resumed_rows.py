@@ -9,10 +9,10 @@ from usersync.diff.limits import check_overrides
 from usersync.errors import RefusedError, SourceError, UsageError
 from usersync.ledger import Ledger, LedgerRun
 from usersync.ledger.resumption import delete_rows, keep_compared, reopen
-from usersync.planning.compare import RowComparison
 from usersync.planning.earlier_run import find_run, read_again
 from usersync.planning.email_index import email_index
 from usersync.planning.matching import STAND_IN, EmailIndex, index_of_rows
+from usersync.planning.row_comparison import RowComparison
 from usersync.planning.sources import NewRun, RowSource
 from usersync.planning.undone_rows import UndoneRows
 from usersync.planning.users import UserLookup

@@ -12,23 +12,11 @@ import numpy as np
 from pydantic_core import to_json
 
 from usersync.diff.conflicts import describe_conflicts, find_conflicts
-from usersync.ledger import Stretch
+from usersync.ledger import UnchangedRange
 from usersync.ledger.run import user_columns
-from usersync.models import (
-    Code,
-    FieldChange,
-    Json,
-    Owner,
-    Problem,
-    Result,
-    Row,
-    Status,
-    User,
-    encode_changes,
-    owner_of,
-)
+from usersync.models import Code, FieldChange, Json, Owner, Problem, Result, Row, Status, User, encode_changes, owner_of
 from usersync.planning.input import Input
-from usersync.validation.cells import CellError, read_id
+from usersync.validation.cells import InvalidCellError, read_id
 from usersync.values import shown
 
 if TYPE_CHECKING:
@@ -89,34 +77,43 @@ class RowFactory:
         user: User | None = None,
         written: Mapping[str, Json] | None = None,
         exported: Mapping[str, str] | None = None,
-        misfits: Mapping[str, str] | None = None,
+        mismatches: Mapping[str, str] | None = None,
     ) -> Row:
         """Make a row that changes its user: planned, a conflict, or rejected.
 
         It is a conflict where somebody changed what usersync wrote earlier (`written`), or what the file held when it
-        was exported (`exported`). `misfits` are the fields that reject it, and what is wrong with them.
+        was exported (`exported`). `mismatches` are the fields that reject it, and what is wrong with them.
         """
         conflicts = find_conflicts(changes, written or {}, exported or {})
-        if misfits and not conflicts:
-            return self._misfit(key, user_id, changes, misfits, user)
+        if mismatches and not conflicts:
+            return self._type_mismatch(key, user_id, changes, mismatches, user)
         status = Status.CONFLICT if conflicts else Status.PLANNED
         message = describe_conflicts(conflicts, written or {}, exported or {}) if conflicts else ""
         changed, old, new = encode_changes(changes)
         row = self.row(key, status, user_id=user_id, message=message, changed=changed, old=old, new=new)
         return with_user(row, user)
 
-    def _misfit(
-        self, key: int, user_id: int, changes: Sequence[FieldChange], misfits: Mapping[str, str], user: User | None
+    def _type_mismatch(
+        self,
+        key: int,
+        user_id: int,
+        changes: Sequence[FieldChange],
+        mismatches: Mapping[str, str],
+        user: User | None,
     ) -> Row:
         """Make a row that would replace a number, say, with text: attribute -> what is wrong."""
         columns = self._columns[int(self._sources[key])]
         headings = {column.field: column.heading.strip() for column in reversed(columns)}
         problems = [
             Problem(
-                key, Code.TYPE_INVALID, misfits[c.field], headings.get(c.field, c.field), str(shown(c.field, c.new))
+                key,
+                Code.TYPE_INVALID,
+                mismatches[c.field],
+                headings.get(c.field, c.field),
+                str(shown(c.field, c.new)),
             )
             for c in changes
-            if c.field in misfits
+            if c.field in mismatches
         ]
         message = "; ".join(problem.sentence() for problem in problems)
         row = self.row(key, Status.REJECTED, user_id=user_id, code=Code.TYPE_INVALID, message=message)
@@ -136,29 +133,29 @@ class RowFactory:
         message = f"this e-mail address belongs to user {owner}, and the id to user {user.id}; correct one of them"
         return with_user(self.row(key, Status.REJECTED, user_id=user.id, code=Code.ID_MISMATCH, message=message), user)
 
-    def unread_unchanged(self, keys: NDArray[Any], remark: str = "") -> tuple[list[Row], Iterator[Stretch]]:
-        """Make the rows with `keys` (ascending), whose users hold their values as far as known, in stretches.
+    def unread_unchanged(self, keys: NDArray[Any], remark: str = "") -> tuple[list[Row], Iterator[UnchangedRange]]:
+        """Make the rows with `keys` (ascending), whose users hold their values as far as known, in ranges.
 
         Rows that others repeat, or that have a remark of their own, are returned one by one.
         """
         alone = np.isin(keys, [*self._notes, *self._desired.duplicates.values()])
         rows = [self.row(key, Status.UNCHANGED, remark=remark) for key in keys[alone].tolist()]
-        return rows, self._stretches(keys[~alone], remark)
+        return rows, self._unchanged_ranges(keys[~alone], remark)
 
-    def _stretches(self, keys: NDArray[Any], remark: str) -> Iterator[Stretch]:
+    def _unchanged_ranges(self, keys: NDArray[Any], remark: str) -> Iterator[UnchangedRange]:
         places = np.array((keys, self._numbers[keys], self._sources[keys]))
         parted = (np.diff(places) != [[1], [1], [0]]).any(axis=0)
         bounds = [0, *(np.flatnonzero(parted) + 1).tolist(), len(keys)]
         for start, stop in pairwise(bounds if len(keys) else ()):
             key, row, source = places[:, start].tolist()
-            yield Stretch(key, source, row, remark, to_json(self._ids[keys[start:stop]].tolist()).decode())
+            yield UnchangedRange(key, source, row, remark, to_json(self._ids[keys[start:stop]].tolist()).decode())
 
 
 def _id_of(row: Row) -> int:
     """Return the id of a row that may not be valid; 0, which no user has, where it has none."""
     try:
         return read_id(row.id)
-    except CellError:
+    except InvalidCellError:
         return 0
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from usersync.context import Context, RunOptions
 from usersync.errors import RefusedError, SourceError
-from usersync.ledger import Ledger, LedgerRun, RunInfo, describe_sources
+from usersync.ledger import Ledger, LedgerRun, RunInfo
 from usersync.models import Files, Row
-from usersync.planning.compare import RowComparison
 from usersync.planning.earlier_run import read_again, require_platform
 from usersync.planning.email_index import email_index
 from usersync.planning.input import Input, read_input, single_user
 from usersync.planning.plan import Plan
 from usersync.planning.plan_file import load_plan
+from usersync.planning.row_comparison import RowComparison
 from usersync.planning.users import UserLookup
 from usersync.planning.verify import verify_rows
 from usersync.settings import Settings
@@ -161,7 +161,7 @@ def _with_input(info: RunInfo, given: Input) -> RunInfo:
     """Return the head of a run with what it keeps of its input."""
     return replace(
         info,
-        sources=describe_sources(given.table.sources),
+        sources=tuple(source.recorded() for source in given.table.sources),
         filled_fields=given.filled_fields,
         rows_read=given.rows_read,
     )

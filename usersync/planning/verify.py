@@ -11,8 +11,8 @@ from usersync.diff.limits import has_email_patterns
 from usersync.diff.verification import may_hold_new_values, split_changes
 from usersync.ledger import LedgerRun
 from usersync.models import UNKNOWN, Code, FieldChange, Json, Result, Row, Status, User, value_of
-from usersync.planning.compare import READ_BATCH
 from usersync.planning.matching import Matching
+from usersync.planning.row_comparison import READ_BATCH
 from usersync.planning.rows import revert_if_parked, unread_row, with_user
 from usersync.planning.users import UserLookup
 from usersync.settings import Settings

@@ -16,10 +16,10 @@ from xlsxwriter.exceptions import XlsxWriterException
 from xlsxwriter.worksheet import Worksheet
 
 from usersync.errors import UsageError
-from usersync.loader.base import BaseEncoder
-from usersync.loader.template import heading_advice
+from usersync.loader.export_base import BaseEncoder
 from usersync.report.columns import escape_formula
 from usersync.report.export_columns import ExportColumn, UserTexts
+from usersync.report.template import heading_advice
 from usersync.report.xlsx import BaseSheet, TextSheet
 from usersync.settings import FieldSettings
 

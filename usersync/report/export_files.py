@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from usersync.errors import UsageError
-from usersync.loader.base import base_path
+from usersync.loader.export_base import base_path
 from usersync.report.export import ExportHead, write_csv, write_workbook
 from usersync.report.export_columns import UserTexts
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from usersync.loader.headings import normalize
 from usersync.loader.rejects_columns import ROW, WHY
-from usersync.models import Column, Source
+from usersync.tables import Column, Source
 
 
 @dataclass(frozen=True, slots=True)

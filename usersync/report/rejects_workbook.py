@@ -10,10 +10,10 @@ from typing import Any, Final
 from xlsxwriter import Workbook
 from xlsxwriter.exceptions import XlsxWriterException
 
-from usersync.loader.base import base_lines
-from usersync.models import Base
+from usersync.loader.export_base import base_lines
 from usersync.report.rejects_rows import Layout, Reject
 from usersync.report.xlsx import BaseSheet, TextSheet
+from usersync.tables import Base
 
 #: Excel gets slow beyond so many; further faulty cells are coloured only.
 _COMMENTS: Final = 10_000

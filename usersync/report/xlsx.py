@@ -8,7 +8,7 @@ from typing import Any
 from xlsxwriter import Workbook
 from xlsxwriter.worksheet import Worksheet
 
-from usersync.loader.base import BASE_SHEET, split_cells
+from usersync.loader.export_base import BASE_SHEET, split_cells
 
 
 class TextSheet(Worksheet):  # type: ignore[misc]
@@ -20,7 +20,7 @@ class TextSheet(Worksheet):  # type: ignore[misc]
 
 
 class BaseSheet:
-    """The very hidden sheet with what a workbook held when it was exported (see `usersync.loader.base`)."""
+    """The very hidden sheet with what a workbook held when it was exported (see `usersync.loader.export_base`)."""
 
     def __init__(self, book: Workbook) -> None:
         self._sheet = book.add_worksheet(BASE_SHEET, TextSheet)

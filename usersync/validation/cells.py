@@ -53,7 +53,7 @@ PLAIN_COLUMNS = {
 }
 
 
-class CellError(ValueError):
+class InvalidCellError(ValueError):
     """A cell that cannot be used; the message says what is wrong and what to enter."""
 
     def __init__(self, code: Code, message: str) -> None:
@@ -65,22 +65,22 @@ def read_id(text: str) -> int:
     """Read a user's id, a whole number of at least 1."""
     digits = visible(text)
     if not digits:
-        raise CellError(Code.ID_MISSING, "the id is missing; enter the user's id")
+        raise InvalidCellError(Code.ID_MISSING, "the id is missing; enter the user's id")
     if _E_NOTATION.fullmatch(digits):
-        raise CellError(
+        raise InvalidCellError(
             Code.ID_DAMAGED,
             "the spreadsheet rounded this id; format the column as text and enter the id again",
         )
     if _THOUSANDS.fullmatch(digits):
-        raise CellError(
+        raise InvalidCellError(
             Code.ID_DAMAGED,
             "this id has a thousands separator, or decimals; format the column as whole numbers without separators",
         )
     if not re.fullmatch(r"[0-9]+(?:\.0+)?", digits, re.ASCII):
-        raise CellError(Code.ID_INVALID, "an id is a whole number written in digits only, such as 1042")
+        raise InvalidCellError(Code.ID_INVALID, "an id is a whole number written in digits only, such as 1042")
     number = int(digits.partition(".")[0][:40])
     if not 0 < number <= MAX_ID:
-        raise CellError(Code.ID_INVALID, f"an id is between 1 and {MAX_ID}")
+        raise InvalidCellError(Code.ID_INVALID, f"an id is between 1 and {MAX_ID}")
     return number
 
 
@@ -88,7 +88,7 @@ def read_email(text: str) -> str:
     """Read an e-mail address as the platform stores it: trimmed, in lower case."""
     address = normalize_email(visible(text))
     if address.count("@") > 1 and re.search(r"[\s,;]", address):
-        raise CellError(Code.EMAIL_INVALID, "more than one e-mail address; enter only one")
+        raise InvalidCellError(Code.EMAIL_INVALID, "more than one e-mail address; enter only one")
     if PLAIN_EMAIL.fullmatch(address):
         return address
     from email_validator import EmailNotValidError, validate_email  # few addresses need it, and it is slow to import
@@ -96,7 +96,7 @@ def read_email(text: str) -> str:
     try:
         found = validate_email(address, check_deliverability=False, test_environment=True, strict=True)
     except EmailNotValidError as error:
-        raise CellError(Code.EMAIL_INVALID, f"not a valid e-mail address: {_email_reason(str(error))}") from None
+        raise InvalidCellError(Code.EMAIL_INVALID, f"not a valid e-mail address: {_email_reason(str(error))}") from None
     return normalize_email(found.normalized)
 
 
@@ -126,7 +126,7 @@ def read_password(text: str) -> str:
     """Check a password against the platform's rules; surrounding blanks are part of it."""
     missing = [rule for rule, is_met in _PASSWORD_RULES if not is_met(text)]
     if missing:
-        raise CellError(Code.PASSWORD_WEAK, f"the password needs {', '.join(missing)}")
+        raise InvalidCellError(Code.PASSWORD_WEAK, f"the password needs {', '.join(missing)}")
     return text
 
 
@@ -136,7 +136,7 @@ def read_text(text: str) -> str:
     White space is none of them.
     """
     if any(unicodedata.category(c) in ("Cc", "Cs") and c not in "\t\n\r" for c in text):
-        raise CellError(Code.ENCODING, "a control character in the cell; type the text again")
+        raise InvalidCellError(Code.ENCODING, "a control character in the cell; type the text again")
     return _INVISIBLE.sub("", unicodedata.normalize("NFC", text))
 
 
@@ -184,9 +184,9 @@ def read_json(text: str) -> Json:
         value = _decode_json(_INVISIBLE.sub("", unicodedata.normalize("NFC", text)))
         json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        raise CellError(Code.JSON_INVALID, f"not valid JSON: {_json_reason(text, error)}") from None
+        raise InvalidCellError(Code.JSON_INVALID, f"not valid JSON: {_json_reason(text, error)}") from None
     if text.count("[") + text.count("{") > MAX_JSON_DEPTH and _is_deeper(value, MAX_JSON_DEPTH):
-        raise CellError(Code.JSON_INVALID, f"nested deeper than {MAX_JSON_DEPTH} levels")
+        raise InvalidCellError(Code.JSON_INVALID, f"nested deeper than {MAX_JSON_DEPTH} levels")
     return value
 
 
@@ -214,7 +214,7 @@ def read_attributes(text: str) -> dict[str, Json]:
     """Read the JSON object of a `custom_attributes` cell."""
     value = read_json(text)
     if not isinstance(value, dict):
-        raise CellError(Code.JSON_INVALID, 'custom attributes must be a JSON object, such as {"seats": 5}')
+        raise InvalidCellError(Code.JSON_INVALID, 'custom attributes must be a JSON object, such as {"seats": 5}')
     return value
 
 
@@ -277,7 +277,7 @@ _TYPES: dict[str, Callable[[str], Json]] = {
 
 
 def typed_reader(field: FieldSettings, *, reject_thousands: bool = False) -> Callable[[str], Json]:
-    """Return the function that reads a cell of the field's type; it raises CellError.
+    """Return the function that reads a cell of the field's type; it raises InvalidCellError.
 
     With `reject_thousands`, the number 1.000 is rejected; as a whole number it always is.
     """
@@ -293,6 +293,6 @@ def typed_reader(field: FieldSettings, *, reject_thousands: bool = False) -> Cal
         try:
             return read(visible(text))
         except ValueError as error:
-            raise CellError(Code.TYPE_INVALID, str(error)) from None
+            raise InvalidCellError(Code.TYPE_INVALID, str(error)) from None
 
     return read_typed

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from usersync.models import Table
+from usersync.tables import Table
 
 #: Columns of such a row, at least: user 1 may have the number 2 in another column.
 _COLUMNS: Final = 3

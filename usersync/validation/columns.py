@@ -14,7 +14,7 @@ from usersync.validation.cells import (
     PLAIN_COLUMNS,
     PLAIN_EMAIL,
     PLAIN_ID,
-    CellError,
+    InvalidCellError,
     has_decimals,
     read_attributes,
     read_email,
@@ -48,7 +48,7 @@ def read_ids(cells: Objects, log: ProblemLog) -> NDArray[np.int64]:
     for key in odd:
         try:
             ids[key] = read_id(cells[key])
-        except CellError as error:
+        except InvalidCellError as error:
             log.reject(key, "id", error, cells[key])
         else:
             if str(ids[key]) != cells[key].strip():
@@ -63,7 +63,7 @@ def read_column(name: str, cells: Objects, field: FieldSettings, log: ProblemLog
     `accept`.
     """
     policy = field.suspect or suspect
-    texts, odd = _set_apart(name, cells, field, policy)
+    texts, odd = _split_plain_cells(name, cells, field, policy)
     values = texts if (texts != "").all() else _objects([text or None for text in texts])
     if odd:
         values = values.copy()
@@ -71,7 +71,7 @@ def read_column(name: str, cells: Objects, field: FieldSettings, log: ProblemLog
     return values
 
 
-def _set_apart(name: str, cells: Objects, field: FieldSettings, policy: str) -> tuple[Objects, list[int]]:
+def _split_plain_cells(name: str, cells: Objects, field: FieldSettings, policy: str) -> tuple[Objects, list[int]]:
     """Return the cells as they are to be sent, and the positions of those that have to be read one by one.
 
     For most columns, a few searches over the whole column show that there are none.
@@ -86,7 +86,7 @@ def _set_apart(name: str, cells: Objects, field: FieldSettings, policy: str) -> 
         texts = [text.replace("\n", "\0") for text in texts]
         lines = "\n".join(texts)
     if name == "email":
-        return _set_apart_emails(cells, texts, lines, policy)
+        return _split_plain_emails(cells, texts, lines, policy)
     odd = set() if _are_plain_texts(lines) else {at for at, text in enumerate(texts) if not _is_plain_text(text)}
     if field.clear and field.clear in lines:
         odd.update(at for at, text in enumerate(texts) if text == field.clear)
@@ -95,7 +95,7 @@ def _set_apart(name: str, cells: Objects, field: FieldSettings, policy: str) -> 
     return cells, sorted(odd)
 
 
-def _set_apart_emails(cells: Objects, texts: list[str], lines: str, policy: str) -> tuple[Objects, list[int]]:
+def _split_plain_emails(cells: Objects, texts: list[str], lines: str, policy: str) -> tuple[Objects, list[int]]:
     """Split off e-mail cells to read one by one; the others are returned in lower case, as they are sent."""
     if _are_plain_emails(lines):
         return cells, []
@@ -137,7 +137,7 @@ def _apply_checks(name: str, values: Objects, policy: str, log: ColumnLog) -> No
         at, text = found[i]
         if policy == "reject" and check.verdict == "reject":
             values[at] = None
-            log.reject(at, CellError(check.code, check.sentence), text)
+            log.reject(at, InvalidCellError(check.code, check.sentence), text)
         else:
             log.note(at, f"{log.heading(at)}: {check.sentence}")
 
@@ -161,7 +161,7 @@ def _apply_blank(name: str, field: FieldSettings, blank: list[int], values: Obje
         if field.blank == "clear":
             _clear(at, name, "", values, log)
         else:
-            log.reject(at, CellError(code, "must not be blank; enter a value"), "")
+            log.reject(at, InvalidCellError(code, "must not be blank; enter a value"), "")
 
 
 def _clear(at: int, name: str, text: str, values: Objects, log: ColumnLog) -> None:
@@ -171,7 +171,7 @@ def _clear(at: int, name: str, text: str, values: Objects, log: ColumnLog) -> No
     values[at] = None
     code = {"email": Code.EMAIL_INVALID, "password": Code.PASSWORD_WEAK}.get(name, Code.NAME_BLANK)
     message = "only custom attributes can be cleared; enter a value, or leave the cell blank to keep the present one"
-    log.reject(at, CellError(code, message), text)
+    log.reject(at, InvalidCellError(code, message), text)
 
 
 def _convert(name: str, field: FieldSettings, values: Objects, log: ColumnLog) -> None:
@@ -181,7 +181,7 @@ def _convert(name: str, field: FieldSettings, values: Objects, log: ColumnLog) -
             continue
         try:
             values[at] = read(text)
-        except CellError as error:
+        except InvalidCellError as error:
             values[at] = None
             log.reject(at, error, text)
         else:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
-from usersync.models import Code, Problem, Source, Table
-from usersync.validation.cells import CellError
+from usersync.models import Code, Problem
+from usersync.tables import Source, Table
+from usersync.validation.cells import InvalidCellError
 from usersync.values import shown
 
 #: Characters of a cell that a problem shows.
@@ -39,7 +40,7 @@ class ProblemLog:
         """Return the heading of a field's column in the row's file."""
         return self._headings[int(self._source_of[key])].get(field, field)
 
-    def reject(self, key: int, field: str, error: CellError, value: str) -> None:
+    def reject(self, key: int, field: str, error: InvalidCellError, value: str) -> None:
         """Record a problem, unless the loader has reported the same cell or could not read the row."""
         heading = self.heading(field, key)
         if (key, heading) in self._reported or key in self._unreadable:
@@ -47,7 +48,7 @@ class ProblemLog:
         seen = value and shown(field, value)[:_VALUE_SHOWN]
         self.problems.append(Problem(key, error.code, str(error), heading, seen))
 
-    def reject_part(self, key: int, field: str, heading: str, error: CellError, value: str) -> None:
+    def reject_part(self, key: int, field: str, heading: str, error: InvalidCellError, value: str) -> None:
         """Record a problem of one of the columns that a field is composed of; the field's others do not matter."""
         if key not in self._unreadable:
             self.problems.append(Problem(key, error.code, str(error), heading, value[:_VALUE_SHOWN]))
@@ -78,7 +79,7 @@ class ColumnLog:
     field: str
     keys: Sequence[int]
 
-    def reject(self, at: int, error: CellError, value: str) -> None:
+    def reject(self, at: int, error: InvalidCellError, value: str) -> None:
         """Record a problem, as `ProblemLog.reject` does."""
         self.log.reject(self.keys[at], self.field, error, value)
 

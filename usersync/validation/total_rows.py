@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from usersync.models import ATTRIBUTE, Table
+from usersync.models import ATTRIBUTE
+from usersync.tables import Table
 from usersync.values import visible
 
 if TYPE_CHECKING:

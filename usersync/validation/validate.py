@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from usersync.models import ATTRIBUTE, Code, DesiredValues, Table
+from usersync.models import ATTRIBUTE, Code
 from usersync.settings import FieldSettings
-from usersync.validation.cells import CellError
+from usersync.tables import DesiredValues, Table
+from usersync.validation.cells import InvalidCellError
 from usersync.validation.column_numbers import find_column_numbers
 from usersync.validation.columns import read_column, read_ids
 from usersync.validation.duplicates import resolve_duplicates
@@ -69,7 +70,7 @@ def _check_parts(table: Table, fields: Mapping[str, FieldSettings], suspect: str
                 for at, check in find_suspects(field, cells).items():
                     key = int(places.index[at])
                     if policy == "reject" and check.verdict == "reject":
-                        log.reject_part(key, field, heading, CellError(check.code, check.sentence), cells[at])
+                        log.reject_part(key, field, heading, InvalidCellError(check.code, check.sentence), cells[at])
                     else:
                         log.note(key, f"{heading}: {check.sentence}")
 
@@ -94,7 +95,7 @@ def _reject_keys_given_twice(values: pd.DataFrame, log: ProblemLog) -> None:
         for key, (attributes, single) in enumerate(both):
             if attributes and name in attributes and single is not None:
                 text = f"{name!r} is set here and in the column {column}; keep one of them"
-                log.reject(key, "custom_attributes", CellError(Code.JSON_INVALID, text), name)
+                log.reject(key, "custom_attributes", InvalidCellError(Code.JSON_INVALID, text), name)
 
 
 def _reject_rows_of_no_user(table: Table, values: pd.DataFrame, suspect: str, log: ProblemLog) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from usersync import loader
 from usersync.errors import UsageError
-from usersync.loader.template import write_template
+from usersync.report.template import write_template
 from usersync.sandbox import Sandbox
 from usersync.settings import FieldSettings, SourceSettings
 from usersync.validation import validate

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Final
 
 from usersync.errors import SourceError
 from usersync.loader.remote import is_remote
-from usersync.models import Base, Json
+from usersync.models import Json
+from usersync.tables import Base
 
 if TYPE_CHECKING:
     from usersync.loader.workbook_sheets import Workbook

@@ -44,7 +44,7 @@ class RowComparison:
         self._rows = RowFactory(given)
         self._typed = frozenset(name for name, field in given.fields.items() if "type" in field.model_fields_set)
         self._held_keys: set[str] = set()
-        self._misfit_fields: set[str] = set()
+        self._mismatched_fields: set[str] = set()
         self._only_if_blank = frozenset(name for name, field in given.fields.items() if field.only_if_blank)
         self._addresses = _addresses_to_verify(given)
         self._beside_ids = given.matching.beside_ids if given.matching else {}
@@ -75,14 +75,14 @@ class RowComparison:
             ),
             *(
                 f"{name}: text of another kind or form is rejected; to send it, add fields: {{{name}: {{type: text}}}}"
-                for name in sorted(self._misfit_fields)
+                for name in sorted(self._mismatched_fields)
             ),
         ]
 
     def _insert_unchanged(self, keys: NDArray[np.int64], remark: str = "") -> None:
-        rows, stretches = self._rows.unread_unchanged(keys, remark)
+        rows, unchanged_ranges = self._rows.unread_unchanged(keys, remark)
         self._run.insert(rows)
-        self._run.insert_unchanged(stretches)
+        self._run.insert_unchanged(unchanged_ranges)
 
     def _must_read(self, values: DataFrame) -> bool:
         """Return whether what a user holds now decides about a row even where nothing is compared."""
@@ -104,8 +104,8 @@ class RowComparison:
         written: Mapping[int, Mapping[str, Json]] | None = None,
     ) -> Iterator[Row]:
         """Make the rows that change something; `users` are by key, where they were read, `written` by id."""
-        misfits = comparison.misfits(self._given.table.cells)
-        self._misfit_fields.update(*misfits.values())
+        mismatches = comparison.type_mismatches(self._given.table.cells)
+        self._mismatched_fields.update(*mismatches.values())
         for key, user_id, changes in comparison.changes():
             yield self._rows.changed(
                 key,
@@ -114,7 +114,7 @@ class RowComparison:
                 user=users[key] if users else None,
                 written=written.get(user_id) if written else None,
                 exported=self._exported(key, user_id) if users else None,
-                misfits=misfits.get(key),
+                mismatches=mismatches.get(key),
             )
 
     def _exported(self, key: int, user_id: int) -> dict[str, str]:

@@ -13,10 +13,18 @@ from xlsxwriter import Workbook
 
 from usersync.errors import SourceError
 from usersync.loader import load
-from usersync.loader.base import BASE_SHEET, base_lines, base_of_rows, base_path, parse_base, read_base, split_cells
-from usersync.models import Base
+from usersync.loader.export_base import (
+    BASE_SHEET,
+    base_lines,
+    base_of_rows,
+    base_path,
+    parse_base,
+    read_base,
+    split_cells,
+)
 from usersync.report.xlsx import BaseSheet, TextSheet
 from usersync.settings import SourceSettings
+from usersync.tables import Base
 
 URL = "https://chat.example.org"
 TEXT = st.none() | st.text(max_size=20)
@@ -127,18 +135,18 @@ def changed(change: Callable[[list[Any]], object]) -> str:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        pytest.param(changed(lambda v: v[1].__setitem__(1, "Zoe")), "was edited", id="a text was changed"),
-        pytest.param(changed(lambda v: v[0].update(platform="https://x.org")), "was edited", id="another platform"),
-        pytest.param(changed(lambda v: v.pop(1)), "was edited", id="a user was removed"),
-        pytest.param(changed(lambda v: v.insert(1, [9, "x", "y"])), "was edited", id="a user was added"),
-        pytest.param(changed(lambda v: v.insert(1, v.pop(2))), "was edited", id="the order was changed"),
-        pytest.param(changed(lambda v: v.pop()), "was edited", id="the digest was removed"),
+        pytest.param(changed(lambda v: v[1].__setitem__(1, "Zoe")), "were edited", id="a text was changed"),
+        pytest.param(changed(lambda v: v[0].update(platform="https://x.org")), "were edited", id="another platform"),
+        pytest.param(changed(lambda v: v.pop(1)), "were edited", id="a user was removed"),
+        pytest.param(changed(lambda v: v.insert(1, [9, "x", "y"])), "were edited", id="a user was added"),
+        pytest.param(changed(lambda v: v.insert(1, v.pop(2))), "were edited", id="the order was changed"),
+        pytest.param(changed(lambda v: v.pop()), "were edited", id="the digest was removed"),
         pytest.param(changed(lambda v: v[0].update(usersync_base=2)), "not of version 1", id="a newer version"),
         pytest.param("[]", "is not the base of an export", id="an empty list"),
         pytest.param("{}", "is not the base of an export", id="an object"),
-        pytest.param('["usersync_base', "is damaged", id="a file cut short"),
-        pytest.param('["usersync_base",' + "[" * 100_000, "is damaged", id="nested without end"),
-        pytest.param('["usersync_base\xff', "is damaged", id="no UTF-8"),
+        pytest.param('["usersync_base', "are damaged", id="a file cut short"),
+        pytest.param('["usersync_base",' + "[" * 100_000, "are damaged", id="nested without end"),
+        pytest.param('["usersync_base\xff', "are damaged", id="no UTF-8"),
     ],
 )
 def test_a_base_that_is_not_as_it_was_written_is_refused(tmp_path: Path, text: str, sentence: str) -> None:
@@ -160,7 +168,7 @@ def test_a_base_that_is_not_as_it_was_written_is_refused(tmp_path: Path, text: s
 def test_a_base_with_a_right_digest_and_wrong_contents_is_refused(values: list[Any]) -> None:
     lines = "".join(f"{json.dumps(value, separators=(',', ':'))}\n" for value in values)
     digest = hashlib.sha256(lines.encode()).hexdigest()
-    with pytest.raises(SourceError, match="is damaged"):
+    with pytest.raises(SourceError, match="are damaged"):
         parse_base([*values, {"sha256": digest}], "users.base.json")
 
 

@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 
 from usersync.errors import RefusedError
-from usersync.models import Base, Code, Problem, Source, Table
+from usersync.models import Code, Problem
 from usersync.report.columns import unescape_formula
-from usersync.validation.cells import CellError, read_id
+from usersync.tables import Base, Source, Table
+from usersync.validation.cells import InvalidCellError, read_id
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -165,7 +166,7 @@ def _ids(ids: NDArray[Any], keys: Sequence[int]) -> Iterator[tuple[int, int]]:
     for key in keys:
         try:
             yield key, read_id(ids[key] or "")
-        except CellError:
+        except InvalidCellError:
             continue
 
 
