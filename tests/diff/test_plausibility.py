@@ -142,6 +142,25 @@ def test_finds_an_attribute_that_moved_against_its_users(new: list[int]) -> None
     assert found.examples[0] == f"user 0 gets {field} '+49 30 {new[0]}', which user {new[0]} holds now"
 
 
+def phones(new: Sequence[int]) -> list[tuple[str, int, str, str]]:
+    """Users 0, 1, ... get the telephone numbers of other users."""
+    return [("custom_attributes.tel", at, f"+49 30 {at}", f"+49 30 {other}") for at, other in enumerate(new)]
+
+
+def test_a_few_users_among_many_may_exchange_their_numbers() -> None:
+    exchanged = phones([4, 5, 6, 7, 0, 1, 2, 3])
+    assert find_shifted_attribute(exchanged) is not None
+    assert find_shifted_attribute(exchanged, rows_with=lambda field: 40) is not None
+    assert find_shifted_attribute(exchanged, rows_with=lambda field: 41) is None
+
+
+@pytest.mark.parametrize("new", [[1, 2, 3, 4, 5, 99], [99, 0, 1, 2, 3, 4]], ids=["up", "down"])
+def test_finds_a_few_rows_among_many_that_were_moved_by_one(new: list[int]) -> None:
+    found = find_shifted_attribute(phones(new), rows_with=lambda field: 1000)
+    assert found is not None
+    assert found.rows == 5
+
+
 def test_finds_an_attribute_that_was_sorted_among_blank_cells() -> None:
     everybody = [User(i, "", None, "", {"tel": f"+49 30 {i}"} if i < 9 else {}) for i in range(20)]
     changes = [("custom_attributes.tel", 10 + i, None, f"+49 30 {i}") for i in range(9)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Final, NamedTuple
@@ -117,12 +117,16 @@ def _is_corrected(change: PersonChange) -> bool:
 
 
 def find_shifted_attribute(
-    changes: Iterable[tuple[str, int, str | None, str]], users: Collection[User] = ()
+    changes: Iterable[tuple[str, int, str | None, str]],
+    users: Collection[User] = (),
+    rows_with: Callable[[str], int] = lambda field: 0,
 ) -> Implausible | None:
     """Find an attribute that was shifted or sorted alone in the same way; None where there is none.
 
-    `changes` are field, user, old text, if any, and new text. Only a text counts that one user holds, and one other
-    user gets, and that belongs to a person, as a telephone number does: scores, dates, teams and desks move rightly.
+    `changes` are field, user, old text, if any, and new text, in the order of their rows; `rows_with` returns how
+    many rows have a value of a field. Only a text counts that one user holds, and one other user gets, and that
+    belongs to a person, as a telephone number does: scores, dates, teams and desks move rightly. So do a few numbers
+    among many, where they do not come from the next row.
     """
     by_field: defaultdict[str, list[tuple[int, str | None, str]]] = defaultdict(list)
     for field, user_id, old, new in changes:
@@ -133,7 +137,10 @@ def find_shifted_attribute(
         held, wanted = Counter(filter(_is_personal, texts.values())), Counter(new for _, _, new in found)
         owners = {text: user_id for user_id, text in texts.items() if held[text] == 1}
         taken = [(user_id, new) for user_id, _, new in found if new in owners and wanted[new] == 1]
-        if len(taken) >= max(MIN_ROWS, SHIFTED_SHARE * len(found)):
+        places = {user_id: at for at, (user_id, _, _) in enumerate(found)}
+        steps = Counter(places[user_id] - places.get(owners[new], len(found)) for user_id, new in taken)
+        rows = max(len(found), rows_with(field))
+        if len(taken) >= max(MIN_ROWS, SHIFTED_SHARE * rows) or max(steps[1], steps[-1]) >= MIN_ROWS:
             examples = (
                 f"user {user_id} gets {field} {shown(field, new)!r}, which user {owners[new]} holds now"
                 for user_id, new in taken[:_EXAMPLES]

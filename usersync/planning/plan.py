@@ -149,12 +149,18 @@ def plan_stats(
     # an undo restores old values, so it may turn users into other people
     people = [PersonChange(*values) for values in unsent.person_changes()] if from_files else []
     attributes = unsent.text_attribute_changes() if from_files else []
+
+    def rows_with(name: str) -> int:
+        """Return how many rows hold a value, untouched cells of exports included; all rows where that is not known."""
+        known = given is not None and name in given.table.cells
+        return sum(map(bool, given.table.cells[name])) if given and known else run.info.rows_read or 0
+
     return PlanStats(
         changes=plan.changes,
         fields=plan.fields,
         same_values=_same_values(unsent, given),
         rows_read=run.info.rows_read,
-        shifted=find_shifted(people, users) or find_shifted_attribute(attributes, users),
+        shifted=find_shifted(people, users) or find_shifted_attribute(attributes, users, rows_with),
         other_people=find_other_people(people),
         last_rows_read=previous.rows_read if previous else None,
         usual_changes=usual_changes if from_files else None,

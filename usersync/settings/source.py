@@ -123,7 +123,7 @@ class Limits(Section):
     blank_column: bool | None = True
     #: Refuse a plan in which many rows (five, and a fifth of those sent) take a name, an e-mail or an attribute such as
     #: a telephone number that another user holds now: a column was shifted by a row, or sorted alone, or the ids are
-    #: those of other users.
+    #: those of other users. Of an attribute it is a fifth of the rows that have it, or five from the next row.
     shifted: bool | None = True
     #: Refuse a plan in which most rows (five at least) give a user the name and the e-mail of somebody else: the ids
     #: are those of other people.
