@@ -51,6 +51,20 @@ def test_equal_names_beyond_the_limit_do_not_count(desk: Opened) -> None:
         assert {limit["rule"] for limit in refused.summary["limits"]} == {"same-name", "same-password"}
 
 
+def test_a_few_of_many_users_exchange_their_numbers_but_not_all_whom_limit_leaves(desk: Opened) -> None:
+    users = [
+        StoredUser(id=i, name=f"User {i}", email=f"u{i}@example.org", custom_attributes={"tel": f"+49 30 {i}"})
+        for i in range(1, 41)
+    ]
+    exchanged = {1: 5, 2: 6, 3: 7, 5: 1, 6: 2, 7: 3}
+    with desk(Sandbox(users=users, limit=None)) as (_, at):
+        rows = [f"{i},+49 30 {exchanged.get(i, i)}\n" for i in range(1, 41)]
+        at.write("changes.csv", "id,custom_attributes.tel\n" + "".join(rows))
+        assert at.run("plan", "changes.csv", "--limit", "6", "--json").code == 3
+        ran = at.run("run", "changes.csv", "--yes", "--json")
+        assert (ran.code, ran.summary["counts"]) == (0, {"updated": 6, "unchanged": 34, "rows": 40})
+
+
 def test_an_undo_is_not_compared_with_the_size_of_the_file(desk: Opened) -> None:
     with desk(platform(100), limits={"changes_percent": 50, "min_rows": 50}) as (box, at):
         rows = [f"{i},{'New' if i <= 10 else 'User'} {i}\n" for i in range(1, 101)]

@@ -151,7 +151,12 @@ def plan_stats(
     attributes = unsent.text_attribute_changes() if from_files else []
 
     def rows_with(name: str) -> int:
-        """Return how many rows hold a value, untouched cells of exports included; all rows where that is not known."""
+        """Return how many rows hold a value, untouched cells of exports included; all rows where that is not known.
+
+        Of a part that `--limit` sends, all rows may be wrong.
+        """
+        if run.info.options.get("limit") is not None:
+            return 0
         known = given is not None and name in given.table.cells
         return sum(map(bool, given.table.cells[name])) if given and known else run.info.rows_read or 0
 
