@@ -29,9 +29,26 @@ _SPOILT: Final = re.compile(r"[+-]?[0-9](?:[.,][0-9]+)?E[+-][0-9]+|[0-9]{3,}\.0"
 _VERSION: Final = re.compile(r"\d{1,2}\.\d{1,2}\.\d{1,2}")
 _CLOCK: Final = re.compile(r"\d{1,3}:\d\d(?::\d\d)?")
 #: 1.5, 1/5 and Mar1, of which spreadsheets make the fifth of January, the first of May or of March.
-_DAY_AND_MONTH: Final = re.compile(r"(\d{1,2})[./-](\d{1,2})|[^\W\d_]{3,9}[ .-]?(\d{1,2})|(\d{1,2})[ .-]?[^\W\d_]{3,9}")
+_DAY_AND_MONTH: Final = re.compile(r"(\d{1,2})[./-](\d{1,2})")
+_NAMED_DAY: Final = re.compile(r"([^\W\d_]{3,9})[ .-]?(\d{1,2})|(\d{1,2})[ .-]?([^\W\d_]{3,9})")
 #: How they write that in a text file, by language: 01. Mai, 1-May, May-01, 01.maj.
-_WRITTEN: Final = re.compile(r"(\d{1,2})[. -]{1,2}[^\W\d_]{3,5}\.?|[^\W\d_]{3,5}[. -]{1,2}(\d\d)")
+_WRITTEN: Final = re.compile(r"([^\W\d_]{3,5})[. -]{1,2}(\d\d)|(\d{1,2})[. -]{1,2}([^\W\d_]{3,5})\.?")
+#: How the names of months begin: English, German, French, Spanish, Italian, Portuguese, Dutch and Scandinavian ones,
+#: Polish, Czech, Hungarian, Turkish, Russian.
+_MONTHS: Final = {
+    beginning: number
+    for number, beginnings in enumerate(
+        (
+            "jan jän ene gen sty led oca янв", "feb fév fev lut úno şub фев", "mar mär mrz maa már bře мар",
+            "apr avr abr ápr kwi dub nis апр", "may mai maj mag mei máj kvě май мая",
+            "jun juin giu jún cze čvn haz июн",
+            "jul juil lug júl lip čvc tem июл", "aug ago aoû sie srp ağu авг", "sep set sze wrz zář eyl сен",
+            "oct okt ott out paź říj eki окт", "nov lis kas ноя", "dec dez déc dic gru pro ara дек",
+        ),
+        1,
+    )
+    for beginning in beginnings.split()
+}  # fmt: skip
 #: The number of a day in the years from 1954 to 2119.
 _DAY_NUMBER: Final = re.compile(r"[2-7]\d{4}(?:[.,]\d+)?")
 #: Letters without an accent that Unicode could take off, and the ways to write them, and umlauts, in ASCII.
@@ -145,13 +162,22 @@ def _days(found: re.Match[str]) -> Iterator[Day]:
 def _is_day_made_of(new: str, old: str) -> bool:
     """Return whether a day is what a spreadsheet makes of a text such as 1.5, 1/5 or Mar1."""
     parts = _DAY_AND_MONTH.fullmatch(old)
-    if not parts:
+    numbers = set(map(int, parts.groups())) if parts else _named_day(_NAMED_DAY.fullmatch(old))
+    if not numbers:
         return False
-    numbers = [int(part) for part in parts.groups() if part]
     if written := _WRITTEN.fullmatch(new):
-        return int(written[1] or written[2]) in numbers
+        return numbers == _named_day(written)
     date = None if _VERSION.fullmatch(new) else _DATE.fullmatch(new)
-    return date is not None and any(set(numbers) <= {month, day, year % 100} for year, month, day in _days(date))
+    return date is not None and any(numbers <= {month, day, year % 100} for year, month, day in _days(date))
+
+
+def _named_day(found: re.Match[str] | None) -> set[int]:
+    """Return the number of a month that is named and the number beside it; empty where no month is named."""
+    if not found:
+        return set()
+    name, number = (found[1], found[2]) if found[1] else (found[4], found[3])
+    month = next((_MONTHS[name.lower()[:n]] for n in (5, 4, 3) if name.lower()[:n] in _MONTHS), 0)
+    return {month, int(number)} if month else set()
 
 
 def _is_number_of_day(new: str, old: str) -> bool:
