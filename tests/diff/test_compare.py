@@ -217,6 +217,23 @@ def test_accents_that_many_names_lose_are_damage(losing: int, keeping: int, is_m
     assert bool(compare(rows, held).type_mismatches(cells)) is not is_meant
 
 
+@pytest.mark.parametrize(
+    ("rows", "others", "is_meant"),
+    [
+        pytest.param(5, ["12", None], True, id="a column of whole numbers"),
+        pytest.param(5, ["2.1"], False, id="versions"),
+        pytest.param(4, ["12"], False, id="few rows"),
+    ],
+)
+def test_whole_numbers_that_pandas_had_spoilt_are_put_right(rows: int, others: list[str], is_meant: bool) -> None:
+    field = "custom_attributes.floor"
+    texts = [str(i) for i in range(rows)]
+    want = pd.DataFrame({"id": range(rows), field: pd.Series(texts, dtype=object)})
+    held = pd.DataFrame({field: pd.Series([f"{text}.0" for text in texts], dtype=object)})
+    found = compare(want, held).misfits(pd.DataFrame({field: [*texts, *others]}, dtype=object))
+    assert bool(found) is not is_meant
+
+
 def test_a_sent_number_is_a_whole_number_where_it_can_be() -> None:
     rows = desired(custom_attributes__seats="13.0")
     ((_, _, (change,)),) = compare(rows, current(rows, custom_attributes={"seats": 1})).changes()

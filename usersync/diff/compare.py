@@ -29,6 +29,8 @@ _REWRITTEN = "a spreadsheet may have rewritten the text, as 007 to 7; format the
 _WITHOUT_ACCENTS = "the same without its accents, as old programs write it; enter it with all letters"
 #: Rows that may lose a letter because somebody asked for it: so many, and a fifth of the cells with it; one anyway.
 _MOST = 20
+#: Rows of a column from which whole numbers are no coincidence.
+_SEVERAL = 5
 #: What messages call the values that are not text.
 _KINDS = {list: "a list", dict: "a JSON object", bool: "true or false", int: "a number", float: "a number"}
 
@@ -86,7 +88,7 @@ class Comparison:
 
         So it is where the same text would come in the form of a spreadsheet, or without accents. The type of the field
         is not configured, so that nobody said that it may change. `cells` are all that the input holds, by field: where
-        they have the accents that few rows lose, these rows are meant as they are.
+        they have the accents that few rows lose, or no decimals in any row, these rows are meant as they are.
         """
         found: dict[int, dict[str, str]] = {}
         for name, mask in self.differs.items():
@@ -100,7 +102,7 @@ class Comparison:
             held = self._old_values(name, rows)
             texts = self.desired[name].to_numpy(object)[rows]
             known = cells[name].to_numpy(object) if cells is not None and name in cells else texts
-            meant = _written_without_accents(texts, held, known)
+            meant = _written_without_accents(texts, held, known) | _whole_again(texts, held, known)
             keys = self.desired.index.to_numpy()[rows].tolist()
             for at, (key, new, old) in enumerate(zip(keys, texts, held, strict=True)):
                 if at not in meant and isinstance(new, str) and (message := _type_mismatch(name, new, old)):
@@ -211,6 +213,16 @@ def _written_without_accents(new: Objects, old: Objects, cells: Objects) -> set[
     kept = Counter(letter for cell in cells if cell for letter in accented_letters(cell))
     few = {letter: max(1, min(_MOST, kept[letter] // 5)) if kept[letter] else 0 for letter in losing}
     return {at for at, letters in lost.items() if all(losing[letter] <= few[letter] for letter in letters)}
+
+
+def _whole_again(new: Objects, old: Objects, cells: Objects) -> set[int]:
+    """Return the positions of whole numbers that were spoilt as 5.0, as pandas writes them; they are several.
+
+    Where a spreadsheet makes 2 of version 2.0, other versions keep their decimals.
+    """
+    found = {at for at, (text, held) in enumerate(zip(new, old, strict=True)) if text and held == f"{text}.0"}
+    has_decimals = len(found) >= _SEVERAL and any("." in cell or "," in cell for cell in cells if cell)
+    return found if len(found) >= _SEVERAL and not has_decimals else set()
 
 
 def _type_mismatch(name: str, text: str, old: Json) -> str:
