@@ -332,6 +332,30 @@ def test_update_takes_a_name_without_accents_as_it_is_typed_and_a_file_does_not(
         assert [user.name for user in box.store.users.values()] == ["Zoe", "Zo\u00eb"]
 
 
+@pytest.mark.parametrize(
+    ("held", "typed"),
+    [("05.01.2026", "2026-01-05"), ("1.0", "1"), ("K\u00f6ln", "Koeln")],
+    ids=["day", "number", "city"],
+)
+def test_update_takes_an_attribute_in_another_form_as_it_is_typed(
+    desk: Callable[..., Any], held: str, typed: str
+) -> None:
+    users = [StoredUser(id=7, name="Ann", email="a@example.org", custom_attributes={"x": held, "seats": 5})]
+    with desk(Sandbox(users=users, limit=None)) as (box, at):
+        assert at.run("update", "7", "--attr", f"x={typed}", "--attr", "seats=6").code == 0
+        assert box.store.users[7].custom_attributes == {"x": typed, "seats": 6}
+        assert "not a number" in at.run("update", "7", "--attr", "seats=six").err
+
+
+def test_update_names_the_settings_that_send_what_looks_damaged(desk: Callable[..., Any]) -> None:
+    with desk(Sandbox(users=_users(7), limit=None)) as (_, at):
+        refused = at.run("update", "7", "--name", "4711")
+        assert (refused.code, "fields: {NAME: {suspect: accept}}" in refused.err) == (1, True)
+    with desk(Sandbox(users=_users(7), limit=None), fields={"name": {"suspect": "accept"}}) as (box, at):
+        assert at.run("update", "7", "--name", "4711").code == 0
+        assert box.store.users[7].name == "4711"
+
+
 def test_update_prints_a_user_who_has_the_values_already(desk: Callable[..., Any]) -> None:
     with desk(Sandbox(users=_users(7), limit=None)) as (box, at):
         ran = at.run("update", "7", "--name", "User 7")

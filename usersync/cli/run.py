@@ -119,6 +119,8 @@ def update(user_id: str, *, password_stdin: bool, attr: tuple[str, ...], **optio
     """Update one user, and print it as JSON."""
     from usersync import api
     from usersync.errors import RefusedError, StoppedError
+    from usersync.models import Code
+    from usersync.planning.input import SUSPECT_NOTE
     from usersync.settings import FieldSettings
 
     values = {name: options[name] for name in ("name", "display_name", "email") if options[name] is not None}
@@ -151,6 +153,8 @@ def update(user_id: str, *, password_stdin: bool, attr: tuple[str, ...], **optio
         user = {"id": row.user_id, "name": row.name, "email": row.email, "custom_attributes": attributes}
         write_sent(json.dumps(user, ensure_ascii=False), elsewhere=f"`usersync history {row.id}` shows what was sent")
         return 0
+    if Code.VALUE_SUSPECT in row.code:
+        say(f"usersync: {SUSPECT_NOTE}")
     return fail(f"user {user_id}: {row.reason}", 1, as_json=options["as_json"])
 
 

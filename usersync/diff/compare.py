@@ -83,12 +83,13 @@ class Comparison:
         for key, user_id, changed in zip(keys, user_ids, fields, strict=True):
             yield key, user_id, tuple(changed)
 
-    def type_mismatches(self, cells: DataFrame | None = None) -> dict[int, dict[str, str]]:
+    def type_mismatches(self, cells: DataFrame | None = None, *, is_typed: bool = False) -> dict[int, dict[str, str]]:
         """Return key -> field -> what is wrong, where text would replace a number, a boolean or JSON.
 
         So it is where the same text would come in the form of a spreadsheet, or without accents. The type of the field
         is not configured, so that nobody said that it may change. `cells` are all that the input holds, by field: where
-        they have the accents that few rows lose, or no decimals in any row, these rows are meant as they are.
+        they have the accents that few rows lose, or no decimals in any row, these rows are meant as they are. So are
+        all where a person typed them (`is_typed`).
         """
         found: dict[int, dict[str, str]] = {}
         for name, mask in self.differs.items():
@@ -105,7 +106,8 @@ class Comparison:
             meant = _written_without_accents(texts, held, known) | _whole_again(texts, held, known)
             keys = self.desired.index.to_numpy()[rows].tolist()
             for at, (key, new, old) in enumerate(zip(keys, texts, held, strict=True)):
-                if at not in meant and isinstance(new, str) and (message := _type_mismatch(name, new, old)):
+                is_meant = at in meant or (is_typed and isinstance(old, str))
+                if not is_meant and isinstance(new, str) and (message := _type_mismatch(name, new, old)):
                     found.setdefault(key, {})[name] = message
         return found
 

@@ -47,6 +47,8 @@ class Input:
     fields: Mapping[str, FieldSettings] = field(default_factory=dict)
     untouched: Untouched = field(default_factory=Untouched)
     """Cells of exports that are left alone."""
+    is_typed: bool = False
+    """Whether a person typed the values for one user, so that no program has changed their form."""
 
     @property
     def needs_index(self) -> bool:
@@ -200,7 +202,8 @@ def single_user(user_id: str, cells: Mapping[str, str], settings: Settings) -> I
     """Validate the values for one user as if they were a row of a file.
 
     `cells` maps fields (`name`, `custom_attributes.seats`) to text. Nobody names a field to leave it as it is: a blank
-    text is rejected where a sheet's blank cell keeps the present value. A name without accents is meant as it is typed.
+    text is rejected where a sheet's blank cell keeps the present value. A text without accents, or in another form, is
+    meant as it is typed.
     """
     fields = {name: settings.fields.get(name, FieldSettings()) for name in cells}
     fields |= {name: one.model_copy(update={"blank": "reject"}) for name, one in fields.items() if one.blank == "keep"}
@@ -209,6 +212,4 @@ def single_user(user_id: str, cells: Mapping[str, str], settings: Settings) -> I
     frame = pd.DataFrame({name: pd.Series([text], dtype=object) for name, text in texts.items()})
     table = Table(frame, pd.DataFrame({"source": [0], "at": [0], "row": [1]}), (source,))
     desired = validate(table, fields, suspect=settings.source.suspect)
-    for name in {"name", "display_name"} & fields.keys():  # else one without accents is taken for damaged
-        fields[name] = fields[name].model_copy(update={"type": "text"})
-    return Input(table, desired, fields={**settings.fields, **fields})
+    return Input(table, desired, fields={**settings.fields, **fields}, is_typed=True)

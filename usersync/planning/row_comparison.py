@@ -104,7 +104,7 @@ class RowComparison:
         written: Mapping[int, Mapping[str, Json]] | None = None,
     ) -> Iterator[Row]:
         """Make the rows that change something; `users` are by key, where they were read, `written` by id."""
-        mismatches = comparison.type_mismatches(self._given.table.cells)
+        mismatches = comparison.type_mismatches(self._given.table.cells, is_typed=self._given.is_typed)
         self._mismatched_fields.update(*mismatches.values())
         for key, user_id, changes in comparison.changes():
             yield self._rows.changed(
