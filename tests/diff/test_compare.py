@@ -163,7 +163,7 @@ def test_an_attribute_of_a_configured_type_is_not_converted() -> None:
         pytest.param("7", "007", "a spreadsheet may have rewritten the text", id="a text without its zeros"),
     ],
 )
-def test_text_that_is_not_what_the_platform_holds_is_a_misfit(text: str, held: Any, reason: str) -> None:
+def test_text_that_is_not_what_the_platform_holds_is_a_type_mismatch(text: str, held: Any, reason: str) -> None:
     rows = desired(custom_attributes__seats=text)
     ((key, found),) = compare(rows, current(rows, custom_attributes={"seats": held})).type_mismatches().items()
     assert key == 0
@@ -181,13 +181,13 @@ def test_text_that_is_not_what_the_platform_holds_is_a_misfit(text: str, held: A
         pytest.param({"custom_attributes": {"seats": "twelve"}}, 12, (), id="text in JSON"),
     ],
 )
-def test_what_fits_is_no_misfit(want: dict[str, Any], held: Any, typed: tuple[str, ...]) -> None:
+def test_what_fits_is_no_type_mismatch(want: dict[str, Any], held: Any, typed: tuple[str, ...]) -> None:
     rows = desired(**want)
     users = current(rows, custom_attributes={"seats": held})
     assert compare(rows, users, typed_fields=frozenset(typed)).type_mismatches() == {}
 
 
-def test_a_name_without_its_accents_is_a_misfit() -> None:
+def test_a_name_without_its_accents_is_a_type_mismatch() -> None:
     rows = desired(name="Zoe")
     users = current(rows, name="Zo\u00eb")
     assert compare(rows, users).type_mismatches()[0]["name"].startswith("the same without its accents")
@@ -230,7 +230,7 @@ def test_whole_numbers_that_pandas_had_spoilt_are_put_right(rows: int, others: l
     texts = [str(i) for i in range(rows)]
     want = pd.DataFrame({"id": range(rows), field: pd.Series(texts, dtype=object)})
     held = pd.DataFrame({field: pd.Series([f"{text}.0" for text in texts], dtype=object)})
-    found = compare(want, held).misfits(pd.DataFrame({field: [*texts, *others]}, dtype=object))
+    found = compare(want, held).type_mismatches(pd.DataFrame({field: [*texts, *others]}, dtype=object))
     assert bool(found) is not is_meant
 
 
