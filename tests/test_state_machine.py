@@ -32,10 +32,9 @@ from usersync.ledger.run import IN_FLIGHT
 from usersync.ledger.waves import is_open
 from usersync.models import Row, Status
 from usersync.report import Summary
-from usersync.report.columns import unescape_formula
 from usersync.sandbox import Answer, Fault, Faults, Request, Sandbox, StoredUser, running
 from usersync.settings import Settings, make_settings
-from usersync.values import same_value
+from usersync.values import same_value, unescape_formula
 
 MEMBERS, OUTSIDERS = range(1, 7), (7, 8)
 EMAILS = (*(f"u{i}@example.org" for i in MEMBERS), "n1@example.org", "n2@example.org", "n3@example.org")

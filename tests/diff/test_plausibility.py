@@ -11,8 +11,8 @@ from usersync.diff.plausibility import (
     find_shifted,
     find_shifted_attribute,
     is_other_person,
-    similar_keys,
 )
+from usersync.loader.spelling import similar_keys
 from usersync.models import User
 
 NAMES = ["Anna Kowalska", "Bakary Traoré", "Chiara Bianchi", "Dmitri Volkov", "Elif Öztürk", "Fatima Haddad",

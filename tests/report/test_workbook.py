@@ -12,9 +12,10 @@ from openpyxl.worksheet.worksheet import Worksheet
 from python_calamine import CalamineWorkbook
 
 from usersync.ledger import Cells
-from usersync.report.columns import COLUMNS, unescape_formula
+from usersync.report.columns import COLUMNS
 from usersync.report.wording import STATUS_MEANINGS
 from usersync.report.workbook import write_workbook
+from usersync.values import unescape_formula
 
 SUMMARY = {
     "run": "R1", "status": "partial", "exit_code": 1, "stopped": None, "seconds": 1.5,

@@ -11,7 +11,7 @@ import numpy as np
 
 from usersync.cli.console import problems_text
 from usersync.cli.table import table_text
-from usersync.loader.headings import normalize
+from usersync.loader.heading_words import normalize
 from usersync.loader.rejects_columns import ROW, WHY
 from usersync.models import Code, Json, ProblemGroup
 from usersync.tables import Column, DesiredValues, Source, Table

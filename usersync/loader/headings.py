@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from usersync.errors import SourceError, UsageError
+from usersync.loader.heading_words import FIRST_NAMES, LAST_NAMES, NUMBERING, field_of, nearest_field, normalize, squash
 from usersync.loader.raw_sheet import first_few
-from usersync.loader.spelling import is_misspelling
-from usersync.models import ATTRIBUTE, NEW_EMAIL
+from usersync.models import ATTRIBUTE
 from usersync.tables import Column
-from usersync.values import PASSWORDS, visible
+from usersync.values import visible
 
 if TYPE_CHECKING:
     from usersync.settings.source import MatchBy
@@ -28,44 +28,6 @@ if TYPE_CHECKING:
 IGNORE: Final = "ignore"
 #: Headings of the rejects file, which come back with it.
 OUR_COLUMNS: Final = ("usersync: row", "usersync: why")
-#: Headings that are taken without a mapping, in the form that `_squash` gives them.
-_ENGLISH: Final = {
-    "id": ("id", "userid", "agentid", "chatwootid", "chatwootuserid", "platformid", "platformuserid"),
-    "name": ("name", "fullname"),
-    "display_name": ("displayname",),
-    "email": ("email", "mail", "emailaddress", "mailaddress", "useremail"),
-    NEW_EMAIL: ("newemail", "newmail", "newemailaddress", "newmailaddress"),
-    "password": ("password",),
-    "custom_attributes": ("customattributes",),
-}
-#: Those of other languages.
-_TRANSLATED: Final = {
-    "id": ("benutzerid", "nutzerid", "agentenid", "plattformid"),
-    "name": ("vollständigername",),
-    "display_name": ("anzeigename",),
-    "email": ("emailadresse", "mailadresse", "correo", "correoelectrónico", "adresseemail", "courriel"),
-    NEW_EMAIL: (
-        *("neueemail", "neuemail", "neueemailadresse"),
-        *("nuevocorreo", "nuevocorreoelectrónico", "nouvelleadresseemail", "nouveaucourriel"),
-    ),
-    "password": ("passwort", "kennwort"),
-}
-_FIELD_OF: Final = {
-    word: field for words_of in (_ENGLISH, _TRANSLATED) for field, words in words_of.items() for word in words
-}
-#: Those of which misspellings are found: not the ids, because other numbers of a user have similar names, and not the
-#: words of other languages: `passport` is not `passwort`.
-_SPELLED: Final = tuple(word for field, words in _ENGLISH.items() if field != "id" for word in words)
-#: How headings end that may mean the password, in the form that `_squash` gives them: none is ignored without a word.
-_PASSWORDS: Final = (*PASSWORDS, "passcode", "contraseña", "motdepasse")
-#: Headings of the parts of a name, in the form that `_squash` gives them.
-_FIRST_NAMES: Final = (
-    *("firstname", "firstnames", "fname", "givenname", "givennames", "forename", "forenames"),
-    *("vorname", "vornamen", "vorname(n)", "rufname", "prénom", "prenom", "prénoms", "nombre", "nombres"),
-)
-_LAST_NAMES: Final = ("lastname", "lname", "surname", "familyname", "nachname", "familienname", "apellido", "apellidos")
-#: Endings of headings that may number users, in the form that `_squash` gives them.
-_NUMBERING: Final = ("id", "no", "nr", "number", "nummer", "#", "key")
 #: Rows with an address, such as that of the author, that a header without an id may have in a preamble.
 CONTACTS: Final = 1
 #: No heading is longer; such a cell is not compared.
@@ -76,16 +38,6 @@ _PLAIN_YAML: Final = re.compile(r"[^\W\d_][\w ./()-]*(?<! )")
 
 #: Texts that YAML takes for something else.
 _YAML_CONSTANTS: Final = frozenset(("yes", "no", "on", "off", "true", "false", "null"))
-
-
-def normalize(heading: str) -> str:
-    """Fold case, width, blanks and invisible characters."""
-    return " ".join(visible(heading).split()).casefold()
-
-
-def _squash(heading: str) -> str:
-    """Fold what makes no difference between two headings."""
-    return re.sub(r"[\s_\-*:\u2010-\u2015]+", "", normalize(heading))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +73,7 @@ class Headings:
         self._read: list[str] = []  # the headings of the mapping that have a field
         for heading, meaning in (columns or {}).items():
             if "{" not in meaning:
-                self._mapping[_squash(heading)] = meaning
+                self._mapping[squash(heading)] = meaning
                 self._read += [heading] if meaning != IGNORE else []
                 continue
             field = self.field(heading)
@@ -131,11 +83,11 @@ class Headings:
 
     def field(self, heading: str) -> str | None:
         """Return the field of a heading, whatever stands beside it; None if it has none."""
-        key = _squash(heading)
+        key = squash(heading)
         if key in self._mapping:
             return None if self._mapping[key] == IGNORE else self._mapping[key]
-        if key in _FIELD_OF:
-            return _FIELD_OF[key]
+        if field := field_of(heading):
+            return field
         stem, dot, _ = key.partition(".")
         if dot and stem == "customattributes":
             written = " ".join(visible(heading).split()).partition(".")[2].strip().rstrip("*: ")
@@ -154,17 +106,17 @@ class Headings:
 
     def are_read(self, header: Sequence[str]) -> list[bool]:
         """Return for each heading whether its cells are read: for a field, or for a part of one."""
-        parts = {_squash(part) for text in self._templates.values() for part in _IN_BRACES.findall(text)}
+        parts = {squash(part) for text in self._templates.values() for part in _IN_BRACES.findall(text)}
         fields = self.fields(header)
-        return [field is not None or _squash(heading) in parts for field, heading in zip(fields, header, strict=True)]
+        return [field is not None or squash(heading) in parts for field, heading in zip(fields, header, strict=True)]
 
     def _is_part(self, heading: str, field: str | None) -> bool:
         """Return whether the template of a field takes the heading for a part: `name: "{First name} {Name}"`."""
         parts = _IN_BRACES.findall(self._templates.get(field or "", ""))
-        return _squash(heading) in map(_squash, parts)
+        return squash(heading) in map(squash, parts)
 
     def _is_mapped(self, heading: str) -> bool:
-        return _squash(heading) in self._mapping
+        return squash(heading) in self._mapping
 
     def key_column(self, cells: Sequence[str]) -> int | None:
         """Return the position of the column that tells who a row is about; None if these cells are not a header row.
@@ -216,29 +168,29 @@ class Headings:
 
     def templates(self, header: Sequence[str], file: str) -> tuple[Template, ...]:
         """Return the fields that are composed of columns. Raises SourceError where one of those is missing."""
-        positions = {_squash(heading): i for i, heading in reversed(list(enumerate(header)))}
+        positions = {squash(heading): i for i, heading in reversed(list(enumerate(header)))}
         found = []
         for field, text in self._templates.items():
             parts = _IN_BRACES.findall(text)
-            missing = [part for part in parts if _squash(part) not in positions]
+            missing = [part for part in parts if squash(part) not in positions]
             if missing:
                 raise SourceError(file, f"columns: {field}: {text!r} needs a column {missing[0]!r}; {_seen(header)}")
             if field in self.fields(header):
                 raise SourceError(file, f"columns: {field}: {text!r}, but a column of the file means {field} as well")
-            found.append(Template(field, text, tuple(positions[_squash(part)] for part in parts)))
+            found.append(Template(field, text, tuple(positions[squash(part)] for part in parts)))
         return tuple(found)
 
     def absent(self, header: Sequence[str]) -> Iterable[str]:
         """Name the headings under `columns:` that are not in a header, each with the nearest one that is."""
-        present = {_squash(heading): heading.strip() for heading in header if heading.strip()}
-        missing = [heading for heading in self._read if _squash(heading) not in present]
+        present = {squash(heading): heading.strip() for heading in header if heading.strip()}
+        missing = [heading for heading in self._read if squash(heading) not in present]
         for heading in missing:
-            near = difflib.get_close_matches(_squash(heading), present, 1, 0.6)
+            near = difflib.get_close_matches(squash(heading), present, 1, 0.6)
             yield f"{heading!r} (did you mean {present[near[0]]!r}?)" if near else repr(heading)
 
     def suggest_name(self, header: Sequence[str]) -> str:
         """Return the line that composes the name of two columns; "" if there is a name, or no two such columns."""
-        first, last = _headings_among(header, _FIRST_NAMES), _headings_among(header, _LAST_NAMES)
+        first, last = _headings_among(header, FIRST_NAMES), _headings_among(header, LAST_NAMES)
         if not first or not last or "name" in self._templates or "name" in self.fields(header):
             return ""
         return _template_line(first[0], last[0])
@@ -246,7 +198,7 @@ class Headings:
     def _last_name_alone(self, header: Sequence[str]) -> Iterable[str]:
         """Yield what is wrong where a column `Name` may hold last names: first names have a column of their own."""
         names = [heading for heading in _headings_among(header, ("name",)) if not self._is_mapped(heading)]
-        first, last = _headings_among(header, _FIRST_NAMES), _headings_among(header, _LAST_NAMES)
+        first, last = _headings_among(header, FIRST_NAMES), _headings_among(header, LAST_NAMES)
         if not names or not first or last or "name" in self._templates:
             return
         lines = "\n".join(
@@ -266,7 +218,7 @@ class Headings:
             if len(same) < 2:
                 continue
             names = " and ".join(map(repr, same))
-            if len({_squash(heading) for heading in same}) < len(same) or self._is_mapped(same[0]):
+            if len({squash(heading) for heading in same}) < len(same) or self._is_mapped(same[0]):
                 yield f"the columns {names} both mean {field}; rename or delete one of them"
                 continue
             choices = "\n".join(f"    {_mapping_line(heading, field)}" for heading in same)
@@ -292,12 +244,12 @@ class Headings:
         """Return the field that a heading without one is nearly."""
         if not heading.strip() or len(heading) >= _LONGEST or self._is_mapped(heading) or self.field(heading):
             return None
-        if normalize(heading) in OUR_COLUMNS or _squash(heading) in _FIRST_NAMES + _LAST_NAMES:
+        if normalize(heading) in OUR_COLUMNS or squash(heading) in FIRST_NAMES + LAST_NAMES:
             return None
         stem, dot, key = visible(heading).partition(".")
-        if dot and _nearest_field(stem) == "custom_attributes":
+        if dot and nearest_field(stem) == "custom_attributes":
             return ATTRIBUTE + key.strip()
-        return _nearest_field(heading)
+        return nearest_field(heading)
 
     def explain_missing_id(self, row: int, header: Sequence[str]) -> str:
         """Say what to do about a row that looks like the header but has no id column."""
@@ -316,7 +268,7 @@ class Headings:
         if self._match_by == "auto" and "email" in fields:
             remedy = "add one, or map its heading under columns: {Your heading: name}"
             return "e-mail addresses, but no field to change", remedy
-        candidates = [heading.strip() for heading in header if _squash(heading).endswith(_NUMBERING)]
+        candidates = [heading.strip() for heading in header if squash(heading).endswith(NUMBERING)]
         remedy = "add a column id with the platform's user ids"
         if candidates:
             lines = "\n".join(f"    {_mapping_line(heading, 'id')}" for heading in candidates[:3])
@@ -337,7 +289,7 @@ def _seen(header: Sequence[str]) -> str:
 
 
 def _headings_among(header: Sequence[str], words: Sequence[str]) -> list[str]:
-    return [heading.strip() for heading in header if _squash(heading) in words]
+    return [heading.strip() for heading in header if squash(heading) in words]
 
 
 def _template_line(first: str, last: str) -> str:
@@ -349,11 +301,3 @@ def _mapping_line(heading: str, field: str) -> str:
     """Write a line for the `columns:` of the settings."""
     plain = _PLAIN_YAML.fullmatch(heading) and heading.lower() not in _YAML_CONSTANTS
     return f"{heading if plain else json.dumps(heading, ensure_ascii=False)}: {field}"
-
-
-def _nearest_field(heading: str) -> str | None:
-    letters = re.sub(r"[^a-z0-9]", "", normalize(heading))
-    if letters in _FIELD_OF:
-        return _FIELD_OF[letters]
-    meant = next((_FIELD_OF[word] for word in _SPELLED if is_misspelling(letters, word)), None)
-    return meant or ("password" if _squash(heading).endswith(_PASSWORDS) else None)

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 from usersync.errors import SourceError, UsageError
 from usersync.loader.export_base import base_beside, base_nearby, read_base
-from usersync.loader.headings import OUR_COLUMNS, Headings, Template, normalize
+from usersync.loader.heading_words import normalize
+from usersync.loader.headings import OUR_COLUMNS, Headings, Template
 from usersync.loader.raw_sheet import RawSheet
 from usersync.loader.rejects_columns import hold_back_rows
 from usersync.loader.remote import fetch, is_remote, without_secrets

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from usersync.loader.headings import OUR_COLUMNS, normalize
+from usersync.loader.heading_words import normalize
+from usersync.loader.headings import OUR_COLUMNS
 from usersync.models import Code, Problem
 from usersync.tables import Table
 

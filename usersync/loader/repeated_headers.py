@@ -15,7 +15,8 @@ from typing import Final
 import pandas as pd
 
 from usersync.loader.csv_parser import DELIMITERS
-from usersync.loader.headings import Headings, normalize
+from usersync.loader.heading_words import normalize
+from usersync.loader.headings import Headings
 from usersync.loader.raw_sheet import CellError, RawSheet
 from usersync.models import Code
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from usersync.errors import UsageError
-from usersync.loader.headings import normalize
+from usersync.loader.heading_words import normalize
 from usersync.loader.raw_sheet import first_few
 from usersync.tables import Source, Table
 

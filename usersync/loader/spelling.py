@@ -1,7 +1,10 @@
-"""Tell misspellings of a word from other words."""
+"""Find misspellings of headings and of attribute keys."""
 
 from __future__ import annotations
 
+import re
+import unicodedata
+from collections.abc import Collection, Iterable
 from typing import Final
 
 #: Letters of a word in which one more, or two that changed places, are a misspelling, but no other one: `game` is not
@@ -33,3 +36,36 @@ def edits(one: str, other: str) -> int:
             row.append(fewest)
         before, last = last, row
     return last[-1]
+
+
+def similar_keys(new: Iterable[str], held: Collection[str]) -> dict[str, str]:
+    """Find attribute keys of a file that no user holds, but that are nearly one that users hold: new -> held.
+
+    `new` are the keys that rows set, `held` those of all users that were looked up. Case, separators and one letter
+    more, less or exchanged, and words in brackets, do not make another key (`Plan`, `seat`, `seats (number)`); another
+    last letter and other digits do (`phone2`).
+    """
+    squashed: dict[str, str] = {}
+    for key in held:
+        squashed.setdefault(_letters_and_digits(key), key)
+    found = {}
+    for key in dict.fromkeys(new):
+        if key in held:
+            continue
+        letters = _letters_and_digits(key)
+        near = squashed.get(letters) or next((k for text, k in squashed.items() if _is_slip(letters, text)), None)
+        if near is not None:
+            found[key] = near
+    return found
+
+
+def _letters_and_digits(key: str) -> str:
+    bare = re.sub(r"\(.*?\)|\[.*?\]", "", key) or key
+    return re.sub(r"[\W_]", "", unicodedata.normalize("NFKC", bare).casefold())
+
+
+def _is_slip(one: str, other: str) -> bool:
+    """Return whether two keys are one mistake apart; another last letter makes another key."""
+    if min(len(one), len(other)) < _SHORT or re.sub(r"\D", "", one) != re.sub(r"\D", "", other):
+        return False
+    return edits(one, other) == 1 and one[:-1] != other[:-1]

@@ -11,7 +11,7 @@ import pandas as pd
 
 from usersync.context import RunOptions
 from usersync.loader import load
-from usersync.loader.headings import normalize
+from usersync.loader.heading_words import normalize
 from usersync.loader.rejects_columns import original_rows
 from usersync.loader.row_filter import select
 from usersync.loader.row_names import NameOf, names_in

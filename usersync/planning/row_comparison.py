@@ -11,8 +11,8 @@ import pandas as pd
 from usersync.context import Context, iso, run_concurrently
 from usersync.diff.compare import Comparison, attribute_keys, compare, current_values, readable_fields
 from usersync.diff.limits import has_email_patterns
-from usersync.diff.plausibility import similar_keys
 from usersync.ledger import LedgerRun
+from usersync.loader.spelling import similar_keys
 from usersync.models import ATTRIBUTE, Json, Row, Status, User
 from usersync.planning.baseline import baseline_from_file
 from usersync.planning.input import Input

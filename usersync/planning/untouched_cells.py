@@ -16,9 +16,9 @@ import pandas as pd
 
 from usersync.errors import RefusedError
 from usersync.models import Code, Problem
-from usersync.report.columns import unescape_formula
 from usersync.tables import Base, Source, Table
 from usersync.validation.cells import InvalidCellError, read_id
+from usersync.values import unescape_formula
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

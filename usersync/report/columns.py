@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 from usersync.ledger import Cells
 from usersync.loader.row_names import NameOf, best_name
 from usersync.models import Json, Status
+from usersync.values import GUARDED, escape_formula
 
 #: Some lines of a report, by column: the cells of COLUMNS, and the rows' keys.
 Columns: TypeAlias = Sequence[Sequence[Json]]
@@ -28,9 +29,6 @@ COLUMNS: Final = (
 #: Columns of text that people wrote: `escape_formula` guards them in report.csv.
 FREE_TEXT: Final = ("file", "sheet", "id", "changed", "message", "name", "email")
 _ATTENTION: Final = frozenset(status.value for status in Status if status.needs_attention)
-#: First characters of what a spreadsheet runs as a formula.
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-_GUARDED: Final = frozenset((*_FORMULA, "'"))
 
 
 def by_column(lines: Sequence[Cells]) -> Columns:
@@ -68,19 +66,4 @@ def name_of_line(line: Cells, name_of: NameOf) -> str:
 
 def escape_formulas(column: Sequence[str]) -> Sequence[str]:
     """Apply `escape_formula` to a column, where any of its cells may need it."""
-    return column if _GUARDED.isdisjoint({text[:1] for text in column}) else list(map(escape_formula, column))
-
-
-def escape_formula(text: str) -> str:
-    """Put an apostrophe before what a spreadsheet would run as a formula; `unescape_formula` removes it."""
-    return f"'{text}" if text[:1] in _GUARDED and _is_formula(text) else text
-
-
-def unescape_formula(text: str) -> str:
-    """Undo `escape_formula`."""
-    return text[1:] if text.startswith("'") and _is_formula(text) else text
-
-
-def _is_formula(text: str) -> bool:
-    bare = text.lstrip("'")
-    return len(bare) > 1 and bare.startswith(_FORMULA)
+    return column if GUARDED.isdisjoint({text[:1] for text in column}) else list(map(escape_formula, column))

@@ -17,11 +17,11 @@ from xlsxwriter.worksheet import Worksheet
 
 from usersync.errors import UsageError
 from usersync.loader.export_base import BaseEncoder
-from usersync.report.columns import escape_formula
 from usersync.report.export_columns import ExportColumn, UserTexts
 from usersync.report.template import heading_advice
 from usersync.report.xlsx import BaseSheet, TextSheet
 from usersync.settings import FieldSettings
+from usersync.values import escape_formula
 
 #: Users that a workbook has room for: its hidden sheet needs two rows more than they are.
 MOST_USERS: Final = 1_048_574

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from usersync.loader.export_base import base_lines, base_path
-from usersync.report.columns import escape_formula
 from usersync.report.rejects_rows import Layout, Reject
 from usersync.tables import Base
+from usersync.values import escape_formula
 
 _LINE_ENDS: Final = {"CR": "\r", "LF": "\n", "none": "\n"}
 

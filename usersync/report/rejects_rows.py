@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from usersync.loader.headings import normalize
+from usersync.loader.heading_words import normalize
 from usersync.loader.rejects_columns import ROW, WHY
 from usersync.tables import Column, Source
 

@@ -24,9 +24,9 @@ from usersync.report.columns import (
     name_of_line,
     no_message,
     reasons_of,
-    unescape_formula,
 )
 from usersync.report.output_file import write_whole
+from usersync.values import unescape_formula
 
 if TYPE_CHECKING:
     from pandas import DataFrame
