@@ -225,11 +225,11 @@ def test_waiting_for_an_answer_is_no_time_of_the_run(desk: Opened) -> None:
         clock.offset += 1000.0
         return True
 
-    rows = DataFrame({"id": range(1, 101), "name": [f"New {i}" for i in range(1, 101)]})
+    rows = DataFrame({"id": range(1, 11), "name": [f"New {i}" for i in range(1, 11)]})
     options, context = usersync.RunOptions(max_duration=500.0), Context(clock=clock)
-    with desk(platform(100)) as (box, at):
+    with desk(platform(10)) as (box, at):
         summary = usersync.run(rows, settings_of(box, at), confirm=confirm, options=options, context=context)
-    assert (summary.exit_code, summary.counts) == (0, {"updated": 100, "rows": 100})
+    assert (summary.exit_code, summary.counts) == (0, {"updated": 10, "rows": 10})
     assert summary.seconds < 500
 
 
