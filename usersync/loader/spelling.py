@@ -7,9 +7,11 @@ import unicodedata
 from collections.abc import Collection, Iterable
 from typing import Final
 
-#: Letters of a word in which one more, or two that changed places, are a misspelling, but no other one: `game` is not
-#: `name`, and `Mai` (May in German and French) is not `mail`.
+#: Letters of a word in which one more, one less, or two that changed places are a misspelling, but no other one: `game`
+#: is not `name`.
 _SHORT: Final = 4
+#: Words that are one letter short of `mail`, and mean something else: May in German and French, times, thousand.
+_OTHER_WORDS: Final = frozenset(("mai", "mal", "mil"))
 #: Letters from which a word may have two mistakes.
 _LONG: Final = 10
 
@@ -17,9 +19,9 @@ _LONG: Final = 10
 def is_misspelling(text: str, word: str) -> bool:
     """Return whether `text` is `word` with a mistake or, in a long word, two; both in lower case."""
     allowed = 2 if len(word) >= _LONG else 1
-    if text == word or abs(len(text) - len(word)) > allowed:
+    if text == word or text in _OTHER_WORDS or abs(len(text) - len(word)) > allowed:
         return False
-    if len(word) <= _SHORT and len(text) <= len(word) and sorted(text) != sorted(word):
+    if len(word) <= _SHORT and len(text) == len(word) and sorted(text) != sorted(word):
         return False
     return edits(text, word) <= allowed
 
