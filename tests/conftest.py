@@ -36,7 +36,7 @@ PATIENCE = 120.0
 #: The modules that take longest; they go first, so that no processor is idle at the end.
 LONG = (
     "test_state_machine.py", "test_resume.py", "test_cron_kit.py", "test_email_swaps.py", "test_dask_engine.py",
-    "test_interruptions.py", "test_html.py",
+    "test_interruptions.py", "test_interrupted_rows.py", "test_html.py",
 )  # fmt: skip
 
 
@@ -255,4 +255,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--kills", type=int, default=50, help="How many real runs the kill test kills.")
+    parser.addoption("--kills", type=int, default=30, help="How many real runs the kill test kills.")

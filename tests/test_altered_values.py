@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import TOKEN
-from tests.test_interruptions import SWAP, Platform, platform
+from tests.interrupted import SWAP, Platform, platform
 from usersync.models import Json, Row
 from usersync.sandbox import StoredUser
 from usersync.sandbox.faults import FaultInjector, Faults

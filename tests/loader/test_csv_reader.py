@@ -244,5 +244,5 @@ def test_reads_the_same_in_blocks_of_any_size(monkeypatch: pytest.MonkeyPatch) -
     ],
 )
 def test_reads_damaged_files_in_linear_time(line: str) -> None:
-    raw_sheet = read('id,name\n1,"open\n' + f"{line}\n" * 60_000, delimiter=",")  # minutes, were each line read again
-    assert len(raw_sheet.rows) > 59_000 or line == '1,"","'
+    raw_sheet = read('id,name\n1,"open\n' + f"{line}\n" * 20_000, delimiter=",")  # a minute, were each line read again
+    assert len(raw_sheet.rows) > 19_000 or line == '1,"","'
