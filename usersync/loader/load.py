@@ -117,7 +117,31 @@ def _read(given: str | Path | DataFrame, headings: Headings, options: SourceSett
     columns = headings.columns(sheet.header, file)
     templates = headings.templates(sheet.header, file)
     sheet = without_example(apply_repeated_headers(sheet, headings), columns)
-    notes = (
+    source = Source(
+        file=file,
+        sha256=digest,
+        sheet=sheet.sheet,
+        header_row=sheet.header_row,
+        columns=columns,
+        composed={template.field: template.columns for template in templates},
+        dialect=sheet.dialect,
+        notes=_notes(sheet, headings, columns, templates, options, nearby),
+        skipped=sheet.skipped,
+        base=base,
+    )
+    return _Part(source, sheet, templates)
+
+
+def _notes(
+    sheet: RawSheet,
+    headings: Headings,
+    columns: Sequence[Column],
+    templates: Sequence[Template],
+    options: SourceSettings,
+    nearby: Path | None,
+) -> tuple[str, ...]:
+    """Return what the author should know of a file; `nearby` is an export's base that it may belong to."""
+    return (
         *sheet.notes,
         *_matched_by_email(columns, options),
         *_composed_fields(columns, templates),
@@ -128,19 +152,6 @@ def _read(given: str | Path | DataFrame, headings: Headings, options: SourceSett
         *_suggested_name(headings.suggest_name(sheet.header)),
         *_no_rows(sheet),
     )
-    source = Source(
-        file=file,
-        sha256=digest,
-        sheet=sheet.sheet,
-        header_row=sheet.header_row,
-        columns=columns,
-        composed={template.field: template.columns for template in templates},
-        dialect=sheet.dialect,
-        notes=notes,
-        skipped=sheet.skipped,
-        base=base,
-    )
-    return _Part(source, sheet, templates)
 
 
 def _matched_by_email(columns: Sequence[Column], options: SourceSettings) -> Iterator[str]:
