@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from usersync.loader.spelling import is_misspelling
@@ -47,6 +48,8 @@ FIRST_NAMES: Final = (
 LAST_NAMES: Final = ("lastname", "lname", "surname", "familyname", "nachname", "familienname", "apellido", "apellidos")
 #: Endings of headings that may number users, in the form that `squash` gives them.
 NUMBERING: Final = ("id", "no", "nr", "number", "nummer", "#", "key")
+#: Cells that are remembered, while one row after another is looked at as a header, and each in several ways.
+_REMEMBERED: Final = 1 << 15
 
 
 def normalize(heading: str) -> str:
@@ -54,6 +57,7 @@ def normalize(heading: str) -> str:
     return " ".join(visible(heading).split()).casefold()
 
 
+@lru_cache(_REMEMBERED)
 def squash(heading: str) -> str:
     """Fold what makes no difference between two headings."""
     return re.sub(r"[\s_\-*:\u2010-\u2015]+", "", normalize(heading))
@@ -64,6 +68,7 @@ def field_of(heading: str) -> str | None:
     return _FIELD_OF.get(squash(heading))
 
 
+@lru_cache(_REMEMBERED)
 def nearest_field(heading: str) -> str | None:
     """Return the field that a heading is nearly a word for, or may be the password."""
     letters = re.sub(r"[^a-z0-9]", "", normalize(heading))

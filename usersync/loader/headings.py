@@ -70,6 +70,7 @@ class Headings:
         self._match_by = match_by
         self._mapping: dict[str, str] = {}
         self._templates: dict[str, str] = {}
+        self._parts: dict[str, frozenset[str]] = {}  # of the templates: field -> squashed headings
         self._read: list[str] = []  # the headings of the mapping that have a field
         for heading, meaning in (columns or {}).items():
             if "{" not in meaning:
@@ -80,6 +81,7 @@ class Headings:
             if field is None or field == "id" or not _IN_BRACES.search(meaning):
                 raise UsageError(f'columns: {heading}: write a template as FIELD: "{{Heading}} {{Heading}}"')
             self._templates[field] = meaning
+            self._parts[field] = frozenset(map(squash, _IN_BRACES.findall(meaning)))
 
     def field(self, heading: str) -> str | None:
         """Return the field of a heading, whatever stands beside it; None if it has none."""
@@ -106,14 +108,13 @@ class Headings:
 
     def are_read(self, header: Sequence[str]) -> list[bool]:
         """Return for each heading whether its cells are read: for a field, or for a part of one."""
-        parts = {squash(part) for text in self._templates.values() for part in _IN_BRACES.findall(text)}
+        parts = frozenset().union(*self._parts.values())
         fields = self.fields(header)
         return [field is not None or squash(heading) in parts for field, heading in zip(fields, header, strict=True)]
 
     def _is_part(self, heading: str, field: str | None) -> bool:
         """Return whether the template of a field takes the heading for a part: `name: "{First name} {Name}"`."""
-        parts = _IN_BRACES.findall(self._templates.get(field or "", ""))
-        return squash(heading) in map(squash, parts)
+        return field in self._parts and squash(heading) in self._parts[field]
 
     def _is_mapped(self, heading: str) -> bool:
         return squash(heading) in self._mapping

@@ -23,6 +23,8 @@ def is_misspelling(text: str, word: str) -> bool:
         return False
     if len(word) <= _SHORT and len(text) == len(word) and sorted(text) != sorted(word):
         return False
+    if len(set(text) ^ set(word)) > 2 * allowed:  # each mistake changes two letters at most
+        return False
     return edits(text, word) <= allowed
 
 
