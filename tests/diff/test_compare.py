@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from usersync.diff.compare import attribute_keys, compare, current_values, readable_fields
+from usersync.diff.compare import InputColumns, attribute_keys, compare, current_values, readable_fields
 from usersync.models import CLEAR, UNKNOWN, FieldChange, User
 
 
@@ -205,7 +205,9 @@ def test_a_name_without_its_accents_is_a_type_mismatch() -> None:
 )
 def test_a_name_may_lose_accents_that_other_names_keep(cells: list[str | None], is_meant: bool) -> None:
     rows = desired(name="Zoe")
-    found = compare(rows, current(rows, name="Zoë")).type_mismatches(pd.DataFrame({"name": cells}, dtype=object))
+    found = compare(rows, current(rows, name="Zoë")).type_mismatches(
+        InputColumns(pd.DataFrame({"name": cells}, dtype=object))
+    )
     assert bool(found) is not is_meant
 
 
@@ -214,7 +216,7 @@ def test_accents_that_many_names_lose_are_damage(losing: int, keeping: int, is_m
     rows = pd.DataFrame({"id": range(losing), "name": pd.Series(["Zoe"] * losing, dtype=object)})
     held = pd.DataFrame({"name": pd.Series(["Zoë"] * losing, dtype=object)})
     cells = pd.DataFrame({"name": ["Zoe"] * losing + ["Noël"] * keeping}, dtype=object)
-    assert bool(compare(rows, held).type_mismatches(cells)) is not is_meant
+    assert bool(compare(rows, held).type_mismatches(InputColumns(cells))) is not is_meant
 
 
 @pytest.mark.parametrize(
@@ -230,7 +232,7 @@ def test_whole_numbers_that_pandas_had_spoilt_are_put_right(rows: int, others: l
     texts = [str(i) for i in range(rows)]
     want = pd.DataFrame({"id": range(rows), field: pd.Series(texts, dtype=object)})
     held = pd.DataFrame({field: pd.Series([f"{text}.0" for text in texts], dtype=object)})
-    found = compare(want, held).type_mismatches(pd.DataFrame({field: [*texts, *others]}, dtype=object))
+    found = compare(want, held).type_mismatches(InputColumns(pd.DataFrame({field: [*texts, *others]}, dtype=object)))
     assert bool(found) is not is_meant
 
 

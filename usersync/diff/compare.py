@@ -35,6 +35,31 @@ _SEVERAL = 5
 _KINDS = {list: "a list", dict: "a JSON object", bool: "true or false", int: "a number", float: "a number"}
 
 
+class InputColumns:
+    """All cells of the input, by field; what comparisons ask of a column, batch after batch, is found out once."""
+
+    def __init__(self, cells: DataFrame | Mapping[str, Objects]) -> None:
+        self._cells = cells
+        self._letters: dict[str, Counter[str]] = {}
+        self._decimals: dict[str, bool] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._cells
+
+    def accented_letters(self, name: str) -> Counter[str]:
+        """Count the cells of a column that have each letter with an accent."""
+        if name not in self._letters:
+            letters = (letter for cell in self._cells[name] if cell for letter in accented_letters(cell))
+            self._letters[name] = Counter(letters)
+        return self._letters[name]
+
+    def has_decimals(self, name: str) -> bool:
+        """Return whether any cell of a column has a decimal point or comma."""
+        if name not in self._decimals:
+            self._decimals[name] = any("." in cell or "," in cell for cell in self._cells[name] if cell)
+        return self._decimals[name]
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """Which desired values differ from the current ones."""
@@ -83,13 +108,15 @@ class Comparison:
         for key, user_id, changed in zip(keys, user_ids, fields, strict=True):
             yield key, user_id, tuple(changed)
 
-    def type_mismatches(self, cells: DataFrame | None = None, *, is_typed: bool = False) -> dict[int, dict[str, str]]:
+    def type_mismatches(
+        self, cells: InputColumns | None = None, *, is_typed: bool = False
+    ) -> dict[int, dict[str, str]]:
         """Return key -> field -> what is wrong, where text would replace a number, a boolean or JSON.
 
         So it is where the same text would come in the form of a spreadsheet, or without accents. The type of the field
-        is not configured, so that nobody said that it may change. `cells` are all that the input holds, by field: where
-        they have the accents that few rows lose, or no decimals in any row, these rows are meant as they are. So are
-        all where a person typed them (`is_typed`).
+        is not configured, so that nobody said that it may change. `cells` are all that the input holds: where they
+        have the accents that few rows lose, or no decimals in any row, these rows are meant as they are. So are all
+        where a person typed them (`is_typed`).
         """
         found: dict[int, dict[str, str]] = {}
         for name, mask in self.differs.items():
@@ -102,8 +129,8 @@ class Comparison:
             rows = np.flatnonzero(mask)
             held = self._old_values(name, rows)
             texts = self.desired[name].to_numpy(object)[rows]
-            known = cells[name].to_numpy(object) if cells is not None and name in cells else texts
-            meant = _written_without_accents(texts, held, known) | _whole_again(texts, held, known)
+            known = cells if cells and name in cells else InputColumns({name: texts})
+            meant = _written_without_accents(name, texts, held, known) | _whole_again(name, texts, held, known)
             keys = self.desired.index.to_numpy()[rows].tolist()
             for at, (key, new, old) in enumerate(zip(keys, texts, held, strict=True)):
                 is_meant = at in meant or (is_typed and isinstance(old, str))
@@ -199,7 +226,7 @@ def _as_held(text: str, old: Json) -> Json:
         return text
 
 
-def _written_without_accents(new: Objects, old: Objects, cells: Objects) -> set[int]:
+def _written_without_accents(name: str, new: Objects, old: Objects, cells: InputColumns) -> set[int]:
     """Return the positions of texts that lose letters which the cells have elsewhere, and more often.
 
     A program that cannot write a letter writes none at all; a person who asks for another spelling is one of few.
@@ -212,19 +239,18 @@ def _written_without_accents(new: Objects, old: Objects, cells: Objects) -> set[
     if not lost:
         return set()
     losing = Counter(letter for letters in lost.values() for letter in letters)
-    kept = Counter(letter for cell in cells if cell for letter in accented_letters(cell))
+    kept = cells.accented_letters(name)
     few = {letter: max(1, min(_MOST, kept[letter] // 5)) if kept[letter] else 0 for letter in losing}
     return {at for at, letters in lost.items() if all(losing[letter] <= few[letter] for letter in letters)}
 
 
-def _whole_again(new: Objects, old: Objects, cells: Objects) -> set[int]:
+def _whole_again(name: str, new: Objects, old: Objects, cells: InputColumns) -> set[int]:
     """Return the positions of whole numbers that were spoilt as 5.0, as pandas writes them; they are several.
 
     Where a spreadsheet makes 2 of version 2.0, other versions keep their decimals.
     """
     found = {at for at, (text, held) in enumerate(zip(new, old, strict=True)) if text and held == f"{text}.0"}
-    has_decimals = len(found) >= _SEVERAL and any("." in cell or "," in cell for cell in cells if cell)
-    return found if len(found) >= _SEVERAL and not has_decimals else set()
+    return found if len(found) >= _SEVERAL and not cells.has_decimals(name) else set()
 
 
 def _type_mismatch(name: str, text: str, old: Json) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from usersync.context import Context, iso, run_concurrently
-from usersync.diff.compare import Comparison, attribute_keys, compare, current_values, readable_fields
+from usersync.diff.compare import Comparison, InputColumns, attribute_keys, compare, current_values, readable_fields
 from usersync.diff.limits import has_email_patterns
 from usersync.ledger import LedgerRun
 from usersync.loader.spelling import similar_keys
@@ -42,6 +42,7 @@ class RowComparison:
         self._given, self._run, self._settings, self._context = given, run, settings, context
         self._users = users
         self._rows = RowFactory(given)
+        self._input_columns = InputColumns(given.table.cells)
         self._typed = frozenset(name for name, field in given.fields.items() if "type" in field.model_fields_set)
         self._held_keys: set[str] = set()
         self._mismatched_fields: set[str] = set()
@@ -104,7 +105,7 @@ class RowComparison:
         written: Mapping[int, Mapping[str, Json]] | None = None,
     ) -> Iterator[Row]:
         """Make the rows that change something; `users` are by key, where they were read, `written` by id."""
-        mismatches = comparison.type_mismatches(self._given.table.cells, is_typed=self._given.is_typed)
+        mismatches = comparison.type_mismatches(self._input_columns, is_typed=self._given.is_typed)
         self._mismatched_fields.update(*mismatches.values())
         for key, user_id, changes in comparison.changes():
             yield self._rows.changed(
