@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -9,6 +10,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from tests.conftest import TOKEN
 from tests.kills import Killed, Life
 from usersync import api
 from usersync.context import Context, RunOptions
@@ -112,7 +116,9 @@ def yes(_: object) -> bool:
 def platform(folder: Path, *, faults: Faults | None = None, users: int = 5) -> Iterator[Platform]:
     people = [StoredUser(i, f"User {i}", f"u{i}@example.org") for i in range(1, users + 1)]
     folder.mkdir(parents=True, exist_ok=True)
-    with running(Sandbox(users=people, limit=None, faults=faults or Faults())) as box:
+    sandbox = Sandbox(users=people, limit=None, faults=faults or Faults())
+    with running(sandbox) as box, pytest.MonkeyPatch.context() as patch:
+        patch.setitem(os.environ, "INTERRUPTIONS_TOKEN", TOKEN)
         yield Platform(box, folder)
 
 

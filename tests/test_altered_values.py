@@ -1,6 +1,5 @@
 """Test that runs and undo account for platforms that alter, drop or answer late what was sent."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -8,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import TOKEN
 from tests.interrupted import SWAP, Platform, platform
 from usersync.models import Json, Row
 from usersync.sandbox import StoredUser
@@ -34,11 +32,6 @@ class OddStore(UserStore):
             return odd(self, user_id, body) if odd else super().update(user_id, body)
         finally:
             self.odd = odd
-
-
-@pytest.fixture(autouse=True)
-def _token(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(os.environ, "INTERRUPTIONS_TOKEN", TOKEN)
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """Test that what an interrupted run sent is never lost, repeated or taken for somebody else's."""
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -41,12 +40,6 @@ from usersync.report import Summary
 from usersync.sandbox import Answer, Faults, Sandbox
 from usersync.sandbox.faults import Fault, FaultInjector
 from usersync.settings import FieldSettings, make_settings
-
-
-@pytest.fixture(autouse=True)
-def _token(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(os.environ, "INTERRUPTIONS_TOKEN", TOKEN)
-
 
 # chains, `apply` and `undo`
 
@@ -240,6 +233,7 @@ def test_undo_with_lock_wait_restores_all_rows_of_a_run_that_was_still_going(
                 "report": {"dir": str(at.folder / "runs")},
             }
         )
+        monkeypatch.setenv("INTERRUPTIONS_TOKEN", TOKEN)
         monkeypatch.setattr(lock, "FileLock", WatchedLock)
         undo = threads.submit(api.undo, run, settings, confirm=yes, options=RunOptions(lock_wait=PATIENCE))
         assert waits.wait(PATIENCE)

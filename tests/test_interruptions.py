@@ -2,14 +2,13 @@
 
 import asyncio
 import json
-import os
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import PATIENCE, TOKEN, wait_until
+from tests.conftest import PATIENCE, wait_until
 from tests.interrupted import (
     BUDGET,
     CYCLE,
@@ -37,12 +36,6 @@ from usersync.models import Status
 from usersync.report import Summary
 from usersync.sandbox import Answer, Faults, Sandbox, StoredUser
 from usersync.settings import Limits
-
-
-@pytest.fixture(autouse=True)
-def _token(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(os.environ, "INTERRUPTIONS_TOKEN", TOKEN)
-
 
 # 1: a swap is interrupted, and the source is overwritten by the next export
 
