@@ -4,12 +4,13 @@ import asyncio
 import base64
 import ssl
 import zlib
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import aiohttp
 import pytest
 from pydantic import SecretStr
 
@@ -42,6 +43,25 @@ def says(raw: bytes, seen: list[bytes] | None = None) -> Talk:
     return talk
 
 
+@asynccontextmanager
+async def serving(talk: Talk, context: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+    """Yield the address of a server that talks in its own way; at the end, wait until all has been said."""
+    talks: list[asyncio.Task[object]] = []
+
+    async def whole(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talks.append(cast("asyncio.Task[object]", asyncio.current_task()))
+        with suppress(OSError, asyncio.IncompleteReadError):
+            await talk(reader, writer)
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+    server = await asyncio.start_server(whole, "127.0.0.1", 0, ssl=context)
+    yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    await asyncio.gather(*talks)
+    server.close()
+
+
 async def request_once(
     talk: Talk, *, tls: str = "", via: str = "", platform: str = "http://platform.example", **request: Any
 ) -> Response | NoResponse:
@@ -52,29 +72,14 @@ async def request_once(
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH) if tls else None
     if context:
         context.load_cert_chain(HERE / tls, HERE / "server.key")
-    over = asyncio.Event()
-
-    async def whole(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            await talk(reader, writer)
-        writer.close()
-        with suppress(OSError):
-            await writer.wait_closed()
-        over.set()
-
-    server = await asyncio.start_server(whole, "127.0.0.1", 0, ssl=context)
-    port = server.sockets[0].getsockname()[1]
-    url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
-    if via:
-        request["proxy"] = f"http://{via}127.0.0.1:{port}"
-        url = platform
-    settings = make_settings({"platform": {"url": url, "token_env": "X"}, "request": {"timeout": 5, **request}})
-    async with HttpClient(settings, SecretStr("tok-secret")) as client:
-        reply = await client.send(GET)
-    if isinstance(reply, Response) or reply.reached:
-        await over.wait()
-    server.close()
-    return reply
+    async with serving(talk, context) as address:
+        url = f"{'https' if tls else 'http'}://{address}"
+        if via:
+            request["proxy"] = f"http://{via}{address}"
+            url = platform
+        settings = make_settings({"platform": {"url": url, "token_env": "X"}, "request": {"timeout": 5, **request}})
+        async with HttpClient(settings, SecretStr("tok-secret")) as client:
+            return await client.send(GET)
 
 
 def ask(talk: Talk, **more: Any) -> Response | NoResponse:
@@ -90,6 +95,86 @@ def test_sends_the_token_in_its_header_and_a_whole_number_in_the_path() -> None:
     assert b"api_access_token: tok-secret\r\n" in seen[0]
     assert b"Content-Type: application/json; charset=utf-8\r\n" in seen[0]
     assert f"User-Agent: usersync/{version('usersync')}\r\n".encode() in seen[0]
+
+
+def test_sends_what_a_session_of_aiohttp_would_send() -> None:
+    """The client writes its requests itself; all that a server may see of the library stays the same."""
+    body = b'{"name": "A"}'
+    seen: list[bytes] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await reader.readuntil(b"\r\n\r\n") + await reader.readexactly(len(body)))
+        writer.write(answer(b"200 OK", USER))
+        await writer.drain()
+
+    async def both() -> None:
+        headers = {
+            "api_access_token": "tok-secret",
+            "Accept": "application/json",
+            "Content-Type": "application/json; charset=utf-8",
+            "User-Agent": f"usersync/{version('usersync')}",
+        }
+        async with serving(talk) as address:
+            settings = make_settings({"platform": {"url": f"http://{address}", "token_env": "X"}})
+            async with HttpClient(settings, SecretStr("tok-secret")) as client:
+                assert isinstance(await client.send(Request("PATCH", 7, body)), Response)
+            async with aiohttp.ClientSession(headers=headers) as session:
+                await session.patch(f"http://{address}/platform/api/v1/users/7", data=body)
+
+    asyncio.run(both())
+    ours, theirs = (sorted(request.split(b"\r\n")) for request in seen)
+    assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n" + answer(b"200 OK", USER), id="after an interim answer"),
+        pytest.param(
+            b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + answer(b"200 OK", USER),
+            id="after two interim answers",
+        ),
+        pytest.param(b"HTTP/1.1 200 OK\r\n\r\n" + USER, id="ended by closing the connection"),
+        pytest.param(b"HTTP/1.0 200 OK\r\n\r\n" + USER, id="of HTTP/1.0"),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+            + b"".join(b"1\r\n%c\r\n" % byte for byte in USER) + b"0\r\n\r\n",
+            id="in chunks of a byte",
+        ),
+        pytest.param(answer(b"200 OK", zlib.compress(USER), b"Content-Encoding: deflate"), id="packed"),
+    ],
+)  # fmt: skip
+def test_an_answer_is_read_in_every_form_of_http(raw: bytes) -> None:
+    reply = ask(says(raw))
+    assert isinstance(reply, Response), reply
+    assert (reply.status, reply.body) == (200, USER)
+
+
+@pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified", b"101 Switching Protocols"])
+def test_an_answer_without_a_body_is_an_answer(status: bytes) -> None:
+    reply = ask(says(b"HTTP/1.1 " + status + b"\r\n\r\n"))
+    assert isinstance(reply, Response), reply
+    assert (reply.status, reply.body) == (int(status[:3]), b"")
+
+
+def test_a_connection_is_used_again_unless_the_server_closes_it() -> None:
+    connections = 0
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        for closing in ((), (), (b"Connection: close",)):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(answer(b"200 OK", USER, *closing))
+
+    async def work() -> list[Response | NoResponse]:
+        async with serving(talk) as address:
+            settings = make_settings({"platform": {"url": f"http://{address}", "token_env": "X"}})
+            async with HttpClient(settings, SecretStr("t")) as client:
+                return [await client.send(GET) for _ in range(6)]
+
+    assert all(isinstance(reply, Response) for reply in asyncio.run(work()))
+    assert connections == 2
 
 
 def test_goes_through_a_proxy_with_its_credentials() -> None:
@@ -162,7 +247,7 @@ def test_an_authority_that_cannot_be_read_is_a_mistake_in_the_settings(tmp_path:
     ("raw", "code", "message"),
     [
         pytest.param(b"", "connection", "the connection was lost", id="closed without an answer"),
-        pytest.param(b"hello\r\n\r\n", "connection", "the connection was lost", id="no HTTP"),
+        pytest.param(b"hello\r\n\r\n", "connection", "the answer is not HTTP", id="no HTTP"),
         pytest.param(answer(b"200 OK", USER)[:-5], "connection", "broke off", id="a body that breaks off"),
         pytest.param(
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"10000\r\n" + b"x" * 65536 + b"\r\n" * 1

@@ -6,6 +6,7 @@ import asyncio
 import os
 import ssl
 from collections.abc import Awaitable
+from http import HTTPStatus
 from importlib.metadata import version
 from math import inf
 from time import monotonic
@@ -13,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 import aiohttp
-from multidict import CIMultiDict
+from aiohttp.http import HttpProcessingError
 from pydantic import SecretStr
 from yarl import URL
 
@@ -26,6 +27,8 @@ from usersync.settings import Settings
 MAX_BODY = 1 << 20
 #: Bytes of a header line that are read at most.
 _MAX_LINE = 1 << 16
+#: `_Deadlines` looks after all requests together.
+_NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
 #: What OpenSSL calls a certificate whose time is over, or whose name is another one.
 _EXPIRED = (10,)
 _WRONG_HOST = (62, 64)
@@ -33,36 +36,35 @@ _RESUME = "then run `usersync resume`"
 
 
 class HttpClient:
-    """One pool of connections to one platform."""
+    """One pool of connections to one platform.
+
+    Requests use aiohttp's connections and its parser, not its session: cookies, redirects, repeated requests and
+    traces, which a session looks after and nobody wants here, take more than half of a request's processor time.
+    """
 
     def __init__(self, settings: Settings, token: SecretStr) -> None:
         request, platform = settings.request, settings.platform
         #: What messages call the platform.
         self.address = platform.url
-        self._url = URL(f"{platform.url}{platform.path}", encoded=True)
-        self._path_before_id, self._path_after_id = self._url.raw_path_qs.split("{id}")
-        # Of each request, not of the session, which would send the token to a proxy in the clear, on the way to TLS.
-        self._headers = CIMultiDict(
-            {
-                platform.token_header: token.get_secret_value(),
-                "Accept": "application/json",
-                "Content-Type": JSON_TYPE,
-                "User-Agent": f"usersync/{version('usersync')}",
-            }
-        )
-        self._proxy = request.proxy.get_secret_value() if request.proxy else None
+        self._user_url = URL(f"{platform.url}{platform.path}", encoded=True)
+        self._target_before_id, self._target_after_id = self._user_url.raw_path_qs.split("{id}")
+        self._headers = {
+            platform.token_header: token.get_secret_value(),
+            "Accept": "application/json",
+            "Content-Type": JSON_TYPE,
+            "User-Agent": f"usersync/{version('usersync')}",
+        }
+        self._proxy = URL(request.proxy.get_secret_value()) if request.proxy else None
         self._deadlines = _Deadlines(request.timeout)
-        self._connections = request.concurrency
+        self._concurrency = request.concurrency
         self._ssl = _ssl(verify=request.verify_ssl, ca_file=str(request.ca_file) if request.ca_file else None)
-        self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections, ssl=self._ssl),
-            timeout=aiohttp.ClientTimeout(total=None),  # `_Deadlines` does it for all requests together
-            cookie_jar=aiohttp.DummyCookieJar(),
-            max_line_size=_MAX_LINE,
-            max_field_size=_MAX_LINE,
+        self._connector = aiohttp.TCPConnector(limit=self._concurrency, ssl=self._ssl)
+        loop = asyncio.get_running_loop()
+        #: Any request to the platform: what its connections are opened with, and the headers of all.
+        self._any_request = aiohttp.ClientRequest(
+            "GET", self._user_url, headers=self._headers, proxy=self._proxy, loop=loop
         )
         self._deadlines.start()
         return self
@@ -71,33 +73,21 @@ class HttpClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._deadlines.close()
-        if self._session:
-            await self._session.close()
+        await self._connector.close()
 
     def send(self, request: Request) -> Awaitable[Response | NoResponse]:
         """Send one request, once; every ending is a value, never an exception."""
-        path = f"{self._path_before_id}{request.user_id}{self._path_after_id}"
-        url = self._url.with_path(path, encoded=True)  # parses no address a second time
-        return self._request(request.method, url, request.body, MAX_BODY)
+        target = f"{self._target_before_id}{request.user_id}{self._target_after_id}"
+        return self._request(request.method, target, request.body or b"", MAX_BODY)
 
     def get(self, path: str, *, max_bytes: int) -> Awaitable[Response | NoResponse]:
         """Read another path of the platform, once; `path` begins with / and is percent-encoded where needed."""
-        return self._request("GET", URL(f"{self.address}{path}", encoded=True), None, max_bytes)
+        return self._request("GET", URL(f"{self.address}{path}", encoded=True).raw_path_qs, b"", max_bytes)
 
-    async def _request(self, method: str, url: URL, data: bytes | None, max_bytes: int) -> Response | NoResponse:
-        assert self._session is not None  # noqa: S101 - used inside `async with`
+    async def _request(self, method: str, target: str, body: bytes, max_bytes: int) -> Response | NoResponse:
         try:
             with self._deadlines:
-                response = await self._session.request(
-                    method,
-                    url,
-                    data=aiohttp.BytesPayload(data) if data else None,
-                    headers=self._headers,
-                    proxy=self._proxy,
-                    allow_redirects=False,
-                    middlewares=(_Once(),) if method == "GET" else None,
-                )
-                return Response(response.status, response.headers, await _read_bounded(response, max_bytes))
+                return await self._exchange(method, target, body, max_bytes)
         except TooLargeError as error:
             return NoResponse(Code.PLATFORM_ERROR, str(error))
         except TimeoutError:
@@ -107,8 +97,32 @@ class HttpClient:
             return _explain(error)
         except UnicodeError:
             return _unknown_host()  # a name with an empty or an endless part
-        except ValueError as error:
-            return NoResponse(Code.CONNECTION, f"the answer is not HTTP: {type(error).__name__}")
+        except (HttpProcessingError, ValueError) as error:
+            return NoResponse(Code.CONNECTION, f"the answer is not HTTP ({type(error).__name__})")
+
+    async def _exchange(self, method: str, target: str, body: bytes, max_bytes: int) -> Response:
+        connection = await self._connector.connect(self._any_request, traces=[], timeout=_NO_TIMEOUT)
+        try:
+            protocol = connection.protocol
+            if protocol is None or protocol.transport is None:
+                raise aiohttp.ClientConnectionResetError
+            protocol.set_response_params(read_until_eof=True, max_line_size=_MAX_LINE, max_field_size=_MAX_LINE)
+            protocol.transport.write(self._head(method, target, body) + body)
+            message, content = await protocol.read()
+            while 100 <= message.code < 200 and message.code != HTTPStatus.SWITCHING_PROTOCOLS:
+                message, content = await protocol.read()
+            response = Response(message.code, message.headers, await _read_bounded(content, max_bytes))
+        except BaseException:
+            connection.close()
+            raise
+        connection.release()
+        return response
+
+    def _head(self, method: str, target: str, body: bytes) -> bytes:
+        origin = self._user_url.origin() if self._proxy and not self._any_request.is_ssl() else ""
+        lines = "".join([f"{name}: {value}\r\n" for name, value in self._any_request.headers.items()])
+        length = f"Content-Length: {len(body)}\r\n" if body else ""
+        return f"{method} {origin}{target} HTTP/1.1\r\n{lines}{length}\r\n".encode()
 
 
 class _Deadlines:
@@ -158,24 +172,6 @@ def _current_task() -> asyncio.Task[object]:
     return task
 
 
-class _Once:
-    """Let a request pass once: aiohttp repeats a GET that a kept-alive connection lost, past any rate limit."""
-
-    def __init__(self) -> None:
-        self._error: aiohttp.ClientError | None = None
-
-    async def __call__(
-        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        if self._error:
-            raise self._error
-        try:
-            return await handler(request)
-        except aiohttp.ClientError as error:
-            self._error = error
-            raise
-
-
 class TooLargeError(Exception):
     """A response is larger than its reader allows."""
 
@@ -183,21 +179,17 @@ class TooLargeError(Exception):
         super().__init__(f"the answer is too large, more than {max_bytes:,} bytes")
 
 
-async def _read_bounded(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
-    """Read a body to its end, which gives the connection back. Raises TooLargeError, and closes the connection."""
-    packed = "Content-Encoding" in response.headers  # its length says nothing about what comes out
-    length = None if packed else response.content_length
-    if length is not None and length <= max_bytes:
-        return await response.read()
-    body = bytearray()
-    async with response:
-        if length is not None:
+async def _read_bounded(content: aiohttp.StreamReader, max_bytes: int) -> bytes:
+    """Read a body to its end. Raises TooLargeError."""
+    chunks: list[bytes] = []
+    room = max_bytes
+    while not content.at_eof():
+        chunk = await content.readany()
+        room -= len(chunk)
+        if room < 0:
             raise TooLargeError(max_bytes)
-        async for chunk in response.content.iter_any():
-            body += chunk
-            if len(body) > max_bytes:
-                raise TooLargeError(max_bytes)
-    return bytes(body)
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
 def _explain(error: Exception) -> NoResponse:
