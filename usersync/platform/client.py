@@ -8,8 +8,6 @@ import ssl
 from collections.abc import Awaitable
 from http import HTTPStatus
 from importlib.metadata import version
-from math import inf
-from time import monotonic
 from types import TracebackType
 from typing import Self
 
@@ -27,7 +25,7 @@ from usersync.settings import Settings
 MAX_BODY = 1 << 20
 #: Bytes of a header line that are read at most.
 _MAX_LINE = 1 << 16
-#: `_Deadlines` looks after all requests together.
+#: The client has a timeout of its own.
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
 #: What OpenSSL calls a certificate whose time is over, or whose name is another one.
 _EXPIRED = (10,)
@@ -55,7 +53,7 @@ class HttpClient:
             "User-Agent": f"usersync/{version('usersync')}",
         }
         self._proxy = URL(request.proxy.get_secret_value()) if request.proxy else None
-        self._deadlines = _Deadlines(request.timeout)
+        self._timeout = request.timeout
         self._concurrency = request.concurrency
         self._ssl = _ssl(verify=request.verify_ssl, ca_file=str(request.ca_file) if request.ca_file else None)
 
@@ -66,13 +64,11 @@ class HttpClient:
         self._any_request = aiohttp.ClientRequest(
             "GET", self._user_url, headers=self._headers, proxy=self._proxy, loop=loop
         )
-        self._deadlines.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._deadlines.close()
         await self._connector.close()
 
     def send(self, request: Request) -> Awaitable[Response | NoResponse]:
@@ -86,12 +82,12 @@ class HttpClient:
 
     async def _request(self, method: str, target: str, body: bytes, max_bytes: int) -> Response | NoResponse:
         try:
-            with self._deadlines:
+            async with asyncio.timeout(self._timeout):
                 return await self._exchange(method, target, body, max_bytes)
         except TooLargeError as error:
             return NoResponse(Code.PLATFORM_ERROR, str(error))
         except TimeoutError:
-            message = f"no answer within {self._deadlines.seconds:g} s; request.timeout can be raised"
+            message = f"no answer within {self._timeout:g} s; request.timeout can be raised"
             return NoResponse(Code.TIMEOUT, message)
         except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
             return _explain(error)
@@ -123,53 +119,6 @@ class HttpClient:
         lines = "".join([f"{name}: {value}\r\n" for name, value in self._any_request.headers.items()])
         length = f"Content-Length: {len(body)}\r\n" if body else ""
         return f"{method} {origin}{target} HTTP/1.1\r\n{lines}{length}\r\n".encode()
-
-
-class _Deadlines:
-    """Raise TimeoutError in requests that take too long: one timer looks after all of them.
-
-    A timer for each request, as aiohttp has it, takes five per cent of its time.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        #: Task -> when its request is overdue (monotonic seconds); infinite once the task was cancelled for that.
-        self._deadlines: dict[asyncio.Task[object], float] = {}
-        self._timer: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Begin to look for overdue requests, in the running loop."""
-        self._timer = asyncio.create_task(self._cancel_overdue())
-
-    def close(self) -> None:
-        """Look no longer."""
-        if self._timer:
-            self._timer.cancel()
-
-    async def _cancel_overdue(self) -> None:
-        while True:
-            await asyncio.sleep(min(1.0, self.seconds / 10))
-            now = monotonic()
-            for task in [task for task, deadline in self._deadlines.items() if deadline < now]:
-                self._deadlines[task] = inf
-                task.cancel()
-
-    def __enter__(self) -> None:
-        self._deadlines[_current_task()] = monotonic() + self.seconds
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        task = _current_task()
-        is_overdue = self._deadlines.pop(task) == inf
-        if is_overdue and task.uncancel() == 0 and kind is asyncio.CancelledError:
-            raise TimeoutError from error
-
-
-def _current_task() -> asyncio.Task[object]:
-    task = asyncio.current_task()
-    assert task is not None  # noqa: S101 - coroutines run in tasks
-    return task
 
 
 class TooLargeError(Exception):
