@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
+import subprocess
+from pathlib import Path
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
@@ -17,8 +21,8 @@ from pydantic import (
     field_validator,
 )
 
+from usersync.errors import SettingsError
 from usersync.settings.parsing import FilePath, Rate, Seconds, Section, Written, is_address, parse_rate, parse_share
-from usersync.settings.tokens import TokenSource
 
 #: Headers that HTTP or the client itself needs for something else.
 _RESERVED_HEADERS: Final = frozenset(
@@ -29,6 +33,9 @@ _RESERVED_HEADERS: Final = frozenset(
     )
 )  # fmt: skip
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+#: Seconds that a command may take to print a token.
+_COMMAND_TIMEOUT: Final = 60
+_QUOTES: Final = "\"'`"
 
 
 class Platform(Section):
@@ -91,37 +98,28 @@ class Platform(Section):
             )
         return name
 
-    @field_validator("token_command")
+    @field_validator("token_command", "account_token_command")
     @classmethod
-    def _one_token(cls, command: str | None, info: ValidationInfo) -> str | None:
-        given = [info.data.get("token_env"), info.data.get("token_file"), command]
-        if (count := sum(place is not None for place in given)) != 1:
-            raise ValueError(f"give exactly one of token_env, token_file, token_command; found {count}")
-        return command
-
-    @field_validator("account_token_command")
-    @classmethod
-    def _one_account_token(cls, command: str | None, info: ValidationInfo) -> str | None:
-        given = [info.data.get("account_token_env"), info.data.get("account_token_file"), command]
+    def _one_place(cls, command: str | None, info: ValidationInfo) -> str | None:
+        prefix = str(info.field_name).removesuffix("command")
+        is_required = prefix == "token_"
+        given = (info.data.get(f"{prefix}env"), info.data.get(f"{prefix}file"), command)
         count = sum(place is not None for place in given)
-        if count > 1:
-            raise ValueError(
-                f"give only one of account_token_env, account_token_file, account_token_command; found {count}"
-            )
-        if count and info.data.get("account") is None:
+        if count > 1 or (is_required and not count):
+            one = "exactly one" if is_required else "only one"
+            raise ValueError(f"give {one} of {prefix}env, {prefix}file, {prefix}command; found {count}")
+        if count and not is_required and info.data.get("account") is None:
             raise ValueError("name the account that this token is for, like account: 3")
         return command
 
     def token(self) -> SecretStr:
         """Read the platform app's token. Raises SettingsError if it cannot be read or used."""
-        return TokenSource(self.token_env, self.token_file, self.token_command).read(self.token_header)
+        return _read_token(self.token_env, self.token_file, self.token_command, header=self.token_header)
 
     def account_token(self) -> SecretStr | None:
         """Read the user's token that lists an account, None if none is configured. Raises SettingsError as `token`."""
-        source = TokenSource(self.account_token_env, self.account_token_file, self.account_token_command)
-        if source == TokenSource(None, None, None):
-            return None
-        return source.read(self.token_header)
+        places = (self.account_token_env, self.account_token_file, self.account_token_command)
+        return _read_token(*places, header=self.token_header) if any(places) else None
 
 
 def _normalized(url: str) -> str:
@@ -131,6 +129,51 @@ def _normalized(url: str) -> str:
     host = f"[{host}]" if ":" in host else host
     port = f":{parts.port}" if parts.port not in (None, _DEFAULT_PORTS[parts.scheme]) else ""
     return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
+
+
+def _read_token(env: str | None, file: Path | None, command: str | None, *, header: str) -> SecretStr:
+    """Read the token that is sent in `header` from the place that is given. Raises SettingsError."""
+    place = f"the environment variable {env}" if env else str(file) if file else "the output of the token command"
+    try:
+        token = _fetch(env, file, command).strip()
+    except UnicodeDecodeError:
+        problem = f"the token could not be read: {place} is not UTF-8; write it in that encoding"
+    except OSError as error:
+        problem = f"the token could not be read: {error.filename}: {error.strerror}"
+    except subprocess.CalledProcessError as error:
+        problem = f"the token could not be read: the command ended with {error.returncode}"
+    except (subprocess.SubprocessError, ValueError) as error:
+        problem = f"the token could not be read: {error}"
+    else:
+        problem = _problem(token, place, header)
+    if problem:
+        raise SettingsError("platform", (problem,))
+    return SecretStr(token)
+
+
+def _fetch(env: str | None, file: Path | None, command: str | None) -> str:
+    if env:
+        return os.environ.get(env, "")
+    if file:
+        return file.read_text("utf-8-sig")
+    words = shlex.split(command or "")
+    return subprocess.run(words, capture_output=True, check=True, text=True, timeout=_COMMAND_TIMEOUT).stdout
+
+
+def _problem(token: str, place: str, header: str) -> str:
+    """Return what is wrong with a token, without showing it, or an empty text; `place` is where it was read."""
+    if not token:
+        return f"there is no token in {place}; set it and run again"
+    if token[0] in _QUOTES or token[-1] in _QUOTES:
+        return f"the token in {place} is in quotes; remove the quotes"
+    if header.lower() == "authorization":
+        is_text = token.isascii() and token.isprintable()
+        return "" if is_text else f"the token in {place} holds characters that no token has"
+    if token.lower().startswith("bearer "):
+        return f"the token in {place} begins with `Bearer`; give the token alone"
+    if not token.isascii() or not token.isprintable() or " " in token:
+        return f"the token in {place} holds blanks or characters that no token has; give the token alone, on one line"
+    return ""
 
 
 class Request(Section):
