@@ -42,7 +42,7 @@ from usersync.platform.api import (
     read_response,
 )
 from usersync.platform.client import HttpClient
-from usersync.platform.directory import Directory, DirectoryUnavailable, read_directory
+from usersync.platform.directory import DIRECTORY_PATH, Directory, DirectoryUnavailable, parse_directory
 from usersync.report.wording import plural
 from usersync.settings import Metrics, Settings
 
@@ -188,8 +188,9 @@ def _check_directory(settings: Settings) -> CheckResult:
 
     async def read() -> Directory | DirectoryUnavailable:
         async with HttpClient(settings, token) as client:
-            max_bytes = settings.platform.directory_max_bytes
-            return await read_directory(client, account, max_bytes=max_bytes, secrets=(token.get_secret_value(),))
+            path, max_bytes = DIRECTORY_PATH.format(account=account), settings.platform.directory_max_bytes
+            response = await client.get(path, max_bytes=max_bytes)
+            return parse_directory(response, account, (token.get_secret_value(),))
 
     try:
         directory = run_async(read())

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from usersync.models import User
 from usersync.platform.api import Response
 from usersync.platform.client import HttpClient
-from usersync.platform.directory import Directory, DirectoryUnavailable, parse_directory, read_directory
+from usersync.platform.directory import DIRECTORY_PATH, Directory, DirectoryUnavailable, parse_directory
 from usersync.sandbox import Answer, Fault, Faults, Sandbox, StoredUser, user_token
 from usersync.sandbox.fake_users import fake_users
 from usersync.settings import make_settings
@@ -32,7 +32,8 @@ def read(
         async with box:
             settings = make_settings({"platform": {"url": box.url, "token_env": "T"}, "request": request})
             async with HttpClient(settings, SecretStr(token)) as client:
-                return await read_directory(client, account, max_bytes=max_bytes, secrets=(token,))
+                response = await client.get(DIRECTORY_PATH.format(account=account), max_bytes=max_bytes)
+                return parse_directory(response, account, (token,))
 
     return asyncio.run(work())
 

@@ -5,29 +5,22 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
-from types import TracebackType
 from typing import Final, Self
 
 from usersync.context import Context, Stopping, run_concurrently
-from usersync.dispatch.connection import connected, rate_store
+from usersync.dispatch.connection import connected, rate_limiter
 from usersync.dispatch.list_reader import ListReader
-from usersync.dispatch.rate_limit import RateLimiter
 from usersync.dispatch.sender import RequestCounts
 from usersync.errors import SettingsError, StoppedError
 from usersync.models import Status, User, json_text
-from usersync.platform.account_users import ListError, parse_account_users, request_account_users
-from usersync.platform.directory import Directory, DirectoryUnavailable
+from usersync.platform.directory import ACCOUNT_USERS_PATH, Directory, ListError, parse_account_users
 from usersync.settings import Settings
 
 _NOT_CONFIGURED: Final = (
     "nothing says which users to export: name the account under platform.account (with a user's token under "
     "platform.account_token_env all are read in one request), or their ids with --ids FILE"
 )
-
-
 #: Users that are written at once.
 _BATCH: Final = 1000
 
@@ -48,9 +41,7 @@ class UserBuffer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._database.close()
 
     def add(self, user: User, *, knows_display_name: bool = True) -> None:
@@ -92,15 +83,13 @@ async def collect_users(
     """
     collected = Collected()
     account = settings.platform.account
-    if ids is None and account is None:
-        raise SettingsError("export", (_NOT_CONFIGURED,))
     try:
-        if ids is None and account is not None:
-            with _list_reader(settings, context) as lists:
-                if await _read_directory(settings, lists, buffer, account, collected):
-                    return collected
-                ids = await _list_ids(settings, lists, account)
-        await _read_singly(settings, context, buffer, sorted(set(ids or ())), collected)
+        if ids is not None:
+            await _read_singly(settings, context, buffer, ids, collected)
+        elif account is not None:
+            await _read_account(settings, context, buffer, account, collected)
+        else:
+            raise SettingsError("export", (_NOT_CONFIGURED,))
     except Stopping:
         pass
     if context.stop.reason:
@@ -108,38 +97,28 @@ async def collect_users(
     return collected
 
 
-@contextmanager
-def _list_reader(settings: Settings, context: Context) -> Iterator[ListReader]:
+async def _read_account(
+    settings: Settings, context: Context, buffer: UserBuffer, account: int, collected: Collected
+) -> None:
+    """Read all users of an account in one request, or one by one where that cannot be done."""
     context.on_start(context.stop)
-    with rate_store(settings, context) as store:
-        limiter = RateLimiter(settings.request, context.clock, context.stop, store)
-        yield ListReader(settings, context, limiter=limiter, counts=RequestCounts())
-
-
-async def _read_directory(
-    settings: Settings, lists: ListReader, buffer: UserBuffer, account: int, collected: Collected
-) -> bool:
-    """Read all users in one request; return False where that cannot be done."""
     token = settings.platform.account_token()
-    if token is None:
-        return False
-    found = await lists.read_directory(account, token, retry_errors=True)
-    if isinstance(found, DirectoryUnavailable):
-        collected.notes.append(f"users were read one by one, because they cannot be listed: {found.reason}")
-        return False
-    _add_all(buffer, found)
-    return True
-
-
-def _add_all(buffer: UserBuffer, directory: Directory) -> None:
-    for user in directory.users.values():
-        buffer.add(user, knows_display_name=user.id not in directory.unknown_display_names)
+    with rate_limiter(settings, context) as limiter:
+        lists = ListReader(settings, context, limiter=limiter, counts=RequestCounts())
+        if token:
+            found = await lists.read_directory(account, token, retry_errors=True)
+            if isinstance(found, Directory):
+                for user in found.users.values():
+                    buffer.add(user, knows_display_name=user.id not in found.unknown_display_names)
+                return
+            collected.notes.append(f"users were read one by one, because they cannot be listed: {found.reason}")
+        ids = await _list_ids(settings, lists, account)
+    await _read_singly(settings, context, buffer, ids, collected)
 
 
 async def _list_ids(settings: Settings, lists: ListReader, account: int) -> list[int]:
     token = settings.platform.token()
-    send = partial(request_account_users, account=account, max_bytes=settings.platform.directory_max_bytes)
-    response = await lists.read(send, token, retry_errors=True)
+    response = await lists.read(ACCOUNT_USERS_PATH.format(account=account), token, retry_errors=True)
     try:
         return parse_account_users(response, account, (token.get_secret_value(),))
     except ListError as error:
@@ -162,7 +141,8 @@ async def _read_singly(
                 collected.unread.append((user_id, found.message))
             context.progress.row(Status.UNCHANGED if isinstance(found, User) else found.status)
 
-        context.progress.begin("reading", len(ids))
-        await run_concurrently(ids, read, concurrency=settings.request.concurrency, stop=context.stop)
+        distinct = sorted(set(ids))
+        context.progress.begin("reading", len(distinct))
+        await run_concurrently(distinct, read, concurrency=settings.request.concurrency, stop=context.stop)
         context.progress.end()
     collected.unread.sort()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from functools import partial
 from importlib.util import find_spec
 
@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from usersync.context import Context, SystemClock
 from usersync.dispatch.list_reader import ListReader
-from usersync.dispatch.rate_limit import RateLimiter, RateStore
+from usersync.dispatch.rate_limit import RateLimiter
 from usersync.dispatch.sender import Sender
 from usersync.dispatch.shared_rate import LocalRate, SharedRate
 from usersync.errors import SettingsError, StoppedError
@@ -35,9 +35,8 @@ async def connected(settings: Settings, context: Context, max_duration: float | 
     context.on_start(context.stop)
     token = settings.platform.token()
     account, account_token = settings.platform.account, settings.platform.account_token()
-    with rate_store(settings, context) as store:
+    with rate_limiter(settings, context) as limiter:
         async with HttpClient(settings, token) as client:
-            limiter = RateLimiter(request, context.clock, context.stop, store)
             sender = make_sender(client, limiter, request, context, token)
             if account is not None and account_token is not None:
                 lists = ListReader(settings, context, limiter=limiter, counts=sender.counts)
@@ -85,13 +84,11 @@ def _require_open_files(concurrency: int) -> None:
 
 
 @contextmanager
-def rate_store(settings: Settings, context: Context) -> Iterator[RateStore]:
-    """Yield the rate shared with other processes; one of this process alone without a rate or with a test clock."""
-    if settings.request.rate is None or not isinstance(context.clock, SystemClock):
-        yield LocalRate()
-        return
-    with SharedRate(settings.platform.url) as shared:
-        yield shared
+def rate_limiter(settings: Settings, context: Context) -> Iterator[RateLimiter]:
+    """Yield a limiter whose rate is shared with other processes; not without a rate or with a test clock."""
+    is_shared = settings.request.rate is not None and isinstance(context.clock, SystemClock)
+    with SharedRate(settings.platform.url) if is_shared else nullcontext(LocalRate()) as store:
+        yield RateLimiter(settings.request, context.clock, context.stop, store)
 
 
 async def _tick(context: Context) -> None:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import TypeAlias
-
 from pydantic import SecretStr
 
 from usersync.context import Context, Stopping
@@ -15,12 +11,9 @@ from usersync.dispatch.sender import RequestCounts
 from usersync.models import Code
 from usersync.platform.api import NoResponse, RateLimited, Response, read_response
 from usersync.platform.client import HttpClient
-from usersync.platform.directory import Directory, DirectoryUnavailable, parse_directory, request_directory
+from usersync.platform.directory import DIRECTORY_PATH, Directory, DirectoryUnavailable, parse_directory
 from usersync.platform.quota import read_quota
 from usersync.settings import Settings
-
-#: Sends the request for a list once.
-SendListRequest: TypeAlias = Callable[[HttpClient], Awaitable[Response | NoResponse]]
 
 
 class ListReader:
@@ -34,33 +27,32 @@ class ListReader:
         self, account: int, token: SecretStr, *, retry_errors: bool = False
     ) -> Directory | DirectoryUnavailable:
         """Read the users of an account; `token` is the one of a user of that account."""
-        send = partial(request_directory, account=account, max_bytes=self._settings.platform.directory_max_bytes)
         try:
-            response = await self.read(send, token, retry_errors=retry_errors)
+            response = await self.read(DIRECTORY_PATH.format(account=account), token, retry_errors=retry_errors)
         except Stopping:
             return DirectoryUnavailable("the run stopped first")
         return parse_directory(response, account, (token.get_secret_value(),))
 
-    async def read(self, send: SendListRequest, token: SecretStr, *, retry_errors: bool) -> Response | NoResponse:
-        """Read a list, and return the last answer. Raises Stopping where the run stops.
+    async def read(self, path: str, token: SecretStr, *, retry_errors: bool) -> Response | NoResponse:
+        """Read the list at a path, and return the last answer. Raises Stopping where the run stops.
 
         A 429 is nobody's fault, and is waited for; errors are retried only where there is no other way to the users.
         """
         context = self._context
         async with HttpClient(self._settings, token) as client:
             for attempt in range(1, self._settings.request.retries + 1):
-                response = await self._send(send, client)
+                response = await self._send(client, path)
                 if not _is_throttled(response):  # else the limiter knows how long to wait
                     if not retry_errors or not _is_passing_error(response):
                         return response
                     await context.stop.wait(context.clock.sleep(backoff(attempt, None, context.random)))
                 self._counts.retried += 1
-            return await self._send(send, client)
+            return await self._send(client, path)
 
-    async def _send(self, send: SendListRequest, client: HttpClient) -> Response | NoResponse:
+    async def _send(self, client: HttpClient, path: str) -> Response | NoResponse:
         started = await self._limiter.acquire()
         self._counts.get += 1
-        response = await send(client)
+        response = await client.get(path, max_bytes=self._settings.platform.directory_max_bytes)
         self._record(started, response)
         return response
 

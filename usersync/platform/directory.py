@@ -1,6 +1,6 @@
-"""Read the directory: all users of an account, in one request.
+"""Read what the platform answers that is asked for all users of an account.
 
-The list is used as a whole or not at all: whatever is wrong with it makes it unavailable, with the reason.
+The directory is used as a whole or not at all: whatever is wrong with it makes it unavailable, with the reason.
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ from typing import Final, NoReturn, TypeAlias
 from usersync.models import Json, User
 from usersync.platform.api import NoResponse, Response
 from usersync.platform.body import BodyError, parse_body, quotable
-from usersync.platform.client import HttpClient
 from usersync.values import normalize_email
 
+#: Where the directory of an account is, for the token of one of its users.
+DIRECTORY_PATH: Final = "/api/v1/accounts/{account}/agents"
+#: Where the ids of the same users are, for the token of the platform app.
+ACCOUNT_USERS_PATH: Final = "/platform/api/v1/accounts/{account}/account_users"
 _WHITE_SPACE: Final = re.compile(r"[ \t\n\r]*")
 _NEXT_PAGE: Final = re.compile(r"rel\s*=\s*\"?\s*next", re.IGNORECASE)
 
@@ -44,22 +47,6 @@ class DirectoryUnavailable:
 
 #: Reads the directory of the account that the settings name.
 ReadDirectory: TypeAlias = Callable[[], Awaitable[Directory | DirectoryUnavailable]]
-
-
-async def read_directory(
-    client: HttpClient, account: int, *, max_bytes: int, secrets: tuple[str, ...] = ()
-) -> Directory | DirectoryUnavailable:
-    """Read the users of an account; it counts as one request of the limit.
-
-    `client` carries the token of a user of that account. `secrets` are masked where a response quotes them.
-    """
-    response = await request_directory(client, account, max_bytes=max_bytes)
-    return parse_directory(response, account, secrets)
-
-
-async def request_directory(client: HttpClient, account: int, *, max_bytes: int) -> Response | NoResponse:
-    """Send the request for the directory, once."""
-    return await client.get(f"/api/v1/accounts/{account}/agents", max_bytes=max_bytes)
 
 
 def parse_directory(
@@ -210,3 +197,28 @@ def _finite(text: str) -> float:
 
 def _not_finite(_: str) -> NoReturn:
     raise BodyError("a number that is not finite")
+
+
+class ListError(ValueError):
+    """A list cannot be used; the message is one sentence."""
+
+
+def parse_account_users(response: Response | NoResponse, account: int, secrets: tuple[str, ...] = ()) -> list[int]:
+    """Return the ids of the users of an account, sorted. Raises ListError."""
+    if isinstance(response, NoResponse):
+        raise ListError(response.message)
+    try:
+        body = parse_body(response.body)
+    except BodyError as error:
+        raise ListError(f"the platform answered {response.status} with {error}; check platform.url") from None
+    if response.status == 404:
+        raise ListError(f"there is no account {account}; correct platform.account")
+    if response.status != 200:
+        raise ListError(f"the platform answered {response.status}: {quotable(body, secrets)}")
+    if not isinstance(body, list) or not all(map(_is_member, body)):
+        raise ListError("the platform answered 200 with something that is not a list of users; check platform.url")
+    return sorted({member["user_id"] for member in body})
+
+
+def _is_member(entry: Json) -> bool:
+    return isinstance(entry, dict) and type(entry.get("user_id")) is int
