@@ -21,10 +21,11 @@ from usersync.ledger import Ledger, LedgerRun
 from usersync.loader.load import PLAN_START
 from usersync.loader.row_names import no_name
 from usersync.models import Files, Row, Status, User
+from usersync.planning.input import Input, read_input
 from usersync.planning.plan import Plan, SavedPlan
 from usersync.planning.plan_file import keep_document, save_plan
 from usersync.planning.resumed_rows import ResumedRows
-from usersync.planning.sources import FileRows, PlanRows, SingleUserRows
+from usersync.planning.sources import FileRows, PlanRows, single_user_rows
 from usersync.planning.undone_rows import UndoneRows
 from usersync.report import Summary
 from usersync.report.columns import no_message
@@ -53,8 +54,7 @@ def run(
     of a sheet, its index is not read. `settings` are those of `load_settings()` unless given. `confirm` is called
     with the plan, and returns whether to send it; None means that nobody can be asked.
     """
-    settings, options = settings or load_settings(), options or RunOptions()
-    return carry_out(Job(FileRows(files, settings, options), settings, options, context or Context()), confirm)
+    return carry_out(_file_job("run", files, settings, options, context), confirm)
 
 
 def run_many(
@@ -101,20 +101,18 @@ def plan(
     `save_as` writes a file for `apply`, which takes the returned plan as well; `html` writes a page for whoever
     signs it off. Neither is written over a file of another kind. Raises UsersyncError where nothing can be planned.
     """
-    settings, options = settings or load_settings(), options or RunOptions()
+    job = _file_job("plan", files, settings, options, context)
     if save_as:
         require_replaceable(save_as, PLAN_START, "-o")
     if html:
         require_replaceable(html, PAGE_START, "--html")
-    job = Job(FileRows(files, settings, options, kind="plan"), settings, options, context or Context())
 
-    def review(ledger_run: LedgerRun, found: Plan) -> None:
+    def review(ledger_run: LedgerRun, found: Plan, given: Input | None) -> None:
         document = keep_document(ledger_run, found)
-        found.saved = SavedPlan(document, files, settings)
+        found.saved = SavedPlan(document, files, job.settings)
         if save_as:
             save_plan(save_as, document())
         if html:
-            given = job.source.given
             write_plan_page(
                 html,
                 ledger_run.report_cells(),
@@ -125,6 +123,17 @@ def plan(
             )
 
     return make_plan(job, review=review)
+
+
+def _file_job(
+    kind: str, files: Files, settings: Settings | None, options: RunOptions | None, context: Context | None
+) -> Job:
+    settings, options = settings or load_settings(), options or RunOptions()
+
+    def load(_: Ledger) -> FileRows:
+        return FileRows(kind, settings, read_input(files, settings, options))
+
+    return Job(load, settings, options, context or Context(), kind)
 
 
 def apply(
@@ -142,8 +151,9 @@ def apply(
     """
     if settings is None:
         settings = plan.saved.settings if isinstance(plan, Plan) and plan.saved else load_settings()
-    source = PlanRows(plan if isinstance(plan, Plan) else Path(plan), settings)
-    return carry_out(Job(source, settings, options or RunOptions(), context or Context()), confirm)
+    source = plan if isinstance(plan, Plan) else Path(plan)
+    job = Job(lambda _: PlanRows(source, settings), settings, options or RunOptions(), context or Context(), "apply")
+    return carry_out(job, confirm)
 
 
 def resume(
@@ -161,7 +171,8 @@ def resume(
     then 3 if the run never sent anything, else 1.
     """
     settings, options = settings or load_settings(), options or RunOptions()
-    return carry_out(Job(ResumedRows(run, settings, options), settings, options, context or Context()), confirm)
+    job = Job(lambda ledger: ResumedRows(run, ledger, settings, options), settings, options, context or Context())
+    return carry_out(job, confirm)
 
 
 def undo(
@@ -177,8 +188,8 @@ def undo(
     A row ends as updated (restored), conflict (kept: somebody changed it since), unchanged or failed.
     """
     settings = settings or load_settings()
-    job = Job(UndoneRows(run, settings), settings, options or RunOptions(), context or Context())
-    return carry_out(job, confirm)
+    options, context = options or RunOptions(), context or Context()
+    return carry_out(Job(lambda ledger: UndoneRows(run, ledger, settings), settings, options, context, "undo"), confirm)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,8 +258,9 @@ def update(
     Raises RefusedError where a limit refuses the update or it is not confirmed, StoppedError where it is stopped.
     """
     settings = settings or load_settings()
-    source = SingleUserRows(str(user_id), values, settings)
-    summary = carry_out(Job(source, settings, options or RunOptions(), context or Context()), confirm)
+    options, context = options or RunOptions(), context or Context()
+    job = Job(lambda _: single_user_rows(str(user_id), values, settings), settings, options, context, "update")
+    summary = carry_out(job, confirm)
     if summary.stopped:
         kind = RefusedError if summary.exit_code == RefusedError.exit_code else StoppedError
         raise kind(summary.stopped)

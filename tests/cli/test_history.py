@@ -116,7 +116,7 @@ def test_an_interrupted_run_is_either_undone_or_can_be_resumed(
     assert (document["undone_by"], document["resumable"]) == (("R2", False) if is_undone else (None, True))
     if is_undone:
         with Ledger(settings.ledger) as ledger, pytest.raises(UsageError, match="run R1 was undone by run R2"):
-            ResumedRows("R1", settings, RunOptions()).load(ledger)
+            ResumedRows("R1", ledger, settings, RunOptions())
 
 
 def test_json_holds_the_runs_and_their_states(settings: Settings, record: Callable[..., None]) -> None:

@@ -5,41 +5,28 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from usersync.context import iso
 from usersync.dispatch.email_swaps import reverted_rows
-from usersync.dispatch.sender import Sender
+from usersync.dispatch.sender import RequestCounts
 from usersync.errors import StoppedError
-from usersync.job.spec import Job
+from usersync.job.spec import Job, RunState
 from usersync.ledger import Ledger, LedgerRun
 from usersync.ledger.run import NOT_SENT
 from usersync.loader.row_names import no_name
 from usersync.logs import event
 from usersync.models import Status
-from usersync.planning.input import read_files
+from usersync.planning.input import Input, read_files
 from usersync.planning.plan import Plan
+from usersync.planning.sources import RowSource
 from usersync.report import RunFacts, Summary, summarize, verify_row_count, write_report
 from usersync.report.columns import no_message
 from usersync.report.rejects import REJECTED, write_rejects
 from usersync.tables import DesiredValues, Table
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class RunState:
-    """The state of a run that its report needs, however the run ends."""
-
-    run: LedgerRun
-    began: float
-    """Start on the monotonic clock, in seconds, minus the time already spent waiting for confirmation."""
-    sender: Sender | None = None
-    """None: the platform was never asked anything."""
-    plan: Plan | None = None
-    refusal: str = ""
-    """Why the plan is not sent."""
 
 
 def finalize(job: Job, state: RunState) -> Summary:
@@ -50,7 +37,7 @@ def finalize(job: Job, state: RunState) -> Summary:
     run = state.run
     ended = _with_last_statuses(job, state)
     seconds = job.context.clock.monotonic() - job.context.waited - state.began
-    summary = _report(job, ended, _facts(job, ended, state.plan or Plan(), state.sender, seconds))
+    summary = _report(job, state.source, ended, _facts(job, state, ended, seconds))
     stop = job.context.stop.reason
     now = iso(job.context.clock.now())
     try:
@@ -66,14 +53,14 @@ def finalize(job: Job, state: RunState) -> Summary:
         event("stop", run=run.info.run, code=stop.exit_code)
     counts = summary.counts
     event("end", run=run.info.run, status=summary.status, code=summary.exit_code, seconds=summary.seconds, **counts)
-    verify_row_count(job.source.row_count(run), summary)
+    verify_row_count(state.source.row_count(run), summary)
     return summary
 
 
 def _with_last_statuses(job: Job, state: RunState) -> LedgerRun:
     """Return the run with the final status of every row; a copy of it if the ledger can no longer be written."""
     not_sent = f"not sent: {state.refusal}" if state.refusal else NOT_SENT
-    is_closed = job.source.refusal is not None
+    is_closed = state.source.refusal is not None
     try:
         state.run.finalize(not_sent=not_sent, is_closed=is_closed)
     except StoppedError as error:
@@ -85,17 +72,22 @@ def _with_last_statuses(job: Job, state: RunState) -> LedgerRun:
     return state.run
 
 
-def _report(job: Job, run: LedgerRun, facts: RunFacts) -> Summary:
-    if not job.source.reports:
+def _report(job: Job, source: RowSource, run: LedgerRun, facts: RunFacts) -> Summary:
+    if not source.reports:
         return summarize(run.report_cells(), facts)
     report = job.settings.report
     return write_report(
-        run.report_cells, report.dir, facts, formats=report.formats, write_rejects=_rejects_writer(job, run)
+        run.report_cells,
+        report.dir,
+        facts,
+        formats=report.formats,
+        write_rejects=_rejects_writer(job, source.given, run),
     )
 
 
-def _facts(job: Job, run: LedgerRun, plan: Plan, sender: Sender | None, seconds: float) -> RunFacts:
-    counts = sender.counts if sender else None
+def _facts(job: Job, state: RunState, run: LedgerRun, seconds: float) -> RunFacts:
+    plan, sender, given = state.plan or Plan(), state.sender, state.source.given
+    counts = sender.counts if sender else RequestCounts()
     fields: Counter[str] = Counter()
     for changed, users, _ in run.changed_fields(Status.UPDATED):
         fields.update(dict.fromkeys(changed, users))
@@ -103,8 +95,8 @@ def _facts(job: Job, run: LedgerRun, plan: Plan, sender: Sender | None, seconds:
     return RunFacts(
         run=run.info.run,
         info=asdict(run.info),
-        requests={name: getattr(counts, name) if counts else 0 for name in names},
-        responses={str(status or "none"): n for status, n in (counts.responses.items() if counts else ())},
+        requests={name: getattr(counts, name) for name in names},
+        responses={str(status or "none"): n for status, n in counts.responses.items()},
         seconds=seconds,
         stop=job.context.stop.reason,
         problems=plan.problems,
@@ -116,14 +108,14 @@ def _facts(job: Job, run: LedgerRun, plan: Plan, sender: Sender | None, seconds:
         ],
         timeline=list(sender.slices()) if sender else [],
         fields=fields,
-        name_of=job.source.given.name_of if job.source.given else no_name,
-        message_of=job.source.given.message_of if job.source.given else no_message,
+        name_of=given.name_of if given else no_name,
+        message_of=given.message_of if given else no_message,
     )
 
 
-def _rejects_writer(job: Job, run: LedgerRun) -> Callable[[Path], Path | None] | None:
+def _rejects_writer(job: Job, given: Input | None, run: LedgerRun) -> Callable[[Path], Path | None] | None:
     """Return the way to write the file of the rows to correct; None where the rows come from no file."""
-    given, settings = job.source.given, job.settings
+    settings = job.settings
     if given is None or not given.table.sheets:
         return None
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 from usersync.context import Context, RunOptions
 from usersync.diff.limits import check_overrides
 from usersync.errors import RefusedError, SourceError, UsageError
-from usersync.ledger import Ledger, LedgerRun
+from usersync.ledger import Ledger, LedgerRun, RunInfo
 from usersync.ledger.resumption import delete_rows, keep_compared, reopen
 from usersync.planning.earlier_run import find_run, read_again
 from usersync.planning.email_index import email_index
-from usersync.planning.matching import STAND_IN, EmailIndex, index_of_rows
+from usersync.planning.matching import STAND_IN, EmailIndex, Matching, index_of_rows
 from usersync.planning.row_comparison import RowComparison
-from usersync.planning.sources import NewRun, RowSource
+from usersync.planning.sources import RowSource
 from usersync.planning.undone_rows import UndoneRows
 from usersync.planning.users import UserLookup
 from usersync.settings import Settings
@@ -22,37 +22,30 @@ from usersync.settings import Settings
 class ResumedRows(RowSource):
     """The rows of an interrupted run that were not sent: `resume`."""
 
-    def __init__(self, name: str | None, settings: Settings, options: RunOptions) -> None:
-        super().__init__(settings)
-        self._name, self._options = name, options
-        self._run: LedgerRun | None = None
-        self._undone: UndoneRows | None = None
-
-    def load(self, ledger: Ledger) -> None:
+    def __init__(self, name: str | None, ledger: Ledger, settings: Settings, options: RunOptions) -> None:
         """Find the run, and read its sources again; where that is not possible, `refusal` says why."""
-        name = self._name or next(iter(ledger.resumable(self.settings.platform.url)), None)
+        name = name or next(iter(ledger.resumable(settings.platform.url)), None)
         if name is None:
             raise UsageError("no interrupted run to resume; `usersync runs` lists all runs")
-        self._run = find_run(ledger, name, self.settings)
+        self._run = find_run(ledger, name, settings)
         if undo := ledger.undone().get(name):
             raise UsageError(f"run {name} was undone by run {undo}; to send its rows after all, run its files again")
-        check_overrides(self._options.overrides, self.settings.limits)
+        check_overrides(options.overrides, settings.limits)
         info = self._run.info
-        self.kind = info.kind
-        self._run.info = replace(info, overrides=(*info.overrides, *self._options.overrides))
-        if self.kind == "undo":
+        self._run.info = replace(info, overrides=(*info.overrides, *options.overrides))
+        super().__init__(info.kind, settings)
+        self._undone: UndoneRows | None = None
+        if info.kind == "undo":
             if info.planned_at is None:
-                self._undone = UndoneRows(info.parent or "", self.settings)
-                self._undone.load(ledger)
+                self._undone = UndoneRows(info.parent or "", ledger, settings)
             return
         try:
-            self.given = read_again(info, self.settings, self._run.rows())
+            self.given = read_again(info, settings, self._run.rows())
         except (RefusedError, SourceError) as refusal:
             self.refusal = refusal
 
-    def start(self, ledger: Ledger, new_run: NewRun) -> LedgerRun:
-        """Reopen the run, unless its sources cannot be read."""
-        assert self._run is not None  # noqa: S101 - `load` finds it
+    def start(self, ledger: Ledger, info: RunInfo) -> LedgerRun:
+        """Reopen the run, unless its sources cannot be read; it keeps its head."""
         ledger.remember_interrupted(self._run.info.platform)
         if not isinstance(self.refusal, SourceError):
             reopen(self._run)
@@ -74,23 +67,21 @@ class ResumedRows(RowSource):
             raise UsageError(f"run {run.info.run} ended before its plan was read; apply the plan again")
         compared = keep_compared(run) if self.kind == "run" else []
         await self.verify_rows(run, context, users)
-        if self.kind == "run":
-            assert self.given is not None  # noqa: S101 - `load` reads it
-            if self.given.needs_index:
+        if self.kind == "run" and self.given:
+            if self.given.matching and self.given.needs_index:
                 index = await email_index(self.settings, users, run.snapshots, context.clock)
-                self.given = self.given.matched(self._with_compared(index, run))
+                self.given = self.given.matched(_with_compared(index, self.given.matching, run))
             comparison = RowComparison(self.given, run, self.settings, context, users)
             self.notes = await comparison.insert_rows(compared=compared)
-
-    def _with_compared(self, index: EmailIndex, run: LedgerRun) -> EmailIndex:
-        """Return the index with the users that rows already compared were matched with."""
-        assert self.given is not None  # noqa: S101 - `load` reads it
-        assert self.given.matching is not None  # noqa: S101 - else no index is needed
-        then = index_of_rows(self.given.matching, run.rows(), index.origin)
-        compared = {address: number for address, number in then.ids.items() if number < STAND_IN}
-        return replace(index, ids={**index.ids, **compared})
 
     def row_count(self, run: LedgerRun) -> int:
         """Return the rows of the files; where `--limit` left out some, the ledger alone knows how many."""
         whole = self.kind == "run" and run.info.options.get("limit") is None
         return len(self.given.table.cells) if self.given and whole else sum(run.counts().values())
+
+
+def _with_compared(index: EmailIndex, matching: Matching, run: LedgerRun) -> EmailIndex:
+    """Return the index with the users that rows already compared were matched with."""
+    then = index_of_rows(matching, run.rows(), index.origin)
+    compared = {address: number for address, number in then.ids.items() if number < STAND_IN}
+    return replace(index, ids={**index.ids, **compared})

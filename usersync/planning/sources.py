@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from usersync.context import Context, RunOptions
+from usersync.context import Context
 from usersync.errors import RefusedError, SourceError
 from usersync.ledger import Ledger, LedgerRun, RunInfo
-from usersync.models import Files, Row
 from usersync.planning.earlier_run import read_again, require_platform
 from usersync.planning.email_index import email_index
-from usersync.planning.input import Input, read_input, single_user
+from usersync.planning.input import Input, single_user
 from usersync.planning.plan import Plan
 from usersync.planning.plan_file import load_plan
 from usersync.planning.row_comparison import RowComparison
@@ -20,31 +19,27 @@ from usersync.planning.users import UserLookup
 from usersync.planning.verify import verify_rows
 from usersync.settings import Settings
 
-NewRun = Callable[[str], RunInfo]
-"""Makes the head of a new run of a kind."""
-
 
 class RowSource:
-    """Gives a job its rows: `load` what they come from, `start` the run, `insert_rows` into the ledger."""
+    """Gives a job the rows that were loaded: starts the run, and inserts them into the ledger."""
 
-    #: The kind of the run.
-    kind = "run"
-    #: Whether the run writes report files.
-    reports = True
-
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, kind: str, settings: Settings, given: Input | None = None) -> None:
+        self.kind = kind
+        """The kind of the run."""
         self.settings = settings
-        self.given: Input | None = None
+        self.given = given
         self.refusal: RefusedError | SourceError | None = None
         """Why the rows of an interrupted run cannot be sent: a source has changed, or cannot be read."""
         self.notes: list[str] = []
         """What the author should know, found while rows were compared."""
 
-    def load(self, ledger: Ledger) -> None:
-        """Read what the rows come from. Raises a UsersyncError where that cannot be used."""
+    @property
+    def reports(self) -> bool:
+        """Whether the run writes report files."""
+        return self.kind != "update"
 
-    def start(self, ledger: Ledger, new_run: NewRun) -> LedgerRun:
-        """Start the run, or open the one that goes on."""
+    def start(self, ledger: Ledger, info: RunInfo) -> LedgerRun:
+        """Start the run with this head, or open the one that goes on."""
         raise NotImplementedError
 
     async def insert_rows(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
@@ -62,84 +57,50 @@ class RowSource:
 
 
 class FileRows(RowSource):
-    """Rows of files, compared with the platform: `run` and `plan`."""
+    """Rows of files, compared with the platform: `run` and `plan`; or of the values for one user: `update`."""
 
-    def __init__(self, files: Files, settings: Settings, options: RunOptions, *, kind: str = "run") -> None:
-        super().__init__(settings)
-        self.kind = kind
-        self._files, self._options = files, options
+    given: Input
 
-    def load(self, ledger: Ledger) -> None:
-        """Read and validate the files."""
-        self.given = read_input(self._files, self.settings, self._options)
-
-    def start(self, ledger: Ledger, new_run: NewRun) -> LedgerRun:
-        """Start the run."""
-        return ledger.start(_with_input(new_run(self.kind), self.input))
+    def start(self, ledger: Ledger, info: RunInfo) -> LedgerRun:
+        """Start the run; `rows_read` stays None for `update`, because the size of a single update is not checked."""
+        info = _with_input(info, self.given)
+        return ledger.start(replace(info, rows_read=None) if self.kind == "update" else info)
 
     async def insert_rows(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
         """Find the users of rows without ids, and compare each row with its user."""
-        if self.input.needs_index:
-            index = await email_index(self.settings, users, run.snapshots, context.clock)
-            self.given = self.input.matched(index)
-        self.notes = await RowComparison(self.input, run, self.settings, context, users).insert_rows()
+        if self.given.needs_index:
+            self.given = self.given.matched(await email_index(self.settings, users, run.snapshots, context.clock))
+        self.notes = await RowComparison(self.given, run, self.settings, context, users).insert_rows()
 
     def row_count(self, run: LedgerRun) -> int:
         """Return the rows of the files, less those that `--limit` left out."""
-        return len(self.input.table.cells) - run.left_out
-
-    @property
-    def input(self) -> Input:
-        """What was read."""
-        assert self.given is not None  # noqa: S101 - `load` reads it
-        return self.given
+        return len(self.given.table.cells) - run.left_out
 
 
-class SingleUserRows(FileRows):
-    """The values for one user, as the row of a file: `update`."""
-
-    reports = False
-
-    def __init__(self, user_id: str, cells: Mapping[str, str], settings: Settings) -> None:
-        if settings.diff.compare_with != "nothing":  # one user is read anew, whatever was read before
-            settings = settings.model_copy(update={"diff": settings.diff.model_copy(update={"compare_with": "remote"})})
-        super().__init__("", settings, RunOptions(), kind="update")
-        self._user_id, self._cells = user_id, cells
-
-    def load(self, ledger: Ledger) -> None:
-        """Validate the values."""
-        self.given = single_user(self._user_id, self._cells, self.settings)
-
-    def start(self, ledger: Ledger, new_run: NewRun) -> LedgerRun:
-        """Start the run; `rows_read` stays None, because the size of a single update is not checked."""
-        return ledger.start(replace(_with_input(new_run(self.kind), self.input), rows_read=None))
+def single_user_rows(user_id: str, cells: Mapping[str, str], settings: Settings) -> FileRows:
+    """Validate the values for one user, who is read anew, whatever was read before."""
+    if settings.diff.compare_with != "nothing":
+        settings = settings.model_copy(update={"diff": settings.diff.model_copy(update={"compare_with": "remote"})})
+    return FileRows("update", settings, single_user(user_id, cells, settings))
 
 
 class PlanRows(RowSource):
     """The rows of a saved plan, exactly: `apply`."""
 
-    kind = "apply"
+    given: Input
 
     def __init__(self, plan: Plan | Path, settings: Settings) -> None:
-        super().__init__(settings)
-        self._plan = plan
-        self._info: RunInfo | None = None
-        self._rows: list[Row] = []
-
-    def load(self, ledger: Ledger) -> None:
         """Load the plan, and read its sources again. Raises RefusedError where one has changed since."""
-        self._info, self._rows = load_plan(self._plan)
-        require_platform(self._info, self.settings, f"plan {self._info.run}")
-        saved = self._plan.saved if isinstance(self._plan, Plan) else None
-        files = saved.files if saved else None
-        self.given = read_again(self._info, self.settings, self._rows, files=files)
+        self._info, self._rows = load_plan(plan)
+        require_platform(self._info, settings, f"plan {self._info.run}")
+        saved = plan.saved if isinstance(plan, Plan) else None
+        given = read_again(self._info, settings, self._rows, files=saved.files if saved else None)
+        super().__init__("apply", settings, given)
 
-    def start(self, ledger: Ledger, new_run: NewRun) -> LedgerRun:
+    def start(self, ledger: Ledger, info: RunInfo) -> LedgerRun:
         """Start the run, with the settings that the plan was made with."""
-        assert self._info is not None  # noqa: S101 - `load` reads both
-        assert self.given is not None  # noqa: S101
         info = replace(
-            _with_input(new_run(self.kind), self.given),
+            _with_input(info, self.given),
             parent=self._info.run,
             settings=self._info.settings,
             options=self._info.options,

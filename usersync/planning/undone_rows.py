@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from usersync.context import Context
 from usersync.diff.inversion import invert_row
-from usersync.ledger import Ledger, LedgerRun
+from usersync.ledger import Ledger, LedgerRun, RunInfo
 from usersync.ledger.run import IN_FLIGHT
 from usersync.models import Code, Row, Status
 from usersync.planning.earlier_run import find_run
-from usersync.planning.sources import NewRun, RowSource
+from usersync.planning.sources import RowSource
 from usersync.planning.users import UserLookup
 from usersync.settings import Settings
 
@@ -18,21 +18,15 @@ from usersync.settings import Settings
 class UndoneRows(RowSource):
     """The updated rows of an earlier run, with old and new values exchanged: `undo`."""
 
-    kind = "undo"
-
-    def __init__(self, name: str, settings: Settings) -> None:
-        super().__init__(settings)
-        self._name = name
-        self._former: LedgerRun | None = None
-        self._statuses: dict[int, Status] = {}
-
-    def load(self, ledger: Ledger) -> None:
+    def __init__(self, name: str, ledger: Ledger, settings: Settings) -> None:
         """Find the run to undo, and its rows whose users may hold new values, or a placeholder.
 
         An e-mail swap that was interrupted is reverted before rows are planned; its rows count all the same. So do
         rows of which the platform kept some values only, as far as is known.
         """
-        self._former = find_run(ledger, self._name, self.settings)
+        super().__init__("undo", settings)
+        self._name = name
+        self._former = find_run(ledger, name, settings)
         changed = (Status.UPDATED, Status.PARKED, Status.REVERTING, *IN_FLIGHT)
         in_part = (Status.FAILED, Status.PLANNED, Status.NOT_SENT)
         self._statuses = {
@@ -41,15 +35,9 @@ class UndoneRows(RowSource):
             if row.status in changed or row.code == Code.ECHO_DIFFERS or row.was_sent_before
         }
 
-    @property
-    def former(self) -> LedgerRun:
-        """The run to undo."""
-        assert self._former is not None  # noqa: S101 - `load` finds it
-        return self._former
-
-    def start(self, ledger: Ledger, new_run: NewRun) -> LedgerRun:
+    def start(self, ledger: Ledger, info: RunInfo) -> LedgerRun:
         """Start the undo."""
-        return ledger.start(replace(new_run(self.kind), parent=self._name, sources=self.former.info.sources))
+        return ledger.start(replace(info, parent=self._name, sources=self._former.info.sources))
 
     async def insert_rows(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
         """Insert the inverted rows, and leave alone what somebody else changed since.
@@ -57,7 +45,7 @@ class UndoneRows(RowSource):
         Rows whose answer never came in are looked at as well: their users may hold the new values. So are those of an
         e-mail swap that could not be reverted: they count, and are reported.
         """
-        rows = self.former.by_key(self._statuses)
+        rows = self._former.by_key(self._statuses)
         run.insert(_inverted_row(row, self._name) for row in rows)
         await self.verify_rows(run, context, users)
         reverted = {
