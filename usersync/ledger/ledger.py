@@ -2,40 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+from usersync.errors import STOPPED_CODES, RefusedError, RowCountError
 from usersync.ledger.database import Database
 from usersync.ledger.run import LedgerRun
-from usersync.ledger.run_info import RUN_COLUMNS, RunInfo, parse_run_info
-from usersync.ledger.waves import Waves, is_open
+from usersync.ledger.run_info import RUN_COLUMNS, RunInfo, parse_run_info, run_values
 from usersync.models import Row, json_text
 
 #: Runs of the same files that tell how many users usually change.
 _USUAL_RUNS = 10
 #: Numbers tell which run is newer: none is given again, though runs are deleted.
 _NEXT_NUMBER = "(SELECT 1 + max(coalesce(max(n), 0), (SELECT coalesce(max(run), 0) FROM written)) FROM run)"
-#: The undos of runs that are undone: all but those that were refused (exit code 3), or gave no user a value back. What
-#: an undo that was interrupted did not send yet counts, and so does having nothing to restore.
+#: The undos of runs that are undone: all but those that were refused, or gave no user a value back. What an undo that
+#: was interrupted did not send yet counts, and so does having nothing to restore.
 _UNDO = (
-    "undo.kind = 'undo' AND undo.exit_code IS NOT 3 AND coalesce((SELECT max(row.status NOT IN ('rejected', 'failed',"
-    " 'conflict')) FROM main.row AS row WHERE row.run = undo.n), 1) AND undo.parent"
+    f"undo.kind = 'undo' AND undo.exit_code IS NOT {RefusedError.exit_code} AND coalesce((SELECT max(row.status NOT IN"
+    " ('rejected', 'failed', 'conflict')) FROM main.row AS row WHERE row.run = undo.n), 1) AND undo.parent"
 )
+#: The exit codes of runs that stopped before their last row.
+_STOPPED = ", ".join(map(str, (*STOPPED_CODES, RowCountError.exit_code)))
 #: Runs that `resume` can go on with. `main` are the rows of the file, which temporary ones may hide.
 _RESUMABLE = (
-    "kind IN ('run', 'apply', 'undo') AND (finished_at IS NULL OR exit_code IN (4, 6, 129, 130, 143) OR EXISTS"
+    f"kind IN ('run', 'apply', 'undo') AND (finished_at IS NULL OR exit_code IN ({_STOPPED}) OR EXISTS"
     " (SELECT 1 FROM main.row AS row WHERE row.run = run.n"
     " AND row.status IN ('unknown', 'sending', 'parked', 'reverting')))"
     f" AND NOT EXISTS (SELECT 1 FROM run AS undo WHERE {_UNDO} = run.run)"
 )
-#: Runs that may be deleted; the others are needed to give users their addresses back (`waves.is_open`).
-_PRUNABLE = (
-    "finished_at < ? AND NOT EXISTS (SELECT 1 FROM row WHERE row.run = run.n AND (row.status IN ('parked', 'reverting')"
+#: Runs that left a user with a placeholder address, as `waves.is_open` says of a swap.
+_HAS_OPEN_SWAP = (
+    "EXISTS (SELECT 1 FROM row WHERE row.run = run.n AND (row.status IN ('parked', 'reverting')"
     " OR row.placeholder IS NOT NULL AND row.status IN ('sending', 'unknown')))"
 )
+#: Runs that may be deleted; the others are needed to give users their addresses back.
+_PRUNABLE = f"finished_at < ? AND NOT {_HAS_OPEN_SWAP}"
 
 
 class Ledger:
@@ -52,9 +55,7 @@ class Ledger:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._database.close()
 
     def start(self, info: RunInfo) -> LedgerRun:
@@ -63,15 +64,10 @@ class Ledger:
         A plan begins without the lock: a run that looks interrupted may still be going on.
         """
         self.remember_interrupted(info.platform, are_over=info.kind != "plan")
+        values = run_values(info)
         number = self._database.insert(
-            "INSERT INTO run (n, run, kind, parent, started_at, started_by, platform, settings, sources, overrides,"
-            f" options, filled_fields, rows_read) VALUES ({_NEXT_NUMBER}, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                info.run, info.kind, info.parent, info.started_at, info.started_by, info.platform,
-                json_text(info.settings), json_text(info.sources), json_text(info.overrides),
-                json_text(info.options), json_text(info.filled_fields), info.rows_read,
-            ),
-        )  # fmt: skip
+            f"INSERT INTO run (n, {RUN_COLUMNS}) VALUES ({_NEXT_NUMBER}{', ?' * len(values)})", values
+        )
         return LedgerRun(self._database, number, info, is_new=True)
 
     def remember_interrupted(self, platform: str, *, are_over: bool = True) -> None:
@@ -81,8 +77,8 @@ class Ledger:
             " ORDER BY n",
             (platform,),
         )
-        for number, *values in found:
-            LedgerRun(self._database, number, parse_run_info(values)).snapshots.remember(is_over=are_over)
+        for values in found:
+            self._run(values).snapshots.remember(is_over=are_over)
 
     def runs(self, platform: str | None = None) -> Iterator[RunInfo]:
         """Return all runs, or those of one platform, newest first."""
@@ -132,12 +128,9 @@ class Ledger:
     def open_swaps(self, platform: str) -> list[LedgerRun]:
         """Return the runs for `platform` that left users with a placeholder address, oldest first."""
         found = self._database.all(
-            "SELECT DISTINCT run.run FROM run JOIN row ON row.run = run.n WHERE run.platform = ?"
-            " AND row.placeholder IS NOT NULL ORDER BY run.n",
-            (platform,),
+            f"SELECT n, {RUN_COLUMNS} FROM run WHERE platform = ? AND {_HAS_OPEN_SWAP} ORDER BY n", (platform,)
         )
-        runs = [self.find(name) for (name,) in found]
-        return [run for run in runs if run and any(map(is_open, Waves(run).swaps()))]
+        return list(map(self._run, found))
 
     def history(self, user_id: int) -> Iterator[tuple[RunInfo, Row]]:
         """Return what was sent for a user, oldest first."""
@@ -174,4 +167,8 @@ class Ledger:
     def find(self, run: str) -> LedgerRun | None:
         """Open the run of that name."""
         found = self._database.first(f"SELECT n, {RUN_COLUMNS} FROM run WHERE run = ?", (run,))
-        return LedgerRun(self._database, found[0], parse_run_info(found[1:])) if found else None
+        return self._run(found) if found else None
+
+    def _run(self, values: Sequence[Any]) -> LedgerRun:
+        """Open the run with these values of `n` and RUN_COLUMNS."""
+        return LedgerRun(self._database, values[0], parse_run_info(values[1:]))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-from usersync.models import Json
+from usersync.models import Json, json_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,27 +43,25 @@ class RunInfo:
         return [source["file"] for source in self.sources]
 
 
+_NAMES = tuple(one.name for one in fields(RunInfo))
 #: The columns of RunInfo, in the order of its fields.
-RUN_COLUMNS = (
-    "run, kind, platform, started_at, started_by, settings, sources, parent, overrides, options, filled_fields,"
-    " rows_read, planned_at, finished_at, exit_code, stopped"
-)
+RUN_COLUMNS = ", ".join(_NAMES)
+#: Those of them that are kept as JSON.
+_OBJECTS = ("settings", "options")
+_LISTS = ("sources", "overrides", "filled_fields")
 
 
 def parse_run_info(values: Sequence[Any]) -> RunInfo:
     """Make a RunInfo from the values of RUN_COLUMNS."""
-    run, kind, platform, started_at, started_by, settings, sources, parent, overrides, options, filled, *end = values
-    return RunInfo(
-        run,
-        kind,
-        platform,
-        started_at,
-        started_by,
-        json.loads(settings),
-        tuple(json.loads(sources)),
-        parent,
-        tuple(json.loads(overrides)),
-        json.loads(options),
-        tuple(json.loads(filled)),
-        *end,
-    )
+    found = dict(zip(_NAMES, values, strict=True))
+    objects = {name: json.loads(found[name]) for name in _OBJECTS}
+    lists = {name: tuple(json.loads(found[name])) for name in _LISTS}
+    return RunInfo(**found | objects | lists)
+
+
+def run_values(info: RunInfo) -> list[object]:
+    """Return the values of RUN_COLUMNS."""
+    values = [getattr(info, name) for name in _NAMES]
+    return [
+        json_text(value) if name in (*_OBJECTS, *_LISTS) else value for name, value in zip(_NAMES, values, strict=True)
+    ]

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from usersync.ledger.run import UNSENT, LedgerRun
 from usersync.models import Row
 
+#: As a condition of SQL.
+IS_UNSENT = "status IN ('{}', '{}')".format(*UNSENT)
+
 
 class UnsentRows:
     """The rows of one run that are still to be sent."""
@@ -18,14 +21,13 @@ class UnsentRows:
     def examples(self, count: int, *, also: Sequence[int]) -> list[Row]:
         """Return the first rows, and those with the keys `also`."""
         first = self._database.all(
-            "SELECT key FROM row WHERE run = ? AND status IN (?, ?) ORDER BY key LIMIT ?",
-            (self._number, *UNSENT, count),
+            f"SELECT key FROM row WHERE run = ? AND {IS_UNSENT} ORDER BY key LIMIT ?", (self._number, count)
         )
         return self._run.by_key({key for (key,) in first} | set(also))
 
     def keys(self) -> list[int]:
         """Return the keys of the rows."""
-        found = self._database.all("SELECT key FROM row WHERE run = ? AND status IN (?, ?)", (self._number, *UNSENT))
+        found = self._database.all(f"SELECT key FROM row WHERE run = ? AND {IS_UNSENT}", (self._number,))
         return [key for (key,) in found]
 
     def person_changes(self) -> list[tuple[int, str | None, str | None, str | None, str | None]]:
@@ -35,8 +37,8 @@ class UnsentRows:
             for f in ("name", "email")
         )
         return self._database.all(
-            f"SELECT CAST(id AS INTEGER), {sides} FROM row WHERE run = ? AND status IN (?, ?) AND new <> ''",
-            (self._number, *UNSENT),
+            f"SELECT CAST(id AS INTEGER), {sides} FROM row WHERE run = ? AND {IS_UNSENT} AND new <> ''",
+            (self._number,),
         )
 
     def text_attribute_changes(self) -> list[tuple[str, int, str | None, str]]:
@@ -44,17 +46,17 @@ class UnsentRows:
         return self._database.all(
             "SELECT new.key, CAST(row.id AS INTEGER), old.value, new.value FROM row, json_each(row.new) AS new"
             " LEFT JOIN json_each(row.old) AS old ON old.key = new.key AND old.type = 'text'"
-            " WHERE row.run = ? AND row.status IN (?, ?) AND row.new <> '' AND row.old <> ''"
+            f" WHERE row.run = ? AND row.{IS_UNSENT} AND row.new <> '' AND row.old <> ''"
             " AND new.key LIKE 'custom_attributes.%' AND new.type = 'text' ORDER BY row.key",
-            (self._number, *UNSENT),
+            (self._number,),
         )
 
     def most_common(self, field: str) -> tuple[str, int] | None:
         """Return the new value of a field that most rows share, and how many do."""
         found = self._database.first(
             "SELECT json_extract(new, '$.' || ?) AS value, count(*) AS n FROM row WHERE run = ?"
-            " AND status IN (?, ?) AND value IS NOT NULL GROUP BY value ORDER BY n DESC, min(key) LIMIT 1",
-            (field, self._number, *UNSENT),
+            f" AND {IS_UNSENT} AND value IS NOT NULL GROUP BY value ORDER BY n DESC, min(key) LIMIT 1",
+            (field, self._number),
         )
         return (str(found[0]), found[1]) if found else None
 

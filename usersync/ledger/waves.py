@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from usersync.ledger.run import UNSENT, LedgerRun
+from usersync.ledger.unsent import IS_UNSENT
 from usersync.models import Code, Row, Status
 
 Swap = list[Row]
@@ -60,9 +61,7 @@ class Waves:
 
     def last(self) -> int:
         """Return the highest wave of an unsent row."""
-        found = self._database.first(
-            "SELECT max(wave) FROM row WHERE run = ? AND status IN (?, ?)", (self._number, *UNSENT)
-        )
+        found = self._database.first(f"SELECT max(wave) FROM row WHERE run = ? AND {IS_UNSENT}", (self._number,))
         return int(found[0] or 0)
 
     def block(self, wave: int) -> None:
@@ -79,11 +78,11 @@ class Waves:
             " || first.row || ' has to give up this e-mail address first, and is ' || first.status FROM row AS first"
             " WHERE first.run = row.run AND first.key = row.depends_on),"
             " 'the row that has to give up this e-mail address first was left out')"
-            " WHERE run = ? AND wave = ? AND status IN (?, ?) AND depends_on IS NOT NULL"
+            f" WHERE run = ? AND wave = ? AND {IS_UNSENT} AND depends_on IS NOT NULL"
             " AND NOT EXISTS (SELECT 1 FROM row AS first WHERE first.run = row.run AND first.key = row.depends_on"
             " AND (first.status IN ('updated', 'unchanged', 'parked') OR first.status = 'failed'"
             " AND lower(first.email) = lower(json_extract(first.new, '$.email'))))",
-            (self._number, wave, *UNSENT),
+            (self._number, wave),
         )
 
     def swaps(self) -> list[Swap]:
