@@ -12,16 +12,14 @@ from pathlib import Path
 from typing import BinaryIO, Final, TextIO
 
 from xlsxwriter import Workbook
-from xlsxwriter.exceptions import XlsxWriterException
 from xlsxwriter.worksheet import Worksheet
 
 from usersync.errors import UsageError
 from usersync.loader.export_base import BaseEncoder
 from usersync.report.export_columns import ExportColumn, UserTexts
 from usersync.report.template import heading_advice
-from usersync.report.xlsx import BaseSheet, TextSheet
+from usersync.report.xlsx import BaseSheet, TextSheet, open_workbook
 from usersync.settings import FieldSettings
-from usersync.values import escape_formula
 
 #: Users that a workbook has room for: its hidden sheet needs two rows more than they are.
 MOST_USERS: Final = 1_048_574
@@ -67,8 +65,7 @@ def write_csv(file: TextIO, base: TextIO | None, users: Iterable[UserTexts], hea
     count = 0
     for user in users:
         count += 1
-        cells = (cell.guarded(escape_formula) for cell in user.cells)
-        writer.writerow([user.id, *cells])
+        writer.writerow([user.id, *(cell.guarded for cell in user.cells)])
         if base:
             base.write(f",\n{encoder.user(user.id, [cell.text for cell in user.cells])}")
     if base:
@@ -81,11 +78,8 @@ def write_workbook(file: BinaryIO, folder: Path, users: Iterable[UserTexts], hea
 
     `folder` takes temporary files. Raises UsageError for more users than a sheet has rows, and OSError.
     """
-    try:
-        with Workbook(file, {"constant_memory": True, "tmpdir": str(folder), "use_zip64": True}) as book:
-            return _Sheets(book, head).write(users)
-    except XlsxWriterException as error:
-        raise OSError(0, str(error)) from error
+    with open_workbook(file, folder) as book:
+        return _Sheets(book, head).write(users)
 
 
 class _Sheets:

@@ -11,7 +11,7 @@ from usersync.loader.headings import Headings
 from usersync.loader.row_filter import list_values, split_condition
 from usersync.models import ATTRIBUTE, User, value_of
 from usersync.report.xlsx import encodable
-from usersync.values import cell_text
+from usersync.values import cell_text, escape_formula
 
 #: The fields that every user has.
 _FIELDS = ("name", "display_name", "email")
@@ -34,9 +34,10 @@ class Cell:
     is_text: bool = True
     """Whether the user holds a text, not a number, a list or the like."""
 
-    def guarded(self, guard: Callable[[str], str]) -> str:
-        """Return the text for a CSV file; `guard` makes formulas harmless."""
-        return guard(self.text or "") if self.is_text else self.text or ""
+    @property
+    def guarded(self) -> str:
+        """The text for a CSV file, where it is no formula that a spreadsheet would run."""
+        return escape_formula(self.text or "") if self.is_text else self.text or ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from xlsxwriter import Workbook
-from xlsxwriter.exceptions import XlsxWriterException
 
 from usersync.loader.export_base import base_lines
 from usersync.report.rejects_rows import Layout, Reject
-from usersync.report.xlsx import BaseSheet, TextSheet
+from usersync.report.xlsx import BaseSheet, TextSheet, open_workbook
 from usersync.tables import Base
 
 #: Excel gets slow beyond so many; further faulty cells are coloured only.
@@ -28,15 +27,12 @@ _LINE_HEIGHT: Final = 15.0
 def write_workbook(layout: Layout, base: Base | None, home: Path, rejects: Sequence[Reject]) -> Path:
     """Write the file below `home`, with the `base` of an export where the rows come from one. Raises OSError."""
     path = home / "rejects.xlsx"
-    try:
-        with Workbook(path, {"constant_memory": True, "tmpdir": str(home), "use_zip64": True}) as book:
-            _SheetWriter(book, layout).write(rejects)
-            if base:
-                sheet = BaseSheet(book)
-                for y, line in enumerate(base_lines(base)):
-                    sheet.write(y, line)
-    except XlsxWriterException as error:
-        raise OSError(0, str(error)) from error
+    with open_workbook(path, home) as book:
+        _SheetWriter(book, layout).write(rejects)
+        if base:
+            sheet = BaseSheet(book)
+            for y, line in enumerate(base_lines(base)):
+                sheet.write(y, line)
     return path
 
 
@@ -86,16 +82,12 @@ class _SheetWriter:
         for i, text in enumerate(reject.cells):
             reason = reject.faulty.get(i)
             self._write(y, i + 2, text, self._faulty if reason else self._text)
-            if reason:
-                self._comment(y, i + 2, reason)
+            if reason and self._comments < _COMMENTS:
+                self._comments += 1
+                self._sheet.write_comment(y, i + 2, reason, {"author": "usersync", "width": 320, "height": 100})
 
     def _write(self, y: int, x: int, text: str, look: Any) -> None:
         if text:
             self._sheet.write_string(y, x, text, look)
         else:
             self._sheet.write_blank(y, x, None, look)
-
-    def _comment(self, y: int, x: int, reason: str) -> None:
-        self._comments += 1
-        if self._comments <= _COMMENTS:
-            self._sheet.write_comment(y, x, reason, {"author": "usersync", "width": 320, "height": 100})

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Final
 
 from xlsxwriter import Workbook
-from xlsxwriter.exceptions import XlsxWriterException
 from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
 from usersync.ledger import Cells
 from usersync.models import Json
 from usersync.report.columns import COLUMNS, FINISHED_AT, STATUS
-from usersync.report.xlsx import TextSheet, encodable
+from usersync.report.xlsx import TextSheet, encodable, open_workbook
 
 #: Rows that a sheet has room for below its header.
 _SHEET_ROWS: Final = 1_048_575
@@ -45,16 +44,11 @@ def write_workbook(
     """
     draft = path.with_name(f"{path.name}.new")
     rest = iter(lines)
-    number = 1
-    try:
-        with Workbook(draft, {"constant_memory": True, "tmpdir": str(path.parent), "use_zip64": True}) as book:
-            _write_facts(book, _facts(summary, info))
-            _write_rows(book, "rows", islice(rest, sheet_rows))
-            while first := next(rest, None):
-                number += 1
-                _write_rows(book, f"rows {number}", islice(chain([first], rest), sheet_rows))
-    except XlsxWriterException as error:
-        raise OSError(0, str(error)) from error
+    with open_workbook(draft, path.parent) as book:
+        _write_facts(book, _facts(summary, info))
+        _write_rows(book, "rows", islice(rest, sheet_rows))
+        for number, first in enumerate(rest, 2):
+            _write_rows(book, f"rows {number}", islice(chain([first], rest), sheet_rows))
     draft.replace(path)
 
 

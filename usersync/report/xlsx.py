@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
 
 from xlsxwriter import Workbook
+from xlsxwriter.exceptions import XlsxWriterException
 from xlsxwriter.worksheet import Worksheet
 
 from usersync.loader.export_base import BASE_SHEET, split_cells
+
+
+@contextmanager
+def open_workbook(file: Path | BinaryIO, folder: Path) -> Iterator[Workbook]:
+    """Yield a workbook that is written in constant memory, with temporary files in `folder`. Raises OSError."""
+    try:
+        with Workbook(file, {"constant_memory": True, "tmpdir": str(folder), "use_zip64": True}) as book:
+            yield book
+    except XlsxWriterException as error:
+        raise OSError(0, str(error)) from error
 
 
 class TextSheet(Worksheet):  # type: ignore[misc]
