@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from usersync.cli.options import (
     make_settings_from,
     options_of,
 )
-from usersync.cli.output import fail, option_words, say, write_stdout, writing_stdout
+from usersync.cli.output import fail, indented_json, option_words, say, write_stdout, writing_stdout
 
 #: Users that could not be read and are shown one by one.
 _UNREAD_SHOWN = 10
@@ -62,7 +61,7 @@ def _show(out: str, found: Any, options: dict[str, Any]) -> None:
             "unread": [{"id": user_id, "message": message} for user_id, message in found.unread],
             "notes": list(found.notes),
         }
-        write_stdout(json.dumps(document, ensure_ascii=False, indent=2))
+        write_stdout(indented_json(document))
         return
     for user_id, message in found.unread[:_UNREAD_SHOWN]:
         say(f"user {user_id} was left out: {message}")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from usersync.cli.console import change_lines, command, reasons_text
+from usersync.cli.output import indented_json
 from usersync.cli.table import table_text, window_width
 from usersync.context import iso
 from usersync.errors import UsageError
@@ -25,6 +26,11 @@ from usersync.values import mask_secrets
 
 #: Columns of `runs` that are never cut: run, kind, state and counts. The name of a run begins with its time.
 _NEVER_CUT: Final = frozenset({0, 1, 4, 5})
+#: What the JSON of a run has of its RunInfo.
+_INFO_SHOWN: Final = (
+    "run", "kind", "parent", "platform", "started_at", "started_by", "finished_at", "exit_code", "stopped", "sources",
+    "overrides",
+)  # fmt: skip
 
 
 def runs(settings: Settings, *, as_json: bool, again: Sequence[str] = ()) -> str:
@@ -37,7 +43,7 @@ def runs(settings: Settings, *, as_json: bool, again: Sequence[str] = ()) -> str
         counts = [run.counts() if (run := ledger.find(info.run)) else {} for info in infos]
         states = _RunStates.of(infos, ledger)
     if as_json:
-        return _dump([
+        return indented_json([
             {**_info_json(info), "counts": count, **states.as_json(info)}
             for info, count in zip(infos, counts, strict=True)
         ])  # fmt: skip
@@ -104,7 +110,7 @@ def show(name: str, settings: Settings, *, as_json: bool, again: Sequence[str] =
         info = run.info
         states = _RunStates.of(list(ledger.runs()), ledger)
     if as_json:
-        return _dump({**_info_json(info), **states.as_json(info), "rows": [_row_json(row) for row in rows]})
+        return indented_json({**_info_json(info), **states.as_json(info), "rows": [_row_json(row) for row in rows]})
     rows = [row if row.name or row.email else replace(row, name=names.get(row.id)) for row in rows]
     facts = [
         ("run", info.run),
@@ -129,7 +135,7 @@ def history(user_id: int, settings: Settings, *, as_json: bool) -> str:
     with Ledger(settings.ledger) as ledger:
         found = list(ledger.history(user_id))
     if as_json:
-        return _dump([{**_info_json(info), "row": _row_json(row)} for info, row in found])
+        return indented_json([{**_info_json(info), "row": _row_json(row)} for info, row in found])
     if not found:
         return f"nothing was ever sent for user {user_id}"
     return "\n\n".join(_entry(info, row) for info, row in found)
@@ -139,9 +145,8 @@ def _entry(info: RunInfo, row: Row) -> str:
     """Return a line that says when, by whom and in which run, and the changes below it."""
     day, _, rest = (row.finished_at or info.started_at).partition("T")
     head = f"{day} {rest[:8]} UTC  {row.status}  by {info.started_by} in {info.run}"
-    return (
-        f"{head}\n{table_text(list(change_lines((), row)), right=set(), width=window_width(sys.stdout), pair=(1, 3))}"
-    )
+    changes = table_text(list(change_lines((), row)), right=set(), width=window_width(sys.stdout), pair=(1, 3))
+    return f"{head}\n{changes}"
 
 
 def prune_question(settings: Settings, before: str, *, reports: bool) -> str:
@@ -194,23 +199,11 @@ def _report_folders(settings: Settings, names: Iterable[str]) -> list[Path]:
 
 
 def _files(info: RunInfo) -> str:
-    return ", ".join(source["file"] for source in info.sources)
+    return ", ".join(info.files)
 
 
 def _info_json(info: RunInfo) -> dict[str, Json]:
-    return {
-        "run": info.run,
-        "kind": info.kind,
-        "parent": info.parent,
-        "platform": info.platform,
-        "started_at": info.started_at,
-        "started_by": info.started_by,
-        "finished_at": info.finished_at,
-        "exit_code": info.exit_code,
-        "stopped": info.stopped,
-        "sources": [dict(source) for source in info.sources],
-        "overrides": list(info.overrides),
-    }
+    return {name: getattr(info, name) for name in _INFO_SHOWN}
 
 
 def _row_json(row: Row) -> dict[str, Json]:
@@ -228,7 +221,3 @@ def _row_json(row: Row) -> dict[str, Json]:
         "message": row.reason,
         "finished_at": row.finished_at,
     }
-
-
-def _dump(document: Json) -> str:
-    return json.dumps(document, ensure_ascii=False, indent=2)

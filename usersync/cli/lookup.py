@@ -18,7 +18,7 @@ from usersync.cli.options import (
     options_of,
     seconds_of,
 )
-from usersync.cli.output import option_words, say, write_stdout, writing_stdout
+from usersync.cli.output import indented_json, option_words, say, write_stdout, writing_stdout
 from usersync.errors import RefusedError, UsageError
 
 #: Problems of each kind that `inspect` lists one by one.
@@ -47,7 +47,7 @@ def inspect(file: str, *, cells: bool, **options: Any) -> int:
         for line in left_out:
             say(line)
     elif options["as_json"]:
-        write_stdout(json.dumps(inspection.as_json(given.table, given.desired, groups), ensure_ascii=False, indent=2))
+        write_stdout(indented_json(inspection.as_json(given.table, given.desired, groups)))
     else:
         write_stdout(inspection.as_text(given.table, given.desired, groups))
     return 1 if given.desired.problems else 0
@@ -138,8 +138,7 @@ def check(*, user_id: int | None, **options: Any) -> int:
     results = tuple(run_diagnostics(lambda: make_settings_from(options), SystemClock(), user_id=user_id))
     code = exit_code_of(results)
     if options["as_json"]:
-        document = {"checks": [result.as_json() for result in results], "exit_code": code}
-        write_stdout(json.dumps(document, ensure_ascii=False, indent=2))
+        write_stdout(indented_json({"checks": [result.as_json() for result in results], "exit_code": code}))
         return code
     fancy = bool(sys.stdout) and sys.stdout.isatty() and "utf" in sys.stdout.encoding.lower()
     passed, failed = ("\N{CHECK MARK} ", "\N{BALLOT X} ") if fancy else ("ok      ", "not ok  ")

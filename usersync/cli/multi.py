@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from urllib.parse import urlsplit
 
 from usersync.cli.confirm import Confirmation
 from usersync.cli.options import make_context, make_settings_from, run_options
-from usersync.cli.output import say, show_summary, write_sent
+from usersync.cli.output import indented_json, say, show_summary, write_sent
 from usersync.cli.signals import connect_signals_of_many
 from usersync.errors import RefusedError, UsageError, UsersyncError
 
@@ -74,9 +73,7 @@ def run_for_platforms(files: Sequence[str], configs: Sequence[Path], options: di
     code = max((int(ending["exit_code"]) for ending in endings), key=WORST.index)
     if options["as_json"]:
         document = {"platforms": endings, "exit_code": code}
-        write_sent(
-            json.dumps(document, ensure_ascii=False, indent=2), elsewhere="the summaries are in the report folders"
-        )
+        write_sent(indented_json(document), elsewhere="the summaries are in the report folders")
     return code
 
 

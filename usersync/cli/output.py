@@ -28,6 +28,13 @@ def write_stdout(text: str) -> None:
         click.echo(text)
 
 
+def indented_json(document: object) -> str:
+    """Return a document for scripts, as `--json` prints it."""
+    import json  # not needed by most commands
+
+    return json.dumps(document, ensure_ascii=False, indent=2)
+
+
 def fail(error: str, exit_code: int, *, as_json: bool) -> int:
     """Report why a command ended without a result, with `as_json` on stdout too; return the exit code."""
     say(f"usersync: {error}")
@@ -37,10 +44,8 @@ def fail(error: str, exit_code: int, *, as_json: bool) -> int:
 def write_error(error: str, exit_code: int, *, as_json: bool) -> int:
     """With `as_json`, write to stdout why a command ended without a result; return the exit code."""
     if as_json:
-        import json
-
         with suppress(UsageError, SystemExit):
-            write_stdout(json.dumps({"exit_code": exit_code, "error": error}, ensure_ascii=False, indent=2))
+            write_stdout(indented_json({"exit_code": exit_code, "error": error}))
     return exit_code
 
 
@@ -80,14 +85,11 @@ def show_summary(
 
     `write` writes to `stream`, stderr by default, whose window the tables fit.
     """
-    import json
-
     from usersync.cli.console import summary_text
     from usersync.cli.table import window_width
 
     if options["as_json"]:
-        elsewhere = f"the summary is in {summary.files['summary']}"
-        write_sent(json.dumps(summary.as_json(), ensure_ascii=False, indent=2), elsewhere=elsewhere)
+        write_sent(indented_json(summary.as_json()), elsewhere=f"the summary is in {summary.files['summary']}")
     elif summary.exit_code or not options["quiet"]:
         again = option_words(options, "config") if "config" in options else None
         write(summary_text(summary, width=window_width(stream or sys.stderr), options=again, plan_shown=plan_shown))

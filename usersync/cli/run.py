@@ -25,7 +25,7 @@ from usersync.cli.options import (
     options_of,
     run_options,
 )
-from usersync.cli.output import fail, option_words, say, show_summary, write_sent, write_stdout
+from usersync.cli.output import fail, indented_json, option_words, say, show_summary, write_sent, write_stdout
 
 if TYPE_CHECKING:
     from usersync.report import Summary
@@ -60,7 +60,7 @@ def plan(files: tuple[str, ...], *, save_as: Path | None, html: Path | None, **o
     settings, context = make_settings_from(options), make_context(options)
     found = api.plan(files, settings, options=run_options(options), context=context, save_as=save_as, html=html)
     if options["as_json"]:
-        write_stdout(json.dumps(found.as_json(), ensure_ascii=False, indent=2))
+        write_stdout(indented_json(found.as_json()))
         return found.exit_code
     if save_as:
         following = command("apply", str(save_as), *option_words(options, "config"))
