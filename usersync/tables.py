@@ -55,6 +55,10 @@ class Source:
     base: Base | None = None
     """What the file held when it was exported; None where it is no export."""
 
+    def heading_of(self, field: str) -> str:
+        """Return the heading of a field as its author wrote it; the field where there is none."""
+        return next((column.heading.strip() for column in self.columns if column.field == field), field)
+
     def recorded(self) -> Mapping[str, str]:
         """Return what a run keeps of the source."""
         base = {"base": self.base.digest} if self.base else {}
@@ -78,6 +82,14 @@ class Table:
     """Of rows that could not be read, in input order."""
     left_out: int = 0
     """Rows left out by choice (`--where`, `--skip`); they have no key."""
+
+    def source_of(self, key: int) -> Source:
+        """Return the source of a row."""
+        return self.sources[int(self.places["source"].to_numpy()[key])]
+
+    def row_number(self, key: int) -> int:
+        """Return the number that the spreadsheet gives a row."""
+        return int(self.places["row"].to_numpy()[key])
 
 
 @dataclass(frozen=True, slots=True)

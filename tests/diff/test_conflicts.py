@@ -54,4 +54,6 @@ def test_all_three_values_are_described_with_what_to_do() -> None:
         "custom_attributes.seats: usersync wrote 5, the platform holds 6, the file wants 7; "
         "export again and decide, or set diff.on_conflict: overwrite"
     )
-    assert describe_conflicts([seats], {SEATS: 5}).endswith("; resolve it by hand, or set diff.on_conflict: overwrite")
+    assert describe_conflicts([seats], {SEATS: 5}, {}).endswith(
+        "; resolve it by hand, or set diff.on_conflict: overwrite"
+    )

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from usersync.models import SECRET_FIELDS, UNKNOWN, FieldChange, Json
 from usersync.values import canonical_json, cell_text, same_value, shown
 
-_NOTHING: Mapping[str, str] = {}
-
 
 def find_conflicts(
-    changes: Iterable[FieldChange], written: Mapping[str, Json], exported: Mapping[str, str] = _NOTHING
+    changes: Iterable[FieldChange], written: Mapping[str, Json], exported: Mapping[str, str]
 ) -> tuple[FieldChange, ...]:
     """Return the changes whose present value is neither the one known before nor what the file wants.
 
@@ -34,10 +32,11 @@ def _is_known(field: str, held: Json, written: Mapping[str, Json], exported: Map
 
 
 def describe_conflicts(
-    conflicts: Iterable[FieldChange], written: Mapping[str, Json], exported: Mapping[str, str] = _NOTHING
+    conflicts: Sequence[FieldChange], written: Mapping[str, Json], exported: Mapping[str, str]
 ) -> str:
-    """Describe conflicts with all three values."""
-    conflicts = tuple(conflicts)
+    """Describe conflicts with all three values; blank for none."""
+    if not conflicts:
+        return ""
     parts = [
         f"{c.field}: {_known_text(c.field, written, exported)}, the platform holds {_text(c.field, c.old)}, "
         f"the file wants {_text(c.field, c.new)}"

@@ -32,9 +32,8 @@ def baseline_from_file(path: str, settings: Settings) -> LookUp:
     held = validate(table, settings.fields, duplicates="last", suspect="accept")
     wrong = [problem for problem in held.problems if problem.code != Code.NOTHING_TO_DO]
     if wrong:
-        row = int(table.places["row"].to_numpy()[wrong[0].key])
         more = f"; and {len(wrong) - 1:,} more" if len(wrong) > 1 else ""
-        found = f"{table.sources[0].file}, row {row}: {wrong[0].message}{more}"
+        found = f"{table.sources[0].file}, row {table.row_number(wrong[0].key)}: {wrong[0].message}{more}"
         raise SettingsError("diff.compare_with", (found,))
     values = held.values
     ids = pd.Index(values["id"])

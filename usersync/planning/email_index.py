@@ -53,7 +53,6 @@ def index_from_file(path: Path, settings: Settings) -> EmailIndex:
         raise SettingsError("source.directory", (str(error),)) from None
     if "email" not in table.cells:
         raise SettingsError("source.directory", (f"{path} has no e-mail column",))
-    rows = table.places["row"].to_numpy()
     broken = {problem.key: problem.message for problem in table.problems}
     ids: dict[str, int] = {}
     for key, (number, email) in enumerate(zip(table.cells["id"], table.cells["email"], strict=True)):
@@ -66,7 +65,7 @@ def index_from_file(path: Path, settings: Settings) -> EmailIndex:
         if key not in broken and address and ids.setdefault(address, user) != user:
             broken[key] = f"the address is that of user {ids[address]} as well"
         if key in broken:
-            raise SettingsError("source.directory", (f"{path}, row {rows[key]}: {broken[key]}",))
+            raise SettingsError("source.directory", (f"{path}, row {table.row_number(key)}: {broken[key]}",))
     return EmailIndex(ids, f"the {len(ids):,} addresses in {path}", is_current=False)
 
 

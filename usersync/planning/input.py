@@ -94,7 +94,7 @@ class Input:
 
     def exported_values(self, key: int, user_id: int) -> dict[str, str]:
         """Return the texts of a row's user when its file was exported, by field; empty where it was not."""
-        base = self.table.sources[int(self.table.places["source"].to_numpy()[key])].base
+        base = self.table.source_of(key).base
         texts = base.texts.get(user_id) if base else None
         if base is None or texts is None:
             return {}
@@ -115,8 +115,8 @@ class Input:
 
     def place(self, key: int, name_of: NameOf) -> Place:
         """Return where a row stands, and its name."""
-        source = self.table.sources[int(self.table.places["source"].to_numpy()[key])]
-        return Place(source.file, source.sheet, int(self.table.places["row"].to_numpy()[key]), name_of(key))
+        source = self.table.source_of(key)
+        return Place(source.file, source.sheet, self.table.row_number(key), name_of(key))
 
     def problem_groups(
         self, shown: int | None = PROBLEMS_SHOWN, *, name_of: NameOf | None = None

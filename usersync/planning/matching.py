@@ -64,9 +64,10 @@ def match_rows(table: Table, match_by: MatchBy, index: EmailIndex | None) -> tup
     Returns three values: the table with these ids; the table to validate, in which `email` is only ever the address to
     set, not the one that identifies the user; and the Matching, None where all rows have ids.
     """
-    by_email = _rows_by_email(table, match_by)
-    sets_new = _rows_of(table, [i for i, s in enumerate(table.sources) if _has(s, NEW_EMAIL)])
-    if not (by_email.any() or sets_new.any() or any(_is_by_email(s, match_by) for s in table.sources)):
+    matched = [i for i, source in enumerate(table.sources) if _is_by_email(source, match_by)]
+    by_email = _rows_of(table, matched)
+    sets_new = _rows_of(table, [i for i, source in enumerate(table.sources) if _has(source, NEW_EMAIL)])
+    if not (matched or sets_new.any()):
         return table, table, None
     emails = table.cells["email"].to_numpy(object) if "email" in table.cells else np.full(len(table.cells), None)
     addresses = {key: _normalized(emails[key]) for key in np.flatnonzero(by_email).tolist()}
@@ -120,10 +121,6 @@ def _is_by_email(source: Source, match_by: MatchBy) -> bool:
     return match_by == "email" or (match_by == "auto" and not _has(source, "id"))
 
 
-def _rows_by_email(table: Table, match_by: MatchBy) -> NDArray[np.bool_]:
-    return _rows_of(table, [i for i, source in enumerate(table.sources) if _is_by_email(source, match_by)])
-
-
 def _rows_of(table: Table, sources: list[int]) -> NDArray[np.bool_]:
     return np.isin(table.places["source"].to_numpy(), sources)
 
@@ -162,27 +159,13 @@ def _as_understood(source: Source, match_by: MatchBy) -> Source:
     return replace(source, columns=columns)
 
 
-class _Headings:
-    """The headings of the e-mail columns, by row."""
-
-    def __init__(self, table: Table) -> None:
-        self._source_of = table.places["source"].to_numpy()
-        self._headings = [
-            next((c.heading.strip() for c in s.columns if c.field == "email"), "email") for s in table.sources
-        ]
-
-    def of(self, key: int) -> str:
-        return self._headings[int(self._source_of[key])]
-
-
 def _unmatched(table: Table, addresses: Mapping[int, str], index: EmailIndex | None) -> Iterator[Problem]:
     """Report the rows without an address, and those whose address nobody has; not what the loader has reported."""
-    headings = _Headings(table)
     reported = {(problem.key, problem.column) for problem in table.problems}
     for key, address in addresses.items():
         if (index and address in index.ids) or (address and not index):
             continue
-        heading = headings.of(key)
+        heading = table.source_of(key).heading_of("email")
         if (key, "") in reported or (key, heading) in reported:
             continue
         if not address:

@@ -177,9 +177,9 @@ def _same_values(unsent: UnsentRows, given: Input | None) -> dict[str, tuple[str
     """Return the most frequent new name and password of the rows that would be sent, and how many have it."""
     name = unsent.most_common("name")
     most = {"name": name} if name else {}
-    secrets = [field for field in SECRET_FIELDS if given is not None and field in given.desired.values]
-    for secret in secrets:
-        assert given is not None  # noqa: S101 - `secrets` is empty without an input
+    if given is None:
+        return most
+    for secret in SECRET_FIELDS.intersection(given.desired.values.columns):
         sent = given.desired.values[secret].reindex(unsent.keys())
         counts = sent.value_counts(sort=False)  # in order of appearance: the first of equals counts
         if len(counts):

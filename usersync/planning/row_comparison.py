@@ -13,7 +13,7 @@ from usersync.diff.compare import Comparison, InputColumns, attribute_keys, comp
 from usersync.diff.limits import has_email_patterns
 from usersync.ledger import LedgerRun
 from usersync.loader.spelling import similar_keys
-from usersync.models import ATTRIBUTE, Json, Row, Status, User
+from usersync.models import ATTRIBUTE, Code, Json, Row, Status, User
 from usersync.planning.baseline import baseline_from_file
 from usersync.planning.input import Input
 from usersync.planning.rows import RowFactory
@@ -49,7 +49,9 @@ class RowComparison:
         self._only_if_blank = frozenset(name for name, field in given.fields.items() if field.only_if_blank)
         self._addresses = _addresses_to_verify(given)
         self._beside_ids = given.matching.beside_ids if given.matching else {}
-        self._address_protects = has_email_patterns(settings.limits.protect)
+        self._reads_anyway = has_email_patterns(settings.limits.protect) or bool(self._addresses) or given.is_exported
+        """Whether what a user holds now decides about a row, whatever it is compared with."""
+        self._ignores_conflicts = settings.diff.on_conflict == "overwrite"
 
     async def insert_rows(self, *, compared: Collection[int] = ()) -> list[str]:
         """Insert every row of the input, but for the keys `compared` before; returns notes for the author."""
@@ -60,7 +62,7 @@ class RowComparison:
             values = values.drop(index=list(compared), errors="ignore")
         source = self._settings.diff.compare_with
         if source == "nothing" and not self._must_read(values):
-            self._run.insert(self._changed(self._compare(values, None)))
+            self._run.insert(self._changed(self._compare(values, None), {}, {}))
         else:
             if source not in ("remote", "nothing"):
                 values = self._compare_with_baseline(values)
@@ -86,9 +88,8 @@ class RowComparison:
         self._run.insert_unchanged(unchanged_ranges)
 
     def _must_read(self, values: DataFrame) -> bool:
-        """Return whether what a user holds now decides about a row even where nothing is compared."""
-        only_if_blank = any(name in values for name in self._only_if_blank)
-        return self._address_protects or bool(self._addresses) or self._given.is_exported or only_if_blank
+        """Return whether users have to be read even where nothing is compared."""
+        return self._reads_anyway or any(name in values for name in self._only_if_blank)
 
     def _compare(self, values: DataFrame, current: DataFrame | None) -> Comparison:
         found = compare(values, current, only_if_blank=self._only_if_blank, typed_fields=self._typed)
@@ -101,10 +102,10 @@ class RowComparison:
     def _changed(
         self,
         comparison: Comparison,
-        users: Mapping[int, User] | None = None,
-        written: Mapping[int, Mapping[str, Json]] | None = None,
+        users: Mapping[int, User],
+        written: Mapping[int, Mapping[str, Json]],
     ) -> Iterator[Row]:
-        """Make the rows that change something; `users` are by key, where they were read, `written` by id."""
+        """Make the rows that change something; `users` are by key, none where they were not read, `written` by id."""
         mismatches = comparison.type_mismatches(self._input_columns, is_typed=self._given.is_typed)
         self._mismatched_fields.update(*mismatches.values())
         for key, user_id, changes in comparison.changes():
@@ -112,22 +113,17 @@ class RowComparison:
                 key,
                 user_id,
                 changes,
-                user=users[key] if users else None,
-                written=written.get(user_id) if written else None,
-                exported=self._exported(key, user_id) if users else None,
-                mismatches=mismatches.get(key),
+                user=users.get(key),
+                written=written.get(user_id, {}),
+                exported=self._given.exported_values(key, user_id) if users and not self._ignores_conflicts else {},
+                mismatches=mismatches.get(key, {}),
             )
-
-    def _exported(self, key: int, user_id: int) -> dict[str, str]:
-        overwrite = self._settings.diff.on_conflict == "overwrite"
-        return {} if overwrite else self._given.exported_values(key, user_id)
 
     def _compare_with_baseline(self, values: DataFrame) -> DataFrame:
         """Compare with the last run, or with a file; returns the rows whose users have to be read."""
         source = self._settings.diff.compare_with
         look_up = self._run.snapshots.last_known if source == "last-run" else baseline_from_file(source, self._settings)
-        by_old_address = bool(self._addresses)
-        must_verify = self._settings.diff.verify or self._address_protects or by_old_address or self._given.is_exported
+        must_verify = self._settings.diff.verify or self._reads_anyway
         unread = []
         fields = readable_fields(values)
         for start in range(0, len(values), BASELINE_BATCH):
@@ -140,13 +136,12 @@ class RowComparison:
                 unread.append(here[comparison.changed])
             else:
                 ids = here["id"][comparison.changed].tolist() if source == "last-run" else []
-                self._run.insert(self._changed(comparison, written=self._last_written(ids)))
+                self._run.insert(self._changed(comparison, {}, self._last_written(ids)))
             unread.append(batch.drop(index=here.index))
         return pd.concat(unread) if unread else values
 
     def _last_written(self, user_ids: Sequence[int]) -> dict[int, dict[str, Json]]:
-        overwrite = self._settings.diff.on_conflict == "overwrite"
-        return {} if overwrite else self._run.snapshots.last_written(user_ids)
+        return {} if self._ignores_conflicts else self._run.snapshots.last_written(user_ids)
 
     async def _compare_with_users(self, values: DataFrame) -> None:
         """Read each user, and compare those read in batches, so that memory does not grow with them."""
@@ -184,11 +179,14 @@ class RowComparison:
     def _other_user(self, key: int, user: User) -> Row | None:
         """Return the row where its e-mail address says that another user is meant than the one of its id."""
         if key in self._addresses and not same_email(user.email, self._addresses[key]):
-            return self._rows.of_former_holder(key, user)
-        if self._beside_ids and self._users.directory:
-            owner = self._users.directory.ids_by_email.get(self._beside_ids.get(key, ""), user.id)
-            return self._rows.of_two_users(key, user, owner) if owner != user.id else None
-        return None
+            message = f"user {user.id} had this e-mail address, and has another one now; correct it, or enter the id"
+            return self._rows.rejected_row(key, user.id, Code.NO_MATCH, message, user)
+        directory = self._users.directory
+        owner = directory.ids_by_email.get(self._beside_ids.get(key, ""), user.id) if directory else user.id
+        if owner == user.id:
+            return None
+        message = f"this e-mail address belongs to user {owner}, and the id to user {user.id}; correct one of them"
+        return self._rows.rejected_row(key, user.id, Code.ID_MISMATCH, message, user)
 
     def _compared_with(self, values: DataFrame, users: dict[int, User]) -> Iterator[Row]:
         comparison = self._compare(

@@ -31,7 +31,7 @@ class RowFactory:
         self._sources = given.table.places["source"].to_numpy()
         self._numbers = given.table.places["row"].to_numpy()
         self._ids = given.table.cells["id"].to_numpy(object)
-        self._columns = [source.columns for source in given.table.sources]
+        self._table = given.table
         self._notes = dict(given.desired.notes)
 
     def add_notes(self, notes: Mapping[int, str]) -> None:
@@ -74,64 +74,43 @@ class RowFactory:
         user_id: int,
         changes: Sequence[FieldChange],
         *,
-        user: User | None = None,
-        written: Mapping[str, Json] | None = None,
-        exported: Mapping[str, str] | None = None,
-        mismatches: Mapping[str, str] | None = None,
+        user: User | None,
+        written: Mapping[str, Json],
+        exported: Mapping[str, str],
+        mismatches: Mapping[str, str],
     ) -> Row:
         """Make a row that changes its user: planned, a conflict, or rejected.
 
         It is a conflict where somebody changed what usersync wrote earlier (`written`), or what the file held when it
         was exported (`exported`). `mismatches` are the fields that reject it, and what is wrong with them.
         """
-        conflicts = find_conflicts(changes, written or {}, exported or {})
+        conflicts = find_conflicts(changes, written, exported)
         if mismatches and not conflicts:
-            return self._type_mismatch(key, user_id, changes, mismatches, user)
+            problems = self._type_mismatches(key, changes, mismatches)
+            return self.rejected_row(key, user_id, Code.TYPE_INVALID, "; ".join(p.sentence() for p in problems), user)
         status = Status.CONFLICT if conflicts else Status.PLANNED
-        message = describe_conflicts(conflicts, written or {}, exported or {}) if conflicts else ""
+        message = describe_conflicts(conflicts, written, exported)
         changed, old, new = encode_changes(changes)
         row = self.row(key, status, user_id=user_id, message=message, changed=changed, old=old, new=new)
         return with_user(row, user)
 
-    def _type_mismatch(
-        self,
-        key: int,
-        user_id: int,
-        changes: Sequence[FieldChange],
-        mismatches: Mapping[str, str],
-        user: User | None,
-    ) -> Row:
-        """Make a row that would replace a number, say, with text: attribute -> what is wrong."""
-        columns = self._columns[int(self._sources[key])]
-        headings = {column.field: column.heading.strip() for column in reversed(columns)}
-        problems = [
-            Problem(
-                key,
-                Code.TYPE_INVALID,
-                mismatches[c.field],
-                headings.get(c.field, c.field),
-                str(shown(c.field, c.new)),
-            )
-            for c in changes
-            if c.field in mismatches
-        ]
-        message = "; ".join(problem.sentence() for problem in problems)
-        row = self.row(key, Status.REJECTED, user_id=user_id, code=Code.TYPE_INVALID, message=message)
-        return with_user(row, user)
+    def _type_mismatches(
+        self, key: int, changes: Sequence[FieldChange], mismatches: Mapping[str, str]
+    ) -> Iterator[Problem]:
+        """Yield the problems of a row that would replace a number, say, with text: attribute -> what is wrong."""
+        source = self._table.source_of(key)
+        for c in changes:
+            if c.field in mismatches:
+                heading, value = source.heading_of(c.field), str(shown(c.field, c.new))
+                yield Problem(key, Code.TYPE_INVALID, mismatches[c.field], heading, value)
+
+    def rejected_row(self, key: int, user_id: int, code: Code, message: str, user: User | None) -> Row:
+        """Make a row that what is known of its user rejects."""
+        return with_user(self.row(key, Status.REJECTED, user_id=user_id, code=code, message=message), user)
 
     def unread(self, key: int, result: Result) -> Row:
         """Make a row whose user could not be read."""
         return unread_row(self.row(key, result.status), result)
-
-    def of_former_holder(self, key: int, user: User) -> Row:
-        """Make a row whose user had its e-mail address when that was last seen, and has another one by now."""
-        message = f"user {user.id} had this e-mail address, and has another one now; correct it, or enter the id"
-        return with_user(self.row(key, Status.REJECTED, user_id=user.id, code=Code.NO_MATCH, message=message), user)
-
-    def of_two_users(self, key: int, user: User, owner: int) -> Row:
-        """Make a row whose id and e-mail address belong to two users."""
-        message = f"this e-mail address belongs to user {owner}, and the id to user {user.id}; correct one of them"
-        return with_user(self.row(key, Status.REJECTED, user_id=user.id, code=Code.ID_MISMATCH, message=message), user)
 
     def unread_unchanged(self, keys: NDArray[Any], remark: str = "") -> tuple[list[Row], Iterator[UnchangedRange]]:
         """Make the rows with `keys` (ascending), whose users hold their values as far as known, in ranges.

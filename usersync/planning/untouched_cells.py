@@ -120,7 +120,6 @@ class _Merge:
         owners: dict[str, list[int]] = {}
         for user_id, texts in base.texts.items():
             owners.setdefault(texts[identity] or "", []).append(user_id)
-        heading = next((column.heading.strip() for column in source.columns if column.field == "id"), "id")
         for key, user_id in changed.items():
             own = base.texts.get(user_id)
             cells = [self.columns[base.fields[at]][key] for at in fields]
@@ -130,7 +129,7 @@ class _Merge:
                 continue
             if all(map(is_same_text, held, (base.texts[others[0]][at] or "" for at in fields))):
                 message = f"the row holds what user {others[0]} had in the export; enter that id again"
-                yield Problem(key, Code.ID_MISMATCH, message, heading, str(user_id))
+                yield Problem(key, Code.ID_MISMATCH, message, source.heading_of("id"), str(user_id))
 
     def _unescape(self, keys: Sequence[int]) -> None:
         for column in self.columns.values():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import TypeAlias
 
 from usersync.context import Context, run_concurrently
@@ -85,13 +86,9 @@ class _Verification:
 
 def reject_overtaken_rows(run: LedgerRun) -> None:
     """Turn rows into conflicts if a later run already wrote another value to their users."""
-    batch: list[Row] = []
-    for row in run.with_status(Status.PLANNED):
-        batch.append(row)
-        if len(batch) >= READ_BATCH:
-            _reject_overtaken(run, batch)
-            batch = []
-    _reject_overtaken(run, batch)
+    rows = run.with_status(Status.PLANNED)
+    while batch := list(islice(rows, READ_BATCH)):
+        _reject_overtaken(run, batch)
 
 
 def _reject_overtaken(run: LedgerRun, rows: Sequence[Row]) -> None:
@@ -101,7 +98,7 @@ def _reject_overtaken(run: LedgerRun, rows: Sequence[Row]) -> None:
         if fields := _overtaken_fields(row.changes, newer.get(row.user_id, {})):
             changed_by = {field: f"run {run.snapshots.last_writer(row.user_id, field)[0]}" for field in fields}
             in_part = row.was_sent_before and len(fields) < len(row.changes)
-            overtaken.append(_row_sent_in_part(row, changed_by) if in_part else _stale_row(row, changed_by))
+            overtaken.append(_changed_since(row, changed_by, in_part=in_part))
     run.revise(overtaken)
 
 
@@ -109,27 +106,20 @@ def _overtaken_fields(changes: Sequence[FieldChange], newer: Mapping[str, Json])
     return sorted(c.field for c in changes if c.field in newer and not same_value(c.field, c.new, newer[c.field]))
 
 
-def _stale_row(row: Row, changed_by: Mapping[str, str]) -> Row:
-    """Return a row as it is where fields were changed since it was planned: field -> by whom."""
-    message = f"{_who_changed_what(changed_by)}, so it was not changed; plan again to change it anyway"
-    return replace(row, status=Status.CONFLICT, code=Code.STALE, message=message)
+def _changed_since(row: Row, changed_by: Mapping[str, str], *, in_part: bool) -> Row:
+    """Return a row as it ends where fields were changed since it was planned: field -> by whom.
 
-
-def _row_sent_in_part(row: Row, changed_by: Mapping[str, str]) -> Row:
-    """Return a row that was sent before as it ends where some of its fields were changed since: field -> by whom."""
-    message = f"the answer was lost; {_who_changed_what(changed_by)}, and the other fields may hold the new values"
-    return replace(row, status=Status.FAILED, code=Code.ECHO_DIFFERS, message=message)
-
-
-def _who_changed_what(changed_by: Mapping[str, str]) -> str:
-    return "; ".join(f"{who} changed {', '.join(fields)} since" for who, fields in _by_value(changed_by).items())
-
-
-def _by_value(changed_by: Mapping[str, str]) -> dict[str, list[str]]:
+    `in_part`: the row was sent before, and its other fields may hold the new values.
+    """
     fields: dict[str, list[str]] = {}
     for field, who in changed_by.items():
         fields.setdefault(who, []).append(field)
-    return fields
+    since = "; ".join(f"{who} changed {', '.join(names)} since" for who, names in fields.items())
+    if in_part:
+        message = f"the answer was lost; {since}, and the other fields may hold the new values"
+        return replace(row, status=Status.FAILED, code=Code.ECHO_DIFFERS, message=message)
+    message = f"{since}, so it was not changed; plan again to change it anyway"
+    return replace(row, status=Status.CONFLICT, code=Code.STALE, message=message)
 
 
 def verified_row(
@@ -149,7 +139,7 @@ def verified_row(
     changed_by = {field: _who_changed(user, field, last_writer) for field in stale}
     if stale and not keep_foreign:
         in_part = sent_before and may_hold_new_values(changes, user)
-        return _row_sent_in_part(row, changed_by) if in_part else _stale_row(row, changed_by)
+        return _changed_since(row, changed_by, in_part=in_part)
     if stale:
         kept = ", ".join(f"{field} ({who} changed it since)" for field, who in changed_by.items())
         row = replace(row, note="; ".join(part for part in (row.note, f"kept: {kept}") if part))
