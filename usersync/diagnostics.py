@@ -10,13 +10,13 @@ import shutil
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -42,7 +42,7 @@ from usersync.platform.api import (
     read_response,
 )
 from usersync.platform.client import HttpClient
-from usersync.platform.directory import DIRECTORY_PATH, Directory, DirectoryUnavailable, parse_directory
+from usersync.platform.directory import DIRECTORY_PATH, DirectoryUnavailable, parse_directory
 from usersync.report.wording import plural
 from usersync.settings import Metrics, Settings
 
@@ -51,6 +51,7 @@ MAX_CLOCK_DIFFERENCE: Final = 5.0
 #: Bytes of free disk space below which there is a warning; a run of a million rows takes about half of it.
 MIN_FREE_BYTES: Final = 1 << 30
 _LIMIT_HEADERS: Final = re.compile(r"(?:x-)?rate-?limit.*|retry-after", re.IGNORECASE)
+_Send: TypeAlias = Callable[[HttpClient], Awaitable[Response | NoResponse]]
 _LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
 
 
@@ -155,12 +156,8 @@ def _check_metrics(metrics: Metrics) -> CheckResult:
 
 
 def _check_platform(settings: Settings, token: SecretStr, clock: Clock, user_id: int) -> Iterator[CheckResult]:
-    async def read_user() -> Response | NoResponse:
-        async with HttpClient(settings, token) as client:
-            return await client.send(read_request(user_id))
-
     try:
-        response = run_async(read_user())
+        response = _ask(settings, token, lambda client: client.send(read_request(user_id)))
     except SettingsError as error:
         yield CheckResult("TLS", "; ".join(error.problems), 2, "name a file of certificates in request.ca_file")
         return
@@ -171,6 +168,16 @@ def _check_platform(settings: Settings, token: SecretStr, clock: Clock, user_id:
         yield from _check_connection(settings)
         yield _check_clock(response, now)
         yield _check_limit(settings, response, answer)
+
+
+def _ask(settings: Settings, token: SecretStr, send: _Send) -> Response | NoResponse:
+    """Send one request. Raises SettingsError where `request.ca_file` cannot be used."""
+
+    async def ask() -> Response | NoResponse:
+        async with HttpClient(settings, token) as client:
+            return await send(client)
+
+    return run_async(ask())
 
 
 def _check_directory(settings: Settings) -> CheckResult:
@@ -185,17 +192,12 @@ def _check_directory(settings: Settings) -> CheckResult:
     if token is None:
         message = f"account {account} has no token, so users are read one by one"
         return CheckResult("account", message, 1, "name the token of one of its users in platform.account_token_env")
-
-    async def read() -> Directory | DirectoryUnavailable:
-        async with HttpClient(settings, token) as client:
-            path, max_bytes = DIRECTORY_PATH.format(account=account), settings.platform.directory_max_bytes
-            response = await client.get(path, max_bytes=max_bytes)
-            return parse_directory(response, account, (token.get_secret_value(),))
-
+    path, max_bytes = DIRECTORY_PATH.format(account=account), settings.platform.directory_max_bytes
     try:
-        directory = run_async(read())
+        response = _ask(settings, token, lambda client: client.get(path, max_bytes=max_bytes))
     except SettingsError as error:  # request.ca_file; the check of the platform reports it
         return CheckResult("account", f"not tried: {'; '.join(error.problems)}")
+    directory = parse_directory(response, account, (token.get_secret_value(),))
     if isinstance(directory, DirectoryUnavailable):
         return _failed("account", directory.reason, 1, "without the list, users are read one by one")
     users = plural(len(directory.users), "user")

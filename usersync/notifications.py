@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import smtplib
 import socket
 import ssl
@@ -31,7 +30,7 @@ from usersync.errors import STOPPED_CODES, SettingsError, UsersyncError
 from usersync.models import Json
 from usersync.report.summary import Summary, write_summary
 from usersync.report.wording import plural
-from usersync.settings import Email, Notify, Settings, web_address
+from usersync.settings import Email, Metrics, Notify, Settings
 
 if TYPE_CHECKING:
     from apprise import Apprise
@@ -89,16 +88,13 @@ class Ending:
         }
         lines = [self.title]
         if self.summary:
-            reasons = [{name: reason[name] for name in ("code", "rows", "row")} for reason in self.summary.reasons]
-            file = self.summary.files["report"]
+            reasons = [{n: reason[n] for n in ("code", "rows", "row")} for reason in self.summary.reasons[:_REASONS]]
+            file, counts = self.summary.files["report"], self.summary.counts
             report = f"{Path(file).resolve()} on {socket.gethostname()}" if file else "none"
-            document |= {"run": self.summary.run, "counts": self.summary.counts, "report": report}
-            document["reasons"] = reasons[:_REASONS]
-            counts = [
-                plural(n, "row") if name == "rows" else f"{n:,} {name}" for name, n in self.summary.counts.items()
-            ]
-            lines.append(", ".join(counts))
-            lines += [f"{r['code']}: {r['rows']:,}, first in row {r['row']}" for r in reasons[:_REASONS]]
+            document |= {"run": self.summary.run, "counts": counts, "report": report, "reasons": reasons}
+            counted = [plural(n, "row") if name == "rows" else f"{n:,} {name}" for name, n in counts.items()]
+            lines.append(", ".join(counted))
+            lines += [f"{r['code']}: {r['rows']:,}, first in row {r['row']}" for r in reasons]
             lines.append(f"report: {report}")
         document["text"] = "\n".join(filter(None, [*lines, self.reason]))
         return document
@@ -117,13 +113,11 @@ def prepare(settings: Settings) -> Channels:
         raise SettingsError("metrics", ("this needs an extra: pip install 'usersync[metrics]'",))
     notify = settings.notify
     channels = {f"notify.urls, number {n}": send for n, send in enumerate(_apprise_channels(notify), 1)}
-    webhook = _address(notify, "webhook")
-    if webhook:
+    if webhook := notify.address("webhook"):
         channels["notify.webhook"] = partial(_post, webhook)
     if notify.email:
-        channels["notify.email"] = partial(_mail, notify.email, _secret(notify.email, "password"))
-    ping = _address(notify, "ping_url")
-    if ping:
+        channels["notify.email"] = partial(_mail, notify.email, notify.email.secret("password"))
+    if ping := notify.address("ping_url"):
         channels[_PING] = partial(_ping, ping)
     return channels
 
@@ -148,19 +142,16 @@ def notify_run_finished(
 
 def notify_run_failed(settings: Settings, channels: Channels, error: Exception, *, clock: Clock) -> None:
     """Notify that a run ended in an error, without a summary; failed deliveries are logged."""
+    message, exit_code = f"internal error: {type(error).__name__}; please report it", 1
     if isinstance(error, UsersyncError):
-        exit_code = error.exit_code
-        message = str(error)
-    else:
-        exit_code = 1
-        message = f"internal error: {type(error).__name__}; please report it"
+        message, exit_code = str(error), error.exit_code
     verdict = _VERDICTS.get(exit_code, "failed")
     _notify(settings, channels, Ending(verdict, exit_code, settings.platform.url, error=message), clock)
 
 
 def _notify(settings: Settings, channels: Channels, ending: Ending, clock: Clock) -> list[str]:
     """Write the metrics, use the channels that this ending calls for, and return notices."""
-    notices = _write_metrics(settings, ending, clock) if settings.metrics else []
+    notices = _write_metrics(settings.metrics, ending, clock) if settings.metrics else []
     verdicts = {ending.verdict, ending.summary.status if ending.summary else ending.verdict}
     called_for = not verdicts.isdisjoint(settings.notify.when)
     notices += deliver({name: send for name, send in channels.items() if called_for or name == _PING}, ending)
@@ -169,15 +160,13 @@ def _notify(settings: Settings, channels: Channels, ending: Ending, clock: Clock
     return notices
 
 
-def _write_metrics(settings: Settings, ending: Ending, clock: Clock) -> list[str]:
+def _write_metrics(metrics: Metrics, ending: Ending, clock: Clock) -> list[str]:
     from usersync.report.metrics import write_metrics  # needs an extra
 
-    assert settings.metrics  # noqa: S101 - the caller checks
     try:
-        write_metrics(settings.metrics, ending.platform, ending.exit_code, ending.summary, now=clock.now())
+        write_metrics(metrics, ending.platform, ending.exit_code, ending.summary, now=clock.now())
     except OSError as error:
-        path = settings.metrics.file
-        return [f"metrics: {path}: not written: {error.strerror}; make sure that its folder exists"]
+        return [f"metrics: {metrics.file}: not written: {error.strerror}; make sure that its folder exists"]
     return []
 
 
@@ -214,30 +203,9 @@ def _failure(error: Exception) -> str:
     return str(getattr(reason, "strerror", None) or type(reason).__name__)
 
 
-def _secret(section: Notify | Email, name: str) -> str:
-    """Return a setting of the section, or the environment variable that it names instead; empty for none."""
-    variable = getattr(section, f"{name}_env")
-    if variable:
-        value = os.environ.get(variable, "").strip()
-        if not value:
-            raise SettingsError("notify", (f"{name}_env: the environment variable {variable} is empty; set it",))
-        return value
-    given = getattr(section, name, None)
-    return str(given.get_secret_value()) if given else ""
-
-
-def _address(notify: Notify, name: str) -> str:
-    """Return a web address as `_secret` does. Raises SettingsError where nothing can be sent to it."""
-    url = _secret(notify, name)
-    try:
-        return web_address(url) if url else ""
-    except ValueError as error:
-        raise SettingsError("notify", (f"{name}_env: {getattr(notify, f'{name}_env')}: {error}",)) from None
-
-
 def _apprise_channels(notify: Notify) -> Iterator[Callable[[Ending], None]]:
     urls = [url.get_secret_value() for url in notify.urls]
-    urls += _secret(notify, "urls").split() if notify.urls_env else []
+    urls += notify.secret("urls").split() if notify.urls_env else []
     if not urls:
         return
     if find_spec("apprise") is None:
@@ -306,12 +274,9 @@ def _mail(email: Email, password: str, ending: Ending) -> None:
 def _attachments(email: Email, summary: Summary | None) -> tuple[list[tuple[Path, bytes]], list[str]]:
     """Return the files to attach, the smallest first, and a sentence for each that has no room."""
     names = [summary.files.get(name) for name in email.attach] if summary else []
-    paths = [Path(name) for name in names if name]
-    files = []
-    left_out = []
-    room = ATTACHMENTS
-    for path in sorted(paths, key=lambda path: path.stat().st_size):
-        size = path.stat().st_size
+    sizes = {path: path.stat().st_size for path in map(Path, filter(None, names))}
+    files, left_out, room = [], [], ATTACHMENTS
+    for path, size in sorted(sizes.items(), key=lambda item: item[1]):
         if size <= room:
             room -= size
             files.append((path, path.read_bytes()))

@@ -77,8 +77,8 @@ class AdaptiveLimit:
     cut_share: float = 0.0
     #: The share of 429s that no lower rate avoids.
     unavoidable: float = 0.0
-    #: When the platform named a rate; and the longest time to a window's end that it named.
-    told_at: float = 0.0
+    #: When the platform named the rate; and the longest time to a window's end that it named.
+    named_at: float = 0.0
     longest_reset: float = 0.0
 
     def seek(self, rate: float) -> None:
@@ -184,7 +184,7 @@ class AdaptiveLimit:
         self.period_refused = 0.0
 
     def _cut(self, now: float, rate: float, allowed: float) -> None:
-        if not self._is_told(now):
+        if not self._is_named(now):
             self.rate = max(1 / MINUTE, min(rate, allowed))
         self.growth = FIRST_GROWTH
         self.cut_at = now
@@ -199,13 +199,13 @@ class AdaptiveLimit:
     def _grow(self, now: float, allowed: float) -> None:
         self.cut_from = 0.0
         self.cut_share = 0.0
-        if not self._is_told(now) and self.rate < 2 * allowed:
+        if not self._is_named(now) and self.rate < 2 * allowed:
             self.rate *= 1 + self.growth
         if now - self.cut_at > MINUTE and self.growth < MOST_GROWTH:
             self.growth = min(MOST_GROWTH, 2 * self.growth)
 
-    def _is_told(self, now: float) -> bool:
-        return bool(self.told_at) and now - self.told_at < MINUTE
+    def _is_named(self, now: float) -> bool:
+        return bool(self.named_at) and now - self.named_at < MINUTE
 
     def set_quota(self, now: float, quota: Quota, in_flight: int) -> None:
         """Obey what the platform says is left (`in_flight`: requests that may not be counted yet)."""
@@ -219,4 +219,4 @@ class AdaptiveLimit:
         if quota.left is not None and quota.reset and quota.left < 0.9 * even * (quota.reset - 1) - in_flight:
             even = max(quota.left - in_flight, 1) / quota.reset  # somebody else uses the limit as well
         self.rate = even
-        self.told_at = now
+        self.named_at = now

@@ -77,11 +77,11 @@ async def joined(settings: Settings, context: Context, sender: Sender, take: Tak
             reason = f"the Dask scheduler {address} cannot be reached ({type(error).__name__})"
             context.stop.ask(StoppedError.exit_code, f"{reason}; start it, then run `usersync resume`")
         cluster = Cluster(client, settings, context, sender, take)
-        watching = asyncio.create_task(cluster.watch())
+        following = asyncio.create_task(cluster.follow_workers())
         try:
             yield cluster
         finally:
-            watching.cancel()
+            following.cancel()
             with suppress(Exception):  # those workers that are still there forget the run
                 await cluster.call_workers(close_run)
             with suppress(Exception):
@@ -135,7 +135,7 @@ class Cluster:
         self._sent: list[_SentBatch] = []
         self._lost: list[Batch] = []
 
-    async def watch(self) -> None:
+    async def follow_workers(self) -> None:
         """Follow workers as they come and go, and pass a stop on to them."""
         while self._client:
             with suppress(Exception):  # a scheduler that does not answer may do so in a moment

@@ -50,7 +50,20 @@ def running(box: Sandbox) -> Iterator[Sandbox]:
     Raises OSError if the port is taken.
     """
     opened: Future[Callable[[], object]] = Future()
-    thread = Thread(target=_run, args=(box, opened), name="usersync-sandbox", daemon=True)
+
+    async def until_closed() -> None:
+        loop, stop = asyncio.get_running_loop(), asyncio.Event()
+        await serve(box, ready=lambda _: opened.set_result(lambda: loop.call_soon_threadsafe(stop.set)), stop=stop)
+
+    def run() -> None:
+        try:
+            asyncio.run(until_closed())
+        except Exception as error:
+            if opened.done():
+                raise
+            opened.set_exception(error)
+
+    thread = Thread(target=run, name="usersync-sandbox", daemon=True)
     thread.start()
     close = opened.result()
     try:
@@ -58,16 +71,3 @@ def running(box: Sandbox) -> Iterator[Sandbox]:
     finally:
         close()
         thread.join()
-
-
-def _run(box: Sandbox, opened: Future[Callable[[], object]]) -> None:
-    async def until_closed() -> None:
-        loop, stop = asyncio.get_running_loop(), asyncio.Event()
-        await serve(box, ready=lambda _: opened.set_result(lambda: loop.call_soon_threadsafe(stop.set)), stop=stop)
-
-    try:
-        asyncio.run(until_closed())
-    except Exception as error:
-        if opened.done():
-            raise
-        opened.set_exception(error)

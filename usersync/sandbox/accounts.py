@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Final
 
 from usersync.models import Json
@@ -24,20 +24,20 @@ def list_agents(store: UserStore, account: int, token: str | None) -> Answer:
         return NOT_FOUND
     if account not in caller.accounts:
         return _NOT_AUTHORIZED
-    return Answer(200, [_agent(user, account) for user in _by_name(store, account)])
+    by_name = sorted(_members(store, account), key=lambda user: ((user.name or "").lower(), user.id))
+    return Answer(200, [_agent(user, account) for user in by_name])
 
 
 def list_account_users(store: UserStore, account: int) -> Answer:
     """Answer `GET /platform/api/v1/accounts/{account}/account_users`, once the platform app's token is checked."""
     if account not in store.accounts:
         return NOT_FOUND
-    members = sorted((user for user in store.users.values() if account in user.accounts), key=lambda user: user.id)
+    members = sorted(_members(store, account), key=lambda user: user.id)
     return Answer(200, [_membership(number, user, account) for number, user in enumerate(members, start=1)])
 
 
-def _by_name(store: UserStore, account: int) -> Iterable[StoredUser]:
-    members = (user for user in store.users.values() if account in user.accounts)
-    return sorted(members, key=lambda user: ((user.name or "").lower(), user.id))
+def _members(store: UserStore, account: int) -> Iterator[StoredUser]:
+    return (user for user in store.users.values() if account in user.accounts)
 
 
 def _agent(user: StoredUser, account: int) -> dict[str, Json]:

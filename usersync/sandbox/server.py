@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from types import TracebackType
 from typing import Final, Self
 
 from aiohttp import web
@@ -20,7 +19,7 @@ from usersync.sandbox.accounts import list_account_users, list_agents
 from usersync.sandbox.fake_users import fake_users
 from usersync.sandbox.faults import NO_FAULTS, Fault, FaultInjector, Faults
 from usersync.sandbox.limit import FixedWindow, QuotaHeaders, RetryAfter, write_quota, write_retry_after
-from usersync.sandbox.store import NOT_FOUND, Answer, StoredUser, UserStore
+from usersync.sandbox.store import LONGEST_ID, NOT_FOUND, Answer, StoredUser, UserStore
 from usersync.settings import Rate
 
 USERS_PATH: Final = "/platform/api/v1/users"
@@ -32,8 +31,6 @@ TOKEN_HEADER: Final = "api_access_token"  # noqa: S105 - a header's name
 STANDARD_LIMIT: Final = Rate(3000, 60.0)
 #: In the log, the fault of a request that a script answered.
 SCRIPTED: Final = "scripted"
-#: Digits of the longest id.
-_LONGEST_ID: Final = 19
 #: Seconds that requests in flight get to finish when the sandbox closes.
 _GRACE: Final = 0.05
 
@@ -147,9 +144,7 @@ class Sandbox:
         self.port = self._listener.sockets[0].getsockname()[1]
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._listener.close()
         await self._server.shutdown(_GRACE)
         await self._listener.wait_closed()
@@ -241,7 +236,7 @@ class Sandbox:
 
 def _user_id(request: web.BaseRequest) -> int | None:
     folder, _, name = request.rel_url.raw_path.rpartition("/")
-    whole = folder == USERS_PATH and name.isascii() and name.isdigit() and len(name) <= _LONGEST_ID
+    whole = folder == USERS_PATH and name.isascii() and name.isdigit() and len(name) <= LONGEST_ID
     return int(name) if whole else None
 
 

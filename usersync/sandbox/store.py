@@ -21,7 +21,7 @@ _PASSWORD_RULES: Final = (
 )
 _TOKEN_PREFIX: Final = "sandbox-access-token-"  # noqa: S105 - opens nothing but a sandbox
 #: Digits of the longest id.
-_LONGEST_ID: Final = 19
+LONGEST_ID: Final = 19
 _MIN_PASSWORD: Final = 6
 _MAX_PASSWORD: Final = 128
 
@@ -75,7 +75,7 @@ class UserStore:
         """Return the user whose own access token this is."""
         number = token.removeprefix(_TOKEN_PREFIX)
         known = token.startswith(_TOKEN_PREFIX) and number.isascii() and number.isdigit()
-        return self._users.get(int(number[:_LONGEST_ID])) if known else None
+        return self._users.get(int(number[:LONGEST_ID])) if known else None
 
     def update(self, user_id: int, body: Json) -> Answer:
         """Answer a PATCH; either all of it is stored or nothing."""

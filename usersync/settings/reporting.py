@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, PositiveInt, SecretStr, field_validator
 
+from usersync.errors import SettingsError
 from usersync.settings.parsing import FilePath, Section, Written, web_address
 
 
@@ -26,7 +28,22 @@ class Metrics(Section):
     job: str = "usersync"
 
 
-class Email(Section):
+class _WithSecrets(Section):
+    """A section whose secrets may be in environment variables (`..._env`)."""
+
+    def secret(self, name: str) -> str:
+        """Return a setting, or the environment variable that is named instead; empty for none. Raises SettingsError."""
+        variable = getattr(self, f"{name}_env")
+        if variable:
+            value = os.environ.get(variable, "").strip()
+            if not value:
+                raise SettingsError("notify", (f"{name}_env: the environment variable {variable} is empty; set it",))
+            return value
+        given = getattr(self, name, None)
+        return str(given.get_secret_value()) if given else ""
+
+
+class Email(_WithSecrets):
     """The mail server; on port 465 the connection is encrypted from the start."""
 
     host: Written
@@ -40,8 +57,8 @@ class Email(Section):
     attach: tuple[Literal["html", "rejects"], ...] = ()
 
 
-class Notify(Section):
-    """Who is notified how a run ended; secrets may be in environment variables (`..._env`)."""
+class Notify(_WithSecrets):
+    """Who is notified how a run ended."""
 
     #: `recovered`: all is well, and was not at the run before. (A bare `on` would be a boolean in YAML.)
     when: tuple[Literal["failed", "partial", "refused", "stopped", "recovered", "done"], ...] = (
@@ -63,3 +80,11 @@ class Notify(Section):
         if url:
             web_address(url.get_secret_value())
         return url
+
+    def address(self, name: str) -> str:
+        """Return a web address as `secret` does. Raises SettingsError where nothing can be sent to it."""
+        url = self.secret(name)
+        try:
+            return web_address(url) if url else ""
+        except ValueError as error:
+            raise SettingsError("notify", (f"{name}_env: {getattr(self, f'{name}_env')}: {error}",)) from None
