@@ -223,7 +223,7 @@ def export(
     settings, context = settings or load_settings(), context or Context()
     files = export_files(str(target))
     with UserBuffer() as buffer:
-        collected = run_async(collect_users(settings, context, buffer, ids))
+        run_async(collect_users(settings, context, buffer, ids))
         found, notes = all_columns(buffer.attribute_keys, settings.columns)
         chosen = found if columns is None else choose_columns(found, columns)
         now = iso(context.clock.now())
@@ -232,7 +232,7 @@ def export(
         require_users(buffer.users, conditions)
         users = user_texts(_with_progress(buffer, context), chosen, conditions)
         count = write_export(str(target), users, head)
-    return Exported(count, files, tuple(collected.unread), (*collected.notes, *notes))
+    return Exported(count, files, tuple(buffer.unread), (*buffer.notes, *notes))
 
 
 def _with_progress(buffer: UserBuffer, context: Context) -> Iterator[tuple[User, bool]]:

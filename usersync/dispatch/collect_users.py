@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Final, Self
 
 from usersync.context import Context, Stopping, run_concurrently
@@ -26,13 +25,17 @@ _BATCH: Final = 1000
 
 
 class UserBuffer:
-    """Users in a temporary database, which is gone when the buffer is closed."""
+    """Users in a temporary database, which is gone when the buffer is closed, and what became of reading them."""
 
     def __init__(self) -> None:
         #: The keys of all attributes of any user.
         self.attribute_keys: set[str] = set()
         #: How many users were added.
         self.count = 0
+        #: Users that could not be read: id, and why.
+        self.unread: list[tuple[int, str]] = []
+        #: What the author of the export should know.
+        self.notes: list[str] = []
         # reading may happen in another thread, where an event loop runs already
         self._database = sqlite3.connect("", check_same_thread=False)
         self._database.execute("CREATE TABLE user (id INTEGER PRIMARY KEY, text TEXT NOT NULL)")
@@ -65,41 +68,28 @@ class UserBuffer:
         self._batch.clear()
 
 
-@dataclass(slots=True)
-class Collected:
-    """What became of reading the users, other than the users themselves."""
-
-    #: Users that could not be read: id, and why.
-    unread: list[tuple[int, str]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-
 async def collect_users(
     settings: Settings, context: Context, buffer: UserBuffer, ids: Sequence[int] | None = None
-) -> Collected:
+) -> None:
     """Read users into `buffer`: those with these `ids`, or all of the account.
 
     Raises SettingsError where neither ids nor an account are given, StoppedError where the users cannot be read.
     """
-    collected = Collected()
     account = settings.platform.account
     try:
         if ids is not None:
-            await _read_singly(settings, context, buffer, ids, collected)
+            await _read_singly(settings, context, buffer, ids)
         elif account is not None:
-            await _read_account(settings, context, buffer, account, collected)
+            await _read_account(settings, context, buffer, account)
         else:
             raise SettingsError("export", (_NOT_CONFIGURED,))
     except Stopping:
         pass
     if context.stop.reason:
         raise StoppedError(f"nothing was exported: {context.stop.reason.message}")
-    return collected
 
 
-async def _read_account(
-    settings: Settings, context: Context, buffer: UserBuffer, account: int, collected: Collected
-) -> None:
+async def _read_account(settings: Settings, context: Context, buffer: UserBuffer, account: int) -> None:
     """Read all users of an account in one request, or one by one where that cannot be done."""
     context.on_start(context.stop)
     token = settings.platform.account_token()
@@ -111,9 +101,9 @@ async def _read_account(
                 for user in found.users.values():
                     buffer.add(user, knows_display_name=user.id not in found.unknown_display_names)
                 return
-            collected.notes.append(f"users were read one by one, because they cannot be listed: {found.reason}")
+            buffer.notes.append(f"users were read one by one, because they cannot be listed: {found.reason}")
         ids = await _list_ids(settings, lists, account)
-    await _read_singly(settings, context, buffer, ids, collected)
+    await _read_singly(settings, context, buffer, ids)
 
 
 async def _list_ids(settings: Settings, lists: ListReader, account: int) -> list[int]:
@@ -128,9 +118,7 @@ async def _list_ids(settings: Settings, lists: ListReader, account: int) -> list
         ) from None
 
 
-async def _read_singly(
-    settings: Settings, context: Context, buffer: UserBuffer, ids: Sequence[int], collected: Collected
-) -> None:
+async def _read_singly(settings: Settings, context: Context, buffer: UserBuffer, ids: Sequence[int]) -> None:
     async with connected(settings, context) as sender:
 
         async def read(user_id: int) -> None:
@@ -138,11 +126,11 @@ async def _read_singly(
             if isinstance(found, User):
                 buffer.add(found)
             elif found.status is not Status.NOT_SENT:
-                collected.unread.append((user_id, found.message))
+                buffer.unread.append((user_id, found.message))
             context.progress.row(Status.UNCHANGED if isinstance(found, User) else found.status)
 
         distinct = sorted(set(ids))
         context.progress.begin("reading", len(distinct))
         await run_concurrently(distinct, read, concurrency=settings.request.concurrency, stop=context.stop)
         context.progress.end()
-    collected.unread.sort()
+    buffer.unread.sort()

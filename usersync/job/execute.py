@@ -37,8 +37,8 @@ from usersync.planning.email_waves import order_emails
 from usersync.planning.input import Input
 from usersync.planning.matching import sources_with_both
 from usersync.planning.plan import Plan, plan_stats, read_plan
-from usersync.planning.protection import reject_protected
 from usersync.planning.users import UserLookup
+from usersync.planning.verify import reject_protected
 from usersync.report import Summary, require_writable_folder
 
 log = logging.getLogger(__name__)
@@ -169,8 +169,8 @@ async def _prepare(job: Job, state: RunState, sender: Sender) -> Plan:
     """Bring the rows into the ledger, and take out what may not be sent."""
     context, settings, run, source = job.context, job.settings, state.run, state.source
     await _recovery(job, run, sender).resolve_in_flight()
-    users = UserLookup(sender.read, sender.read_directory)
-    await source.insert_rows(run, context, users)
+    users = _user_lookup(job, sender)
+    await source.insert_rows(run, users, context.clock)
     reject_protected(run, settings.limits.protect)
     completes_plan = run.info.planned_at is None and not context.stop  # later, where not all users were read
     limit = run.info.options.get("limit") if completes_plan else None
@@ -204,8 +204,8 @@ def _order_emails(job: Job, state: RunState, users: UserLookup) -> None:
 async def _verify_where_waited(job: Job, state: RunState, sender: Sender) -> None:
     """Take out what somebody else changed while a plan waited to be confirmed, as `apply` does."""
     if job.context.waited > REVERIFY_AFTER:
-        users = UserLookup(sender.read, sender.read_directory)
-        await state.source.verify_rows(state.run, job.context, users)
+        users = _user_lookup(job, sender)
+        await state.source.verify_rows(state.run, users)
         reject_protected(state.run, job.settings.limits.protect)
         _order_emails(job, state, users)
 
@@ -224,6 +224,11 @@ def _stop_where_unread(job: Job, run: LedgerRun) -> None:
     remedy = remedies.get(run.info.kind, f"`usersync resume {run.info.run}` tries again")
     message = f"{rows} not sent{example}: {first.message.removeprefix('not sent: ')}; {remedy}"
     job.context.stop.ask(StoppedError.exit_code, message)
+
+
+def _user_lookup(job: Job, sender: Sender) -> UserLookup:
+    concurrency = job.settings.request.concurrency
+    return UserLookup(sender.read, sender.read_directory, job.context, concurrency=concurrency)
 
 
 def _recovery(job: Job, run: LedgerRun, sender: Sender) -> Recovery:

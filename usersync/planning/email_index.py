@@ -13,7 +13,7 @@ from usersync.loader import load
 from usersync.planning.matching import EmailIndex
 from usersync.planning.users import UserLookup
 from usersync.settings import SourceSettings
-from usersync.validation.cells import InvalidCellError, read_id
+from usersync.validation.cells import read_id
 from usersync.values import normalize_email, visible
 
 if TYPE_CHECKING:
@@ -53,19 +53,18 @@ def index_from_file(path: Path, settings: Settings) -> EmailIndex:
         raise SettingsError("source.directory", (str(error),)) from None
     if "email" not in table.cells:
         raise SettingsError("source.directory", (f"{path} has no e-mail column",))
-    broken = {problem.key: problem.message for problem in table.problems}
+    problems = {problem.key: problem.message for problem in table.problems}
     ids: dict[str, int] = {}
     for key, (number, email) in enumerate(zip(table.cells["id"], table.cells["email"], strict=True)):
         address = normalize_email(visible(email))
         try:
-            user = read_id(number) if key not in broken else 0
-        except InvalidCellError as error:
-            broken[key] = str(error)
-            user = 0
-        if key not in broken and address and ids.setdefault(address, user) != user:
-            broken[key] = f"the address is that of user {ids[address]} as well"
-        if key in broken:
-            raise SettingsError("source.directory", (f"{path}, row {table.row_number(key)}: {broken[key]}",))
+            if key in problems:
+                raise ValueError(problems[key])
+            user = read_id(number)
+            if address and ids.setdefault(address, user) != user:
+                raise ValueError(f"the address is that of user {ids[address]} as well")
+        except ValueError as error:
+            raise SettingsError("source.directory", (f"{path}, row {table.row_number(key)}: {error}",)) from None
     return EmailIndex(ids, f"the {len(ids):,} addresses in {path}", is_current=False)
 
 

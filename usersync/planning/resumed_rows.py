@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from usersync.context import Context, RunOptions
+from usersync.context import Clock, RunOptions
 from usersync.diff.limits import check_overrides
 from usersync.errors import RefusedError, SourceError, UsageError
 from usersync.ledger import Ledger, LedgerRun, RunInfo
@@ -51,27 +51,27 @@ class ResumedRows(RowSource):
             reopen(self._run)
         return self._run
 
-    async def insert_rows(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
+    async def insert_rows(self, run: LedgerRun, users: UserLookup, clock: Clock) -> None:
         """Plan again what was not sent; a plan that was never complete is completed first."""
         if run.info.planned_at is None:
-            await self._complete_plan(run, context, users)
+            await self._complete_plan(run, users, clock)
         else:
-            await self.verify_rows(run, context, users)
+            await self.verify_rows(run, users)
 
-    async def _complete_plan(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
+    async def _complete_plan(self, run: LedgerRun, users: UserLookup, clock: Clock) -> None:
         if self._undone:
             delete_rows(run)
-            await self._undone.insert_rows(run, context, users)
+            await self._undone.insert_rows(run, users, clock)
             return
         if self.kind == "apply" and not run.counts():
             raise UsageError(f"run {run.info.run} ended before its plan was read; apply the plan again")
         compared = keep_compared(run) if self.kind == "run" else []
-        await self.verify_rows(run, context, users)
+        await self.verify_rows(run, users)
         if self.kind == "run" and self.given:
             if self.given.matching and self.given.needs_index:
-                index = await email_index(self.settings, users, run.snapshots, context.clock)
+                index = await email_index(self.settings, users, run.snapshots, clock)
                 self.given = self.given.matched(_with_compared(index, self.given.matching, run))
-            comparison = RowComparison(self.given, run, self.settings, context, users)
+            comparison = RowComparison(self.given, run, self.settings, clock, users)
             self.notes = await comparison.insert_rows(compared=compared)
 
     def row_count(self, run: LedgerRun) -> int:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from usersync.context import Context, iso, run_concurrently
+from usersync.context import Clock, iso
 from usersync.diff.compare import Comparison, InputColumns, attribute_keys, compare, current_values, readable_fields
 from usersync.diff.limits import has_email_patterns
 from usersync.ledger import LedgerRun
 from usersync.loader.spelling import similar_keys
-from usersync.models import ATTRIBUTE, Code, Json, Row, Status, User
+from usersync.models import ATTRIBUTE, Code, Json, Result, Row, Status, User
 from usersync.planning.baseline import baseline_from_file
 from usersync.planning.input import Input
 from usersync.planning.rows import RowFactory
@@ -38,9 +38,8 @@ _UNTOUCHED = "left alone: no new values since the export"
 class RowComparison:
     """Compares the rows of one run."""
 
-    def __init__(self, given: Input, run: LedgerRun, settings: Settings, context: Context, users: UserLookup) -> None:
-        self._given, self._run, self._settings, self._context = given, run, settings, context
-        self._users = users
+    def __init__(self, given: Input, run: LedgerRun, settings: Settings, clock: Clock, users: UserLookup) -> None:
+        self._given, self._run, self._settings, self._clock, self._users = given, run, settings, clock, users
         self._rows = RowFactory(given)
         self._input_columns = InputColumns(given.table.cells)
         self._typed = frozenset(name for name, field in given.fields.items() if "type" in field.model_fields_set)
@@ -154,27 +153,21 @@ class RowComparison:
             users.clear()
             unread.clear()
 
-        async def read(job: tuple[int, int, bool]) -> None:
-            key, user_id, with_display_name = job
-            found = await self._users.read(user_id, with_display_name=with_display_name)
+        def take(key: int, found: User | Result) -> None:
             if isinstance(found, User) and (other := self._other_user(key, found)):
                 unread.append(other)
             elif isinstance(found, User):
                 users[key] = found
             else:
                 unread.append(self._rows.unread(key, found))
-            self._context.progress.row(Status.PLANNED if isinstance(found, User) else found.status)
             if len(users) + len(unread) >= READ_BATCH:
                 insert_batch()
 
-        await self._users.expect(len(values))
         names = values["display_name"].notna().tolist() if "display_name" in values else [False] * len(values)
-        jobs = iter(zip(values.index.tolist(), values["id"].tolist(), names, strict=True))
-        self._context.progress.begin("reading", len(values))
-        await run_concurrently(jobs, read, concurrency=self._settings.request.concurrency, stop=self._context.stop)
-        self._context.progress.end()
+        asked = iter(zip(values.index.tolist(), values["id"].tolist(), names, strict=True))
+        await self._users.read_each(asked, len(values), take)
         insert_batch()
-        self._run.insert(self._rows.row(key, Status.NOT_SENT) for key, *_ in jobs)
+        self._run.insert(self._rows.row(key, Status.NOT_SENT) for key, *_ in asked)
 
     def _other_user(self, key: int, user: User) -> Row | None:
         """Return the row where its e-mail address says that another user is meant than the one of its id."""
@@ -193,7 +186,7 @@ class RowComparison:
             values, current_values(list(users.values()), readable_fields(values)).set_axis(values.index)
         )
         written = self._last_written([user.id for user in users.values()])
-        seen_at = iso(self._context.clock.now())
+        seen_at = iso(self._clock.now())
         self._held_keys.update(*(user.custom_attributes for user in users.values()))
         for key in comparison.unchanged_keys.tolist():
             yield self._rows.unchanged(key, users[key], seen_at)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from usersync.context import Context
+from usersync.context import Clock
 from usersync.errors import RefusedError, SourceError
 from usersync.ledger import Ledger, LedgerRun, RunInfo
 from usersync.planning.earlier_run import read_again, require_platform
@@ -42,14 +42,14 @@ class RowSource:
         """Start the run with this head, or open the one that goes on."""
         raise NotImplementedError
 
-    async def insert_rows(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
+    async def insert_rows(self, run: LedgerRun, users: UserLookup, clock: Clock) -> None:
         """Bring the rows into the ledger, compared with what the users hold now."""
         raise NotImplementedError
 
-    async def verify_rows(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
+    async def verify_rows(self, run: LedgerRun, users: UserLookup) -> None:
         """Compare the unsent rows with their users again, because time may have passed since the plan."""
         matching, keep_foreign = self.given.matching if self.given else None, self.kind == "undo"
-        await verify_rows(run, self.settings, context, users, matching=matching, keep_foreign=keep_foreign)
+        await verify_rows(run, users, self.settings.limits.protect, matching=matching, keep_foreign=keep_foreign)
 
     def row_count(self, run: LedgerRun) -> int:
         """Return how many lines the report must have, from the input and not from the ledger's rows."""
@@ -66,11 +66,11 @@ class FileRows(RowSource):
         info = _with_input(info, self.given)
         return ledger.start(replace(info, rows_read=None) if self.kind == "update" else info)
 
-    async def insert_rows(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
+    async def insert_rows(self, run: LedgerRun, users: UserLookup, clock: Clock) -> None:
         """Find the users of rows without ids, and compare each row with its user."""
         if self.given.needs_index:
-            self.given = self.given.matched(await email_index(self.settings, users, run.snapshots, context.clock))
-        self.notes = await RowComparison(self.given, run, self.settings, context, users).insert_rows()
+            self.given = self.given.matched(await email_index(self.settings, users, run.snapshots, clock))
+        self.notes = await RowComparison(self.given, run, self.settings, clock, users).insert_rows()
 
     def row_count(self, run: LedgerRun) -> int:
         """Return the rows of the files, less those that `--limit` left out."""
@@ -108,10 +108,10 @@ class PlanRows(RowSource):
         )
         return ledger.start(info)
 
-    async def insert_rows(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
+    async def insert_rows(self, run: LedgerRun, users: UserLookup, clock: Clock) -> None:
         """Insert the rows of the plan, and verify that their old values still stand."""
         run.insert(self._rows)
-        await self.verify_rows(run, context, users)
+        await self.verify_rows(run, users)
 
     def row_count(self, run: LedgerRun) -> int:
         """Return the rows of the plan."""

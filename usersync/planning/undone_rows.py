@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from usersync.context import Context
+from usersync.context import Clock
 from usersync.diff.inversion import invert_row
 from usersync.ledger import Ledger, LedgerRun, RunInfo
 from usersync.ledger.run import IN_FLIGHT
@@ -39,7 +39,7 @@ class UndoneRows(RowSource):
         """Start the undo."""
         return ledger.start(replace(info, parent=self._name, sources=self._former.info.sources))
 
-    async def insert_rows(self, run: LedgerRun, context: Context, users: UserLookup) -> None:
+    async def insert_rows(self, run: LedgerRun, users: UserLookup, clock: Clock) -> None:
         """Insert the inverted rows, and leave alone what somebody else changed since.
 
         Rows whose answer never came in are looked at as well: their users may hold the new values. So are those of an
@@ -47,7 +47,7 @@ class UndoneRows(RowSource):
         """
         rows = self._former.by_key(self._statuses)
         run.insert(_inverted_row(row, self._name) for row in rows)
-        await self.verify_rows(run, context, users)
+        await self.verify_rows(run, users)
         reverted = {
             row.key: row for row in rows if row.status is Status.FAILED and self._statuses[row.key] is not Status.FAILED
         }

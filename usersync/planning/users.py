@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import Final, TypeAlias
 
-from usersync.models import Result, User
+from usersync.context import Context, Item, run_concurrently
+from usersync.models import Result, Status, User
 from usersync.platform.directory import Directory, DirectoryUnavailable, ReadDirectory
 
 #: Reads a user by id; a Result where that failed or the run stops.
@@ -19,8 +20,11 @@ UNKNOWN_DISPLAY_NAME: Final = ""
 class UserLookup:
     """Looks users up in the directory, where it was read and can tell, and reads all others."""
 
-    def __init__(self, read_user: ReadUser, read_directory: ReadDirectory | None = None) -> None:
+    def __init__(
+        self, read_user: ReadUser, read_directory: ReadDirectory | None, context: Context, *, concurrency: int
+    ) -> None:
         self._read_user, self._read_directory = read_user, read_directory
+        self._context, self._concurrency = context, concurrency
         self.directory: Directory | None = None
         """None: not read, or not available."""
         self.unavailable = ""
@@ -43,13 +47,28 @@ class UserLookup:
                 self.directory = found
         return self.directory
 
-    async def expect(self, users: int) -> None:
-        """Read the directory where it saves requests: where more than one user will be looked up."""
-        if users > 1:
-            await self.load_directory()
+    async def read_each(
+        self, asked: Iterator[tuple[Item, int, bool]], count: int, take: Callable[[Item, User | Result], None]
+    ) -> None:
+        """Read `count` users, and call `take` with the item that asked for each, and with what the user holds now.
 
-    async def read(self, user_id: int, *, with_display_name: bool = True) -> User | Result:
-        """Return what the user holds now; a Result (failed, or not-sent where the run stops) if nobody can tell."""
+        `asked` are items with the user's id, and whether the display name matters. `take` gets a Result (failed, or
+        not-sent where the run stops) if nobody can tell; after a stop, `asked` yields those that were not read.
+        """
+
+        async def read(one: tuple[Item, int, bool]) -> None:
+            item, user_id, with_display_name = one
+            found = await self._read(user_id, with_display_name=with_display_name)
+            take(item, found)
+            self._context.progress.row(Status.PLANNED if isinstance(found, User) else found.status)
+
+        if count > 1:  # the directory saves requests
+            await self.load_directory()
+        self._context.progress.begin("reading", count)
+        await run_concurrently(asked, read, concurrency=self._concurrency, stop=self._context.stop)
+        self._context.progress.end()
+
+    async def _read(self, user_id: int, *, with_display_name: bool) -> User | Result:
         user = self.directory.users.get(user_id) if self.directory else None
         if user is None:
             return await self._read_user(user_id)

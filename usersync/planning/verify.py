@@ -1,4 +1,4 @@
-"""Check, before planned rows are sent, that their old values still stand."""
+"""Check, before rows are sent, that nobody protects or has changed their users."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import TypeAlias
 
-from usersync.context import Context, run_concurrently
-from usersync.diff.limits import has_email_patterns
+from usersync.diff.limits import has_email_patterns, protecting_entry
 from usersync.diff.verification import may_hold_new_values, split_changes
 from usersync.ledger import LedgerRun
 from usersync.models import UNKNOWN, Code, FieldChange, Json, Result, Row, Status, User, value_of
@@ -16,7 +15,6 @@ from usersync.planning.matching import Matching
 from usersync.planning.row_comparison import READ_BATCH
 from usersync.planning.rows import revert_if_parked, unread_row, with_user
 from usersync.planning.users import UserLookup
-from usersync.settings import Settings
 from usersync.values import same_email, same_value
 
 #: Takes a user's id and a field; returns the run that wrote it last (blank: none), and the value.
@@ -25,9 +23,8 @@ LastWriter: TypeAlias = Callable[[int, str], tuple[str, Json]]
 
 async def verify_rows(
     run: LedgerRun,
-    settings: Settings,
-    context: Context,
     users: UserLookup,
+    protect: Sequence[str],
     *,
     matching: Matching | None = None,
     keep_foreign: bool = False,
@@ -36,52 +33,52 @@ async def verify_rows(
 
     A row whose new values stand already is unchanged; one whose old values no longer stand is a conflict, and so is
     one whose user no longer has the address by which `matching` found that user. With `keep_foreign`, as for an undo,
-    only the fields that somebody else changed are left alone.
+    only the fields that somebody else changed are left alone. Patterns in `protect` (`limits.protect`) need addresses.
     """
     reject_overtaken_rows(run)
     addresses = matching.addresses if matching else {}
-    must_read = bool(addresses) or has_email_patterns(settings.limits.protect)
+    must_read = bool(addresses) or has_email_patterns(protect)
     unsent = list(run.with_status(Status.PLANNED, Status.PARKED))
     rows = [row for row in unsent if must_read or any(c.old is not UNKNOWN for c in row.changes)]
-    verification = _Verification(run, context, users, addresses, keep_foreign=keep_foreign)
-    await users.expect(len(rows))
-    context.progress.begin("reading", len(rows))
-    await run_concurrently(rows, verification.verify, concurrency=settings.request.concurrency, stop=context.stop)
-    context.progress.end()
-    verification.write()
+    revised: list[Row] = []
 
-
-class _Verification:
-    """Revises rows, a batch at a time, as their users are read."""
-
-    def __init__(
-        self, run: LedgerRun, context: Context, users: UserLookup, addresses: Mapping[int, str], *, keep_foreign: bool
-    ) -> None:
-        """`addresses` are those by which users were found, by row key."""
-        self._run, self._context, self._users = run, context, users
-        self._addresses, self._keep_foreign = addresses, keep_foreign
-        self._revised: list[Row] = []
-
-    async def verify(self, row: Row) -> None:
-        """Read the user of a row; one that cannot be read because the run stops leaves the row as it is."""
-        with_display_name = any(change.field == "display_name" for change in row.changes)
-        found = await self._users.read(row.user_id, with_display_name=with_display_name)
+    def take(row: Row, found: User | Result) -> None:
         if isinstance(found, User):
-            self._revised.append(_returned_where_parked(row, self._verified(row, found)))
-        elif found.status is not Status.NOT_SENT:
-            self._revised.append(_returned_where_parked(row, unread_row(row, found)))
-        self._context.progress.row(found.status if isinstance(found, Result) else Status.PLANNED)
-        if len(self._revised) >= READ_BATCH:
-            self.write()
+            address, last_writer = addresses.get(row.key, ""), run.snapshots.last_writer
+            verified = verified_row(row, found, last_writer, address=address, keep_foreign=keep_foreign)
+            revised.append(_returned_where_parked(row, verified))
+        elif found.status is not Status.NOT_SENT:  # else the run stops, and the row stays as it is
+            revised.append(_returned_where_parked(row, unread_row(row, found)))
+        if len(revised) >= READ_BATCH:
+            write()
 
-    def _verified(self, row: Row, user: User) -> Row:
-        address, last_writer = self._addresses.get(row.key, ""), self._run.snapshots.last_writer
-        return verified_row(row, user, last_writer, address=address, keep_foreign=self._keep_foreign)
+    def write() -> None:
+        run.revise(revised)
+        revised.clear()
 
-    def write(self) -> None:
-        """Write the rows that were revised since the last time."""
-        self._run.revise(self._revised)
-        self._revised.clear()
+    asked = ((row, row.user_id, any(c.field == "display_name" for c in row.changes)) for row in rows)
+    await users.read_each(asked, len(rows), take)
+    write()
+
+
+def reject_protected(run: LedgerRun, protect: Sequence[str]) -> None:
+    """Reject the unsent rows of users whom `limits.protect` covers, by id or by an old, present or new address."""
+    if protect:
+        run.revise(
+            rejected
+            for row in run.with_status(Status.PLANNED, Status.PARKED)
+            if (rejected := _protected_row(row, protect)) is not row
+        )
+
+
+def _protected_row(row: Row, protect: Sequence[str]) -> Row:
+    emails = [value for c in row.changes if c.field == "email" for value in (c.old, c.new) if isinstance(value, str)]
+    entry = protecting_entry(protect, row.user_id, row.email, *emails)
+    if entry is None:
+        return row
+    message = f"this user is protected (limits.protect: {entry}); nothing was sent"
+    rejected = replace(row, status=Status.REJECTED, code=Code.PROTECTED, message=message)
+    return revert_if_parked(row, rejected)
 
 
 def reject_overtaken_rows(run: LedgerRun) -> None:

@@ -86,8 +86,11 @@ def _write_verified(folder: Path, rejects: Sequence[Reject], writers: Iterable[_
     else:
         log.warning("%s: some cells read differently than in the source; compare them before you run it", path.name)
         valid = range(len(rejects))
-    to_hold = [i for i in valid if rejects[i].code]
-    return write(folder, _hold_back(rejects, to_hold)) if to_hold else path
+    to_hold = {i for i in valid if rejects[i].code}
+    if not to_hold:
+        return path
+    held = (replace(one, why=held_back(one.code, one.why)) if i in to_hold else one for i, one in enumerate(rejects))
+    return write(folder, list(held))
 
 
 def _valid_rows(path: Path, rejects: Sequence[Reject], reread: Reread) -> Collection[int] | None:
@@ -106,13 +109,6 @@ def _cut(cells: Sequence[str]) -> tuple[str, ...]:
     """Leave out blank cells at the end: an unnamed last column may be all blank."""
     stop = next((i for i in range(len(cells), 0, -1) if cells[i - 1]), 0)
     return tuple(cells[:stop])
-
-
-def _hold_back(rejects: Sequence[Reject], positions: Iterable[int]) -> list[Reject]:
-    found = list(rejects)
-    for i in positions:
-        found[i] = replace(found[i], why=held_back(found[i].code, found[i].why))
-    return found
 
 
 def _writers(layout: Layout, sources: Sequence[Source], base: Base | None) -> Iterator[_Writer]:
