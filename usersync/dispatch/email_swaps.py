@@ -84,40 +84,29 @@ class EmailSwaps:
 
         Only where the values of this run still stand: what somebody else changed since stays as it is.
         """
-        first, *others = swap
-        for row in reversed(others):
-            if row.status in _MAY_HAVE_MOVED or row.code == Code.ECHO_DIFFERS:
+        for row in reversed(swap):
+            must_return = row.status is Status.PARKED if row.placeholder else row.code == Code.ECHO_DIFFERS
+            if must_return or row.status in _MAY_HAVE_MOVED:
                 await self._revert_row(row, reason or _reason(swap, row))
-        if first.status in (*_MAY_HAVE_MOVED, Status.PARKED) or _has_to_return(first):
-            await self._revert_first(first, reason or _reason(swap, first))
 
     async def _revert_row(self, row: Row, reason: str) -> None:
         row = self._mark_reverting(row, reason)
         found = await self._sender.read(row.user_id)
         if isinstance(found, Result):
-            return self._keep_reverting(row, found)
-        inverted, not_restored = invert_row(row)
-        changes, kept = split_changes(inverted, found)
-        values = {change.field: change.new for change in changes}
-        written = {field: row.new_values[field] for field in kept}
-        await self._return(_with_kept(row, [*kept, *not_restored]), values, found, written)
-        return None
-
-    async def _revert_first(self, row: Row, reason: str) -> None:
-        row = self._mark_reverting(row, reason)
-        found = await self._sender.read(row.user_id)
-        if isinstance(found, Result):
-            return self._keep_reverting(row, found)
-        kept: list[str] = []
-        if same_email(found.email, row.placeholder) or row.code == Code.ECHO_DIFFERS:
-            values = _move(row.old_email)
+            self._keep_reverting(row, found)
+        elif row.placeholder and (same_email(found.email, row.placeholder) or row.code == Code.ECHO_DIFFERS):
+            await self._return(row, _move(row.old_email), found, {})
         else:
             inverted, not_restored = invert_row(row)
             changes, kept = split_changes(inverted, found)
-            row = _with_kept(row, not_restored)
             values = {change.field: change.new for change in changes}
-        await self._return(row, values, found, _move(row.placeholder) if "email" in kept else {})
-        return None
+            if row.placeholder:
+                written = _move(row.placeholder) if "email" in kept else {}
+                row = _with_kept(row, not_restored)
+            else:
+                written = {field: row.new_values[field] for field in kept}
+                row = _with_kept(row, [*kept, *not_restored])
+            await self._return(row, values, found, written)
 
     def _mark_reverting(self, row: Row, reason: str) -> Row:
         """Record that a row is being reverted; a row that failed itself keeps its own reason."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from usersync.diff.limits import LimitViolation, PlanStats
@@ -149,28 +150,31 @@ def plan_stats(
     # an undo restores old values, so it may turn users into other people
     people = [PersonChange(*values) for values in unsent.person_changes()] if from_files else []
     attributes = unsent.text_attribute_changes() if from_files else []
-
-    def rows_with(name: str) -> int:
-        """Return how many rows hold a value, untouched cells of exports included; all rows where that is not known.
-
-        Of a part that `--limit` sends, all rows may be wrong.
-        """
-        if run.info.options.get("limit") is not None:
-            return 0
-        known = given is not None and name in given.table.cells
-        return sum(map(bool, given.table.cells[name])) if given and known else run.info.rows_read or 0
-
+    shifted = find_shifted(people, users)
+    shifted = shifted or find_shifted_attribute(attributes, users, partial(_rows_with, run, given))
     return PlanStats(
         changes=plan.changes,
         fields=plan.fields,
         same_values=_same_values(unsent, given),
         rows_read=run.info.rows_read,
-        shifted=find_shifted(people, users) or find_shifted_attribute(attributes, users, rows_with),
+        shifted=shifted,
         other_people=find_other_people(people),
         last_rows_read=previous.rows_read if previous else None,
         usual_changes=usual_changes if from_files else None,
         blank_columns=tuple(name for name in had_values if name in columns and name not in filled),
     )
+
+
+def _rows_with(run: LedgerRun, given: Input | None, field: str) -> int:
+    """Return how many rows hold a value, untouched cells of exports included; all rows where that is not known.
+
+    Of a part that `--limit` sends, all rows may be wrong.
+    """
+    if run.info.options.get("limit") is not None:
+        return 0
+    if given is None or field not in given.table.cells:
+        return run.info.rows_read or 0
+    return sum(map(bool, given.table.cells[field]))
 
 
 def _same_values(unsent: UnsentRows, given: Input | None) -> dict[str, tuple[str, int]]:
