@@ -28,6 +28,7 @@ from usersync.cli.options import (
 from usersync.cli.output import fail, indented_json, option_words, say, show_summary, write_sent, write_stdout
 
 if TYPE_CHECKING:
+    from usersync.models import Row
     from usersync.report import Summary
 
 
@@ -119,8 +120,6 @@ def update(user_id: str, *, password_stdin: bool, attr: tuple[str, ...], **optio
     """Update one user, and print it as JSON."""
     from usersync import api
     from usersync.errors import RefusedError, StoppedError
-    from usersync.models import Code
-    from usersync.planning.input import SUSPECT_NOTE
     from usersync.settings import FieldSettings
 
     values = {name: options[name] for name in ("name", "display_name", "email") if options[name] is not None}
@@ -146,6 +145,14 @@ def update(user_id: str, *, password_stdin: bool, attr: tuple[str, ...], **optio
     except (RefusedError, StoppedError) as error:
         code = context.stop.reason.exit_code if context.stop.reason else error.exit_code
         return fail(f"user {user_id}: {error}", code, as_json=options["as_json"])
+    return _show_updated(user_id, row, as_json=options["as_json"])
+
+
+def _show_updated(user_id: str, row: Row, *, as_json: bool) -> int:
+    """Show the user of a row that was updated, or why it was not; return the exit code."""
+    from usersync.models import Code
+    from usersync.planning.input import SUSPECT_NOTE
+
     if row.status in ("updated", "unchanged"):
         if row.note:
             say(f"usersync: user {user_id}: {row.note}")
@@ -155,7 +162,7 @@ def update(user_id: str, *, password_stdin: bool, attr: tuple[str, ...], **optio
         return 0
     if Code.VALUE_SUSPECT in row.code:
         say(f"usersync: {SUSPECT_NOTE}")
-    return fail(f"user {user_id}: {row.reason}", 1, as_json=options["as_json"])
+    return fail(f"user {user_id}: {row.reason}", 1, as_json=as_json)
 
 
 def _execute(job: Callable[..., Summary], source: object, options: dict[str, Any], *, yes: bool) -> int:
