@@ -23,7 +23,7 @@ import pytest
 from hypothesis import settings
 
 from usersync.cli import main
-from usersync.sandbox import Sandbox, running
+from usersync.sandbox import Sandbox, StoredUser, running
 
 settings.register_profile("steady", derandomize=True)  # CI tests the change, not new examples
 if "HYPOTHESIS_PROFILE" not in os.environ:  # `explore`, or `long`: see test_state_machine.py
@@ -48,6 +48,16 @@ def wait_until(state: Callable[[], object], process: "subprocess.Popen[str] | No
         if process and process.poll() is not None:
             pytest.fail(f"the process ended before: {process.communicate()}")
         time.sleep(0.005)  # leaves the processor to the program under test
+
+
+def numbered_users(count: int) -> list[StoredUser]:
+    """Make users 1 to `count`, each with a name and an address that hold the number."""
+    return [StoredUser(i, f"User {i}", f"u{i}@example.org") for i in range(1, count + 1)]
+
+
+def numbered_box(count: int, **more: Any) -> Sandbox:
+    """Make a platform of such users, which allows any rate."""
+    return Sandbox(users=numbered_users(count), limit=None, **more)
 
 
 class FakeClock:

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import TOKEN
+from tests.conftest import TOKEN, numbered_users
 from tests.kills import Killed, Life
 from usersync import api
 from usersync.context import Context, RunOptions
 from usersync.ledger import Ledger
 from usersync.models import Row
 from usersync.report import Summary
-from usersync.sandbox import Answer, Faults, Sandbox, StoredUser, running
+from usersync.sandbox import Answer, Faults, Sandbox, running
 from usersync.settings import Settings, make_settings
 from usersync.values import same_value
 
@@ -114,7 +114,7 @@ def yes(_: object) -> bool:
 
 @contextmanager
 def platform(folder: Path, *, faults: Faults | None = None, users: int = 5) -> Iterator[Platform]:
-    people = [StoredUser(i, f"User {i}", f"u{i}@example.org") for i in range(1, users + 1)]
+    people = numbered_users(users)
     folder.mkdir(parents=True, exist_ok=True)
     sandbox = Sandbox(users=people, limit=None, faults=faults or Faults())
     with running(sandbox) as box, pytest.MonkeyPatch.context() as patch:

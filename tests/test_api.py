@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 import usersync
-from tests.conftest import FakeClock
+from tests.conftest import FakeClock, numbered_users
 from usersync.context import Context
-from usersync.sandbox import Answer, Faults, Sandbox, StoredUser, running
+from usersync.sandbox import Answer, Faults, Sandbox, running
 
 SNIPPET = """
 import pandas as pd
@@ -48,7 +48,7 @@ def yes(_: usersync.Plan) -> bool:
 
 @pytest.fixture
 def box() -> Any:
-    users = [StoredUser(id=i, name=f"User {i}", email=f"u{i}@example.org") for i in range(1, 9)]
+    users = numbered_users(8)
     refused = Faults(script=lambda *call: Answer(422, {"message": "no"}) if call[:2] == ("PATCH", 8) else None)
     with running(Sandbox(users=users, limit=None, faults=refused)) as opened:
         yield opened

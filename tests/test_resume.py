@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import PATIENCE, wait_until
+from tests.conftest import PATIENCE, numbered_users, wait_until
 from usersync.sandbox import Answer, Fault, Faults, Sandbox, StoredUser, user_token
 
 Opened = Callable[..., Any]
@@ -370,7 +370,7 @@ def unreadable(user: int, ends_as: Any) -> tuple[Sandbox, Callable[[], None]]:
     def script(method: str, user_id: int | None, n: int) -> Any:
         return ends_as if broken and (method, user_id) == ("GET", user) else None
 
-    people = [StoredUser(i, f"User {i}", f"u{i}@example.org") for i in range(1, 6)]
+    people = numbered_users(5)
     return Sandbox(users=people, limit=None, faults=Faults(script=script)), broken.clear
 
 
@@ -404,7 +404,7 @@ def test_a_plan_for_which_a_user_cannot_be_read_is_none(desk: Opened) -> None:
 @pytest.mark.parametrize("command", ["apply", "undo"])
 def test_a_user_who_cannot_be_read_for_a_plan_or_an_undo_is_left_to_resume(desk: Opened, command: str) -> None:
     broken: list[bool] = []
-    people = [StoredUser(i, f"User {i}", f"u{i}@example.org") for i in range(1, 6)]
+    people = numbered_users(5)
     faults = Faults(script=lambda method, user, _: Answer(500, "") if broken and (method, user) == ("GET", 2) else None)
     with desk(Sandbox(users=people, limit=None, faults=faults), request={"rate": "off", "retries": 0}) as (box, at):
         at.write("changes.csv", changes(3))
@@ -442,7 +442,7 @@ def test_rows_that_wait_for_an_address_of_a_user_who_cannot_be_read_are_not_sent
     desk: Opened, command: str, sheet: str
 ) -> None:
     broken: list[bool] = []
-    people = [StoredUser(i, f"User {i}", f"u{i}@example.org") for i in range(1, 6)]
+    people = numbered_users(5)
     users = [int(line[0]) for line in sheet.splitlines()]
     own, wanted = [f"u{i}@example.org" for i in users], [line[2:] for line in sheet.splitlines()]
 
@@ -502,7 +502,7 @@ def test_rows_that_wait_for_a_row_without_an_answer_are_sent_once_resume_has_loo
         lost = Fault.RESET_AFTER if applied else Fault.RESET_BEFORE
         return (lost if method == "PATCH" else Fault.ERROR if nth > 1 else None) if is_away and user == 1 else None
 
-    people = [StoredUser(i, f"User {i}", f"u{i}@example.org") for i in range(1, 5)]
+    people = numbered_users(4)
     box = Sandbox(users=people, limit=None, faults=Faults(script=script))
     with desk(box, request={"rate": "off", "retries": 0}) as (_, at):
         at.write("changes.csv", "id,email\n2,u1@example.org\n1,new@example.org\n3,u2@example.org\n4,x\n")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import numbered_users
 from tests.kills import Killed, Life, StopAfter
 from usersync import api
 from usersync.context import Context, RunOptions
@@ -44,7 +45,7 @@ Ending = tuple[int, list[tuple[str, ...]], dict[int, tuple[str | None, str | Non
 
 @contextmanager
 def desk(folder: Path) -> Iterator[tuple[Sandbox, Settings, Path]]:
-    users = [StoredUser(i, f"User {i}", f"u{i}@example.org") for i in range(1, 16)]
+    users = numbered_users(15)
     users[9] = StoredUser(10, "User 10", "ceo@board.example.org")
     (folder / "changes.csv").write_text(SHEET)
     with running(Sandbox(users=users, limit=None)) as box:

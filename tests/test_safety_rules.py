@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import usersync
-from tests.conftest import TOKEN, Desk, Ran
+from tests.conftest import TOKEN, Desk, Ran, numbered_users
 from usersync.context import Context
 from usersync.errors import RowCountError
 from usersync.ledger.lock import one_run_at_a_time
@@ -150,7 +150,7 @@ def test_every_command_obeys_every_safety_rule(rule: str, command: str, expected
 
 def make_box() -> Sandbox:
     """Make a platform whose token can be made wrong temporarily, so that a run stops before it sends anything."""
-    users = [StoredUser(id=i, name=f"User {i}", email=f"u{i}@example.org") for i in range(1, 61)]
+    users = numbered_users(60)
     closed: set[str] = set()
 
     def script(method: str, _user: int | None, _n: int) -> Answer | None:

@@ -10,18 +10,15 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import numbered_users
 from tests.kills import StopAfter
 from usersync import api
 from usersync.context import Context
-from usersync.sandbox import Answer, Faults, Sandbox, StoredUser, running
+from usersync.sandbox import Answer, Faults, Sandbox, running
 from usersync.settings import Settings, make_settings
 
 Opened = Callable[..., AbstractContextManager[Any]]
 PLACEHOLDER = {"swap_placeholder": "placeholder@example.org"}
-
-
-def users(count: int) -> list[StoredUser]:
-    return [StoredUser(i, f"User {i}", f"u{i}@example.org") for i in range(1, count + 1)]
 
 
 def refusing(user: int, nth: int = 1) -> Faults:
@@ -43,7 +40,7 @@ BEFORE = [f"u{i}@example.org" for i in (1, 2, 3)]
 
 
 def test_a_swap_uses_a_placeholder_address(desk: Opened) -> None:
-    with desk(Sandbox(users=users(4), limit=None), diff=PLACEHOLDER) as (box, at):
+    with desk(Sandbox(users=numbered_users(4), limit=None), diff=PLACEHOLDER) as (box, at):
         at.write("swap.csv", SWAP)
         ran = at.run("run", "swap.csv", "--yes")
         assert (ran.code, set(ran.statuses().values())) == (0, {"updated"})
@@ -74,7 +71,7 @@ def test_a_swap_uses_a_placeholder_address(desk: Opened) -> None:
     ],
 )
 def test_a_swap_of_which_one_row_fails_is_reverted(desk: Opened, user: int, nth: int, statuses: list[str]) -> None:
-    with desk(Sandbox(users=users(4), limit=None, faults=refusing(user, nth)), diff=PLACEHOLDER) as (box, at):
+    with desk(Sandbox(users=numbered_users(4), limit=None, faults=refusing(user, nth)), diff=PLACEHOLDER) as (box, at):
         at.write("swap.csv", SWAP)
         ran = at.run("run", "swap.csv", "--yes")
         assert list(ran.statuses().values()) == [*statuses, "updated"]
@@ -84,7 +81,7 @@ def test_a_swap_of_which_one_row_fails_is_reverted(desk: Opened, user: int, nth:
 
 
 def test_a_swap_of_which_limit_leaves_out_a_row_does_not_begin(desk: Opened) -> None:
-    with desk(Sandbox(users=users(4), limit=None), diff=PLACEHOLDER) as (box, at):
+    with desk(Sandbox(users=numbered_users(4), limit=None), diff=PLACEHOLDER) as (box, at):
         at.write("swap.csv", SWAP)
         ran = at.run("run", "swap.csv", "--yes", "--limit", "2")
         assert list(ran.statuses().values()) == ["rejected blocked-by"] * 2
@@ -92,7 +89,7 @@ def test_a_swap_of_which_limit_leaves_out_a_row_does_not_begin(desk: Opened) -> 
 
 
 def test_a_saved_plan_with_a_swap_is_applied_and_undone(desk: Opened) -> None:
-    with desk(Sandbox(users=users(4), limit=None), diff=PLACEHOLDER) as (box, at):
+    with desk(Sandbox(users=numbered_users(4), limit=None), diff=PLACEHOLDER) as (box, at):
         at.write("swap.csv", SWAP)
         assert at.run("plan", "swap.csv", "-o", "plan.json").code == 0
         assert at.run("apply", "plan.json", "--yes").code == 0
@@ -129,7 +126,7 @@ def test_every_swap_is_completed_or_reverted_as_a_whole(
     rows = "".join(f"{i},u{wish}@example.org\n" for i, wish in enumerate(wishes, 1))
     (folder / "a.csv").write_text(f"id,email\n{rows}")
     faults = refusing(*broken) if broken else Faults()
-    with running(Sandbox(users=users(6), limit=None, faults=faults)) as box:
+    with running(Sandbox(users=numbered_users(6), limit=None, faults=faults)) as box:
         chosen = options(box, folder)
         done = None
         for rows_left in [*stops, None]:
@@ -163,7 +160,10 @@ def test_a_placeholder_that_the_platform_alters_is_reverted(desk: Opened) -> Non
             return Answer(200, {"id": 1, "name": "User 1", "email": "other@example.org"})
         return None
 
-    with desk(Sandbox(users=users(4), limit=None, faults=Faults(script=altered)), diff=PLACEHOLDER) as (box, at):
+    with desk(Sandbox(users=numbered_users(4), limit=None, faults=Faults(script=altered)), diff=PLACEHOLDER) as (
+        box,
+        at,
+    ):
         at.write("swap.csv", SWAP)
         ran = at.run("run", "swap.csv", "--yes")
         assert ran.report[0]["message"].endswith("; reverted")
@@ -175,7 +175,7 @@ def test_what_a_person_changed_meanwhile_is_not_reverted(tmp_path: Path) -> None
         return True
 
     (tmp_path / "swap.csv").write_text(SWAP)
-    with running(Sandbox(users=users(4), limit=None)) as box:
+    with running(Sandbox(users=numbered_users(4), limit=None)) as box:
         chosen, context = options(box, tmp_path), Context()
         context.progress = StopAfter(context, 5)  # four are read, one is sent
         run = api.run([tmp_path / "swap.csv"], chosen, confirm=ask, context=context).run

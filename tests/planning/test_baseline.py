@@ -7,14 +7,10 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import numbered_box
 from usersync.sandbox import Answer, Faults, Sandbox, StoredUser
 
 Opened = Callable[..., Any]
-
-
-def box(count: int = 5, **more: Any) -> Sandbox:
-    users = [StoredUser(id=i, name=f"User {i}", email=f"u{i}@example.org") for i in range(1, count + 1)]
-    return Sandbox(users=users, limit=None, **more)
 
 
 def methods(open_box: Sandbox, since: int = 0) -> list[str]:
@@ -22,7 +18,7 @@ def methods(open_box: Sandbox, since: int = 0) -> list[str]:
 
 
 def test_last_run_reads_only_users_it_does_not_know(desk: Opened) -> None:
-    with desk(box(), diff={"compare_with": "last-run"}) as (open_box, at):
+    with desk(numbered_box(5), diff={"compare_with": "last-run"}) as (open_box, at):
         at.write("nightly.csv", "id,name,custom_attributes.seats\n1,Ann,5\n2,User 2,\n")
         assert at.run("run", "nightly.csv", "--yes").code == 0
         assert sorted(methods(open_box)) == ["GET 1", "GET 2", "PATCH 1"]  # never seen: read first
@@ -48,7 +44,7 @@ def test_last_run_knows_what_was_written_to_users_whose_display_name_is_blank(de
 
 
 def test_unchanged_rows_keep_their_row_number_their_id_as_written_and_their_note(desk: Opened) -> None:
-    with desk(box(), diff={"compare_with": "last-run"}) as (_, at):
+    with desk(numbered_box(5), diff={"compare_with": "last-run"}) as (_, at):
         at.write("a.csv", "id,name\n1,Ann\n2,Bea\n3,Cid\n4,Dan\n")
         at.run("run", "a.csv", "--yes")
         at.write("b.csv", "id,name\n\n4,Dan\n3,Cid\n\n2.0,Bea\n1,Anna\n1,Anna\n3,Cid\n")
@@ -64,7 +60,7 @@ def test_unchanged_rows_keep_their_row_number_their_id_as_written_and_their_note
 
 
 def test_last_run_with_verify_reads_the_users_that_would_change(desk: Opened) -> None:
-    with desk(box(), diff={"compare_with": "last-run", "verify": True}) as (open_box, at):
+    with desk(numbered_box(5), diff={"compare_with": "last-run", "verify": True}) as (open_box, at):
         at.write("nightly.csv", "id,name\n1,Ann\n2,Bea\n")
         at.run("run", "nightly.csv", "--yes")
         before = len(open_box.log)
@@ -74,7 +70,7 @@ def test_last_run_with_verify_reads_the_users_that_would_change(desk: Opened) ->
 
 
 def test_a_plan_compares_with_the_last_run_and_is_not_listed_as_a_run(desk: Opened) -> None:
-    with desk(box(), diff={"compare_with": "last-run"}) as (open_box, at):
+    with desk(numbered_box(5), diff={"compare_with": "last-run"}) as (open_box, at):
         at.write("nightly.csv", "id,name\n1,Ann\n2,Bea\n")
         at.run("run", "nightly.csv", "--yes")
         before = len(open_box.log)
@@ -86,7 +82,7 @@ def test_a_plan_compares_with_the_last_run_and_is_not_listed_as_a_run(desk: Open
 
 
 def test_users_missing_from_a_baseline_file_are_read(desk: Opened) -> None:
-    with desk(box()) as (open_box, at):
+    with desk(numbered_box(5)) as (open_box, at):
         at.write("yesterday.csv", 'id,name,custom_attributes\n1,User 1,"{""seats"": 5}"\n2,User 2,\n')
         at.write("today.csv", "id,name,custom_attributes.seats\n1,User 1,5\n2,Bea,\n3,User 3,\n")
         ran = at.run("run", "today.csv", "--yes", "--compare-with", "yesterday.csv")
@@ -96,7 +92,7 @@ def test_users_missing_from_a_baseline_file_are_read(desk: Opened) -> None:
 
 @pytest.mark.parametrize(("rows", "more"), [("x,Ann\n", ""), ("x,Ann\ny,Bea\nz,Cid\n", "; and 2 more")])
 def test_a_baseline_file_with_problems_is_refused_with_the_first_one(rows: str, more: str, desk: Opened) -> None:
-    with desk(box()) as (open_box, at):
+    with desk(numbered_box(5)) as (open_box, at):
         at.write("yesterday.csv", f"id,name\n1,User 1\n{rows}")
         at.write("today.csv", "id,name\n1,Ann\n")
         ran = at.run("run", "today.csv", "--yes", "--compare-with", "yesterday.csv")
@@ -106,7 +102,7 @@ def test_a_baseline_file_with_problems_is_refused_with_the_first_one(rows: str, 
 
 
 def test_a_value_changed_since_usersync_wrote_it_is_a_conflict(desk: Opened) -> None:
-    with desk(box()) as (open_box, at):
+    with desk(numbered_box(5)) as (open_box, at):
         at.write("a.csv", "id,name\n1,Ann\n2,Bea\n")
         at.run("run", "a.csv", "--yes")
         open_box.store.update(1, {"name": "Anna"})
@@ -127,7 +123,7 @@ def test_a_value_changed_since_usersync_wrote_it_is_a_conflict(desk: Opened) -> 
 
 
 def test_a_row_that_frees_an_address_is_sent_before_the_row_that_takes_it(desk: Opened) -> None:
-    with desk(box()) as (open_box, at):
+    with desk(numbered_box(5)) as (open_box, at):
         at.write("chain.csv", "id,email\n1,u2@example.org\n2,u3@example.org\n3,new@example.org\n4,other@example.org\n")
         ran = at.run("run", "chain.csv", "--yes")
         assert ran.code == 0, ran.report
@@ -139,7 +135,7 @@ def test_rows_that_wait_for_a_failed_row_are_not_sent(desk: Opened) -> None:
     def refuse(method: str, user_id: int | None, nth: int) -> Answer | None:
         return Answer(422, {"message": "no", "attributes": []}) if (method, user_id) == ("PATCH", 3) else None
 
-    with desk(box(faults=Faults(script=refuse))) as (open_box, at):
+    with desk(numbered_box(5, faults=Faults(script=refuse))) as (open_box, at):
         at.write("chain.csv", "id,email\n1,u2@example.org\n2,u3@example.org\n3,new@example.org\n")
         ran = at.run("run", "chain.csv", "--yes")
         assert list(ran.statuses().values()) == ["rejected blocked-by", "rejected blocked-by", "failed refused"]
@@ -148,7 +144,7 @@ def test_rows_that_wait_for_a_failed_row_are_not_sent(desk: Opened) -> None:
 
 
 def test_a_cycle_of_addresses_is_rejected_with_a_remedy(desk: Opened) -> None:
-    with desk(box()) as (_, at):
+    with desk(numbered_box(5)) as (_, at):
         at.write("cycle.csv", "id,email\n1,u2@example.org\n2,u1@example.org\n3,c@example.org\n")
         ran = at.run("run", "cycle.csv", "--yes")
         assert list(ran.statuses().values()) == ["rejected swap-cycle"] * 2 + ["updated"]

@@ -6,15 +6,11 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import numbered_box
 from usersync.sandbox import Sandbox, StoredUser
 
 Opened = Callable[..., Any]
 PASSWORD, OTHER = "Str0ng!secret", "0ther!Secret"
-
-
-def box(count: int = 5) -> Sandbox:
-    users = [StoredUser(id=i, name=f"User {i}", email=f"u{i}@example.org") for i in range(1, count + 1)]
-    return Sandbox(users=users, limit=None)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +35,7 @@ def box(count: int = 5) -> Sandbox:
 def test_a_plan_counts_the_users_who_would_all_get_the_same_value(
     sheet: str, found: dict[str, str], desk: Opened
 ) -> None:
-    with desk(box(), limits={"same_value": 1}) as (_, at):
+    with desk(numbered_box(5), limits={"same_value": 1}) as (_, at):
         at.write("changes.csv", sheet)
         plan = at.run("plan", "changes.csv", "--json").summary
         sentences = {limit["rule"]: limit["sentence"] for limit in plan["limits"]}
@@ -48,7 +44,7 @@ def test_a_plan_counts_the_users_who_would_all_get_the_same_value(
 
 
 def test_an_attribute_with_a_semicolon_in_its_key_is_one_field(desk: Opened) -> None:
-    with desk(box()) as (_, at):
+    with desk(numbered_box(5)) as (_, at):
         at.write("changes.csv", 'id,name,"custom_attributes.a;b"\n1,Ann,x\n')
         assert at.run("plan", "changes.csv", "--json").summary["fields"] == {"name": 1, "custom_attributes.a;b": 1}
         (line,) = at.run("run", "changes.csv", "--yes").report

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import numbered_box
 from usersync.sandbox import Answer, Faults, Sandbox, StoredUser
 
 Opened = Callable[..., Any]
@@ -13,13 +14,8 @@ PASSWORD = "Str0ng!secret"
 SHEET = f"id,name,password,custom_attributes.seats\n1,Ann,,5\n2,,{PASSWORD},\nx,bad,,\n3,User 3,,\n"
 
 
-def box(count: int = 10, **more: Any) -> Sandbox:
-    users = [StoredUser(id=i, name=f"User {i}", email=f"u{i}@example.org") for i in range(1, count + 1)]
-    return Sandbox(users=users, limit=None, **more)
-
-
 def test_a_saved_plan_has_sorted_rows_and_counts_and_no_secrets(desk: Opened) -> None:
-    with desk(box()) as (_, at):
+    with desk(numbered_box(10)) as (_, at):
         at.write("changes.csv", SHEET)
         assert at.run("plan", "changes.csv", "-o", "plan.json").code == 1
         text = (at.folder / "plan.json").read_text()
@@ -33,7 +29,7 @@ def test_a_saved_plan_has_sorted_rows_and_counts_and_no_secrets(desk: Opened) ->
 
 
 def test_apply_sends_exactly_the_plan(desk: Opened) -> None:
-    with desk(box()) as (open_box, at):
+    with desk(numbered_box(10)) as (open_box, at):
         at.write("changes.csv", SHEET)
         at.run("plan", "changes.csv", "-o", "plan.json")
         ran = at.run("apply", "plan.json", "--yes")
@@ -44,7 +40,7 @@ def test_apply_sends_exactly_the_plan(desk: Opened) -> None:
 
 
 def test_apply_reports_a_conflict_for_a_user_changed_since_the_plan(desk: Opened) -> None:
-    with desk(box()) as (open_box, at):
+    with desk(numbered_box(10)) as (open_box, at):
         at.write("changes.csv", "id,name\n1,Ann\n2,Bea\n")
         at.run("plan", "changes.csv", "-o", "plan.json")
         open_box.store.update(1, {"name": "Anna"})
@@ -68,7 +64,7 @@ def test_apply_gives_users_without_an_address_or_a_name_their_first(desk: Opened
 
 
 def test_a_plan_is_applied_after_all_earlier_runs_were_deleted(desk: Opened) -> None:
-    with desk(box()) as (_, at):
+    with desk(numbered_box(10)) as (_, at):
         for name in ("Ann", "Bea", "Cid"):
             at.write("changes.csv", f"id,name\n1,{name}\n")
             at.run("run", "changes.csv", "--yes")
@@ -81,7 +77,7 @@ def test_a_plan_is_applied_after_all_earlier_runs_were_deleted(desk: Opened) -> 
 
 @pytest.mark.parametrize("command", ["apply", "undo"])
 def test_a_run_that_changed_a_user_since_is_named(desk: Opened, command: str) -> None:
-    with desk(box()) as (open_box, at):
+    with desk(numbered_box(10)) as (open_box, at):
         at.write("changes.csv", "id,name,custom_attributes.seats\n1,Ann,5\n2,Bea,\n")
         at.run("plan", "changes.csv", "-o", "plan.json")
         words = ["apply", "plan.json"]
@@ -104,7 +100,7 @@ def test_a_run_that_changed_a_user_since_is_named(desk: Opened, command: str) ->
 
 @pytest.mark.parametrize("what", ["source", "platform"])
 def test_apply_refuses_a_stale_plan(what: str, desk: Opened) -> None:
-    with desk(box()) as (open_box, at):
+    with desk(numbered_box(10)) as (open_box, at):
         at.write("changes.csv", "id,name\n1,Ann\n")
         at.run("plan", "changes.csv", "-o", "plan.json")
         if what == "source":
@@ -126,14 +122,14 @@ def test_apply_refuses_a_stale_plan(what: str, desk: Opened) -> None:
     ],
 )
 def test_apply_rejects_a_file_that_is_not_a_whole_plan(text: str, says: str, desk: Opened) -> None:
-    with desk(box()) as (_, at):
+    with desk(numbered_box(10)) as (_, at):
         at.write("plan.json", text)
         ran = at.run("apply", "plan.json", "--yes")
         assert (ran.code, says in ran.err) == (2, True), ran.err
 
 
 def test_undo_restores_old_values_and_keeps_those_changed_by_others(desk: Opened) -> None:
-    with desk(box()) as (open_box, at):
+    with desk(numbered_box(10)) as (open_box, at):
         at.write("changes.csv", f"id,name,display_name,password,custom_attributes.seats\n1,Ann,A,,5\n2,Bea,,,\n"
                  f"3,,,{PASSWORD},\n4,Dan,,,\n")  # fmt: skip
         run = at.run("run", "changes.csv", "--yes", "--json").summary["run"]
@@ -154,7 +150,7 @@ def test_undo_restores_old_values_and_keeps_those_changed_by_others(desk: Opened
 def test_undo_of_a_first_display_name_is_confirmed_by_a_platform_that_answers_null_for_blank(desk: Opened) -> None:
     cleared = Answer(200, {"id": 1, "name": "User 1", "display_name": None, "email": "u1@example.org"})
     faults = Faults(script=lambda method, _, nth: cleared if (method, nth) == ("PATCH", 2) else None)
-    with desk(box(1, faults=faults)) as (_, at):
+    with desk(numbered_box(1, faults=faults)) as (_, at):
         at.write("changes.csv", "id,display_name\n1,A\n")
         run = at.run("run", "changes.csv", "--yes", "--json").summary["run"]
         undone = at.run("undo", run, "--yes")
@@ -167,7 +163,7 @@ def test_undo_restores_what_the_platform_kept_of_a_row_that_failed(desk: Opened)
     nothing = Answer(200, {"id": 2, "name": "User 2", "email": "u2@example.org"})
     answers = {1: partly, 2: nothing}
     faults = Faults(script=lambda method, user, nth: answers.get(user or 0) if (method, nth) == ("PATCH", 1) else None)
-    with desk(box(3, faults=faults)) as (open_box, at):
+    with desk(numbered_box(3, faults=faults)) as (open_box, at):
         at.write("changes.csv", "id,name,custom_attributes.seats\n1,Ann,5\n2,Bea,\n3,Cid,\n")
         ran = at.run("run", "changes.csv", "--yes", "--json")
         assert list(ran.statuses().values()) == ["failed echo-differs", "failed echo-differs", "updated"]
@@ -179,7 +175,7 @@ def test_undo_restores_what_the_platform_kept_of_a_row_that_failed(desk: Opened)
 
 
 def test_an_undo_sends_a_row_that_frees_an_address_before_the_row_that_takes_it(desk: Opened) -> None:
-    with desk(box()) as (open_box, at):
+    with desk(numbered_box(10)) as (open_box, at):
         at.write("changes.csv", "id,email\n2,new@example.org\n1,u2@example.org\n")
         run = at.run("run", "changes.csv", "--yes", "--json").summary["run"]
         assert at.run("undo", run, "--yes").code == 0
@@ -187,7 +183,7 @@ def test_an_undo_sends_a_row_that_frees_an_address_before_the_row_that_takes_it(
 
 
 def test_an_undo_can_be_undone(desk: Opened) -> None:
-    with desk(box()) as (open_box, at):
+    with desk(numbered_box(10)) as (open_box, at):
         at.write("changes.csv", "id,name\n1,Ann\n")
         run = at.run("run", "changes.csv", "--yes", "--json").summary["run"]
         back = at.run("undo", run, "--yes", "--json").summary["run"]
@@ -197,7 +193,7 @@ def test_an_undo_can_be_undone(desk: Opened) -> None:
 
 
 def test_a_plan_beyond_a_limit_sends_nothing_until_it_is_overridden(desk: Opened) -> None:
-    with desk(box(), limits={"fields": {"email": {"changes": 1}}}) as (open_box, at):
+    with desk(numbered_box(10), limits={"fields": {"email": {"changes": 1}}}) as (open_box, at):
         at.write("changes.csv", "id,email\n1,a@x.org\n2,b@x.org\n")
         assert at.run("plan", "changes.csv").code == 3
         ran = at.run("run", "changes.csv", "--yes")
@@ -211,7 +207,7 @@ def test_a_plan_beyond_a_limit_sends_nothing_until_it_is_overridden(desk: Opened
 
 
 def test_a_run_that_gives_many_users_one_name_is_refused(desk: Opened) -> None:
-    with desk(box(30)) as (open_box, at):
+    with desk(numbered_box(30)) as (open_box, at):
         at.write("changes.csv", "id,name\n" + "".join(f"{i},Ann\n" for i in range(1, 31)))
         ran = at.run("run", "changes.csv", "--yes")
         assert (ran.code, "--override same-name" in ran.err) == (3, True)
@@ -219,7 +215,7 @@ def test_a_run_that_gives_many_users_one_name_is_refused(desk: Opened) -> None:
 
 
 def test_protected_users_are_never_sent(desk: Opened) -> None:
-    with desk(box(), limits={"protect": [1, "*@boss.example", "u3@*"]}) as (open_box, at):
+    with desk(numbered_box(10), limits={"protect": [1, "*@boss.example", "u3@*"]}) as (open_box, at):
         at.write("changes.csv", "id,name,email\n1,A,\n2,B,me@boss.example\n3,C,\n4,D,\n")
         ran = at.run("run", "changes.csv", "--yes")
         assert list(ran.statuses().values()) == ["rejected protected"] * 3 + ["updated"]
@@ -227,7 +223,7 @@ def test_protected_users_are_never_sent(desk: Opened) -> None:
 
 
 def test_a_saved_plan_that_was_edited_is_not_sent(desk: Opened) -> None:
-    with desk(box()) as (open_box, at):
+    with desk(numbered_box(10)) as (open_box, at):
         at.write("changes.csv", "id,name\n1,Ann\n")
         at.run("plan", "changes.csv", "-o", "plan.json")
         path = at.folder / "plan.json"
