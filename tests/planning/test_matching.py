@@ -1,5 +1,6 @@
 """Check how rows without ids are matched with users by e-mail address."""
 
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from usersync.models import Code, Row, Status
+from usersync.models import Code, Problem, Row, Status
 from usersync.planning.input import Input, understand
 from usersync.planning.matching import STAND_IN, EmailIndex, index_of_rows, match_rows, sources_with_both
 from usersync.settings import SourceSettings
@@ -59,6 +60,13 @@ def test_a_problem_names_the_heading_and_the_address() -> None:
         "Mail 'x@x.org': nobody among three users has this e-mail address",
     )
     assert blank.code == Code.ID_MISSING
+
+
+@pytest.mark.parametrize("column", ["", "Mail"], ids=["of the row", "of the cell"])
+def test_an_unmatched_row_with_a_problem_from_reading_has_no_other(column: str) -> None:
+    source = table([{"email": "x@x.org", "name": "N"}])
+    problem = Problem(0, Code.ROW_HIDDEN, "hidden", column)
+    assert understood(replace(source, problems=(problem,))).desired.problems == (problem,)
 
 
 def test_every_reason_of_an_unmatched_row_is_listed() -> None:

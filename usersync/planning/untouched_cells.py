@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 class Untouched:
     """The cells of exports that hold what they held when they were exported."""
 
-    cells: int = 0
-    fields: frozenset[str] = frozenset()
-    """The fields of those cells that are not blank."""
     keys: frozenset[int] = frozenset()
     """Keys of rows whose users were exported: such a row may ask for nothing."""
     notes: tuple[str, ...] = ()
@@ -65,7 +62,7 @@ def without_untouched(table: Table) -> tuple[Table, Untouched]:
     if left_alone:
         merge.notes.append(f"hidden rows that are not rejected, because nothing in them was touched: {left_alone:,}")
     cells = pd.DataFrame({name: pd.Series(column, dtype=object) for name, column in merge.columns.items()})
-    untouched = Untouched(merge.cells, frozenset(merge.fields), frozenset(merge.exported_rows), tuple(merge.notes))
+    untouched = Untouched(frozenset(merge.exported_rows), tuple(merge.notes))
     return replace(table, cells=cells, problems=tuple(problems)), untouched
 
 
@@ -74,13 +71,12 @@ class _Merge:
 
     def __init__(self, table: Table) -> None:
         self.columns: Columns = {name: table.cells[name].to_numpy(object).copy() for name in table.cells.columns}
-        self.cells = 0
-        self.fields: set[str] = set()
         self.exported_rows: set[int] = set()
         self.untouched_rows: set[int] = set()
         self.notes: list[str] = []
         self.problems: list[Problem] = []
         self._source_of = table.places["source"].to_numpy()
+        self._count = 0  # of the untouched cells of one source
 
     def leave_untouched(self, number: int, source: Source, base: Base) -> None:
         """Set the untouched cells of a source to None."""
@@ -90,20 +86,17 @@ class _Merge:
         ids = dict(_ids(self.columns["id"], keys))
         rows = {key: base.texts[user_id] for key, user_id in ids.items() if user_id in base.texts}
         touched: set[int] = set()
-        before = self.cells
+        self._count = 0
         for name, column in self.columns.items():
             if name != "id":
                 at = base.fields.index(name) if name in base.fields else None
-                touched.update(self._touched_rows(name, column, rows, at))
+                touched.update(self._touched_rows(column, rows, at))
         self.exported_rows.update(rows)
         self.untouched_rows.update(rows.keys() - touched)
         changed = {key: user_id for key, user_id in ids.items() if key in touched or key not in rows}
         self.problems += self._rows_of_others(changed, frozenset(ids.values()), source, base)
-        count = self.cells - before
-        noun, verb = ("cell", "was") if count == 1 else ("cells", "were")
-        self.notes.append(
-            f"{source.file}: {count:,} {noun} {verb} not touched since the export of {base.exported_at}, and left alone"
-        )
+        cells = "1 cell was" if self._count == 1 else f"{self._count:,} cells were"
+        self.notes.append(f"{source.file}: {cells} not touched since the export of {base.exported_at}, and left alone")
 
     def _rows_of_others(
         self, changed: Mapping[int, int], present: Collection[int], source: Source, base: Base
@@ -138,7 +131,7 @@ class _Merge:
                     column[key] = unescape_formula(column[key])
 
     def _touched_rows(
-        self, name: str, column: NDArray[Any], rows: dict[int, tuple[str | None, ...]], at: int | None
+        self, column: NDArray[Any], rows: dict[int, tuple[str | None, ...]], at: int | None
     ) -> Iterator[int]:
         """Set the untouched cells of a column to None, and yield the keys of the other rows.
 
@@ -153,9 +146,7 @@ class _Merge:
                     yield key
             elif is_same_text(cell, texts[at] or ""):
                 column[key] = None
-                self.cells += 1
-                if cell.strip():
-                    self.fields.add(name)
+                self._count += 1
             else:
                 yield key
 
