@@ -12,9 +12,9 @@ import pandas as pd
 from usersync.loader.export_base import sheet_base
 from usersync.loader.headings import Headings
 from usersync.loader.raw_sheet import CellError, RawSheet, first_few
-from usersync.loader.workbook_cell_info import column_letters
+from usersync.loader.workbook_cell_info import Sheet, column_letters
 from usersync.loader.workbook_selection import select_sheet
-from usersync.loader.workbook_sheets import Sheet, Workbook
+from usersync.loader.workbook_sheets import Workbook
 from usersync.loader.workbook_values import cell_error, column_texts, resolve_overrides
 from usersync.models import Code
 from usersync.settings import SourceSettings
@@ -30,8 +30,7 @@ def read_workbook(data: bytes, *, file: str, headings: Headings, options: Source
     """
     book = Workbook(data, file)
     selection = select_sheet(book, file, headings, options)
-    sheet = selection.reader(None).widened()
-    rows = _SheetRows(sheet, selection.header_row, headings, options)
+    rows = _SheetRows(selection.reader(None), selection.header_row, headings, options)
     return replace(rows.raw_sheet((*book.notes, *selection.notes)), base=sheet_base(book, file))
 
 
@@ -42,80 +41,73 @@ class _SheetRows:
         self._sheet = sheet
         self._header_row = header_row
         self._options = options
-        heads = sheet.rows[header_row - 1 - sheet.top]
-        self._header = column_texts(heads, {})[0]
+        self._header = column_texts(sheet.rows[header_row - 1], {})[0]
         self._notes: list[str] = []
         self._leave_out_other_tables(headings)
         self._fields = headings.fields(self._header)
         self._are_read = headings.are_read(self._header)
         self._id_column = self._fields.index("id") if "id" in self._fields else _NO_COLUMN
         self._key_column = headings.key_column(self._header) or 0
-        self._overrides = self._resolve_overrides()
+        self._overrides = resolve_overrides(sheet, self._id_column)
         self._errors: list[CellError] = []
         self._skipped = 0
 
     def _leave_out_other_tables(self, headings: Headings) -> None:
         """Take the headings away of tables that stand beside the one with the key."""
-        left, row = self._sheet.left, self._header_row - 1
-        key = (headings.key_column(self._header) or 0) + left
+        row = self._header_row - 1
+        key = headings.key_column(self._header) or 0
         beside = [table for table in self._sheet.info.tables if table.first[0] <= row <= table.last[0]]
         if not any(table.has_column(key) for table in beside):
             return
         for first, last in ((t.first[1], t.last[1]) for t in beside if not t.has_column(key)):
-            for i in range(max(first - left, 0), min(last + 1 - left, len(self._header))):
+            for i in range(first, min(last + 1, len(self._header))):
                 self._header[i] = f"(other table) {self._header[i]}"
             area = f"{column_letters(first)} to {column_letters(last)}"
             self._notes.append(f"columns {area} are another table, and not read")
 
-    def _resolve_overrides(self) -> dict[int, dict[int, str]]:
-        """Return texts by column and row, both counted from the corner of the used area."""
-        left, top = self._sheet.left, self._sheet.top
-        id_column = self._id_column if self._id_column == _NO_COLUMN else self._id_column + left
-        overrides = resolve_overrides(self._sheet.info, id_column, self._sheet.value)
-        return {
-            column - left: {row - top: text for row, text in rows.items()}
-            for column, rows in overrides.items()
-            if 0 <= column - left < len(self._header)
-        }
-
     def raw_sheet(self, notes: Sequence[str]) -> RawSheet:
         """Return the rows with their errors and notes, `notes` about the workbook first."""
         kept = self._kept()
-        data = self._sheet.rows if len(kept) == len(self._sheet.rows) else [self._sheet.rows[i] for i in kept]
-        where = {row: at for at, row in enumerate(kept)}
-        columns = self._columns(data, where)
+        columns = self._columns(kept)
         self._apply_hidden_columns(columns)
-        numbers = np.asarray(kept, dtype=np.int64) + (self._sheet.top + 1)
+        numbers = np.asarray(kept, dtype=np.int64) + 1
         self._reject_merged(numbers)
-        order = sorted(self._errors, key=lambda f: f.at)
-        cells = pd.DataFrame(dict(enumerate(columns)), index=range(len(kept)), dtype=object)
+        left = self._blank_columns()
+        errors = [e if e.column is None else replace(e, column=e.column - left) for e in self._errors]
+        cells = pd.DataFrame(dict(enumerate(columns[left:])), index=range(len(kept)), dtype=object)
         return RawSheet(
-            header=tuple(self._header[: len(columns)]),
+            header=tuple(self._header[left : len(columns)]),
             header_row=self._header_row,
             cells=cells,
             rows=numbers,
             sheet=self._sheet.name,
-            errors=tuple(order),
+            errors=tuple(sorted(errors, key=lambda error: error.at)),
             notes=(*notes, *self._notes),
             skipped=self._skipped,
         )
 
+    def _blank_columns(self) -> int:
+        """Return how many columns precede everything on the sheet."""
+        info = self._sheet.info
+        marked = {column for _, column in (*info.errors, *info.unsaved)}
+        used = (i for i in range(len(self._header)) if i in marked or any(row[i] != "" for row in self._sheet.rows))
+        return next(used)
+
     def _kept(self) -> list[int]:
         """Return the positions of the data rows: below the header, not blank, not skipped."""
-        first = self._header_row - self._sheet.top
         marked = {row for rows in self._overrides.values() for row in rows}
         rows = self._sheet.rows
         probe = self._key_column
-        kept = [i for i in range(first, len(rows)) if i in marked or not _is_blank(rows[i], rows[i][probe])]
+        kept = [i for i in range(self._header_row, len(rows)) if i in marked or not _is_blank(rows[i], rows[i][probe])]
         totals = self._total_rows().intersection(kept)
         if totals:
-            self._notes.append(f"left out the total row of a table: row {self._listed(totals)}")
+            self._notes.append(f"left out the total row of a table: row {_listed(totals)}")
             self._skipped += len(totals)
             kept = [i for i in kept if i not in totals]
-        struck = {row - self._sheet.top for row in self._sheet.info.struck}.intersection(kept)
+        struck = self._sheet.info.struck.intersection(kept)
         if struck:
-            self._notes.append(f"rows with text that is struck through, read like all others: {self._listed(struck)}")
-        hidden = {row - self._sheet.top for row in self._sheet.info.hidden}.intersection(kept)
+            self._notes.append(f"rows with text that is struck through, read like all others: {_listed(struck)}")
+        hidden = self._sheet.info.hidden.intersection(kept)
         if hidden and self._options.hidden_rows == "skip":
             self._skipped += len(hidden)
             kept = [i for i in kept if i not in hidden]
@@ -125,29 +117,27 @@ class _SheetRows:
 
     def _total_rows(self) -> set[int]:
         """Return the positions of the total rows of tables that the key column goes through."""
-        tables = [t for t in self._sheet.info.tables if t.has_column(self._key_column + self._sheet.left)]
-        ends = [(table.last[0] + 1 - self._sheet.top, table.total_rows) for table in tables]
+        tables = [table for table in self._sheet.info.tables if table.has_column(self._key_column)]
+        ends = [(table.last[0] + 1, table.total_rows) for table in tables]
         return {row for end, count in ends for row in range(end - count, end)}
-
-    def _listed(self, positions: Collection[int]) -> str:
-        return first_few([at + self._sheet.top + 1 for at in sorted(positions)])
 
     def _report_hidden(self, hidden: list[int], kept: list[int]) -> None:
         how = "by a filter" if self._sheet.info.filtered else "manually"
-        numbers = [i + self._sheet.top + 1 for i in hidden]
         done = {"reject": "rejected", "include": "read like all others", "skip": "left out"}
-        noun = "row is" if len(numbers) == 1 else "rows are"
+        noun = "row is" if len(hidden) == 1 else "rows are"
         self._notes.append(
-            f"{len(numbers)} {noun} hidden {how} and {done[self._options.hidden_rows]}: {self._listed(hidden)} "
+            f"{len(hidden)} {noun} hidden {how} and {done[self._options.hidden_rows]}: {_listed(hidden)} "
             "(source.hidden_rows decides)"
         )
         if self._options.hidden_rows == "reject":
             at = {row: position for position, row in enumerate(kept)}
-            for row, number in zip(hidden, numbers, strict=True):
-                message = f"row {number} is hidden {how}; unhide it, or delete it"
+            for row in hidden:
+                message = f"row {row + 1} is hidden {how}; unhide it, or delete it"
                 self._errors.append(CellError(at[row], Code.ROW_HIDDEN, message))
 
-    def _columns(self, data: list[list[object]], where: dict[int, int]) -> list[list[str]]:
+    def _columns(self, kept: Sequence[int]) -> list[list[str]]:
+        data = [self._sheet.rows[i] for i in kept]
+        where = {row: at for at, row in enumerate(kept)}
         columns: list[list[str]] = []
         for i in range(len(self._header)):
             column = [row[i] for row in data]
@@ -162,35 +152,33 @@ class _SheetRows:
         unnamed = [i for i in range(used) if not self._header[i] and any(columns[i])]
         if unnamed:
             noun = "column" if len(unnamed) == 1 else "columns"
-            listed = ", ".join(column_letters(i + self._sheet.left) for i in unnamed)
+            listed = ", ".join(column_letters(i) for i in unnamed)
             self._notes.append(f"{noun} {listed} ignored: there are values, but no heading")
         return columns[:used]
 
     def _apply_hidden_columns(self, columns: list[list[str]]) -> None:
         """Reject rows with values in hidden columns, or take the columns' headings away, as the settings say."""
         choice = self._options.hidden_columns
-        for number in sorted(self._sheet.info.hidden_columns):
-            i = number - self._sheet.left
-            if not 0 <= i < len(columns) or not self._fields[i] or i == self._key_column or not any(columns[i]):
+        for i in sorted(self._sheet.info.hidden_columns):
+            if i >= len(columns) or not self._fields[i] or i == self._key_column or not any(columns[i]):
                 continue
-            name = f"column {column_letters(number)} ({self._header[i].strip()!r})"
+            name = f"column {column_letters(i)} ({self._header[i].strip()!r})"
             done = {"reject": "its rows are rejected", "include": "read like all others", "skip": "left out"}
             self._notes.append(f"{name} is hidden: {done[choice]} (source.hidden_columns decides)")
             if choice == "skip":
-                self._header[i] = f"(hidden column {column_letters(number)})"
+                self._header[i] = f"(hidden column {column_letters(i)})"
             if choice == "reject":
                 message = "the column is hidden; unhide it, or delete it"
                 filled = [at for at, text in enumerate(columns[i]) if text]
                 self._errors.extend(CellError(at, Code.ROW_HIDDEN, message, i) for at in filled)
 
     def _reject_merged(self, numbers: np.typing.NDArray[np.int64]) -> None:
-        left = self._sheet.left
         unread: list[str] = []
         for (row, column), (last_row, last_column) in self._sheet.info.merged:
             area = f"{column_letters(column)}{row + 1}:{column_letters(last_column)}{last_row + 1}"
             if row < self._header_row <= last_row + 1 and column < last_column:
                 self._notes.append(f"the headings {area} are merged: only the first of them has a name")
-            columns = slice(max(column - left, 0), max(last_column - left + 1, 0))
+            columns = slice(column, last_column + 1)
             low, high = np.searchsorted(numbers, [row + 1, last_row + 2])
             if not any(self._are_read[columns]):
                 unread += [area] if any(self._header[columns]) and low < high else []
@@ -199,6 +187,10 @@ class _SheetRows:
             self._errors.extend(CellError(at, Code.ROW_RAGGED, message) for at in range(int(low), int(high)))
         if unread:
             self._notes.append(f"merged cells in columns that are not read: {first_few(unread)}")
+
+
+def _listed(positions: Collection[int]) -> str:
+    return first_few([at + 1 for at in sorted(positions)])
 
 
 def _is_blank(row: list[object], probe: object) -> bool:

@@ -1,11 +1,11 @@
-"""Define what a sheet says about its cells beside their values."""
+"""Define a sheet of a workbook: its values, and what it says about its cells."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 #: Row and column, both from 0, counted from the sheet's corner.
 Place = tuple[int, int]
@@ -65,6 +65,30 @@ class CellInfo:
     filtered: bool = False
     """Whether the sheet has a filter."""
     merged: list[tuple[Place, Place]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Sheet:
+    """One sheet, from its corner on."""
+
+    name: str
+    rows: list[list[Any]] = field(default_factory=list)
+    """Values as Python objects, "" for a blank cell."""
+    info: CellInfo = field(default_factory=CellInfo)
+    is_shown: bool = True
+
+    def value(self, row: int, column: int) -> Any:
+        """Return the value of a cell; "" beyond the last ones."""
+        return self.rows[row][column] if row < len(self.rows) and column < len(self.rows[row]) else ""
+
+    def pad(self) -> None:
+        """Make all rows equally long, and add those that have nothing but errors or lost results."""
+        places = [*self.info.errors, *self.info.unsaved]
+        height = max([len(self.rows), *(row + 1 for row, _ in places)])
+        width = max([0, *set(map(len, self.rows)), *(column + 1 for _, column in places)])
+        blank = [""] * width
+        self.rows = [row + blank[len(row) :] if len(row) < width else row for row in self.rows]
+        self.rows += [blank] * (height - len(self.rows))
 
 
 def digits_format(code: str) -> str:

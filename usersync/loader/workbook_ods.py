@@ -6,13 +6,12 @@ calamine is not used: it gives neither error cells nor the digits that a number 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 from xml.parsers import expat
 
 from usersync.errors import SourceError
-from usersync.loader.workbook_cell_info import MAX_COLUMNS, MAX_ROWS, CellInfo, Place
+from usersync.loader.workbook_cell_info import MAX_COLUMNS, MAX_ROWS, CellInfo, Place, Sheet
 from usersync.loader.workbook_package import Package, damaged, protected
 
 #: Cells that repeated rows and columns may come to.
@@ -25,31 +24,7 @@ _GROUPS: Final = ("table-row-group", "table-column-group")
 _UNSEEN: Final = frozenset({"annotation", "ruby-text", "note", "shapes", "tracked-changes", "table-source"})
 
 
-@dataclass(slots=True)
-class Table:
-    """One sheet: its rows that are not blank, by number from 0."""
-
-    name: str
-    rows: dict[int, list[Any]] = field(default_factory=dict)
-    info: CellInfo = field(default_factory=CellInfo)
-    shown: bool = True
-    next_row: int = 0
-    next_column: int = 0
-
-    def values(self, limit: int | None) -> tuple[list[list[Any]], int, int]:
-        """Return the used area with rows of one length, and how many rows and columns precede it."""
-        if not self.rows:
-            return [], 0, 0
-        top, width = min(self.rows), max(map(len, self.rows.values()))
-        last = max(self.rows) if limit is None else min(max(self.rows), top + limit - 1)
-        blank = [""] * width
-        filled = (self.rows.get(at, blank) for at in range(top, last + 1))
-        left = min(next((i for i, v in enumerate(row) if v != ""), width) for row in self.rows.values())
-        left = 0 if left == width else left
-        return [(row + [""] * (width - len(row)) if len(row) < width else row)[left:] for row in filled], top, left
-
-
-def read_tables(package: Package, file: str) -> list[Table]:
+def read_sheets(package: Package, file: str) -> list[Sheet]:
     """Read every sheet. Raises SourceError where the file is encrypted, damaged or too large for memory."""
     if "meta-inf/manifest.xml" in package.names and b"encryption-data" in package.read("META-INF/manifest.xml"):
         raise protected(file)
@@ -62,18 +37,19 @@ def read_tables(package: Package, file: str) -> list[Table]:
         parser.Parse(package.read("content.xml"), True)
     except expat.ExpatError as error:
         raise damaged(file, error) from None
-    return reader.tables
+    return reader.sheets
 
 
 class _Reader:
     """Handlers of the XML parser; names are those of the OpenDocument format."""
 
     def __init__(self, file: str) -> None:
-        self.tables: list[Table] = []
+        self.sheets: list[Sheet] = []
         self._file = file
         self._stack: list[str] = []
         self._unseen = 0
-        self._table: Table | None = None
+        self._sheet: Sheet | None = None
+        self._next_row = self._next_column = 0
         self._hidden_styles: set[str] = set()
         self._struck_styles: set[str] = set()
         self._spans: list[bool] = []  # the open ones: whether they are struck through
@@ -106,8 +82,8 @@ class _Reader:
         elif name in ("s", "tab", "line-break") and self._paragraphs:
             count = min(_count(_attributes(given).get("c", "1")), 32_767)
             self._paragraphs[-1].append({"s": " " * count, "tab": "\t", "line-break": "\n"}[name])
-        elif name == "table-column" and self._table:
-            self._add_column(self._table, _attributes(given))
+        elif name == "table-column" and self._sheet:
+            self._add_column(self._sheet.info, _attributes(given))
         elif name == "style":
             self._style = _attributes(given).get("name", "")
         elif name == "text-properties" and _attributes(given).get("text-line-through-style", "none") != "none":
@@ -116,17 +92,18 @@ class _Reader:
             self._hidden_styles.add(self._style)
         elif name == "table":
             a = _attributes(given)
-            self._table = Table(a.get("name", ""), shown=a.get("style-name") not in self._hidden_styles)
-            self.tables.append(self._table)
+            self._sheet = Sheet(a.get("name", ""), is_shown=a.get("style-name") not in self._hidden_styles)
+            self._next_row = self._next_column = 0
+            self.sheets.append(self._sheet)
         elif name == "database-range" and "display-filter-buttons" in str(given):
-            for table in self.tables:
-                table.info.filtered = True
+            for sheet in self.sheets:
+                sheet.info.filtered = True
 
-    def _add_column(self, table: Table, a: dict[str, str]) -> None:
-        first, repeated = table.next_column, _count(a.get("number-columns-repeated", "1"))
-        table.next_column += repeated
+    def _add_column(self, info: CellInfo, a: dict[str, str]) -> None:
+        first = self._next_column
+        self._next_column += _count(a.get("number-columns-repeated", "1"))
         if a.get("visibility") in ("collapse", "filter") or any(self._groups):
-            table.info.hidden_columns.update(range(first, min(table.next_column, MAX_COLUMNS)))
+            info.hidden_columns.update(range(first, min(self._next_column, MAX_COLUMNS)))
 
     def text(self, text: str) -> None:
         if self._paragraphs and not self._unseen and "p" in self._stack[-8:]:
@@ -152,39 +129,39 @@ class _Reader:
             self._spans.pop()
         elif name in _GROUPS:
             self._groups.pop()
-        elif name == "table-row" and self._table:
-            self._close_row(self._table)
+        elif name == "table-row" and self._sheet:
+            self._close_row(self._sheet)
         elif name == "table":
-            self._table = None
+            self._sheet = None
 
-    def _close_row(self, table: Table) -> None:
-        first, repeated = table.next_row, _count(self._row.get("number-rows-repeated", "1"))
-        table.next_row += repeated
+    def _close_row(self, sheet: Sheet) -> None:
+        info, first, repeated = sheet.info, self._next_row, _count(self._row.get("number-rows-repeated", "1"))
+        self._next_row += repeated
         values, kinds = self._read_cells()
         for column, (a, _) in kinds.items():
             down, right = _count(a.get("number-rows-spanned", "1")), _count(a.get("number-columns-spanned", "1"))
             if down > 1 or right > 1:
-                table.info.merged.append(((first, column), (first + down - 1, column + right - 1)))
+                info.merged.append(((first, column), (first + down - 1, column + right - 1)))
         if not values and not any(kind for _, kind in kinds.values()):
             return
         self._cells_read += repeated * max(len(values), 1)
-        if table.next_row > MAX_ROWS or len(values) > MAX_COLUMNS or self._cells_read > _CELLS:
+        if self._next_row > MAX_ROWS or len(values) > MAX_COLUMNS or self._cells_read > _CELLS:
             raise SourceError(
                 self._file,
-                f"sheet {table.name!r} repeats its cells as far as row {table.next_row:,}; "
+                f"sheet {sheet.name!r} repeats its cells as far as row {self._next_row:,}; "
                 "delete the empty rows and columns beyond the table",
             )
         visibility = self._row.get("visibility")
         is_struck = any(shown.strip() and a.get("style-name") in self._struck_styles for a, shown, _ in self._cells)
-        for row in range(first, first + repeated):
-            table.rows[row] = values
+        sheet.rows += [[]] * (first - len(sheet.rows)) + [values] * repeated
+        for row in range(first, self._next_row):
             if visibility in ("collapse", "filter") or any(self._groups):
-                table.info.hidden.add(row)
-                table.info.filtered |= visibility == "filter"
+                info.hidden.add(row)
+                info.filtered |= visibility == "filter"
             if is_struck:
-                table.info.struck.add(row)
+                info.struck.add(row)
             for column, (_, kind) in kinds.items():
-                _record_info(table.info, (row, column), kind)
+                _record_info(info, (row, column), kind)
 
     def _read_cells(self) -> tuple[list[Any], dict[int, tuple[dict[str, str], str]]]:
         """Return the values up to the last that is not blank, and by column the cells with info or spans."""

@@ -12,7 +12,7 @@ import zlib
 from typing import Final
 
 from usersync.errors import SourceError
-from usersync.loader.unpack import OLE, ZIP
+from usersync.loader.unpack import OLE
 
 #: Bytes that all members together may unpack to; a million rows of thirty columns stay below.
 _TOTAL: Final = 2 << 30
@@ -49,16 +49,14 @@ def protected(file: str) -> SourceError:
     return SourceError(file, "is protected by a password; save it without one and try again")
 
 
-def kind_of(data: bytes, file: str) -> str:
-    """Return `xlsx` (or .xlsm), `xlsb`, `ods` or `xls`, by content; SourceError for anything else."""
-    if data.startswith(ZIP):
-        return _zip_kind(data, file)
+def check_xls(data: bytes, file: str) -> None:
+    """Raise SourceError for data that is neither a zip nor an .xls."""
     if data.startswith(OLE):
         if "EncryptedPackage".encode("utf-16-le") in data:
             raise protected(file)
         if not _BOOK.search(data):
             raise SourceError(file, "is an Office file, but not a workbook; save the sheet as .xlsx")
-        return "xls"
+        return
     if data[:4] in (b"\x09\x08\x10\x00", b"\x09\x08\x08\x00", b"\x09\x04\x06\x00", b"\x09\x02\x06\x00"):
         raise SourceError(file, f"was written by an Excel older than 1997; {_AGAIN}")
     raise SourceError(file, _other_format(data))
@@ -77,21 +75,6 @@ def _other_format(data: bytes) -> str:
     if b"\x00" not in data[:4000] or data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "is a text file under a workbook's name; rename it to .csv and try again"
     return "is not a workbook, or its beginning is damaged; fetch or export it again"
-
-
-def _zip_kind(data: bytes, file: str) -> str:
-    names = Package(data, file).names
-    if "xl/workbook.bin" in names:
-        return "xlsb"
-    if "xl/workbook.xml" in names:
-        return "xlsx"
-    if "content.xml" in names:
-        return "ods"
-    for inside in names:
-        if inside.endswith("workbook.xml"):
-            return "xlsx"
-    kind = "a Word document" if any(n.startswith("word/") for n in names) else "a zip file without a workbook"
-    raise SourceError(file, f"is {kind}; name the .xlsx (.xls, .xlsb, .ods) file itself")
 
 
 class Package:
@@ -120,6 +103,17 @@ class Package:
             )
         if any(info.flag_bits & 1 for info in infos):
             raise protected(self._file)
+
+    def kind(self) -> str:
+        """Return `xlsx` (or .xlsm), `xlsb` or `ods`; SourceError for anything else."""
+        for name, kind in (("xl/workbook.bin", "xlsb"), ("xl/workbook.xml", "xlsx"), ("content.xml", "ods")):
+            if name in self.names:
+                return kind
+        if any(name.endswith("workbook.xml") for name in self.names):
+            return "xlsx"
+        is_word = any(name.startswith("word/") for name in self.names)
+        what = "a Word document" if is_word else "a zip file without a workbook"
+        raise SourceError(self._file, f"is {what}; name the .xlsx (.xls, .xlsb, .ods) file itself")
 
     def check(self) -> None:
         """Read every small XML member once: sizes as declared, no DTD. Sheets are checked when they are read."""

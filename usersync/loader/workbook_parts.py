@@ -6,6 +6,7 @@ import contextlib
 import posixpath
 import re
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from typing import Final
 from xml.parsers import expat
 
@@ -70,46 +71,40 @@ def elements(xml: bytes) -> Iterator[tuple[str, dict[str, str]]]:
     return iter(found)
 
 
-def number_formats(package: Package) -> dict[str, str]:
-    """Map a style's number (as cells refer to it) to its number format, where that says how digits are shown."""
+@dataclass(frozen=True, slots=True)
+class Styles:
+    """What matters of the styles of cells, by the numbers that cells refer to them by."""
+
+    formats: dict[str, str]
+    """Number formats that say how digits are shown."""
+    struck: set[str]
+    """Styles that strike text through."""
+
+
+def read_styles(package: Package) -> Styles:
+    """Read the number formats and fonts of all cell styles."""
     codes = {str(number): code for number, code in BUILT_IN_FORMATS.items()}
-    shown, inside = {}, False
-    number = 0
-    for tag, a in _styles(package):
-        if tag == "numFmt":
-            codes[a.get("numFmtId", "")] = a.get("formatCode", "")
-        elif tag in ("cellXfs", "cellStyleXfs", "cellStyles", "dxfs"):
-            inside = tag == "cellXfs"
-        elif tag == "xf" and inside:
-            if code := relevant_format(codes.get(a.get("numFmtId", ""), "")):
-                shown[str(number)] = code
-            number += 1
-    return shown
-
-
-def _styles(package: Package) -> Iterator[tuple[str, dict[str, str]]]:
-    name = next((name for name in package.names if name.endswith("styles.xml")), None)
-    return elements(package.read(name)) if name else iter(())
-
-
-def struck_styles(package: Package) -> set[str]:
-    """Return the styles, as cells refer to them, that strike text through."""
     fonts: list[bool] = []
-    found: set[str] = set()
+    styles = Styles({}, set())
     section, number = "", 0
-    for tag, a in _styles(package):
+    name = next((name for name in package.names if name.endswith("styles.xml")), None)
+    for tag, a in elements(package.read(name)) if name else ():
         if tag in ("fonts", "cellXfs", "cellStyleXfs", "cellStyles", "dxfs"):
             section = tag
+        elif tag == "numFmt":
+            codes[a.get("numFmtId", "")] = a.get("formatCode", "")
         elif tag == "font" and section == "fonts":
             fonts.append(False)
         elif tag == "strike" and section == "fonts" and fonts:
             fonts[-1] = a.get("val", "1") not in ("0", "false")
         elif tag == "xf" and section == "cellXfs":
             font = a.get("fontId", "0")
+            if code := relevant_format(codes.get(a.get("numFmtId", ""), "")):
+                styles.formats[str(number)] = code
             if font.isdecimal() and int(font) < len(fonts) and fonts[int(font)]:
-                found.add(str(number))
+                styles.struck.add(str(number))
             number += 1
-    return found
+    return styles
 
 
 def struck_rows(xml: bytes, styles: Collection[str]) -> set[int]:

@@ -106,7 +106,7 @@ class _Search:
         without_id: Selection | None = None
         key = addresses = 0
         for at, row in enumerate(head.rows):
-            number = head.top + at + 1
+            number = at + 1
             if named not in (None, number):
                 continue
             if number > _SEARCHED and named is None:

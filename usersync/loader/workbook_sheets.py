@@ -9,60 +9,23 @@ from __future__ import annotations
 import contextlib
 import io
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Final
 
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
 
 from usersync.errors import SourceError
 from usersync.loader import workbook_ods, workbook_parts, workbook_xls, workbook_xlsb, workbook_xlsx
-from usersync.loader.workbook_cell_info import CellInfo
-from usersync.loader.workbook_package import Package, damaged, kind_of, protected
+from usersync.loader.unpack import ZIP
+from usersync.loader.workbook_cell_info import CellInfo, Sheet
+from usersync.loader.workbook_package import Package, check_xls, damaged, protected
 
 _ERROR: Final = re.compile(rb"""(<c\b[^>]*\bt="e"[^>]*>(?:<f\b.*?</f>|<f\b[^>]*/>)?<v>)([^<]*)(</v>)""", re.DOTALL)
 _DIMENSION: Final = re.compile(rb"<(?:\w+:)?dimension\b[^>]*>")
 _VALID_AREA: Final = re.compile(rb"""ref\s*=\s*["'][A-Z]{1,3}\d{1,7}(?::[A-Z]{1,3}\d{1,7})?["']""")
 _COMMENT: Final = re.compile(rb"<!--.*?-->", re.DOTALL)
 _CDATA: Final = re.compile(rb"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
-
-
-@dataclass(slots=True)
-class Sheet:
-    """The used area of one sheet."""
-
-    name: str
-    rows: list[list[Any]]
-    """Values as Python objects, "" for a blank cell; all rows of one length."""
-    top: int = 0
-    """How many rows precede the used area; `left`: how many columns."""
-    left: int = 0
-    info: CellInfo = field(default_factory=CellInfo)
-
-    def value(self, row: int, column: int) -> Any:
-        """Return the value of a cell, counted from the sheet's corner; "" outside the used area."""
-        y, x = row - self.top, column - self.left
-        return self.rows[y][x] if 0 <= y < len(self.rows) and 0 <= x < len(self.rows[0]) else ""
-
-    def widened(self) -> Sheet:
-        """Extend the used area to all cells that have errors or lost results."""
-        places = [*self.info.errors, *self.info.unsaved]
-        if not places:
-            return self
-        width = len(self.rows[0]) if self.rows else 0
-        if not self.rows:
-            self.top, self.left = min(p[0] for p in places), min(p[1] for p in places)
-        above = self.top - min(self.top, min(p[0] for p in places))
-        before = self.left - min(self.left, min(p[1] for p in places))
-        below = max(0, max(p[0] for p in places) + 1 - self.top - len(self.rows))
-        after = max(0, max(p[1] for p in places) + 1 - self.left - width)
-        if before or after:
-            self.rows = [[""] * before + row + [""] * after for row in self.rows]
-        width += before + after
-        self.rows = [*([""] * width for _ in range(above)), *self.rows, *([""] * width for _ in range(below))]
-        self.top -= above
-        self.left -= before
-        return self
 
 
 #: Reads a sheet: its first rows when called with a number, all of it and its cell info with None.
@@ -72,57 +35,48 @@ SheetReader = Callable[[int | None], Sheet]
 class Workbook:
     """An open workbook; `sheets` lists (name, whether it is shown)."""
 
-    sheets: list[tuple[str, bool]]
-    notes: tuple[str, ...] = ()
-
     def __init__(self, data: bytes, file: str) -> None:
-        self._file = file
-        self._readers: dict[str, SheetReader] = {}
-        self._calamine_file: _CalamineFile | None = None
-        kind = kind_of(data, file)
-        if kind == "xls":
-            tables = workbook_xls.read_tables(data, file)
-            self.sheets = [(table.name, table.shown) for table in tables]
-            self._readers = {t.name: _whole_sheet(Sheet(t.name, t.rows, left=t.left, info=t.info)) for t in tables}
+        self.notes: tuple[str, ...] = ()
+        if not data.startswith(ZIP):
+            check_xls(data, file)
+            sheets = workbook_xls.read_sheets(data, file)
+            self._keep(sheets)
             self.notes = tuple(
-                f"sheet {t.name!r} is full to row {workbook_xls.MAX_ROWS:,}, the last of an .xls: rows may be missing"
-                for t in tables
-                if len(t.rows) == workbook_xls.MAX_ROWS
+                f"sheet {sheet.name!r} is full to row {workbook_xls.MAX_ROWS:,}, the last of an .xls: "
+                "rows may be missing"
+                for sheet in sheets
+                if len(sheet.rows) == workbook_xls.MAX_ROWS
             )
             return
         package = Package(data, file)
+        kind = package.kind()
         package.check()
         if kind == "ods":
-            ods_tables = workbook_ods.read_tables(package, file)
-            self.sheets = [(table.name, table.shown) for table in ods_tables]
-            self._readers = {table.name: _ods_sheet(table) for table in ods_tables}
+            self._keep(workbook_ods.read_sheets(package, file))
             return
-        self._calamine_file = _CalamineFile(data, package, kind, file)
-        self.sheets = self._calamine_file.sheets
-        missing = [name for name, _ in self.sheets if not self._calamine_file.holds(name)]
+        opened = _CalamineFile(data, package, kind, file)
+        self._open: Callable[[str], SheetReader] = opened.open_sheet
+        self.sheets = opened.sheets
+        missing = [name for name, _ in self.sheets if not opened.holds(name)]
         if missing and len(missing) < len(self.sheets):
             self.sheets = [(name, is_shown) for name, is_shown in self.sheets if name not in missing]
             self.notes = tuple(f"the file lists a sheet {name!r}, but does not hold it" for name in missing)
 
     def open_sheet(self, name: str) -> SheetReader:
         """Return the reader of a sheet."""
-        if self._calamine_file:
-            return self._calamine_file.open_sheet(name)
-        return self._readers[name]
+        return self._open(name)
+
+    def _keep(self, sheets: Sequence[Sheet]) -> None:
+        """Open sheets that have been read as a whole."""
+        for sheet in sheets:
+            sheet.pad()
+        self.sheets = [(sheet.name, sheet.is_shown) for sheet in sheets]
+        readers: dict[str, SheetReader] = {sheet.name: partial(_whole, sheet) for sheet in sheets}
+        self._open = readers.__getitem__
 
 
-def _whole_sheet(sheet: Sheet) -> SheetReader:
-    def read(rows: int | None) -> Sheet:
-        return sheet if rows is None else Sheet(sheet.name, sheet.rows[:rows], left=sheet.left)
-
-    return read
-
-
-def _ods_sheet(table: workbook_ods.Table) -> SheetReader:
-    def read(rows: int | None) -> Sheet:
-        return Sheet(table.name, *table.values(rows), table.info)
-
-    return read
+def _whole(sheet: Sheet, _: int | None) -> Sheet:
+    return sheet
 
 
 class _CalamineFile:
@@ -134,7 +88,7 @@ class _CalamineFile:
         self._file = file
         if self._is_xlsx:
             self._parts = workbook_parts.sheet_parts(package)
-            self._formats = workbook_parts.number_formats(package)
+            self._styles = workbook_parts.read_styles(package)
             self._is_calculated = workbook_parts.is_calculated(package)
         else:
             workbook_xlsb.check_sheet_list(package, file)
@@ -159,29 +113,28 @@ class _CalamineFile:
 
         def read(rows: int | None) -> Sheet:
             with _calamine_errors(self._file):
-                values = found.to_python(skip_empty_area=True, nrows=rows)
-                top, left = found.start or (0, 0)
+                values = found.to_python(skip_empty_area=False, nrows=rows)
                 merged = found.merged_cell_ranges if rows is None else None
-            sheet = Sheet(name, values, top, left)
+            sheet = Sheet(name, values)
             if rows is None:
                 sheet.info = info or self._xlsx_info(name, xml)
                 sheet.info.merged = sheet.info.merged or list(merged or ())
+                sheet.pad()
             return sheet
 
         return read
 
     def _xlsx_info(self, name: str, xml: bytes) -> CellInfo:
-        info = workbook_xlsx.scan_sheet(xml, self._formats, self._file, is_calculated=self._is_calculated)
-        info.struck = workbook_parts.struck_rows(xml, workbook_parts.struck_styles(self._package))
+        info = workbook_xlsx.scan_sheet(xml, self._styles.formats, self._file, is_calculated=self._is_calculated)
+        info.struck = workbook_parts.struck_rows(xml, self._styles.struck)
         info.partly_struck = workbook_parts.partly_struck_cells(self._package, xml)
         workbook_parts.read_tables(self._package, self._parts[name], info)
         return info
 
     def _xml(self, name: str) -> bytes:
-        part = self._parts.get(name, "")
-        if part not in self._package.names:
+        if not self.holds(name):
             raise SourceError(self._file, f"sheet {name!r} is not in the file; open it and save it again")
-        xml = self._package.read(part)
+        xml = self._package.read(self._parts[name])
         workbook_xlsx.check_area(xml, self._file)
         return xml
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
 
 from usersync.loader.raw_sheet import CellError, no_text
-from usersync.loader.workbook_cell_info import CellInfo, digits_format, hides_number
+from usersync.loader.workbook_cell_info import Sheet, digits_format, hides_number
 from usersync.models import Code
 
 #: Spreadsheets keep 15 digits of a number; from here on the last ones may be lost.
@@ -211,15 +211,15 @@ def _fill(pattern: str, digits: str) -> str:
     return "".join(reversed(reversed_text))
 
 
-def resolve_overrides(info: CellInfo, id_column: int, value_at: Callable[[int, int], Any]) -> dict[int, dict[int, str]]:
+def resolve_overrides(sheet: Sheet, id_column: int) -> dict[int, dict[int, str]]:
     """Return column -> row -> the text that replaces a value because of the sheet's cell info.
 
-    `id_column` is counted from the sheet's corner, as in `info`; `value_at(row, column)` returns the value that was
-    read. A text that is an error is a `DamagedText`.
+    A text that is an error is a `DamagedText`.
     """
+    info = sheet.info
     overrides: dict[int, dict[int, str]] = {}
     for (row, column), code in info.formats.items():
-        value = value_at(row, column)
+        value = sheet.value(row, column)
         if value.__class__ not in (float, int):
             continue
         shown = digits_format(code)
@@ -231,7 +231,7 @@ def resolve_overrides(info: CellInfo, id_column: int, value_at: Callable[[int, i
     for row, column in info.unseen_zeros:
         overrides.setdefault(column, {})[row] = _unseen(0)
     for row, column in info.negative:
-        if isinstance(value_at(row, column), date | time):
+        if isinstance(sheet.value(row, column), date | time):
             message = "a negative number cannot be shown as a date; correct the cell"
             overrides.setdefault(column, {})[row] = damaged_text("####", Code.CELL_ERROR, message)
     for (row, column), error in info.errors.items():
@@ -241,7 +241,7 @@ def resolve_overrides(info: CellInfo, id_column: int, value_at: Callable[[int, i
         overrides.setdefault(column, {})[row] = damaged_text("", Code.FORMULA_UNSAVED, message)
     for row, column in info.partly_struck:
         message = "a part of the text is struck through; delete that part"
-        text = damaged_text(str(value_at(row, column)), Code.VALUE_SUSPECT, message)
+        text = damaged_text(str(sheet.value(row, column)), Code.VALUE_SUSPECT, message)
         overrides.setdefault(column, {})[row] = text
     return overrides
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 
@@ -11,7 +10,7 @@ import xlrd
 import xlrd.compdoc
 
 from usersync.errors import SourceError
-from usersync.loader.workbook_cell_info import CellInfo, relevant_format
+from usersync.loader.workbook_cell_info import CellInfo, Sheet, relevant_format
 from usersync.loader.workbook_package import damaged, protected
 
 #: Rows of a sheet.
@@ -22,18 +21,7 @@ _CELLS: Final = 20_000_000
 _FILTER_NAME: Final = "\x0d"
 
 
-@dataclass(slots=True)
-class Table:
-    """One sheet: its rows from row 0 and column `left`, all of one length."""
-
-    name: str
-    rows: list[list[Any]]
-    left: int = 0
-    info: CellInfo = field(default_factory=CellInfo)
-    shown: bool = True
-
-
-def read_tables(data: bytes, file: str) -> list[Table]:
+def read_sheets(data: bytes, file: str) -> list[Sheet]:
     """Read every worksheet. Raises SourceError where the file is encrypted, damaged or too large for memory."""
     try:
         # formatting_info gives hidden rows, merged cells and number formats; xlrd would log to stdout
@@ -45,14 +33,14 @@ def read_tables(data: bytes, file: str) -> list[Table]:
             logfile=io.StringIO(),
         )
         filtered = {name.scope for name in book.name_obj_list if name.builtin and name.name == _FILTER_NAME}
-        tables = []
+        sheets = []
         cells = 0
         for number in range(book.nsheets):
             sheet = book.sheet_by_index(number)
             cells += sheet.nrows * sheet.ncols
             if cells > _CELLS:
                 raise SourceError(file, "has a cell far outside the table; delete the empty rows and columns beyond it")
-            tables.append(_table(book, sheet, filtered=number in filtered))
+            sheets.append(_sheet(book, sheet, filtered=number in filtered))
             book.unload_sheet(number)
     except (xlrd.XLRDError, xlrd.compdoc.CompDocError) as error:
         reason = " ".join(str(error).split())[:200]
@@ -64,7 +52,7 @@ def read_tables(data: bytes, file: str) -> list[Table]:
     except Exception as error:  # a damaged file makes xlrd raise nearly anything
         reason = str(error) or type(error).__name__
         raise damaged(file, reason) from None
-    return tables
+    return sheets
 
 
 def _workbook_stream(data: bytes) -> bytes:
@@ -88,7 +76,7 @@ def _workbook_stream(data: bytes) -> bytes:
     raise xlrd.XLRDError("it holds no workbook")
 
 
-def _table(book: xlrd.Book, sheet: xlrd.sheet.Sheet, *, filtered: bool) -> Table:
+def _sheet(book: xlrd.Book, sheet: xlrd.sheet.Sheet, *, filtered: bool) -> Sheet:
     info = CellInfo(filtered=filtered)
     info.hidden = {row for row, found in sheet.rowinfo_map.items() if found.hidden}
     info.hidden_columns = {column for column, found in sheet.colinfo_map.items() if found.hidden}
@@ -108,10 +96,7 @@ def _table(book: xlrd.Book, sheet: xlrd.sheet.Sheet, *, filtered: bool) -> Table
         [_value(book, formats, info, (number, column), cell) for column, cell in enumerate(sheet.row(number))]
         for number in range(sheet.nrows)
     ]
-    width = max(map(len, rows), default=0)
-    left = min((next((i for i, value in enumerate(row) if value != ""), width) for row in rows), default=0)
-    rows = [(row + [""] * (width - len(row)))[left:] for row in rows]
-    return Table(sheet.name, rows, left, info, shown=sheet.visibility == 0)
+    return Sheet(sheet.name, rows, info, is_shown=sheet.visibility == 0)
 
 
 def _is_partly_struck(
