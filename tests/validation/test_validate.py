@@ -1,13 +1,16 @@
 """Test validation of tables: typed values, and every problem of every row."""
 # ruff: noqa: RUF001 - letters of many scripts are what some of these tests are about
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.validation.tables import GOOD_PASSWORD, codes, table
+from usersync.loader import load
 from usersync.models import CLEAR
-from usersync.settings import FieldSettings
+from usersync.settings import FieldSettings, SourceSettings
 from usersync.validation import validate
 
 
@@ -219,3 +222,22 @@ def test_every_row_is_kept_rejected_or_a_duplicate(rows: list[dict[str, str]]) -
     kept, rejected = set(found.values.index), {p.key for p in found.problems}
     assert kept | rejected | set(found.duplicates) == set(range(len(rows)))
     assert len(kept) + len(rejected) + len(found.duplicates) == len(rows)
+
+
+@pytest.mark.parametrize(
+    ("text", "rejected"),
+    [
+        pytest.param("id,custom_attributes.plan,custom_attributes.team\n1,2,3\n5,pro,Sales\n", [0], id="all fields"),
+        pytest.param("id;Department;custom_attributes.plan\n1; 2;3\n", [0], id="a column without a field"),
+        pytest.param("Unit;custom_attributes.plan;id;\n1;2;3;\n", [0], id="the id last, and a blank column"),
+        pytest.param("id,custom_attributes.seats\n1,2\n", [], id="too few columns"),
+        pytest.param("id,custom_attributes.a,custom_attributes.b\n1,2,4\n", [], id="other numbers"),
+        pytest.param("id,custom_attributes.a,custom_attributes.b\n5,a,b\n1,2,3\n", [], id="further down"),
+    ],
+)
+def test_rejects_the_row_that_numbers_the_columns(tmp_path: Path, text: str, rejected: list[int]) -> None:
+    path = tmp_path / "form.csv"
+    path.write_text(text, encoding="utf-8")
+    table = load([path], options=SourceSettings())
+    assert [p.key for p in validate(table).problems] == rejected
+    assert not validate(table, suspect="accept").problems

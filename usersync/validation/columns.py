@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from usersync.validation.cells import (
     read_password,
     typed_reader,
 )
-from usersync.validation.problems import ColumnLog, ProblemLog
+from usersync.validation.problems import ProblemLog
 from usersync.validation.suspect_values import find_suspects
 from usersync.values import visible
 
@@ -63,11 +63,13 @@ def read_column(name: str, cells: Objects, field: FieldSettings, log: ProblemLog
     `accept`.
     """
     policy = field.suspect or suspect
-    texts, odd = _split_plain_cells(name, cells, field, policy)
-    values = texts if (texts != "").all() else _objects([text or None for text in texts])
+    plain, odd = _split_plain_cells(name, cells, field, policy)
+    values = plain if (plain != "").all() else _objects([text or None for text in plain])
     if odd:
         values = values.copy()
-        values[odd] = _read_cells(name, cells[odd], field, ColumnLog(log, name, odd), policy)
+        texts = {key: text for key, text in zip(odd, cells[odd], strict=True) if text is not None}
+        read = _read_cells(name, texts, field, policy, log)
+        values[odd] = _objects([read.get(key) for key in odd])
     return values
 
 
@@ -109,16 +111,18 @@ def _split_plain_emails(cells: Objects, texts: list[str], lines: str, policy: st
     return _objects(values), sorted(odd)
 
 
-def _read_cells(name: str, cells: Objects, field: FieldSettings, log: ColumnLog, policy: str) -> Objects:
-    """Return the values of cells that may need reading."""
-    texts = _trimmed(cells) if field.trim and name not in SECRET_FIELDS else cells
+def _read_cells(
+    name: str, cells: Mapping[int, str], field: FieldSettings, policy: str, log: ProblemLog
+) -> dict[int, Any]:
+    """Return the values of cells that may need reading, by key; no value where a cell asks for none."""
+    texts = list(map(_trim, cells.values())) if field.trim and name not in SECRET_FIELDS else list(cells.values())
     texts = _rewritten(texts, field)
-    values = _objects([text or None for text in texts])
+    values: dict[int, Any] = {key: text for key, text in zip(cells, texts, strict=True) if text}
     if field.blank != "keep":
-        _apply_blank(name, field, np.flatnonzero(texts == "").tolist(), values, log)
+        _apply_blank(name, field, [key for key in cells if key not in values], values, log)
     if field.clear:
-        for at in np.flatnonzero(texts == field.clear).tolist():
-            _clear(at, name, field.clear, values, log)
+        for key in [key for key, text in values.items() if text == field.clear]:
+            _clear(key, name, field.clear, values, log)
     is_json = name == "custom_attributes" or field.type == "json"
     if policy != "accept" and not is_json:
         _apply_checks(name, values, policy, log)
@@ -128,18 +132,18 @@ def _read_cells(name: str, cells: Objects, field: FieldSettings, log: ColumnLog,
     return values
 
 
-def _apply_checks(name: str, values: Objects, policy: str, log: ColumnLog) -> None:
+def _apply_checks(name: str, values: dict[int, Any], policy: str, log: ProblemLog) -> None:
     """Reject or note the cells that look damaged; of JSON, all texts in it are looked at."""
-    found = [(at, text) for at, value in enumerate(values) for text in _texts(value)]
+    found = [(key, text) for key, value in values.items() for text in _texts(value)]
     if name == "email":
-        found = [(at, text) for at, text in found if not PLAIN_EMAIL.fullmatch(text)]
+        found = [(key, text) for key, text in found if not PLAIN_EMAIL.fullmatch(text)]
     for i, check in find_suspects(name, [text for _, text in found]).items():
-        at, text = found[i]
-        if policy == "reject" and check.verdict == "reject":
-            values[at] = None
-            log.reject(at, InvalidCellError(check.code, check.sentence), text)
+        key, text = found[i]
+        if check.rejects(policy):
+            values.pop(key, None)
+            log.reject(key, name, InvalidCellError(check.code, check.sentence), text)
         else:
-            log.note(at, f"{log.heading(at)}: {check.sentence}")
+            log.note(key, f"{log.heading(name, key)}: {check.sentence}")
 
 
 def _texts(value: Json) -> Iterator[str]:
@@ -155,44 +159,44 @@ def _texts(value: Json) -> Iterator[str]:
             pending.extend(item.values())
 
 
-def _apply_blank(name: str, field: FieldSettings, blank: list[int], values: Objects, log: ColumnLog) -> None:
+def _apply_blank(
+    name: str, field: FieldSettings, blank: Sequence[int], values: dict[int, Any], log: ProblemLog
+) -> None:
     code = {"name": Code.NAME_BLANK, "email": Code.EMAIL_INVALID}.get(name, Code.TYPE_INVALID)
-    for at in blank:
+    for key in blank:
         if field.blank == "clear":
-            _clear(at, name, "", values, log)
+            _clear(key, name, "", values, log)
         else:
-            log.reject(at, InvalidCellError(code, "must not be blank; enter a value"), "")
+            log.reject(key, name, InvalidCellError(code, "must not be blank; enter a value"), "")
 
 
-def _clear(at: int, name: str, text: str, values: Objects, log: ColumnLog) -> None:
+def _clear(key: int, name: str, text: str, values: dict[int, Any], log: ProblemLog) -> None:
     if name.startswith(ATTRIBUTE):
-        values[at] = CLEAR
+        values[key] = CLEAR
         return
-    values[at] = None
+    values.pop(key, None)
     code = {"email": Code.EMAIL_INVALID, "password": Code.PASSWORD_WEAK}.get(name, Code.NAME_BLANK)
     message = "only custom attributes can be cleared; enter a value, or leave the cell blank to keep the present one"
-    log.reject(at, InvalidCellError(code, message), text)
+    log.reject(key, name, InvalidCellError(code, message), text)
 
 
-def _convert(name: str, field: FieldSettings, values: Objects, log: ColumnLog) -> None:
-    read, is_final = _reader(name, field, values)
-    for at, text in enumerate(values):
-        if text is None or text is CLEAR or is_final(text):
+def _convert(name: str, field: FieldSettings, values: dict[int, Any], log: ProblemLog) -> None:
+    read, is_final = _reader(name, field, values.values())
+    is_text = field.type == "text" and name not in ("email", "password", "custom_attributes")
+    for key, text in list(values.items()):
+        if text is CLEAR or is_final(text):
             continue
         try:
-            values[at] = read(text)
+            value = values[key] = read(text)
         except InvalidCellError as error:
-            values[at] = None
-            log.reject(at, error, text)
-        else:
-            if name == "email" and values[at] != text.lower():
-                log.note(at, f"e-mail read as {values[at]} (invisible characters removed)")
-            is_text = field.type == "text" and name not in ("email", "password", "custom_attributes")
-            if is_text and values[at] != unicodedata.normalize("NFC", text):
-                what = (
-                    "line breaks, special blanks or invisible characters" if name in _NAMES else "invisible characters"
-                )
-                log.note(at, f"{log.heading(at)}: {what} removed")
+            del values[key]
+            log.reject(key, name, error, text)
+            continue
+        if name == "email" and value != text.lower():
+            log.note(key, f"e-mail read as {value} (invisible characters removed)")
+        if is_text and value != unicodedata.normalize("NFC", text):
+            what = "line breaks, special blanks or invisible characters" if name in _NAMES else "invisible characters"
+            log.note(key, f"{log.heading(name, key)}: {what} removed")
 
 
 def _are_plain_emails(lines: str) -> bool:
@@ -208,25 +212,21 @@ def _are_plain_texts(lines: str) -> bool:
     return is_trimmed and lines.replace("\n", "").isprintable() and _is_composed(lines)
 
 
-def _trimmed(cells: Objects) -> Objects:
-    return _objects([text if text is None else _trim(text) for text in cells])
-
-
 def _trim(text: str) -> str:
     """Remove surrounding blanks; a cell with nothing visible in it is blank."""
     bare = text.strip()
     return bare if bare.isprintable() or visible(bare) else ""
 
 
-def _rewritten(texts: Objects, field: FieldSettings) -> Objects:
+def _rewritten(texts: list[str], field: FieldSettings) -> list[str]:
     """Apply the field's rules in their order: replace, default, case."""
     if field.replace:
-        texts = _objects([field.replace.get(text, text) for text in texts])
+        texts = [field.replace.get(text, text) for text in texts]
     if field.default is not None:
-        texts = _objects([field.default if text == "" else text for text in texts])
+        texts = [text or field.default for text in texts]
     if field.case != "keep":
         change: Callable[[str], str] = getattr(str, field.case)
-        texts = _objects([text if text is None or text == field.clear else change(text) for text in texts])
+        texts = [text if text == field.clear else change(text) for text in texts]
     return texts
 
 
@@ -240,7 +240,9 @@ def _never(_: str) -> bool:
     return False
 
 
-def _reader(name: str, field: FieldSettings, texts: Objects) -> tuple[Callable[[str], Any], Callable[[str], object]]:
+def _reader(
+    name: str, field: FieldSettings, texts: Iterable[Any]
+) -> tuple[Callable[[str], Any], Callable[[str], object]]:
     """Return the function that reads a cell, and a quick test for cells that need no reading."""
     if name == "email":
         return read_email, PLAIN_EMAIL.fullmatch

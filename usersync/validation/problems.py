@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from collections.abc import Container
 
 from usersync.models import Code, Problem
-from usersync.tables import Source, Table
+from usersync.tables import Table
 from usersync.validation.cells import InvalidCellError
 from usersync.values import shown
 
@@ -34,7 +33,7 @@ class ProblemLog:
     def row_name(self, key: int) -> str:
         """Name a row as its author finds it; with its file where there are several."""
         name = f"row {self._numbers[key]}"
-        return f"{name} of {self._source(key).file}" if len(self._sources) > 1 else name
+        return f"{name} of {self._sources[int(self._source_of[key])].file}" if len(self._sources) > 1 else name
 
     def heading(self, field: str, key: int) -> str:
         """Return the heading of a field's column in the row's file."""
@@ -66,27 +65,3 @@ class ProblemLog:
     def note(self, key: int, remark: str) -> None:
         """Add a remark to a row; it stays in the report whatever becomes of the row."""
         self.notes[key] = f"{self.notes[key]}; {remark}" if key in self.notes else remark
-
-    def _source(self, key: int) -> Source:
-        return self._sources[int(self._source_of[key])]
-
-
-@dataclass(frozen=True, slots=True)
-class ColumnLog:
-    """Problems and notes of some cells of one column, by their positions in `keys`."""
-
-    log: ProblemLog
-    field: str
-    keys: Sequence[int]
-
-    def reject(self, at: int, error: InvalidCellError, value: str) -> None:
-        """Record a problem, as `ProblemLog.reject` does."""
-        self.log.reject(self.keys[at], self.field, error, value)
-
-    def note(self, at: int, remark: str) -> None:
-        """Add a remark to the cell's row."""
-        self.log.note(self.keys[at], remark)
-
-    def heading(self, at: int) -> str:
-        """Return the heading of the column in the row's file."""
-        return self.log.heading(self.field, self.keys[at])

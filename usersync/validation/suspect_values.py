@@ -38,6 +38,10 @@ class SuspectCheck:
     verdict: Literal["reject", "note"] = "reject"
     code: Code = Code.VALUE_SUSPECT
 
+    def rejects(self, policy: str) -> bool:
+        """Return whether the row is rejected where `source.suspect` is `policy`."""
+        return policy == "reject" and self.verdict == "reject"
+
 
 #: `#N/A`, `#NV`, `#REF!`, `#¿NOMBRE?`, `#ДЕЛ/0!`: capitals of any script behind a number sign. A closing mark or a
 #: slash distinguishes them from hashtags; the words that have neither are listed.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -12,12 +12,14 @@ from usersync.models import ATTRIBUTE, Code
 from usersync.settings import FieldSettings
 from usersync.tables import DesiredValues, Table
 from usersync.validation.cells import InvalidCellError
-from usersync.validation.column_numbers import find_column_numbers
 from usersync.validation.columns import read_column, read_ids
 from usersync.validation.duplicates import resolve_duplicates
 from usersync.validation.problems import ProblemLog
 from usersync.validation.suspect_values import find_suspects
 from usersync.validation.total_rows import find_total_rows
+
+#: Columns of a row that numbers the columns, at least: user 1 may have the number 2 in another column.
+_NUMBERED_COLUMNS = 3
 
 
 def validate(
@@ -69,7 +71,7 @@ def _check_parts(table: Table, fields: Mapping[str, FieldSettings], suspect: str
                 cells = [text.strip() for text in table.sheets[number].iloc[:, i].to_numpy(object)[places["at"]]]
                 for at, check in find_suspects(field, cells).items():
                     key = int(places.index[at])
-                    if policy == "reject" and check.verdict == "reject":
+                    if check.rejects(policy):
                         log.reject_part(key, field, heading, InvalidCellError(check.code, check.sentence), cells[at])
                     else:
                         log.note(key, f"{heading}: {check.sentence}")
@@ -100,7 +102,7 @@ def _reject_keys_given_twice(values: pd.DataFrame, log: ProblemLog) -> None:
 
 def _reject_rows_of_no_user(table: Table, values: pd.DataFrame, suspect: str, log: ProblemLog) -> None:
     found = find_total_rows(table, values["id"].to_numpy())
-    for key in find_column_numbers(table):
+    for key in _column_numbers(table):
         found[key] = "this row numbers the columns, it is not a user", "delete it"
     if suspect == "reject":
         log.drop_cell_problems(found)
@@ -110,6 +112,19 @@ def _reject_rows_of_no_user(table: Table, values: pd.DataFrame, suspect: str, lo
         else:
             log.reject_row(key, Code.VALUE_SUSPECT, f"{message}; {remedy}")
             values.loc[key, "id"] = 0  # its number must not count as a duplicate of a real user's row
+
+
+def _column_numbers(table: Table) -> Iterator[int]:
+    """Yield the keys of first rows in which every column with a heading holds its number, as official forms have it."""
+    if not table.sheets:
+        return
+    for key in np.flatnonzero(table.places["at"].to_numpy() == 0).tolist():
+        source = table.places["source"].to_numpy()[key]
+        sheet, columns = table.sheets[source], table.sources[source].columns
+        headed = [i for i, column in enumerate(columns) if column.heading.strip() and i in sheet]
+        numbers = [str(number) for number in range(1, len(headed) + 1)]
+        if len(headed) >= _NUMBERED_COLUMNS and [sheet[i].iloc[0].strip() for i in headed] == numbers:
+            yield key
 
 
 def _reject_rows_without_values(values: pd.DataFrame, log: ProblemLog, exported: frozenset[int]) -> frozenset[int]:
