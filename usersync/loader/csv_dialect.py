@@ -85,7 +85,7 @@ def detect_dialect(
     fitting = [match for match in found if match.fits()] or found
     most = max(len(match.header) for match in fitting)
     if len(fitting) > 1 and most > 1:
-        names = " and ".join(f"{_name(x.dialect.delimiter)} ({len(x.header)} columns)" for x in fitting)
+        names = " and ".join(f"{x.dialect.delimiter_name} ({len(x.header)} columns)" for x in fitting)
         raise SourceError(file, f"the delimiter is in doubt: {names} both find an id column; set source.delimiter")
     return fitting[0]
 
@@ -100,7 +100,7 @@ def describe(match: DialectMatch) -> dict[str, str]:
         single = sample.count(b"\n") > pairs
         ends = " and ".join(name for name, is_there in (("LF", single), ("CRLF", pairs)) if is_there) or "none"
     return {
-        "delimiter": _name(dialect.delimiter),
+        "delimiter": dialect.delimiter_name,
         "quote": dialect.quote or "none",
         "escape": "backslash" if dialect.backslash else "doubled" if dialect.quote else "none",
         "line_end": ends,
@@ -213,13 +213,8 @@ class _Finder:
         sample = match.data[match.stop - 1 : match.stop + _SAMPLE]
         if other is None or len(other.header) != len(match.header) or any(e + b'"' in sample for e in edges):
             return match
-        plain, other = self._count_rows(match, min(places)), self._count_rows(other, min(places))
-        if other.malformed < plain.malformed:
-            why = f"with ' as quote {other.malformed} rows do not fit, otherwise {plain.malformed}"
-            return replace(other, why=(why,))
-        if other.malformed == plain.malformed and _has_wrapped_column(match):
-            return replace(other, why=("a whole column is wrapped in '",))
-        return match
+        tie = "a whole column is wrapped in '" if _has_wrapped_column(match) else ""
+        return self._better(match, other, min(places), reading="' as quote", tie=tie)
 
     def _try_backslash(self, match: DialectMatch) -> DialectMatch:
         """Take the backslash for an escape only if more rows fit."""
@@ -234,14 +229,19 @@ class _Finder:
         other = self._find_header(match.data, replace(match.dialect, backslash=True, letter_escapes=letters))
         if other is None:
             return match
-        plain, other = self._count_rows(match, min(places)), self._count_rows(other, min(places))
-        if other.malformed < plain.malformed:
-            why = f"with \\ as escape {other.malformed} rows do not fit, otherwise {plain.malformed}"
-            return replace(other, why=(*match.why, why))
         sample = match.data[match.stop : match.stop + _SAMPLE]
-        if other.malformed == plain.malformed and b"\\'" in sample and _escapes_only(sample, quote + delimiter):
-            return replace(other, why=(*match.why, "every \\ stands before a character that it escapes"))
-        return match
+        escapes_only = b"\\'" in sample and _escapes_only(sample, quote + delimiter)
+        tie = "every \\ stands before a character that it escapes" if escapes_only else ""
+        return self._better(match, other, min(places), reading="\\ as escape", tie=tie)
+
+    def _better(self, match: DialectMatch, other: DialectMatch, at: int, *, reading: str, tie: str) -> DialectMatch:
+        """Return the other match if more rows fit, or if as many do and `tie` says why."""
+        plain, other = self._count_rows(match, at), self._count_rows(other, at)
+        if other.malformed < plain.malformed:
+            tie = f"with {reading} {other.malformed} rows do not fit, otherwise {plain.malformed}"
+        elif other.malformed > plain.malformed or not tie:
+            return match
+        return replace(other, why=(*match.why, tie))
 
 
 def _has_letter_escapes(match: DialectMatch) -> bool:
@@ -290,7 +290,3 @@ def _check_delimiter(file: str, options: SourceSettings) -> None:
     delimiter = options.delimiter
     if delimiter and (not delimiter.isascii() or delimiter in "\"'\\\r\n\0"):
         raise SourceError(file, f"source.delimiter cannot be {delimiter!r}; name one character of ASCII, like ;")
-
-
-def _name(delimiter: str) -> str:
-    return DELIMITERS.get(delimiter, delimiter)

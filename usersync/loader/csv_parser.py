@@ -26,6 +26,11 @@ class Dialect:
     swapped: bool = False
     """Whether CR and LF are exchanged, which makes LF the line end of an old Mac's file; cells are exchanged back."""
 
+    @property
+    def delimiter_name(self) -> str:
+        """What messages call the delimiter."""
+        return DELIMITERS.get(self.delimiter, self.delimiter)
+
 
 @dataclass(frozen=True, slots=True)
 class ParsedRecord:

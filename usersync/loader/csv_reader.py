@@ -8,7 +8,9 @@ from __future__ import annotations
 import csv
 import io
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +18,8 @@ import pandas as pd
 
 from usersync.errors import SourceError
 from usersync.loader.csv_dialect import DialectMatch, describe, detect_dialect
-from usersync.loader.csv_width import excel_fills, fit_width
+from usersync.loader.csv_parser import RecordParser
+from usersync.loader.csv_records import is_remark, parsed_records
 from usersync.loader.encoding import DecodedText, to_utf8
 from usersync.loader.raw_sheet import CellError, RawSheet, first_few
 from usersync.models import Code
@@ -38,6 +41,10 @@ _REPLACEMENT = "\ufffd"
 #: Characters of a cell, and of a row, that an error quotes.
 _CELL_SHOWN = 80
 _ROW_SHOWN = 300
+#: Rows that are looked at; one of another width than the others, and the header stays as it is.
+_WIDTH_SAMPLE = 1000
+#: Rows for which Excel decides together how many cells it writes.
+_EXCEL_BLOCK = 16
 
 
 def read_text(
@@ -55,7 +62,7 @@ def read_text(
     if not content[text.start :][:4096].strip() and not content[text.start :].strip():
         raise SourceError(file, "the file is empty")
     match = detect_dialect(content, text.start, file=file, headings=headings, options=options, exported=exported)
-    match, width_notes = fit_width(match, file)
+    match, width_notes = _fit_width(match, file)
     body = _BodyReader(match)
     cells, rows = body.read()
     if match.row > 1:
@@ -90,6 +97,40 @@ def _without_end_marks(text: DecodedText) -> tuple[bytes, tuple[str, ...]]:
     if not any(mark in text.data[len(content) :] for mark in marks):
         return text.data, text.notes
     return content + b"\n", (*text.notes, "left out the control characters at the end of the file")
+
+
+def _fit_width(match: DialectMatch, file: str) -> tuple[DialectMatch, tuple[str, ...]]:
+    """Add or drop blank headings at the end where all rows have, or lack, the cells below them; with a note.
+
+    Raises SourceError where all rows begin with a number that has no heading, as R writes them.
+    """
+    rows = list(islice(_rows(match), _WIDTH_SAMPLE))
+    width = len(match.header)
+    widths = {len(row) for row in rows}
+    if len(rows) < 2 or len(widths) != 1 or width in widths:
+        return match, ()
+    (found,) = widths
+    delimiter = match.dialect.delimiter_name
+    if found < width and not any(heading.strip() for heading in match.header[found:]):
+        note = f"the header ends with a {delimiter} that the rows do not have: ignored"
+        return replace(match, header=match.header[:found]), (note,)
+    if found > width and not any(cell.strip() for row in rows for cell in row[width:]):
+        note = f"all rows end with a {delimiter} that the header does not have: ignored"
+        return replace(match, header=match.header + ("",) * (found - width)), (note,)
+    if found == width + 1 and all(r[0] == str(i) and r[match.key + 1].isdecimal() for i, r in enumerate(rows, 1)):
+        raise SourceError(
+            file,
+            "all rows begin with a row number that has no heading, as R writes them; "
+            "write the file with row.names = FALSE, or add a heading for the first column",
+        )
+    return match, ()
+
+
+def _rows(match: DialectMatch) -> Iterator[tuple[str, ...]]:
+    data = match.data
+    for start, stop, parsed in parsed_records(data, match.stop, RecordParser(match.dialect)):
+        if parsed.cells and any(cell.strip() for cell in parsed.cells) and not is_remark(data[start:stop]):
+            yield parsed.cells
 
 
 class _BodyReader:
@@ -127,7 +168,7 @@ class _BodyReader:
     def _filled(self, cells: pd.DataFrame, rows: NDArray[np.int64]) -> pd.DataFrame:
         """Add the blank cells that Excel leaves off at the ends of rows."""
         short = {at: len(found) for at, found in self._short.items()}
-        if not short or not excel_fills(rows.tolist(), short, header_row=self._match.row):
+        if not short or not _excel_fills(rows.tolist(), short, header_row=self._match.row):
             return cells
         table = cells.to_numpy(object, copy=True)
         for at, found in self._short.items():
@@ -218,6 +259,19 @@ class _BodyReader:
                 shown = cell.replace("\0", _REPLACEMENT)[:_CELL_SHOWN]
                 self.errors.append(CellError(at, Code.ENCODING, message, column, shown))
         return [cell.replace("\0", _REPLACEMENT) for cell in record.cells]
+
+
+def _excel_fills(rows: Sequence[int], short: Mapping[int, int], *, header_row: int) -> bool:
+    """Whether short rows lack blank cells at their ends only because Excel leaves those off, in blocks of 16 rows.
+
+    `rows` has the row numbers of all data rows, `short` the widths of the short ones by their positions. Within each
+    block all rows are of one width, since Excel writes as many cells as the longest row of the block has.
+    """
+    blocks = {(header_row - 1) // _EXCEL_BLOCK: [0]}
+    for at, row in enumerate(rows):
+        blocks.setdefault((row - 1) // _EXCEL_BLOCK, []).append(short.get(at, 0))
+    short_blocks = [widths for widths in blocks.values() if any(widths)]
+    return all(len(set(widths)) == 1 for widths in short_blocks) and any(len(widths) > 1 for widths in short_blocks)
 
 
 def _unreadable(text: str) -> str | None:

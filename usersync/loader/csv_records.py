@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _MAX_RECORD = 1 << 18
 #: Lines of a cell that has lost its first quote.
 _MAX_TORN_LINES = 1000
+#: What is wrong with a row that ends with a lone LF before a bad line: that may be the rest of its last cell.
+_CUT_ROW = "the row ends with LF where others end with CRLF, and the next line is not a row; put its cells in quotes"
 #: Lines that programs write into tables: comments, rulers, row counts.
 _REMARK = re.compile(
     rb"#.*|[-=+| ]*(?:--|==)[-=+| ]*|\(?\d[\d.,]* (?:rows?|records?|lines?|Zeilen?)"
@@ -103,7 +105,7 @@ class RecordReader:
             special |= {line + i: record for i, record in enumerate(records)}
             lines.suspect[line:covered] = True
             if records[0].error and line and self._ends_in_lone_lf(at):
-                self._reject_cut_row(lines, line - 1, special)
+                self._reject_row(lines, line - 1, special, _CUT_ROW)
             if records[0].error and self._is_torn_tail(at, free):
                 self._reject_torn_row(lines, line, special)
         return _compact(lines, inner, sorted(special.items()), max(stop, free))
@@ -113,16 +115,13 @@ class RecordReader:
         return self._ends_in_crlf and stop > 1 and self._data[stop - 2 : stop] != b"\r\n"
 
     @staticmethod
-    def _reject_cut_row(lines: Lines, line: int, special: dict[int, Record]) -> None:
-        """Reject a row that ends with a lone LF before a bad line: the line may be the rest of its last cell."""
+    def _reject_row(lines: Lines, line: int, special: dict[int, Record], error: str) -> None:
+        """Reject a line if it is a row."""
         row = special.get(line)
-        if (row and row.cells is None) or (row is None and lines.suspect[line]):
-            return
-        error = (
-            "the row ends with LF where others end with CRLF, and the next line is not a row; put its cells in quotes"
-        )
-        special[line] = Record(int(lines.starts[line]), int(lines.stops[line]), None, error)
-        lines.suspect[line] = True
+        is_row = row.cells is not None if row else not lines.suspect[line]
+        if is_row:
+            special[line] = Record(int(lines.starts[line]), int(lines.stops[line]), None, error)
+            lines.suspect[line] = True
 
     def _is_torn_tail(self, start: int, stop: int) -> bool:
         """Return whether a bad line looks like the end of a quoted cell that lost its first quote."""
@@ -134,21 +133,16 @@ class RecordReader:
     def _reject_torn_row(self, lines: Lines, line: int, special: dict[int, Record]) -> None:
         """Reject the row that such a tail belongs to: its last cell was cut short."""
         line -= 1
-        while line in special and special[line].error and self._is_single_cell(special[line].start, special[line].stop):
-            if self._is_torn_tail(special[line].start, special[line].stop):
+        while (bad := special.get(line)) and bad.error and self._is_single_cell(bad.start, bad.stop):
+            if self._is_torn_tail(bad.start, bad.stop):
                 return
             line -= 1
-        row = special.get(line)
-        if line < 0 or (row and row.cells is None) or (row is None and lines.suspect[line]):
-            return
-        start, stop = int(lines.starts[line]), int(lines.stops[line])
-        if not self._data[start:stop].strip().endswith(self._parser.quote):
+        if line >= 0 and not self._data[lines.starts[line] : lines.stops[line]].strip().endswith(self._parser.quote):
             error = (
                 "the last cell seems to go on in the next line, which ends in a stray "
                 f"{self._parser.dialect.quote}; put the cell in quotes"
             )
-            special[line] = Record(start, stop, None, error)
-            lines.suspect[line] = True
+            self._reject_row(lines, line, special, error)
 
     def _is_single_cell(self, start: int, stop: int) -> bool:
         return self._parser.bare.fullmatch(self._data[start:stop].strip()) is not None
@@ -157,7 +151,7 @@ class RecordReader:
         """Read the record at `start`; if it can be read in two ways, each of its lines as a bad record."""
         data, parser = self._data, self._parser
         stop = line_stop(data, start)
-        parsed = parser.parse(data, start, line_content(data, start, stop, parser))
+        parsed = _parse_line(data, start, stop, parser)
         if parsed.cells is not None:
             if not any(map(str.strip, parsed.cells)):
                 return [Record(start, stop)]
@@ -168,7 +162,7 @@ class RecordReader:
                 return [Record(start, stop, is_remark=True)]
             short = parsed.cells if len(parsed.cells) < self.width else ()
             return [Record(start, stop, None, self._miscount(parsed.cells), short=short)]
-        longer = read_on(data, start, stop, parser=parser) if parsed.unclosed else None
+        longer = _read_on(data, start, stop, parser=parser) if parsed.unclosed else None
         if longer and longer.cells and len(longer.cells) == self.width:
             return self._resolve_ambiguous(start, stop, longer=longer, cells_before=parsed.cells_before)
         return [Record(start, stop, None, parsed.error)]
@@ -192,7 +186,7 @@ class RecordReader:
 
     def _could_be_row(self, start: int, stop: int) -> bool:
         """Return whether a line inside a longer record could be a row of its own."""
-        parsed = self._parser.parse(self._data, start, line_content(self._data, start, stop, self._parser))
+        parsed = _parse_line(self._data, start, stop, self._parser)
         if parsed.cells and len(parsed.cells) == self.width and _KEY.fullmatch(parsed.cells[self._key]):
             return True
         parts = self._split(start, stop)
@@ -205,7 +199,7 @@ class RecordReader:
 
     def _miscount(self, found: Sequence[str]) -> str:
         cells = "1 cell" if len(found) == 1 else f"{len(found)} cells"
-        delimiter = {"\t": "tab"}.get(self._parser.dialect.delimiter, self._parser.dialect.delimiter)
+        delimiter = self._parser.dialect.delimiter_name
         remedy = f"add the missing cells, or their {delimiter}"
         if len(found) > self.width:
             remedy = f"put the cell that holds a {delimiter} in quotes"
@@ -238,28 +232,28 @@ def line_stop(data: bytes, start: int) -> int:
     return data.find(b"\n", start) + 1 or len(data)
 
 
-def line_content(data: bytes, start: int, stop: int, parser: RecordParser) -> int:
-    """Return where the line data[start:stop] ends, without its line end."""
+def _parse_line(data: bytes, start: int, stop: int, parser: RecordParser) -> ParsedRecord:
+    """Parse the line data[start:stop] without its line end."""
     if stop > start and data[stop - 1] == 10:
         stop -= 1
         if stop > start and data[stop - 1] == 13 and not parser.dialect.swapped:
             stop -= 1
-    return stop
+    return parser.parse(data, start, stop)
 
 
 def parsed_records(data: bytes, start: int, parser: RecordParser) -> Iterator[tuple[int, int, ParsedRecord]]:
     """Yield start, stop and cells (or error) of each record from `start` on, those with line breaks included."""
     while start < len(data):
         stop = line_stop(data, start)
-        parsed = parser.parse(data, start, line_content(data, start, stop, parser))
-        longer = read_on(data, start, stop, parser=parser) if parsed.unclosed else None
+        parsed = _parse_line(data, start, stop, parser)
+        longer = _read_on(data, start, stop, parser=parser) if parsed.unclosed else None
         if longer:
             parsed, stop = longer, line_stop(data, longer.end)
         yield start, stop, parsed
         start = stop
 
 
-def read_on(data: bytes, start: int, stop: int, *, parser: RecordParser) -> ParsedRecord | None:
+def _read_on(data: bytes, start: int, stop: int, *, parser: RecordParser) -> ParsedRecord | None:
     """Parse a record that starts in one line and closes its quotes in a later one; None if there is none."""
     reach = line_stop(data, min(stop + _MAX_RECORD, len(data)))
     parsed = parser.parse(data, start, reach)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from usersync.errors import SourceError
 from usersync.loader.remote import is_remote
+from usersync.loader.unpack import ZIP
 from usersync.models import Json
 from usersync.tables import Base
 
@@ -31,7 +32,6 @@ VERSION: Final = 1
 _CELL: Final = 32_000
 #: What the name of a base beside a file ends with.
 _BASE: Final = ".base.json"
-_ZIP: Final = b"PK\x03\x04"
 #: What stands at the beginning of a base.
 _MARK: Final = b'"usersync_base'
 _encode: Final = json.JSONEncoder(separators=(",", ":")).encode
@@ -45,7 +45,7 @@ class BaseEncoder:
 
     def head(self, platform: str, exported_at: str, fields: Sequence[str], *, is_escaped: bool) -> str:
         """Encode what holds for all users."""
-        return self._line(
+        return self.line(
             {
                 "usersync_base": VERSION,
                 "usersync": version("usersync"),
@@ -58,13 +58,18 @@ class BaseEncoder:
 
     def user(self, user_id: int, texts: Sequence[str | None]) -> str:
         """Encode the texts of one user."""
-        return self._line([user_id, *texts])
+        return self.line([user_id, *texts])
 
     def end(self) -> str:
         """Encode the digest of all lines before."""
-        return _encode({"sha256": self._digest.hexdigest()})
+        return _encode(self.digest())
 
-    def _line(self, value: Json) -> str:
+    def digest(self) -> dict[str, str]:
+        """Return the last value: the digest of all lines before."""
+        return {"sha256": self._digest.hexdigest()}
+
+    def line(self, value: Json) -> str:
+        """Encode a value, and add it to the digest."""
         text = _encode(value)
         self._digest.update(f"{text}\n".encode())
         return text
@@ -150,7 +155,7 @@ def read_base(path: Path) -> Base:
         data = path.read_bytes()
     except OSError as error:
         raise SourceError(file, f"cannot be read: {error.strerror}; name the base of the export with --base") from None
-    if data.startswith(_ZIP):
+    if data.startswith(ZIP):
         from usersync.loader.workbook_sheets import Workbook  # a reader of workbooks is slow to import
 
         base = sheet_base(Workbook(data, file), file)
@@ -173,8 +178,10 @@ def parse_base(values: Json, file: str) -> Base:
     head, *users, end = values
     if head.get("usersync_base") != VERSION:
         raise SourceError(file, f"its base is not of version {VERSION}; export the users again, and edit that file")
-    digest = _digest_of([head, *users])
-    if end != {"sha256": digest}:
+    encoder = BaseEncoder()
+    for value in (head, *users):
+        encoder.line(value)
+    if end != encoder.digest():
         raise _damaged(file)
     try:
         return Base(
@@ -182,7 +189,7 @@ def parse_base(values: Json, file: str) -> Base:
             exported_at=str(head["exported_at"]),
             fields=tuple(map(str, head["fields"])),
             texts=dict(_texts(users, len(head["fields"]))),
-            digest=digest,
+            digest=end["sha256"],
             is_escaped=bool(head["escaped"]),
         )
     except (KeyError, TypeError, ValueError):
@@ -194,13 +201,6 @@ def _texts(users: Iterable[list[Json]], count: int) -> Iterator[tuple[int, tuple
         if len(texts) != count or not all(text is None or isinstance(text, str) for text in texts):
             raise ValueError(user_id)
         yield int(user_id), tuple(texts)
-
-
-def _digest_of(values: Iterable[Json]) -> str:
-    digest = hashlib.sha256()
-    for value in values:
-        digest.update(f"{_encode(value)}\n".encode())
-    return digest.hexdigest()
 
 
 def _damaged(file: str) -> SourceError:

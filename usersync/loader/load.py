@@ -10,7 +10,7 @@ import difflib
 import hashlib
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -125,7 +125,7 @@ def _read(given: str | Path | DataFrame, headings: Headings, options: SourceSett
         columns=columns,
         composed={template.field: template.columns for template in templates},
         dialect=sheet.dialect,
-        notes=_notes(sheet, headings, columns, templates, options, nearby),
+        notes=tuple(_notes(sheet, headings, columns, templates, options, nearby)),
         skipped=sheet.skipped,
         base=base,
     )
@@ -139,51 +139,24 @@ def _notes(
     templates: Sequence[Template],
     options: SourceSettings,
     nearby: Path | None,
-) -> tuple[str, ...]:
-    """Return what the author should know of a file; `nearby` is an export's base that it may belong to."""
-    return (
-        *sheet.notes,
-        *_matched_by_email(columns, options),
-        *_composed_fields(columns, templates),
-        *_ignored_columns(columns, templates),
-        *_absent_columns(headings.absent(sheet.header)),
-        *_beyond_blank_column(sheet, columns),
-        *_nearby_base(nearby),
-        *_suggested_name(headings.suggest_name(sheet.header)),
-        *_no_rows(sheet),
-    )
-
-
-def _matched_by_email(columns: Sequence[Column], options: SourceSettings) -> Iterator[str]:
-    has_id = any(column.field == "id" for column in columns)
-    if not has_id:
+) -> Iterator[str]:
+    """Yield what the author should know of a file; `nearby` is an export's base that it may belong to."""
+    yield from sheet.notes
+    if all(column.field != "id" for column in columns):
         yield "there is no id column, so rows are matched by e-mail address"
     elif options.match_by == "email":
         yield "the id column is not used, because rows are matched by e-mail address (source.match_by)"
-
-
-def _composed_fields(columns: Sequence[Column], templates: Sequence[Template]) -> Iterator[str]:
     for template in templates:
         parts = " and ".join(repr(columns[i].heading.strip()) for i in template.columns)
         yield f"{template.field} is composed of {parts}"
-
-
-def _absent_columns(named: Iterable[str]) -> Iterator[str]:
-    if listed := ", ".join(named):
-        yield f"not in this file, but under columns: in the settings: {listed}"
-
-
-def _nearby_base(base: Path | None) -> Iterator[str]:
-    if base:
-        yield f"if this file comes from the export of {base.name}, add: --base {shlex.quote(str(base))}"
-
-
-def _suggested_name(line: str) -> Iterator[str]:
-    if line:
+    yield from _ignored_columns(columns, templates)
+    if absent := ", ".join(headings.absent(sheet.header)):
+        yield f"not in this file, but under columns: in the settings: {absent}"
+    yield from _beyond_blank_column(sheet, columns)
+    if nearby:
+        yield f"if this file comes from the export of {nearby.name}, add: --base {shlex.quote(str(nearby))}"
+    if line := headings.suggest_name(sheet.header):
         yield f"to send the name, add under columns: {line}"
-
-
-def _no_rows(sheet: RawSheet) -> Iterator[str]:
     if not len(sheet.rows):
         yield f"there are no data rows below the header in row {sheet.header_row}"
 

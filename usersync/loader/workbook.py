@@ -15,12 +15,14 @@ from usersync.loader.raw_sheet import CellError, RawSheet, first_few
 from usersync.loader.workbook_cell_info import Sheet, column_letters
 from usersync.loader.workbook_selection import select_sheet
 from usersync.loader.workbook_sheets import Workbook
-from usersync.loader.workbook_values import cell_error, column_texts, resolve_overrides
+from usersync.loader.workbook_values import column_texts, resolve_overrides
 from usersync.models import Code
 from usersync.settings import SourceSettings
 
 #: The position of the id column in a sheet without one.
 _NO_COLUMN: Final = -1
+#: Characters of a cell that an error quotes.
+_CELL_SHOWN: Final = 80
 
 
 def read_workbook(data: bytes, *, file: str, headings: Headings, options: SourceSettings) -> RawSheet:
@@ -143,7 +145,7 @@ class _SheetRows:
             column = [row[i] for row in data]
             overrides = {where[row]: text for row, text in self._overrides.get(i, {}).items() if row in where}
             texts, wrong = column_texts(column, overrides, field=self._fields[i])
-            self._errors.extend(cell_error(at, i, text) for at, text in wrong)
+            self._errors.extend(CellError(at, t.code, t.message, i, str(t)[:_CELL_SHOWN]) for at, t in wrong)
             columns.append(texts)
         used = len(columns)
         while used and not self._header[used - 1] and not any(columns[used - 1]):

@@ -44,6 +44,14 @@ def damaged(file: str, reason: object, what: str = "") -> SourceError:
     return SourceError(file, f"{what}is damaged ({reason}); open it and save it again")
 
 
+def unreadable(file: str, error: Exception, what: str = "") -> SourceError:
+    """Return the error of a workbook that a library refuses: it is encrypted, broken, or none."""
+    reason = " ".join(str(error).split())[:200]
+    if re.search("encrypted|password", reason, re.IGNORECASE) or type(error).__name__ == "PasswordError":
+        return protected(file)
+    return SourceError(file, f"{what}is damaged or not a workbook ({reason}); open it and save it again")
+
+
 def protected(file: str) -> SourceError:
     """Return the error of an encrypted workbook."""
     return SourceError(file, "is protected by a password; save it without one and try again")

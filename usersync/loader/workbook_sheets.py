@@ -19,7 +19,7 @@ from usersync.errors import SourceError
 from usersync.loader import workbook_ods, workbook_parts, workbook_xls, workbook_xlsb, workbook_xlsx
 from usersync.loader.unpack import ZIP
 from usersync.loader.workbook_cell_info import CellInfo, Sheet
-from usersync.loader.workbook_package import Package, check_xls, damaged, protected
+from usersync.loader.workbook_package import Package, check_xls, damaged, unreadable
 
 _ERROR: Final = re.compile(rb"""(<c\b[^>]*\bt="e"[^>]*>(?:<f\b.*?</f>|<f\b[^>]*/>)?<v>)([^<]*)(</v>)""", re.DOTALL)
 _DIMENSION: Final = re.compile(rb"<(?:\w+:)?dimension\b[^>]*>")
@@ -168,10 +168,7 @@ def _calamine_errors(file: str, what: str = "") -> Iterator[None]:
     try:
         yield
     except CalamineError as error:
-        reason = " ".join(str(error).split())[:200]
-        if "password" in reason.lower() or type(error).__name__ == "PasswordError":
-            raise protected(file) from None
-        raise SourceError(file, f"{what}is damaged or not a workbook ({reason}); open it and save it again") from None
+        raise unreadable(file, error, what) from None
     except (OSError, ValueError, OverflowError, MemoryError) as error:
         raise damaged(file, error, what) from None
     except BaseException as error:

@@ -11,17 +11,15 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, Self
 
-from usersync.loader.raw_sheet import CellError, no_text
+from usersync.loader.raw_sheet import no_text
 from usersync.loader.workbook_cell_info import Sheet, digits_format, hides_number
 from usersync.models import Code
 
 #: Spreadsheets keep 15 digits of a number; from here on the last ones may be lost.
 _DIGITS: Final = 10**15
 _E_NOTATION: Final = re.compile(r"\s*[+-]?\d+(?:[.,]\d+)?[eE][+-]?\d+\s*")
-#: Characters of a cell that an error quotes.
-_SHOWN: Final = 80
 #: The readers' value for 1900-02-29, a day that exists in Excel and not in the calendar.
 _NO_DAY: Final = date(1900, 2, 28)
 #: The day of a number below 1 in .ods; elsewhere such a number is a time of day, even with the format of a date.
@@ -36,12 +34,10 @@ class DamagedText(str):
     code: Code
     message: str
 
-
-def damaged_text(text: str, code: Code, message: str) -> DamagedText:
-    """Return the text with what is wrong with it."""
-    found = DamagedText(text)
-    found.code, found.message = code, message
-    return found
+    def __new__(cls, text: str, code: Code, message: str) -> Self:  # noqa: D102 - as `__init__`
+        found = super().__new__(cls, text)
+        found.code, found.message = code, message
+        return found
 
 
 def column_texts(
@@ -55,23 +51,18 @@ def column_texts(
     if overrides:
         values = [overrides.get(i, value) for i, value in enumerate(values)]
     kinds = set(map(type, values))
-    if kinds == {str}:
-        texts = list(values)
-        if not is_id:
-            return texts, []
-        odd = [i for i, text in enumerate(texts) if ("e" in text or "E" in text) and _E_NOTATION.fullmatch(text)]
-        return texts, [(i, _damaged_id(texts[i])) for i in odd]
     if time in kinds and not kinds.isdisjoint((date, datetime)):
         values = [_zero_day(value) if value.__class__ is time else value for value in values]
     if kinds == {float} and (whole := _whole(values)):
         return whole, []
-    texts = [v if isinstance(v, str) else _text(v, field) for v in values]
-    wrong = [(i, text) for i, text in enumerate(texts) if text.__class__ is DamagedText]
+    texts = list(values) if kinds == {str} else [v if isinstance(v, str) else _text(v, field) for v in values]
+    wrong = [] if kinds == {str} else [(i, text) for i, text in enumerate(texts) if isinstance(text, DamagedText)]
     if is_id:
-        wrong += [(i, _damaged_id(t)) for i, t in enumerate(texts) if t.__class__ is str and _E_NOTATION.fullmatch(t)]
-    for i, _ in wrong:
-        texts[i] = str(texts[i])
-    return texts, [(i, text) for i, text in wrong if isinstance(text, DamagedText)]
+        odd = [i for i, t in enumerate(texts) if ("e" in t or "E" in t) and t.__class__ is str]
+        wrong += [(i, _damaged_id(texts[i])) for i in odd if _E_NOTATION.fullmatch(texts[i])]
+    for i, text in wrong:
+        texts[i] = str(text)
+    return texts, wrong
 
 
 def _whole(values: Sequence[float]) -> list[str] | None:
@@ -88,15 +79,15 @@ def _text(value: Any, field: str | None) -> str:
     if value is None:
         return ""
     if message := no_text(value, field):
-        return damaged_text(_text(value, None), Code.TYPE_INVALID, message)
+        return DamagedText(_text(value, None), Code.TYPE_INVALID, message)
     if value.__class__ is bool:
         return "TRUE" if value else "FALSE"
     if is_id and isinstance(value, date | time | timedelta):
         message = "the spreadsheet turned this id into a date or time; format the cell as text and type the id again"
-        return damaged_text(iso_text(value), Code.ID_DAMAGED, message)
+        return DamagedText(iso_text(value), Code.ID_DAMAGED, message)
     if value.__class__ is date and value == _NO_DAY:
         message = "this date may be 1900-02-29, which does not exist; type it as text"
-        return damaged_text(str(value), Code.CELL_ERROR, message)
+        return DamagedText(str(value), Code.CELL_ERROR, message)
     if isinstance(value, date) and value.timetuple()[:3] == _DAY_ZERO:
         return _zero_day(value)
     return iso_text(value)
@@ -104,12 +95,12 @@ def _text(value: Any, field: str | None) -> str:
 
 def _zero_day(value: date | time) -> DamagedText:
     message = "the cell holds a number below 1 as a date, often of a formula that refers to a blank cell; correct it"
-    return damaged_text(iso_text(value), Code.CELL_ERROR, message)
+    return DamagedText(iso_text(value), Code.CELL_ERROR, message)
 
 
 def _number(value: float, is_id: bool) -> str:
     if not math.isfinite(value):
-        return damaged_text(str(value), Code.CELL_ERROR, "not a number that a cell can hold; type the value again")
+        return DamagedText(str(value), Code.CELL_ERROR, "not a number that a cell can hold; type the value again")
     if -_DIGITS < value < _DIGITS:
         whole = int(value)
         return str(whole) if whole == value else plain_decimal(value)
@@ -120,7 +111,7 @@ def _number(value: float, is_id: bool) -> str:
         "a spreadsheet keeps only the first 15 digits of a number, so the last digits may be lost; "
         "format the cell as text and type the value again"
     )
-    return damaged_text(shown, Code.TYPE_INVALID, message)
+    return DamagedText(shown, Code.TYPE_INVALID, message)
 
 
 def _damaged_id(text: str) -> DamagedText:
@@ -128,7 +119,7 @@ def _damaged_id(text: str) -> DamagedText:
         "a spreadsheet keeps only the first 15 digits of a number, so the last digits of this id are lost; "
         "format the column as text and type or paste the id again"
     )
-    return damaged_text(text, Code.ID_DAMAGED, message)
+    return DamagedText(text, Code.ID_DAMAGED, message)
 
 
 def plain_decimal(value: float) -> str:
@@ -233,29 +224,24 @@ def resolve_overrides(sheet: Sheet, id_column: int) -> dict[int, dict[int, str]]
     for row, column in info.negative:
         if isinstance(sheet.value(row, column), date | time):
             message = "a negative number cannot be shown as a date; correct the cell"
-            overrides.setdefault(column, {})[row] = damaged_text("####", Code.CELL_ERROR, message)
+            overrides.setdefault(column, {})[row] = DamagedText("####", Code.CELL_ERROR, message)
     for (row, column), error in info.errors.items():
         overrides.setdefault(column, {})[row] = _error_text(error)
     for row, column in info.unsaved:
         message = "the file does not hold the result of this formula; open it in Excel, save it, and try again"
-        overrides.setdefault(column, {})[row] = damaged_text("", Code.FORMULA_UNSAVED, message)
+        overrides.setdefault(column, {})[row] = DamagedText("", Code.FORMULA_UNSAVED, message)
     for row, column in info.partly_struck:
         message = "a part of the text is struck through; delete that part"
-        text = damaged_text(str(sheet.value(row, column)), Code.VALUE_SUSPECT, message)
+        text = DamagedText(str(sheet.value(row, column)), Code.VALUE_SUSPECT, message)
         overrides.setdefault(column, {})[row] = text
     return overrides
 
 
 def _unseen(value: float) -> DamagedText:
     message = "the cell is shown as a blank one, but holds a number; empty it, or have the number shown"
-    return damaged_text(f"{value:g}", Code.CELL_ERROR, message)
+    return DamagedText(f"{value:g}", Code.CELL_ERROR, message)
 
 
 def _error_text(text: str) -> DamagedText:
     message = f"the cell shows {text} instead of a value; correct its formula or type the value"
-    return damaged_text(text, Code.CELL_ERROR, message)
-
-
-def cell_error(at: int, column: int, text: DamagedText) -> CellError:
-    """Return the error of a damaged cell."""
-    return CellError(at, text.code, text.message, column, str(text)[:_SHOWN])
+    return DamagedText(text, Code.CELL_ERROR, message)

@@ -11,7 +11,7 @@ import xlrd.compdoc
 
 from usersync.errors import SourceError
 from usersync.loader.workbook_cell_info import CellInfo, Sheet, relevant_format
-from usersync.loader.workbook_package import damaged, protected
+from usersync.loader.workbook_package import damaged, unreadable
 
 #: Rows of a sheet.
 MAX_ROWS: Final = 65_536
@@ -43,15 +43,11 @@ def read_sheets(data: bytes, file: str) -> list[Sheet]:
             sheets.append(_sheet(book, sheet, filtered=number in filtered))
             book.unload_sheet(number)
     except (xlrd.XLRDError, xlrd.compdoc.CompDocError) as error:
-        reason = " ".join(str(error).split())[:200]
-        if "encrypted" in reason.lower():
-            raise protected(file) from None
-        raise SourceError(file, f"is damaged or not a workbook ({reason}); open it and save it again") from None
+        raise unreadable(file, error) from None
     except SourceError:
         raise
     except Exception as error:  # a damaged file makes xlrd raise nearly anything
-        reason = str(error) or type(error).__name__
-        raise damaged(file, reason) from None
+        raise damaged(file, str(error) or type(error).__name__) from None
     return sheets
 
 
@@ -82,20 +78,19 @@ def _sheet(book: xlrd.Book, sheet: xlrd.sheet.Sheet, *, filtered: bool) -> Sheet
     info.hidden_columns = {column for column, found in sheet.colinfo_map.items() if found.hidden}
     info.merged = [((top, left), (bottom - 1, right - 1)) for top, bottom, left, right in sheet.merged_cells]
     struck = {i for i, xf in enumerate(book.xf_list) if book.font_list[xf.font_index].struck_out}
-    if struck:
-        rows_with_text = ((row, cell) for row in range(sheet.nrows) for cell in sheet.row(row) if cell.value != "")
-        info.struck = {row for row, cell in rows_with_text if cell.xf_index in struck}
     info.partly_struck = {
         place for place, runs in sheet.rich_text_runlist_map.items() if _is_partly_struck(book, sheet, place, runs)
     }
     formats = [book.format_map[xf.format_key].format_str for xf in book.xf_list]
-    if not sheet.show_zero_values:
-        cells = ((row, column, cell) for row in range(sheet.nrows) for column, cell in enumerate(sheet.row(row)))
-        info.unseen_zeros = {(row, x) for row, x, cell in cells if cell.ctype == xlrd.XL_CELL_NUMBER and not cell.value}
-    rows = [
-        [_value(book, formats, info, (number, column), cell) for column, cell in enumerate(sheet.row(number))]
-        for number in range(sheet.nrows)
-    ]
+    rows = []
+    for row in range(sheet.nrows):
+        cells = sheet.row(row)
+        rows.append([_value(book, formats, info, (row, column), cell) for column, cell in enumerate(cells)])
+        if any(cell.xf_index in struck and cell.value != "" for cell in cells):
+            info.struck.add(row)
+        if not sheet.show_zero_values:
+            zeros = [i for i, cell in enumerate(cells) if cell.ctype == xlrd.XL_CELL_NUMBER and not cell.value]
+            info.unseen_zeros.update((row, column) for column in zeros)
     return Sheet(sheet.name, rows, info, is_shown=sheet.visibility == 0)
 
 
