@@ -229,11 +229,17 @@ def test_a_swap_that_cannot_be_reverted_is_over_once_a_person_gave_the_user_an_a
 
 
 class Budget(SystemClock):
-    """A clock on which the time allowed for a run is over when `spend` is called."""
+    """A clock that stands still, and on which the time allowed for a run is over when `spend` is called.
+
+    Were it to run, the seconds of the confirmation would be allowed on top, and the run might end within them.
+    """
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._spent = asyncio.Event()
+
+    def monotonic(self) -> float:
+        return 0.0
 
     async def sleep(self, seconds: float) -> None:
         if seconds == BUDGET:
