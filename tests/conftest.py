@@ -6,8 +6,10 @@ import io
 import json
 import logging
 import os
+import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -58,6 +60,18 @@ def numbered_users(count: int) -> list[StoredUser]:
 def numbered_box(count: int, **more: Any) -> Sandbox:
     """Make a platform of such users, which allows any rate."""
     return Sandbox(users=numbered_users(count), limit=None, **more)
+
+
+def free_port() -> int:
+    """Return a port on which nobody listens, from those that no system gives to whoever asks for any free port.
+
+    A sandbox of another test could else get it before it is used, or while it is closed.
+    """
+    while True:
+        port = 10_000 + secrets.randbelow(22_000)
+        with socket.socket() as found, suppress(OSError):
+            found.bind(("127.0.0.1", port))
+            return port
 
 
 class FakeClock:

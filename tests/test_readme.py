@@ -8,7 +8,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ import pytest
 import yaml
 from openpyxl import Workbook
 
+from tests.conftest import PATIENCE, free_port
 from usersync.cli import cli
 from usersync.settings import make_settings
 
@@ -46,8 +46,7 @@ def terminal(folder: Path) -> Iterator[Callable[[str], str]]:
     for name in ("config", "samples"):
         shutil.copytree(ROOT / name, folder / name)
     (folder / ".venv").symlink_to(sys.prefix)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     settings = folder / "config" / "sandbox.yaml"
     settings.write_text(settings.read_text("utf-8").replace(PORT, port), "utf-8")
     env = {name: value for name, value in os.environ.items() if not name.startswith("USERSYNC_")}
@@ -55,7 +54,7 @@ def terminal(folder: Path) -> Iterator[Callable[[str], str]]:
         ["bash"], cwd=folder, env={**env, "COLUMNS": "100"}, start_new_session=True, bufsize=0,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
-    timer = Timer(120, os.killpg, (shell.pid, signal.SIGKILL))
+    timer = Timer(5 * PATIENCE, os.killpg, (shell.pid, signal.SIGKILL))
     timer.start()
 
     def run(command: str) -> str:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from tests.conftest import PATIENCE, free_port, wait_until
 from usersync.report import Summary
 from usersync.settings import Settings, make_settings
 
@@ -150,12 +151,6 @@ class Misbehaving:
         return answer
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 def listens(port: int) -> bool:
     with socket.socket() as caller:
         return caller.connect_ex(("127.0.0.1", port)) == 0
@@ -170,14 +165,12 @@ def nginx_before(upstream: int, folder: Path, *, pace: str = "") -> Iterator[int
     conf.write_text(_NGINX_CONF.format(folder=folder, port=port, upstream=upstream, dead=free_port(), pace=pace))
     process = subprocess.Popen([NGINX, "-e", str(folder / "error.log"), "-c", str(conf)])
     try:
-        until = time.monotonic() + 10
-        while not listens(port):
-            assert process.poll() is None, (folder / "error.log").read_text()
-            assert time.monotonic() < until, "nginx does not listen"
+        wait_until(lambda: listens(port) or process.poll() is not None)
+        assert process.poll() is None, (folder / "error.log").read_text()
         yield port
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE)
 
 
 def settings_for(url: str, folder: Path, **request: Any) -> Settings:

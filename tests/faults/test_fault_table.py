@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import free_port
 from tests.faults import conftest as at
 from tests.faults.conftest import NGINX, Act, Aim, Misbehaving, QuickClock, internal_redirect, page, says
 from usersync import api
@@ -275,7 +276,7 @@ def unreachable(name: str, folder: Path) -> Line:
     """Run where every request meets the fault, repair it, and resume; returns how the first row and the runs ended."""
     everybody = range(1, ROWS + 1)
     aim = Aim(everybody, reads_too=True)
-    server: Any = Misbehaving(port=at.free_port())
+    server: Any = Misbehaving(port=free_port())
     if name in CERTIFICATES:
         server.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         server.tls.load_cert_chain(TLS / CERTIFICATES[name], TLS / "server.key")
