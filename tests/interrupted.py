@@ -1,5 +1,6 @@
 """Interrupt runs against a sandbox at any update, in this process."""
 
+import asyncio
 import csv
 import json
 import os
@@ -15,7 +16,7 @@ import pytest
 from tests.conftest import TOKEN, numbered_users
 from tests.kills import Killed, Life
 from usersync import api
-from usersync.context import Context, RunOptions
+from usersync.context import Context, RunOptions, SystemClock
 from usersync.ledger import Ledger
 from usersync.models import Row
 from usersync.report import Summary
@@ -31,6 +32,32 @@ CHAIN = "id,email\n1,u2@example.org\n2,u3@example.org\n3,new@example.org\n"
 OTHER_ROWS = "id,name\n4,Dora\n"
 #: Seconds allowed for a run; they are over when a test says so.
 BUDGET = 60.0
+
+
+class Budget(SystemClock):
+    """A clock that stands still, and on which the time allowed for a run is over when `spend` is called.
+
+    Were it to run, the seconds of the confirmation would be allowed on top, and the run might end within them.
+    """
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._spent = asyncio.Event()
+
+    def monotonic(self) -> float:
+        return 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        if seconds == BUDGET:
+            self._loop = asyncio.get_running_loop()
+            await self._spent.wait()
+        else:
+            await super().sleep(seconds)
+
+    def spend(self) -> None:
+        """Let the time be over; may be called from any thread."""
+        assert self._loop
+        self._loop.call_soon_threadsafe(self._spent.set)
 
 
 @dataclass

@@ -1,6 +1,5 @@
 """Test that an interrupted e-mail swap is completed or reverted, whatever comes next."""
 
-import asyncio
 import json
 import signal
 from pathlib import Path
@@ -18,6 +17,7 @@ from tests.interrupted import (
     PLACEHOLDER,
     SWAP,
     SWAPPED,
+    Budget,
     Opened,
     Platform,
     begin,
@@ -29,7 +29,7 @@ from tests.interrupted import (
 )
 from tests.kills import Life
 from usersync import api
-from usersync.context import Context, RunOptions, SystemClock
+from usersync.context import Context, RunOptions
 from usersync.errors import SourceError
 from usersync.ledger import Ledger
 from usersync.models import Status
@@ -226,32 +226,6 @@ def test_a_swap_that_cannot_be_reverted_is_over_once_a_person_gave_the_user_an_a
         assert (later.code, "user 1" in later.err) == (0, False), later.err
         with Ledger(at.folder / "usersync.db") as ledger:
             assert ledger.open_swaps(box.url) == []
-
-
-class Budget(SystemClock):
-    """A clock that stands still, and on which the time allowed for a run is over when `spend` is called.
-
-    Were it to run, the seconds of the confirmation would be allowed on top, and the run might end within them.
-    """
-
-    def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._spent = asyncio.Event()
-
-    def monotonic(self) -> float:
-        return 0.0
-
-    async def sleep(self, seconds: float) -> None:
-        if seconds == BUDGET:
-            self._loop = asyncio.get_running_loop()
-            await self._spent.wait()
-        else:
-            await super().sleep(seconds)
-
-    def spend(self) -> None:
-        """Let the time be over; may be called from any thread."""
-        assert self._loop
-        self._loop.call_soon_threadsafe(self._spent.set)
 
 
 @pytest.mark.parametrize("updates", [1, 2, 3])
