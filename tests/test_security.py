@@ -134,9 +134,9 @@ def test_a_no_or_a_signal_at_the_question_sends_nothing(answer: str | signal.Sig
             else:
                 os.write(leader, answer.encode())  # again, as a person does if nothing happens
             with suppress(OSError):
-                while select.select([leader], [], [], 1.0)[0]:
+                while select.select([leader], [], [], PATIENCE / 4)[0]:
                     os.read(leader, 4096)
-        assert process.wait(timeout=5) == code
+        assert process.wait(timeout=PATIENCE) == code
         os.close(leader)
         assert not [r for r in open_box.log if r.method == "PATCH"]
 
@@ -201,7 +201,7 @@ def test_a_resume_that_waited_for_the_lock_sees_the_finished_run(desk: Opened) -
         first = at.start("run", "changes.csv", "--yes", "-q")
         wait_until(lambda: box.log, first)
         Timer(0.3, box.release).start()  # while the resume waits; where it comes sooner, the same must happen
-        late = at.run("resume", "--yes", "--lock-wait", "30s")
+        late = at.run("resume", "--yes", "--lock-wait", f"{PATIENCE:.0f}s")
         first.communicate(timeout=PATIENCE)
         assert first.returncode == 0
         assert "no interrupted run to resume" in late.err

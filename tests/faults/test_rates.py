@@ -14,7 +14,7 @@ from threading import Event
 
 import pytest
 
-from tests.conftest import TOKEN
+from tests.conftest import PATIENCE, TOKEN
 from tests.faults.conftest import NGINX, NO_NGINX, nginx_before
 from usersync.context import Context, run_concurrently
 from usersync.dispatch.connection import connected
@@ -66,7 +66,7 @@ def sending(*words: object) -> Iterator["subprocess.Popen[str]"]:
 
 
 def finish(process: "subprocess.Popen[str]") -> str:
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     return err
 
@@ -134,7 +134,7 @@ def when_both_work(act: Callable[["subprocess.Popen[str]"], None]) -> tuple[Sand
 
     with running(Sandbox(users=200, limit=None, faults=Faults(script=script))) as box:
         with sending(box.url, "20/s", 35) as struck, sending(box.url, "20/s", 35) as other:
-            assert both_at_work.wait(60)
+            assert both_at_work.wait(PATIENCE)
             act(struck)
             said = finish(other)
         return box, said

@@ -187,6 +187,6 @@ def test_names_the_form_in_which_headings_were_found(text: str, sentence: str) -
 )
 def test_refuses_a_file_beyond_all_measure_within_seconds(data: object, sentence: str) -> None:
     content = data()  # type: ignore[operator]
-    started = time.perf_counter()
+    started = time.process_time()
     assert refusal(content).startswith(sentence)
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10

@@ -108,10 +108,10 @@ def test_one_odd_word_among_hundreds_does_not_matter(odd: str) -> None:
     ],
 )
 def test_guesses_in_linear_time(data: bytes) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     with contextlib.suppress(SourceError):
         to_utf8(data, file="f.csv")
-    assert time.perf_counter() - started < 8
+    assert time.process_time() - started < 8
 
 
 @pytest.mark.parametrize(

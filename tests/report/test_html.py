@@ -17,6 +17,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from tests.conftest import PATIENCE
 from usersync.errors import StoppedError
 from usersync.ledger import Cells
 from usersync.models import TimeSlice
@@ -46,7 +47,7 @@ class Screen:
 
     def open(self, page: Path) -> Screen:
         self.driver.get(page.as_uri())
-        WebDriverWait(self.driver, 60).until(lambda _: self.text("#hits"))
+        WebDriverWait(self.driver, PATIENCE).until(lambda _: self.text("#hits"))
         return self
 
     def rows(self) -> str:
@@ -66,7 +67,7 @@ class Screen:
         return list(self.driver.execute_script(script, number))
 
     def wait_for(self, hits: str) -> str:
-        WebDriverWait(self.driver, 60).until(lambda _: self.text("#hits") == hits)
+        WebDriverWait(self.driver, PATIENCE).until(lambda _: self.text("#hits") == hits)
         return hits
 
     def find(self, text: str, *, until: str = "") -> str:

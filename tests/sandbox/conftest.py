@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from tests.conftest import PATIENCE
 from usersync.sandbox import Sandbox
 
 TOKEN = {"api_access_token": "sandbox-token"}
@@ -45,6 +46,8 @@ class Ask:
     body: Any = None
     headers: dict[str, str] = field(default_factory=lambda: TOKEN | JSON)
     path: str = "/platform/api/v1/users/"
+    #: Seconds to wait for an answer.
+    patience: float = PATIENCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ def ask(box: Sandbox, *asks: Ask, between: Callable[[], None] = lambda: None) ->
 
     async def talk() -> list[Reply]:
         replies = []
-        async with box, aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(sock_read=1.0)) as session:
+        async with box, aiohttp.ClientSession() as session:
             for one in asks:
                 replies.append(await send(session, box.url, one))
                 between()
@@ -73,8 +76,9 @@ def ask(box: Sandbox, *asks: Ask, between: Callable[[], None] = lambda: None) ->
 async def send(session: aiohttp.ClientSession, url: str, one: Ask) -> Reply:
     data = {} if one.body is None else {"data": one.body} if isinstance(one.body, bytes) else {"json": one.body}
     address = URL(f"{url}{one.path}{one.user}", encoded=True)
+    timeout = aiohttp.ClientTimeout(sock_read=one.patience)
     try:
-        async with session.request(one.method, address, headers=one.headers, **data) as answer:
+        async with session.request(one.method, address, headers=one.headers, timeout=timeout, **data) as answer:
             is_json = answer.content_type == "application/json"
             return Reply(answer.status, await (answer.json() if is_json else answer.text()), dict(answer.headers))
     except TimeoutError:

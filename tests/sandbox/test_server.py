@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -222,7 +223,8 @@ def test_limit_headers_are_sent_in_the_chosen_form(options: dict[str, Any], refu
 def test_a_script_chooses_the_fault_of_each_request(fault: str, seen: int, decided: int, applied: bool) -> None:
     once = Faults(script=lambda method, user_id, n: fault if (method, user_id, n) == ("PATCH", 7, 2) else None)
     box = Sandbox(faults=once)
-    replies = ask(box, Ask(), rename("One"), Ask(), rename("Two"), rename("Other", user=8), Ask(), rename("Three"))
+    struck = replace(rename("Two"), patience=1.0) if fault == "stall" else rename("Two")
+    replies = ask(box, Ask(), rename("One"), Ask(), struck, rename("Other", user=8), Ask(), rename("Three"))
     assert [reply.status for reply in replies] == [200, 200, 200, seen, 200, 200, 200]
     assert (box.log[3].status, box.log[3].applied, box.log[3].fault) == (decided, applied, fault)
     assert replies[5].body["name"] == ("Two" if applied else "One")
