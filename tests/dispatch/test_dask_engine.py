@@ -2,19 +2,21 @@
 
 import asyncio
 import csv
+import itertools
 import logging
 import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import TOKEN
-from usersync.context import Context
+from tests.conftest import PATIENCE, TOKEN, wait_until
+from usersync.context import Context, Stop
 from usersync.dispatch.connection import connected
 from usersync.dispatch.dask_engine import joined, scheduler_of
 from usersync.dispatch.dask_worker import UpdateJob
@@ -61,6 +63,7 @@ def send(
     scheduler: str,
     *,
     on_result: Callable[[Sent], None] = lambda _: None,
+    context: Context | None = None,
     **request: object,
 ) -> Sent:
     """Send jobs through the cluster; `on_result` is called after each one that ended."""
@@ -72,7 +75,7 @@ def send(
             "scheduler": scheduler,
         }
     )
-    sent = Sent()
+    sent = Sent(context or Context())
 
     def take(job: UpdateJob, result: Result) -> None:
         assert job.key not in sent.results, "a job ends once"
@@ -145,15 +148,38 @@ def test_a_wrong_token_stops_all_workers(cluster: Any) -> None:
     assert len(box.log) < ROWS // 2
 
 
-def test_a_stop_lets_requests_in_flight_finish_and_begins_no_other(cluster: Any) -> None:
-    def stop(sent: Sent) -> None:
-        if len(sent.results) > ROWS // 4:
-            sent.context.stop.ask(130, "stopped by Ctrl-C")
+def wait_until_all_stop(scheduler: str) -> None:
+    """Wait until every worker that has a run knows that it stops."""
 
-    many = 20 * ROWS  # 40 s of them: the stop comes before the last one, however late results arrive
-    jobs = iter(renamed(many))
-    with running(Sandbox(users=many, limit=None)) as box:
-        sent = send(jobs, box, cluster.scheduler_address, on_result=stop, rate="150/s")
+    def stops() -> list[bool]:
+        from usersync.dispatch.dask_worker import _runs
+
+        return [bool(run.context.stop) for run in _runs.values()]
+
+    with distributed.Client(scheduler, set_as_default=False) as client:
+        wait_until(lambda: all(itertools.chain(*client.run(stops).values())))
+
+
+def test_a_stop_lets_requests_in_flight_finish_and_begins_no_other(cluster: Any) -> None:
+    """The platform holds its answers back, so that all workers have work, until they know of the stop."""
+    many = 2 * ROWS
+    jobs, scheduler = iter(renamed(many)), cluster.scheduler_address
+    with running(Sandbox(users=many, limit=None)) as box, ThreadPoolExecutor(1) as threads:
+
+        def stop_while_held(loop: asyncio.AbstractEventLoop, stop: Stop) -> None:
+            wait_until(lambda: len(box.log) > ROWS // 2)
+            loop.call_soon_threadsafe(stop.ask, 130, "stopped by Ctrl-C")
+            wait_until_all_stop(scheduler)
+            box.release()
+
+        def begin(stop: Stop) -> None:
+            stopping.append(threads.submit(stop_while_held, asyncio.get_running_loop(), stop))
+
+        box.hold(after=ROWS // 2)
+        stopping: list[Future[None]] = []
+        context = Context(on_start=begin)
+        sent = send(jobs, box, scheduler, context=context, rate="150/s", timeout=PATIENCE)
+        stopping[0].result()
     assert set(sent.statuses) == {Status.UPDATED, Status.NOT_SENT}
     assert {key for key, result in sent.results.items() if result.status is Status.UPDATED} == set(applied(box))
     assert len(sent.results) + len(list(jobs)) == many
