@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from tests.processes import CommandProcess
 from usersync.cli import main
 from usersync.sandbox import Sandbox, StoredUser, running
 
@@ -42,13 +43,13 @@ LONG = (
 )  # fmt: skip
 
 
-def wait_until(state: Callable[[], object], process: "subprocess.Popen[str] | None" = None) -> None:
+def wait_until(state: Callable[[], object], process: "CommandProcess | subprocess.Popen[str] | None" = None) -> None:
     """Wait until `state()` is true; the test fails if the process that should bring it about ends before."""
     deadline = time.monotonic() + PATIENCE
     while not state():
         assert time.monotonic() < deadline, f"the state was not reached within {PATIENCE:.0f} s"
         if process and process.poll() is not None:
-            pytest.fail(f"the process ended before: {process.communicate()}")
+            pytest.fail(f"the process ended before: {process.communicate(timeout=PATIENCE)}")
         time.sleep(0.005)  # leaves the processor to the program under test
 
 
@@ -161,7 +162,7 @@ class Desk:
         return self._ran(ended.value.code, _text(out), _text(err))
 
     def run_process(self, *words: str, stdin: str = "") -> Ran:
-        """Run a command as a process of its own, for what only a process has: start-up, streams, limits."""
+        """Run a command in an interpreter of its own, for what only that has: start-up, streams, limits."""
         command = [sys.executable, "-m", "usersync", *words]
         done = subprocess.run(
             command, cwd=self.folder, env=self.prepare(), input=stdin, capture_output=True, text=True,
@@ -169,13 +170,10 @@ class Desk:
         )  # fmt: skip
         return self._ran(done.returncode, done.stdout, done.stderr)
 
-    def start(self, *words: str) -> "subprocess.Popen[str]":
+    def start(self, *words: str) -> CommandProcess:
         """Start a command as a process that goes on; it is killed when the desk is left, if it still runs."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", "usersync", *words],
-            cwd=self.folder, env=self.prepare(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        self.started.callback(_end, process)
+        process = CommandProcess(words, self.folder, self.prepare())
+        self.started.callback(process.close)
         return process
 
     def interrupt(
@@ -199,13 +197,6 @@ class Desk:
 def _text(stream: io.TextIOWrapper) -> str:
     assert isinstance(stream.buffer, io.BytesIO)
     return stream.buffer.getvalue().decode().replace("\r\n", "\n")  # as the text mode of subprocess does
-
-
-def _end(process: "subprocess.Popen[str]") -> None:
-    if process.poll() is None:
-        process.kill()
-    with suppress(ValueError):  # its output was read already
-        process.communicate(timeout=PATIENCE)
 
 
 def _loggers() -> list[logging.Logger]:

@@ -2,7 +2,6 @@
 
 import html
 import json
-import select
 import signal
 import sqlite3
 import subprocess
@@ -411,10 +410,8 @@ def test_demo_reports_every_row_of_the_sample(tmp_path: Path) -> None:
 def test_the_sandbox_command_serves_until_sigterm(desk: Callable[..., Any]) -> None:
     with desk() as (_, at):
         process = at.start("sandbox", "--port", "0", "--users", "3")
-        assert process.stderr is not None
-        assert select.select([process.stderr], [], [], PATIENCE)[0]
-        line = process.stderr.readline()
-        at.url = line.split()[2].rstrip(",")
+        wait_until(lambda: "\n" in process.stderr_so_far(), process)
+        at.url = process.stderr_so_far().split()[2].rstrip(",")
         at.write("changes.csv", "id,name\n3,Cid\n4,Dan\n")
         assert at.run("run", "changes.csv", "--yes").statuses() == {"2": "updated", "3": "rejected not-found"}
         process.send_signal(signal.SIGTERM)

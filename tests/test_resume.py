@@ -15,6 +15,7 @@ import pytest
 
 from tests.conftest import PATIENCE, numbered_users, wait_until
 from tests.interrupted import BUDGET, Budget, platform
+from tests.processes import CommandProcess
 from usersync.context import Context, RunOptions
 from usersync.sandbox import Answer, Fault, Faults, Sandbox, StoredUser, user_token
 
@@ -39,7 +40,7 @@ def patched(box: Sandbox) -> Counter[int]:
     return Counter(r.user_id for r in box.log if r.method == "PATCH" and r.user_id)
 
 
-def wait_for_updates(box: Sandbox, count: int, process: "subprocess.Popen[str]") -> None:
+def wait_for_updates(box: Sandbox, count: int, process: CommandProcess) -> None:
     """Wait until the platform was sent so many updates, or the process is over."""
     wait_until(lambda: sum(patched(box).values()) >= count or process.poll() is not None)
 
