@@ -436,7 +436,7 @@ def _holds(line: Line, body: Any) -> bool:
 
 
 QUICK = settings(
-    max_examples=80, stateful_step_count=14, deadline=None, derandomize=True, print_blob=False,
+    max_examples=80, stateful_step_count=14, derandomize=True, print_blob=False,
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 LONG = settings(QUICK, max_examples=1000, stateful_step_count=40, derandomize=False)

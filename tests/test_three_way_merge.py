@@ -131,9 +131,7 @@ def body(values: dict[str, Any]) -> dict[str, Any]:
     return {**{name: value for name, value in values.items() if "." not in name}, "custom_attributes": attributes}
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data(), kind=st.sampled_from(["xlsx", "csv"]))
 def test_every_mix_of_touched_cells_and_changes_meanwhile(
     data: st.DataObject, kind: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from usersync.diff.compare import InputColumns, attribute_keys, compare, current_values, readable_fields
@@ -263,7 +263,6 @@ def test_only_if_blank_never_overwrites() -> None:
 values = st.none() | st.text(max_size=3) | st.integers(0, 3) | st.booleans() | st.lists(st.integers(0, 2), max_size=2)
 
 
-@settings(deadline=None)  # other work on the machine is no failure
 @given(st.lists(st.tuples(st.text(max_size=3), values), min_size=1))
 def test_no_user_differs_from_its_own_values(users: list[tuple[str, Any]]) -> None:
     names = [name for name, _ in users]

@@ -112,7 +112,7 @@ def options(box: Sandbox, folder: Path) -> Settings:
     )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     wishes=st.permutations(range(1, 7)),
     broken=st.none() | st.tuples(st.integers(1, 6), st.integers(1, 2)),

@@ -9,7 +9,7 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
@@ -144,7 +144,6 @@ users_held = st.dictionaries(
 )
 
 
-@settings(deadline=None)  # other work on the machine is no failure
 @given(users_held, st.permutations(range(1, 11)))
 def test_what_the_platform_confirmed_is_compared_as_it_was(
     held: dict[int, tuple[str | None, str | None, dict[str, Any]]], asked: list[int]

@@ -108,7 +108,7 @@ def assert_same(found: dict[int, tuple[str, ...] | set[Code]], table: Sequence[S
         assert found == expected(table)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(
     tables(WILD),
     st.sampled_from(",;\t|^"),
@@ -129,7 +129,7 @@ def test_reads_back_any_table_under_named_settings(
     assert_same(outcome(raw_sheet), table)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(
     tables(NATURAL, 3),
     st.sampled_from(",;\t|"),
@@ -150,7 +150,7 @@ def test_reads_back_any_natural_table_without_settings(
     assert_same(outcome(raw_sheet), table)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(tables(NATURAL, 3), st.sampled_from(",;\t|"), st.sampled_from(("\n", "\r\n", "\r")), st.booleans())
 def test_reads_back_a_table_quoted_in_apostrophes(
     table: list[list[str]], delimiter: str, end: str, escaped: bool
@@ -164,7 +164,7 @@ def test_reads_back_a_table_quoted_in_apostrophes(
     assert_same(outcome(raw_sheet), table)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(
     tables(st.text("ab \\\"',;n\n1é", max_size=6), 3),
     st.sampled_from(",;\t|"),
@@ -177,7 +177,7 @@ def test_reads_back_a_table_escaped_with_backslashes(table: list[list[str]], del
     assert_same(outcome(raw_sheet), table)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(tables(NATURAL | WILD, 4), st.sampled_from(",;"), st.sampled_from(("\n", "\r\n")))
 def test_agrees_with_the_csv_module_where_nothing_is_wrong(table: list[list[str]], delimiter: str, end: str) -> None:
     buffer = io.StringIO()
@@ -239,7 +239,7 @@ def _cells(text: str, delimiter: str) -> list[str] | None:
         i += 1
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @example(["b,c", "b,c", "x\n", "a", '"'])
 @given(st.lists(st.sampled_from(['"', '""', ",", "\n", "\n\n", "a", "7", '","', '"\n"', "b,c", "x\n"]), max_size=25))
 def test_reads_any_quotes_and_commas_as_the_model_does(pieces: list[str]) -> None:

@@ -583,7 +583,7 @@ TEXT = st.text(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.lists(TEXT, min_size=3, max_size=3), max_size=6))
 def test_any_table_of_text_is_read_back_the_same(rows: list[list[str]]) -> None:
     out = io.BytesIO()

@@ -345,9 +345,7 @@ NASTY = st.text(
 )
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(texts=st.lists(st.tuples(NASTY, NASTY, NASTY), min_size=1, max_size=4), kind=st.sampled_from(["csv", "xlsx"]))
 def test_any_text_survives_the_way_through_a_file(
     texts: list[tuple[str, str, str]], kind: str, tmp_path_factory: pytest.TempPathFactory

@@ -32,7 +32,7 @@ AUTO = SourceSettings()
 CSV = {
     "encoding": "utf-8", "delimiter": ",", "quote": '"', "escape": "doubled", "line_end": "LF", "why": "",
 }  # fmt: skip
-FRESH = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FRESH = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 TEXT = st.text(
     st.sampled_from(list("ab1 \t,;|\"'\\\n=#_x0D-é€"))
     | st.characters(blacklist_categories=("Cs",), blacklist_characters="\0\r\ufffd\ufffe\uffff"),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.validation.tables import table
@@ -31,7 +31,6 @@ def log_of(count: int) -> ProblemLog:
 
 
 @pytest.mark.parametrize("name", ["name", "email", "custom_attributes.a", "custom_attributes", "password"])
-@settings(deadline=None)  # other work on the machine is no failure
 @given(policy=st.sampled_from(["reject", "note", "accept"]), cells=columns, missing=st.booleans())
 def test_a_cell_is_read_alike_in_every_column(name: str, policy: str, cells: list[str], *, missing: bool) -> None:
     texts = [*cells, None] if missing else cells
@@ -46,7 +45,6 @@ def test_a_cell_is_read_alike_in_every_column(name: str, policy: str, cells: lis
         assert log.notes.get(key) == alone.notes.get(0)
 
 
-@settings(deadline=None)  # other work on the machine is no failure
 @given(columns)
 def test_an_id_is_read_alike_in_every_column(cells: list[str]) -> None:
     log = log_of(len(cells))

@@ -4,7 +4,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.validation.tables import GOOD_PASSWORD, codes, table
@@ -215,7 +215,6 @@ def test_rejects_an_attribute_set_in_two_columns() -> None:
     assert codes(found.problems) == [(0, "json-invalid")]
 
 
-@settings(deadline=None)  # other work on the machine is no failure
 @given(st.lists(st.fixed_dictionaries({"id": st.text(max_size=4), "name": st.text(max_size=3)}), min_size=1))
 def test_every_row_is_kept_rejected_or_a_duplicate(rows: list[dict[str, str]]) -> None:
     found = validate(table(*rows))
