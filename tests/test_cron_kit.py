@@ -78,8 +78,15 @@ def begin(at: Any, line: str, env: dict[str, str]) -> "subprocess.Popen[str]":
         ["/bin/sh", "-c", line], env=env, cwd=at.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
     )  # fmt: skip
-    at.started.callback(process.kill)
+    at.started.callback(kill_group, process)
     return process
+
+
+def kill_group(process: "subprocess.Popen[str]") -> None:
+    """Kill a shell with all that it started: a run that goes on would send to whoever gets the port next."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(PATIENCE)
 
 
 def night(at: Any, line: str, *, bad_row: bool = False) -> tuple[int, str, str]:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from openpyxl import load_workbook
 
 import usersync
+from tests.conftest import PATIENCE
 from usersync.sandbox import Sandbox, StoredUser, running, user_token
 
 ACCOUNT = {"account": 1, "account_token_env": "ACCOUNT_TOKEN"}
@@ -70,7 +71,7 @@ def by_libreoffice(path: Path) -> None:
     subprocess.run(
         ["soffice", f"-env:UserInstallation=file://{path.parent}/profile", "--headless", "--convert-to", "xlsx",
          "--outdir", str(aside), str(path)],
-        check=True, capture_output=True, timeout=110,
+        check=True, capture_output=True, timeout=2 * PATIENCE,
     )  # fmt: skip
     (aside / path.name).replace(path)
 
