@@ -37,10 +37,12 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each of the many process
 TOKEN = "sandbox-token"
 #: Seconds after which a command that does not end, or a state that does not come, fails its test.
 PATIENCE = 120.0
-#: The modules that take longest; they go first, so that no processor is idle at the end.
+#: The modules that take longest; they go first, so that no processor is idle at the end. The first of all waits for
+#: time-outs, while others need the processors.
 LONG = (
-    "test_state_machine.py", "test_resume.py", "test_cron_kit.py", "test_email_swaps.py", "test_dask_engine.py",
-    "test_interruptions.py", "test_interrupted_rows.py", "test_html.py",
+    "test_fault_table.py", "test_error_sentences.py", "test_interruptions.py", "test_cron_kit.py",
+    "test_safety_rules.py", "test_state_machine.py", "test_security.py", "test_html.py", "test_resume.py",
+    "test_interrupted_rows.py", "test_resume_matches_uninterrupted.py", "test_dask_engine.py", "test_email_swaps.py",
 )  # fmt: skip
 
 
@@ -267,7 +269,8 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.name not in LONG)
+    places = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONG)))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
