@@ -161,6 +161,10 @@ def test_an_attribute_of_a_configured_type_is_not_converted() -> None:
         pytest.param("a, b", ["a"], "not valid JSON", id="a list without brackets"),
         pytest.param('{"a": 1}', ["a"], "JSON of another kind", id="an object in place of a list"),
         pytest.param("7", "007", "a spreadsheet may have rewritten the text", id="a text without its zeros"),
+        pytest.param(
+            "1234567890123450000", 1234567890123456789, "a spreadsheet may have rewritten the text", id="a long number"
+        ),
+        pytest.param("52.5200066", 52.52000659999999, "a spreadsheet may have rewritten the text", id="many decimals"),
     ],
 )
 def test_text_that_is_not_what_the_platform_holds_is_a_type_mismatch(text: str, held: Any, reason: str) -> None:
@@ -185,6 +189,13 @@ def test_what_fits_is_no_type_mismatch(want: dict[str, Any], held: Any, typed: t
     rows = desired(**want)
     users = current(rows, custom_attributes={"seats": held})
     assert compare(rows, users, typed_fields=frozenset(typed)).type_mismatches() == {}
+
+
+def test_a_number_that_a_person_types_may_have_fewer_digits() -> None:
+    rows = desired(custom_attributes__seats="0.3")
+    found = compare(rows, current(rows, custom_attributes={"seats": 0.30000000000000004}))
+    assert found.type_mismatches(is_typed=True) == {}
+    assert found.type_mismatches() != {}
 
 
 def test_a_name_without_its_accents_is_a_type_mismatch() -> None:

@@ -15,7 +15,7 @@ from pandas.api.types import infer_dtype
 from usersync.diff.rewritten import accented_letters, is_rewritten, is_without_accents
 from usersync.models import ATTRIBUTE, CLEAR, SECRET_FIELDS, UNKNOWN, FieldChange, Json, User, value_of
 from usersync.validation.cells import read_boolean, read_json, read_number
-from usersync.values import same_value, shown
+from usersync.values import cell_text, same_value, shown
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -113,7 +113,7 @@ class Comparison:
     ) -> dict[int, dict[str, str]]:
         """Return key -> field -> what is wrong, where text would replace a number, a boolean or JSON.
 
-        So it is where the same text would come in the form of a spreadsheet, or without accents. The type of the field
+        So it is where the same value would come in the form of a spreadsheet, or without accents. The type of the field
         is not configured, so that nobody said that it may change. `cells` are all that the input holds: where they
         have the accents that few rows lose, or no decimals in any row, these rows are meant as they are. So are all
         where a person typed them (`is_typed`).
@@ -133,8 +133,8 @@ class Comparison:
             meant = _written_without_accents(name, texts, held, known) | _whole_again(name, texts, held, known)
             keys = self.desired.index.to_numpy()[rows].tolist()
             for at, (key, new, old) in enumerate(zip(keys, texts, held, strict=True)):
-                is_meant = at in meant or (is_typed and isinstance(old, str))
-                if not is_meant and isinstance(new, str) and (message := _type_mismatch(name, new, old)):
+                is_meant = is_typed or at in meant
+                if isinstance(new, str) and (message := _type_mismatch(name, new, old, is_meant=is_meant)):
                     found.setdefault(key, {})[name] = message
         return found
 
@@ -253,18 +253,19 @@ def _whole_again(name: str, new: Objects, old: Objects, cells: InputColumns) -> 
     return found if len(found) >= _SEVERAL and not cells.has_decimals(name) else set()
 
 
-def _type_mismatch(name: str, text: str, old: Json) -> str:
-    """Return why a text must not replace the current value; blank if it may."""
-    if isinstance(old, str):
-        reason = _WITHOUT_ACCENTS if is_without_accents(text, old) else ""
-        if name.startswith(ATTRIBUTE) and is_rewritten(text, old):
-            reason = _REWRITTEN
-        return f"{reason} (the platform holds {shown(name, old)!r})" if reason else ""
+def _type_mismatch(name: str, text: str, old: Json, *, is_meant: bool) -> str:
+    """Return why a text must not replace the current value; blank if it may. `is_meant`: in the form that it has."""
     try:
         _read_as_held(text, old)
     except ValueError as error:
         return f"{error} (the platform holds {_KINDS[type(old)]})"
-    return ""
+    held = cell_text(old)
+    reason = ""
+    if name.startswith(ATTRIBUTE) and is_rewritten(text, held):
+        reason = _REWRITTEN
+    elif is_without_accents(text, held):
+        reason = _WITHOUT_ACCENTS
+    return f"{reason} (the platform holds {shown(name, old)!r})" if reason and not is_meant else ""
 
 
 def _read_as_held(text: str, old: Json) -> Json:

@@ -19,8 +19,10 @@ Day: TypeAlias = tuple[int, int, int]
 
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,60}(?:[.,][0-9]{1,60})?(?:[eE][+-]?[0-9]{1,2})?%?")
 _GROUPED: Final = re.compile(r"[+-]?[0-9]{1,3}([,.' \u00a0\u202f])[0-9]{3}(?:\1[0-9]{3})*")
-#: Digits of a number that a spreadsheet keeps.
+#: Digits of a number that a spreadsheet keeps, and of one with decimals that it writes into a text file, at most.
 _DIGITS_KEPT: Final = 15
+_DIGITS_WRITTEN: Final = 10
+_FRACTION: Final = re.compile(r"[+-]?[0-9]{1,60}[.,][0-9]{1,60}")
 _TIME: Final = r"(?:[T ,]+(\d{1,2}):(\d\d)(?::(\d\d))?(?:\.(\d+))?(?:Z| ?([AP]M))?)?"
 _DATE: Final = re.compile(rf"(\d{{1,4}})([./ -]+)(\d{{1,2}})\2(\d{{1,4}}){_TIME}\.?", re.IGNORECASE)
 #: Numbers as spreadsheets and pandas spoil them: 4.9E+11, and 4711.0 for a number that is too long for a version.
@@ -98,16 +100,28 @@ def _is_same_number(new: str, old: str) -> bool:
     is_corrected = _is_padded(new, old) or _SPOILT.fullmatch(old)
     if not is_corrected and not _values(new).isdisjoint(_values(old)):
         return True
-    return new.isdecimal() and old.isdecimal() and len(new) == len(old) > _DIGITS_KEPT and _is_rounded(new, old)
+    return _is_rounded_whole(new, old) or _is_rounded_fraction(new, old)
 
 
 def _is_padded(new: str, old: str) -> bool:
     return len(new) >= len(old) and new.lstrip("+0") == old.lstrip("+0")
 
 
-def _is_rounded(new: str, old: str) -> bool:
+def _is_rounded_whole(new: str, old: str) -> bool:
+    if not (new.isdecimal() and old.isdecimal() and len(new) == len(old) > _DIGITS_KEPT):
+        return False
     step = int(10 ** (len(old) - _DIGITS_KEPT))
     return int(new) % step == 0 and abs(int(new) - int(old)) < step
+
+
+def _is_rounded_fraction(new: str, old: str) -> bool:
+    """Return whether a number lost its last decimals, as 52.5200066 did, which was 52.52000659999999."""
+    if not _FRACTION.fullmatch(old) or not _NUMBER.fullmatch(new) or new.endswith("%"):
+        return False
+    value, exact = (Decimal(text.replace(",", ".")) for text in (new, old))
+    digits = (Decimal(f"{exact:.{count}g}") for count in (_DIGITS_KEPT, _DIGITS_WRITTEN))
+    decimals = (Decimal(f"{exact:.{count}f}") for count in (_DIGITS_WRITTEN - 1, _DIGITS_WRITTEN))
+    return value != exact and value in (*digits, *decimals)
 
 
 def _values(text: str) -> set[Decimal]:
@@ -189,7 +203,7 @@ def _is_same_clock(new: str, old: str) -> bool:
     if not _CLOCK.fullmatch(new) or not _CLOCK.fullmatch(old):
         return False
     one, other = ([int(part) for part in f"{text}:0".split(":")[:3]] for text in (new, old))
-    return one == other and len(new) >= len(old)
+    return one == other and new.count(":") >= old.count(":")
 
 
 def _is_same_boolean(new: str, old: str) -> bool:
