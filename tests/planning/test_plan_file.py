@@ -174,6 +174,17 @@ def test_undo_restores_what_the_platform_kept_of_a_row_that_failed(desk: Opened)
         assert open_box.store.users[1].custom_attributes == {}
 
 
+def test_undo_leaves_out_rows_that_were_not_sent_because_another_user_was_answered(desk: Opened) -> None:
+    other = Answer(200, {"id": 2, "name": "User 2", "email": "u2@example.org"})
+    faults = Faults(script=lambda method, user, _: other if (method, user) == ("GET", 1) else None)
+    with desk(box(3, faults=faults)) as (_, at):
+        at.write("changes.csv", "id,name\n1,Ann\n3,Cid\n")
+        ran = at.run("run", "changes.csv", "--yes", "--json")
+        assert list(ran.statuses().values()) == ["not-sent echo-differs", "updated"]
+        undone = at.run("undo", ran.summary["run"], "--yes")
+        assert (undone.code, undone.statuses()) == (0, {"3": "updated"})
+
+
 def test_an_undo_sends_a_row_that_frees_an_address_before_the_row_that_takes_it(desk: Opened) -> None:
     with desk(numbered_box(10)) as (open_box, at):
         at.write("changes.csv", "id,email\n2,new@example.org\n1,u2@example.org\n")

@@ -32,7 +32,9 @@ class UndoneRows(RowSource):
         self._statuses = {
             row.key: row.status
             for row in self._former.with_status(*changed, *in_part)
-            if row.status in changed or row.code == Code.ECHO_DIFFERS or row.was_sent_before
+            if row.status in changed
+            or (row.status is Status.FAILED and row.code == Code.ECHO_DIFFERS)
+            or row.was_sent_before
         }
 
     def start(self, ledger: Ledger, info: RunInfo) -> LedgerRun:
