@@ -66,6 +66,7 @@ def test_all_users_of_the_account_are_known_after_one_request() -> None:
     assert [request.listing for request in box.log] == ["agents"]
 
 
+ANN = '{"id": 1, "name": "Ann", "email": null}'
 FAILURES = {
     "an unknown token": (Sandbox(users=USERS), {"token": "nobody"}, "does not accept the account's token"),
     "the platform app's token": (Sandbox(users=USERS), {"token": "sandbox-token"}, "a user's own access token"),
@@ -85,9 +86,9 @@ FAILURES = {
     "an HTML page": (answering(Answer(200, "<html>Log in</html>")), {}, "answered 200 with an HTML page"),
     "an object": (answering(Answer(200, {"error": "x"})), {}, "something that is not a whole list"),
     "no JSON": (answering(Answer(200, "ok")), {}, "something that is not a whole list"),
-    "a list cut short": (answering(Answer(200, '[{"id": 1}, {"id": 2}')), {}, "something that is not a whole list"),
-    "a list cut inside a user": (answering(Answer(200, '[{"id": 1}, {"id"')), {}, "something that is not a whole list"),
-    "two lists": (answering(Answer(200, '[{"id": 1}] [{"id": 2}]')), {}, "something that is not a whole list"),
+    "a list cut short": (answering(Answer(200, f"[{ANN}")), {}, "something that is not a whole list"),
+    "a list cut inside a user": (answering(Answer(200, f'[{ANN}, {{"id"')), {}, "something that is not a whole list"),
+    "two lists": (answering(Answer(200, f"[{ANN}] [{ANN}]")), {}, "something that is not a whole list"),
     "an empty list": (answering(listed()), {}, "an empty list"),
     "a page of a list": (answering(listed(entry(), Link='</x?page=2>; rel="next"')), {}, "in pages"),
     "a text among the users": (answering(listed(entry(), "x")), {}, "entry 2 is not a user of account 1"),
@@ -101,11 +102,13 @@ FAILURES = {
         "users 1 and 2 have the same e-mail address",
     ),
     "a name that is a number": (answering(listed(entry(name=5))), {}, "entry 1 has no text as name"),
+    "a user without a name": (answering(listed({"id": 1, "email": "a@x.org"})), {}, "entry 1 has no name"),
+    "a user without an address": (answering(listed({"id": 1, "name": "Ann"})), {}, "entry 1 has no email"),
     "attributes that are text": (answering(listed(entry(custom_attributes="x"))), {}, "not an object"),
     "a number without end": (answering(Answer(200, '[{"id": 1, "x": 1e999}]')), {}, "a number that is not finite"),
     "endless nesting": (answering(Answer(200, "[" * 100_000)), {}, "nested too deeply"),
     "deeply nested attributes": (
-        answering(Answer(200, f'[{{"id": 1, "custom_attributes": {{"a": {"[" * 99}{"]" * 99}}}}}]')),
+        answering(Answer(200, f'[{ANN[:-1]}, "custom_attributes": {{"a": {"[" * 99}{"]" * 99}}}}}]')),
         {},
         "nested deeper than",
     ),
@@ -131,14 +134,15 @@ def test_a_token_that_a_refusal_quotes_is_masked() -> None:
 
 
 def test_control_characters_and_lone_surrogates_are_cleaned_as_in_a_single_read() -> None:
-    body = rb'[{"id": 1, "name": "A\u001b]0;x\ud800", "custom_attributes": {"k": ["\u0007v"], "\u0000n": 1}}]'
+    attributes = rb'{"k": ["\u0007v"], "\u0000n": 1}'
+    body = rb'[{"id": 1, "name": "A\u001b]0;x\ud800", "email": null, "custom_attributes": ' + attributes + b"}]"
     found = parse_directory(Response(200, {}, body), 1)
     assert isinstance(found, Directory)
     assert found.users[1] == User(1, "A]0;x?", None, None, {"k": ["v"], "n": 1})
 
 
 def test_white_space_and_a_byte_order_mark_do_not_matter() -> None:
-    body = '\ufeff \r\n[ {"id": 1} ,\n\t{"id":2} ]\n'.encode()
+    body = f"\ufeff \r\n[ {ANN} ,\n\t{ANN.replace('1', '2')} ]\n".encode()
     found = parse_directory(Response(200, {}, body), 1)
     assert isinstance(found, Directory)
     assert list(found.users) == [1, 2]

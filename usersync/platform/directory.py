@@ -123,6 +123,8 @@ def _user(entry: Json, account: int, position: int) -> tuple[User, bool]:
     attributes = entry.get("custom_attributes") or {}
     if not isinstance(attributes, dict):
         raise BodyError(f"a list whose entry {position} has custom attributes that are not an object")
+    if missing := {"name", "email"} - entry.keys():
+        raise BodyError(f"a list whose entry {position} has no {min(missing)}")
     name = _text(entry, "name", position)
     available_name = _text(entry, "available_name", position)
     knows_display_name = bool(available_name) and available_name != name
