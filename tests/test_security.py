@@ -101,6 +101,16 @@ def test_only_if_blank_reads_the_user_even_with_compare_with_nothing(desk: Opene
         assert (open_box.store.users[1].name, open_box.store.users[1].display_name) == (before, "A")
 
 
+def test_only_if_blank_holds_for_an_attribute_in_a_json_object_too(desk: Opened) -> None:
+    people = [StoredUser(1, "Ann", "ann@example.org", None, {"seats": 5})]
+    careful = {"custom_attributes.seats": {"only_if_blank": True}}
+    with desk(Sandbox(users=people, limit=None), fields=careful) as (open_box, at):
+        at.write("changes.csv", 'id,custom_attributes\n1,"{""seats"": 9, ""plan"": ""pro""}"\n')
+        ran = at.run("run", "changes.csv", "--yes", "--compare-with", "nothing")
+        assert (ran.code, ran.report[0]["changed"]) == (0, "custom_attributes.plan")
+        assert open_box.store.users[1].custom_attributes == {"seats": 5, "plan": "pro"}
+
+
 def read_until(terminal: int, text: bytes) -> None:
     """Read what a program writes to its terminal, until it has written `text`."""
     seen = b""

@@ -271,6 +271,33 @@ def test_only_if_blank_never_overwrites() -> None:
     assert [change.field for change in fields] == ["display_name"]
 
 
+@pytest.mark.parametrize(
+    ("blank_only", "changed", "kept"),
+    [
+        pytest.param("custom_attributes", {"new"}, {0: ["custom_attributes.seats"]}, id="all attributes"),
+        pytest.param("custom_attributes.seats", {"plan", "new"}, {0: ["custom_attributes.seats"]}, id="one of them"),
+    ],
+)
+def test_only_if_blank_never_overwrites_from_a_json_object(
+    blank_only: str, changed: set[str], kept: dict[int, list[str]]
+) -> None:
+    rows = desired(custom_attributes={"seats": 9, "plan": "pro", "new": 1})
+    held = {"seats": 5, "plan": "pro" if blank_only == "custom_attributes" else "trial"}
+    found = compare(rows, current(rows, custom_attributes=held), only_if_blank=frozenset({blank_only}))
+    ((_, _, changes),) = found.changes()
+    assert ({change.field for change in changes}, found.kept_fields()) == (
+        {f"custom_attributes.{key}" for key in changed},
+        kept,
+    )
+
+
+def test_only_if_blank_sets_the_attributes_of_a_user_who_has_none() -> None:
+    rows = desired(custom_attributes={"plan": "pro"})
+    found = compare(rows, current(rows, custom_attributes={}), only_if_blank=frozenset({"custom_attributes"}))
+    assert [change.field for _, _, changes in found.changes() for change in changes] == ["custom_attributes.plan"]
+    assert found.kept_fields() == {}
+
+
 values = st.none() | st.text(max_size=3) | st.integers(0, 3) | st.booleans() | st.lists(st.integers(0, 2), max_size=2)
 
 

@@ -70,6 +70,8 @@ class Comparison:
     """Field -> for each row of `desired`, whether the field changes."""
     typed_fields: frozenset[str] = frozenset()
     """Attributes whose type is configured, text included."""
+    only_if_blank: frozenset[str] = frozenset()
+    """Fields that change only where the platform has no value."""
     kept: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
     """Field -> for each row of `desired`, whether the platform has another value that stays."""
 
@@ -77,8 +79,9 @@ class Comparison:
         """Return key -> the fields whose other values on the platform stay, for the rows with any."""
         found: dict[int, list[str]] = {}
         for name, mask in self.kept.items():
-            for key in self.desired.index.to_numpy()[mask].tolist():
-                found.setdefault(key, []).append(name)
+            for i, changes in self._changes_of(name, np.flatnonzero(mask)):
+                stay = [change.field for change in changes if _stays(change, name, self.only_if_blank)]
+                found.setdefault(int(self.desired.index[i]), []).extend(stay)
         return found
 
     @property
@@ -100,13 +103,19 @@ class Comparison:
         keys = self.desired.index.to_numpy()[rows].tolist()
         user_ids = self.desired["id"].to_numpy()[rows].tolist()
         fields: list[list[FieldChange]] = [[] for _ in keys]
+        places = {row: at for at, row in enumerate(rows.tolist())}
         for name, mask in self.differs.items():
-            new, old = self.desired[name].to_numpy(object)[rows], self._old_values(name, rows)
-            is_typed = name in self.typed_fields
-            for i in np.flatnonzero(mask[rows]).tolist():
-                fields[i].extend(_field_changes(name, old[i], new[i], is_typed=is_typed))
+            for i, changes in self._changes_of(name, np.flatnonzero(mask)):
+                fields[places[i]] += [change for change in changes if not _stays(change, name, self.only_if_blank)]
         for key, user_id, changed in zip(keys, user_ids, fields, strict=True):
             yield key, user_id, tuple(changed)
+
+    def _changes_of(self, name: str, rows: NDArray[np.intp]) -> Iterator[tuple[int, Iterator[FieldChange]]]:
+        """Yield the changes of a field, in these rows."""
+        new, old = self.desired[name].to_numpy(object)[rows], self._old_values(name, rows)
+        is_typed = name in self.typed_fields
+        for i, before, after in zip(rows.tolist(), old, new, strict=True):
+            yield i, _field_changes(name, before, after, is_typed=is_typed)
 
     def type_mismatches(
         self, cells: InputColumns | None = None, *, is_typed: bool = False
@@ -165,12 +174,12 @@ def compare(
         mask = desired[name].notna().to_numpy()
         if current is not None and name not in SECRET_FIELDS:
             old, new = current[name].to_numpy(object), desired[name].to_numpy(object)
-            mask = mask & _unequal(name, new, old, mask, is_typed=name in typed_fields)
-            if name in only_if_blank:
-                blank = np.fromiter((value in (None, "") for value in old), bool, len(old))
-                kept[name], mask = mask & ~blank, mask & blank
+            is_typed = name in typed_fields
+            mask = mask & _unequal(name, new, old, mask, is_typed=is_typed)
+            if name in only_if_blank or (name == _ATTRIBUTES and only_if_blank):
+                kept[name], mask = _split_by_blank(name, new, old, mask, only_if_blank, is_typed=is_typed)
         differs[name] = mask
-    return Comparison(desired, current, differs, typed_fields, kept)
+    return Comparison(desired, current, differs, typed_fields, only_if_blank, kept)
 
 
 def readable_fields(desired: DataFrame) -> list[str]:
@@ -197,6 +206,24 @@ def _unequal(name: str, new: Objects, old: Objects, mask: NDArray[np.bool_], *, 
     unequal = np.zeros(len(new), dtype=bool)
     unequal[candidates] = [any(_field_changes(name, old[i], new[i], is_typed=is_typed)) for i in candidates.tolist()]
     return unequal
+
+
+def _split_by_blank(
+    name: str, new: Objects, old: Objects, mask: NDArray[np.bool_], only_if_blank: frozenset[str], *, is_typed: bool
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return for each row in `mask` whether any value stays, and whether any changes: of a JSON object, some may."""
+    kept, differs = np.zeros_like(mask), np.zeros_like(mask)
+    for i in np.flatnonzero(mask).tolist():
+        changes = _field_changes(name, old[i], new[i], is_typed=is_typed)
+        stays = [_stays(change, name, only_if_blank) for change in changes]
+        kept[i], differs[i] = any(stays), not all(stays)
+    return kept, differs
+
+
+def _stays(change: FieldChange, column: str, only_if_blank: frozenset[str]) -> bool:
+    """Return whether a value that the platform has stays, because its field changes only where there is none."""
+    is_blank = change.old is UNKNOWN or change.old in (None, "")
+    return not is_blank and not only_if_blank.isdisjoint((column, change.field))
 
 
 def _all_text(values: Objects) -> bool:

@@ -88,7 +88,8 @@ class RowComparison:
 
     def _must_read(self, values: DataFrame) -> bool:
         """Return whether users have to be read even where nothing is compared."""
-        return self._reads_anyway or any(name in values for name in self._only_if_blank)
+        only_if_blank = any(name in values or name.partition(".")[0] in values for name in self._only_if_blank)
+        return self._reads_anyway or only_if_blank
 
     def _compare(self, values: DataFrame, current: DataFrame | None) -> Comparison:
         found = compare(values, current, only_if_blank=self._only_if_blank, typed_fields=self._typed)
