@@ -14,6 +14,12 @@ PASSWORD = "Str0ng!secret"
 SHEET = f"id,name,password,custom_attributes.seats\n1,Ann,,5\n2,,{PASSWORD},\nx,bad,,\n3,User 3,,\n"
 
 
+def changed_name(at: Any, name: str) -> str:
+    """Give user 1 a name in a run of its own, and return the run."""
+    at.write("name.csv", f"id,name\n1,{name}\n")
+    return str(at.run("run", "name.csv", "--yes", "--json").summary["run"])
+
+
 def test_a_saved_plan_has_sorted_rows_and_counts_and_no_secrets(desk: Opened) -> None:
     with desk(numbered_box(10)) as (_, at):
         at.write("changes.csv", SHEET)
@@ -191,6 +197,23 @@ def test_an_undo_sends_a_row_that_frees_an_address_before_the_row_that_takes_it(
         run = at.run("run", "changes.csv", "--yes", "--json").summary["run"]
         assert at.run("undo", run, "--yes").code == 0
         assert [open_box.store.users[i].email for i in (1, 2)] == ["u1@example.org", "u2@example.org"]
+
+
+def test_undo_keeps_a_value_that_a_later_run_wrote_again(desk: Opened) -> None:
+    with desk(numbered_box(10)) as (open_box, at):
+        runs = [changed_name(at, name) for name in ("Ann", "Anna", "Ann")]
+        undone = at.run("undo", runs[0], "--yes")
+        kept = f"undo of run {runs[0]}; kept: name (run {runs[2]} changed it since)"
+        assert (undone.code, undone.report[0]["status"], undone.report[0]["message"]) == (1, "conflict", kept)
+        assert open_box.store.users[1].name == "Ann"
+
+
+def test_runs_can_be_undone_from_the_last_to_the_first(desk: Opened) -> None:
+    with desk(numbered_box(10)) as (open_box, at):
+        runs = [changed_name(at, name) for name in ("Ann", "Anna", "Ann")]
+        for run, name in zip(reversed(runs), ("Anna", "Ann", "User 1"), strict=True):
+            assert at.run("undo", run, "--yes").code == 0
+            assert open_box.store.users[1].name == name
 
 
 def test_an_undo_can_be_undone(desk: Opened) -> None:

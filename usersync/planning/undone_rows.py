@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from usersync.context import Clock
 from usersync.diff.inversion import invert_row
 from usersync.ledger import Ledger, LedgerRun, RunInfo
 from usersync.ledger.run import IN_FLIGHT
-from usersync.models import Code, Row, Status
+from usersync.models import Code, Json, Row, Status
 from usersync.planning.earlier_run import find_run
 from usersync.planning.sources import RowSource
 from usersync.planning.users import UserLookup
+from usersync.planning.verify import overtaken_fields
 from usersync.settings import Settings
 
 
@@ -27,6 +29,7 @@ class UndoneRows(RowSource):
         super().__init__("undo", settings)
         self._name = name
         self._former = find_run(ledger, name, settings)
+        self._undos = frozenset(info.run for info in ledger.runs() if info.kind == "undo")
         changed = (Status.UPDATED, Status.PARKED, Status.REVERTING, *IN_FLIGHT)
         in_part = (Status.FAILED, Status.PLANNED, Status.NOT_SENT)
         self._statuses = {
@@ -48,37 +51,46 @@ class UndoneRows(RowSource):
         e-mail swap that could not be reverted: they count, and are reported.
         """
         rows = self._former.by_key(self._statuses)
-        run.insert(_inverted_row(row, self._name) for row in rows)
+        newer = self._former.snapshots.last_written([row.user_id for row in rows], by_newer_runs=True)
+        run.insert(self._inverted_row(row, newer.get(row.user_id, {})) for row in rows)
         await self.verify_rows(run, users)
         reverted = {
             row.key: row for row in rows if row.status is Status.FAILED and self._statuses[row.key] is not Status.FAILED
         }
         run.revise(
-            _restored_row(row, reverted[row.key], self._name)
+            _restored_row(row, self._inverted_row(reverted[row.key], {}), reverted[row.key])
             for row in run.by_key(reverted)
             if row.status is Status.UNCHANGED
         )
+
+    def _inverted_row(self, row: Row, newer: Mapping[str, Json]) -> Row:
+        """Return the row that restores what an updated row changed, or one of which the platform altered the values.
+
+        A value that a later run wrote stays, even if it is the same; not so one that a later undo restored. `newer` are
+        the values that later runs wrote last, by field.
+        """
+        changes, kept = invert_row(row)
+        writers = {
+            name: self._former.snapshots.last_writer(row.user_id, name)[0] for name in overtaken_fields(changes, newer)
+        }
+        overtaken = {name: run for name, run in writers.items() if run and run not in self._undos}
+        changes = tuple(change for change in changes if change.field not in overtaken)
+        kept += tuple(f"{name} (run {run} changed it since)" for name, run in overtaken.items())
+        note = f"undo of run {self._name}"
+        if kept:
+            note += f"; kept: {', '.join(kept)}"
+        status = Status.PLANNED if changes else Status.CONFLICT
+        inverted = Row(row.key, row.source, row.row, row.id, status, note=note)
+        return inverted.with_changes(changes) if changes else inverted
 
     def row_count(self, run: LedgerRun) -> int:
         """Return the rows whose users may have been changed."""
         return len(self._statuses)
 
 
-def _inverted_row(row: Row, run: str) -> Row:
-    """Return the row that restores what an updated row changed, or one of which the platform altered the values."""
-    changes, kept = invert_row(row)
-    note = f"undo of run {run}"
-    if kept:
-        note += f"; kept: {', '.join(kept)}"
-    status = Status.PLANNED if changes else Status.CONFLICT
-    inverted = Row(row.key, row.source, row.row, row.id, status, note=note)
-    return inverted.with_changes(changes) if changes else inverted
-
-
-def _restored_row(row: Row, reverted: Row, run: str) -> Row:
+def _restored_row(row: Row, inverted: Row, reverted: Row) -> Row:
     """Return the row of an undo whose user got the old values back when an interrupted e-mail swap was reverted."""
-    changed = _inverted_row(reverted, run)
     return replace(
-        row, status=Status.UPDATED, changed=changed.changed, old=changed.old, new=changed.new,
+        row, status=Status.UPDATED, changed=inverted.changed, old=inverted.old, new=inverted.new,
         message=reverted.message, http_status=reverted.http_status, finished_at=reverted.finished_at,
     )  # fmt: skip

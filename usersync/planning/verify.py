@@ -92,14 +92,15 @@ def _reject_overtaken(run: LedgerRun, rows: Sequence[Row]) -> None:
     newer = run.snapshots.last_written([row.user_id for row in rows], by_newer_runs=True)
     overtaken: list[Row] = []
     for row in rows:
-        if fields := _overtaken_fields(row.changes, newer.get(row.user_id, {})):
+        if fields := overtaken_fields(row.changes, newer.get(row.user_id, {})):
             changed_by = {field: f"run {run.snapshots.last_writer(row.user_id, field)[0]}" for field in fields}
             in_part = row.was_sent_before and len(fields) < len(row.changes)
             overtaken.append(_changed_since(row, changed_by, in_part=in_part))
     run.revise(overtaken)
 
 
-def _overtaken_fields(changes: Sequence[FieldChange], newer: Mapping[str, Json]) -> list[str]:
+def overtaken_fields(changes: Sequence[FieldChange], newer: Mapping[str, Json]) -> list[str]:
+    """Name the fields for which newer runs wrote another value (`newer`: field -> value)."""
     return sorted(c.field for c in changes if c.field in newer and not same_value(c.field, c.new, newer[c.field]))
 
 
