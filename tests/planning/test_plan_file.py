@@ -183,7 +183,7 @@ def test_undo_restores_what_the_platform_kept_of_a_row_that_failed(desk: Opened)
 def test_undo_leaves_out_rows_that_were_not_sent_because_another_user_was_answered(desk: Opened) -> None:
     other = Answer(200, {"id": 2, "name": "User 2", "email": "u2@example.org"})
     faults = Faults(script=lambda method, user, _: other if (method, user) == ("GET", 1) else None)
-    with desk(box(3, faults=faults)) as (_, at):
+    with desk(numbered_box(3, faults=faults)) as (_, at):
         at.write("changes.csv", "id,name\n1,Ann\n3,Cid\n")
         ran = at.run("run", "changes.csv", "--yes", "--json")
         assert list(ran.statuses().values()) == ["not-sent echo-differs", "updated"]
