@@ -261,7 +261,6 @@ def _escapes_only(sample: bytes, special: bytes) -> bool:
 
 
 def _count(match: DialectMatch, start: int, size: int) -> tuple[int, int]:
-    """Count well-formed and malformed rows."""
     block = match.reader().block(start, size) if start < len(match.data) else None
     if block is None:
         return 0, 0

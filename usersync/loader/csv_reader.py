@@ -151,10 +151,11 @@ class _BodyReader:
         frames, numbers = [], []
         at, row = 0, self._match.row + 1
         for block in self._blocks():
+            special = {i: record for i, record in block.special if record.is_row}
             kept = block.clean.copy()
-            kept[[i for i, record in block.special if record.cells is not None or record.error]] = True
+            kept[list(special)] = True
             places = np.flatnonzero(kept)
-            frames.append(self._cells(block, places, at))
+            frames.append(self._cells(block, special, places, at))
             self._last_is_bad = bool(block.special) and bool(block.special[-1][1].error) and not block.clean[-1]
             numbers.append(places + row)
             self._remarks.extend(row + i for i, record in block.special if record.is_remark)
@@ -193,17 +194,15 @@ class _BodyReader:
             start = block.stop
             yield block
 
-    def _cells(self, block: Block, places: NDArray[np.int64], at: int) -> pd.DataFrame:
+    def _cells(self, block: Block, special: Mapping[int, Record], places: NDArray[np.int64], at: int) -> pd.DataFrame:
         """Combine the cells of one block, whose first row has position `at` in the sheet."""
         clean = self._clean_rows(block)
-        special = [(i, r) for i, r in block.special if r.cells is not None or r.error]
         if not special:
             return clean
         table = np.full((len(places), self._width), "", object)
         table[block.clean[places]] = clean.to_numpy(object)
-        for position, (_, record) in zip(
-            np.searchsorted(places, [i for i, _ in special]).tolist(), special, strict=True
-        ):
+        positions = np.searchsorted(places, list(special)).tolist()
+        for position, record in zip(positions, special.values(), strict=True):
             table[position] = self._check(record, at + position)
         return pd.DataFrame(table, dtype=object)
 

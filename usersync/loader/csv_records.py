@@ -52,6 +52,11 @@ class Record:
     short: tuple[str, ...] = ()
     """The cells of a record that lacks some at its end."""
 
+    @property
+    def is_row(self) -> bool:
+        """Whether it is data, readable or not."""
+        return self.cells is not None or bool(self.error)
+
 
 @dataclass(frozen=True, slots=True)
 class Block:

@@ -83,5 +83,4 @@ def _text(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Convert numpy and pandas values for JSON."""
     return value.tolist() if hasattr(value, "tolist") else _text(value)

@@ -49,9 +49,9 @@ def to_utf8(data: bytes, *, file: str, encoding: str | None = None) -> DecodedTe
     """
     bom = _bom(data)
     if bom and (encoding is None or _same(encoding, bom[1]) or _decodes(data[len(bom[0]) :], bom[1])):
-        text = _as_utf8(data, len(bom[0]), bom[1], file=file, why="byte-order mark")
         note = f"source.encoding says {encoding}, but the file's byte-order mark says {bom[1]}: read as that"
-        notes = (note,) if encoding and not _same(encoding, bom[1]) else ()
+        text = _as_utf8(data, len(bom[0]), bom[1], file=file, why="byte-order mark", note=note)
+        notes = text.notes if encoding and not _same(encoding, bom[1]) else ()
         return replace(text, encoding=_WITH_MARK.get(bom[1], bom[1]), notes=notes)
     if encoding:
         start = len(bom[0]) if bom and bom[1] == "utf-8" else 0
@@ -129,14 +129,15 @@ def _wide(data: bytes) -> str | None:
     return None
 
 
-def _as_utf8(data: bytes, start: int, encoding: str, *, file: str, why: str) -> DecodedText:
+def _as_utf8(data: bytes, start: int, encoding: str, *, file: str, why: str, note: str = "") -> DecodedText:
+    notes = (note,) if note else ()
     if encoding == "utf-8" and is_utf8(data):
-        return DecodedText(data, start, encoding, why)
+        return DecodedText(data, start, encoding, why, notes)
     try:
         text = data[start:].decode(encoding, "replace").encode("utf-8", "replace")
     except (UnicodeError, ValueError) as error:
         raise SourceError(file, f"cannot be read as {encoding}: {error}; name another source.encoding") from None
-    return DecodedText(text, 0, encoding, why)
+    return DecodedText(text, 0, encoding, why, notes)
 
 
 def _guessed(data: bytes, file: str) -> DecodedText:
@@ -145,20 +146,16 @@ def _guessed(data: bytes, file: str) -> DecodedText:
     valid = len(text) - len(text.encode("ascii", "ignore")) - broken
     if valid >= 2 * broken:
         note = f"read as utf-8; the rows that hold invalid bytes are rejected ({broken} found)"
-        return _lossy(data, f"valid UTF-8 but for {broken} of {valid + broken} letters", note, file)
+        why = f"valid UTF-8 but for {broken} of {valid + broken} letters"
+        return _as_utf8(data, 0, "utf-8", file=file, why=why, note=note)
     best = guess_encoding(data)
     if best.safe:
         note = f"the encoding is a guess: {best.encoding}, {best.why}; {_REMEDY} if it is wrong"
-        guessed = _as_utf8(data, 0, best.encoding, file=file, why=best.why)
-        return replace(guessed, notes=(note,))
+        return _as_utf8(data, 0, best.encoding, file=file, why=best.why, note=note)
     if not valid and _few(data):
         note = f"read as utf-8, but the rows that hold other bytes are rejected; {_readings(best)}; {_REMEDY}"
-        return _lossy(data, f"ASCII but for {broken} bytes", note, file)
+        return _as_utf8(data, 0, "utf-8", file=file, why=f"ASCII but for {broken} bytes", note=note)
     raise SourceError(file, f"the encoding is in doubt: {_readings(best)}; {_REMEDY}, or save the file as UTF-8")
-
-
-def _lossy(data: bytes, why: str, note: str, file: str) -> DecodedText:
-    return replace(_as_utf8(data, 0, "utf-8", file=file, why=why), notes=(note,))
 
 
 def _few(data: bytes) -> bool:

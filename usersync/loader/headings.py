@@ -35,7 +35,6 @@ _LONGEST: Final = 200
 _IN_BRACES: Final = re.compile(r"\{([^{}]*)\}")
 #: Headings that can stand in YAML without quotes.
 _PLAIN_YAML: Final = re.compile(r"[^\W\d_][\w ./()-]*(?<! )")
-
 #: Texts that YAML takes for something else.
 _YAML_CONSTANTS: Final = frozenset(("yes", "no", "on", "off", "true", "false", "null"))
 
@@ -147,9 +146,8 @@ class Headings:
 
     def looks_like_header(self, cells: Sequence[str]) -> bool:
         """Return whether at least half of the cells that are not blank are headings of fields, the key among them."""
-        fields = self.fields(cells)
         filled = sum(bool(cell.strip()) for cell in cells)
-        return self.key_column(cells) is not None and 2 * sum(field is not None for field in fields) >= filled
+        return self.key_column(cells) is not None and 2 * self.count_fields(cells) >= filled
 
     def splits_into_header(self, text: str, delimiter: str) -> bool:
         """Return whether a text is a header row with a key, and another field, if `delimiter` separates cells."""
@@ -294,11 +292,9 @@ def _headings_among(header: Sequence[str], words: Sequence[str]) -> list[str]:
 
 
 def _template_line(first: str, last: str) -> str:
-    """Write the line that composes the name, for the `columns:` of the settings."""
     return f'name: "{{{first}}} {{{last}}}"'
 
 
 def _mapping_line(heading: str, field: str) -> str:
-    """Write a line for the `columns:` of the settings."""
     plain = _PLAIN_YAML.fullmatch(heading) and heading.lower() not in _YAML_CONSTANTS
     return f"{heading if plain else json.dumps(heading, ensure_ascii=False)}: {field}"

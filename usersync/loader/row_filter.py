@@ -54,21 +54,18 @@ def split_condition(condition: str, is_column: Callable[[str], bool]) -> tuple[s
 
 
 def _holds(table: Table, column: str, value: str) -> NDArray[np.bool_]:
-    parts = []
-    found = False
-    for source, sheet in zip(table.sources, table.sheets, strict=True):
-        position = _position(source, column)
-        found |= position is not None
-        cells = sheet[position] if position is not None else [""] * len(sheet)
-        parts.append(np.fromiter((cell.strip() == value for cell in cells), bool, len(sheet)))
-    if not found:
+    positions = [_position(source, column) for source in table.sources]
+    if set(positions) == {None}:
         known = ", ".join(c.heading.strip() for c in table.sources[0].columns if c.heading.strip())
         raise UsageError(f"--where {column}={value}: there is no such column; the columns are {known}")
+    parts = []
+    for position, sheet in zip(positions, table.sheets, strict=True):
+        cells = sheet[position] if position is not None else [""] * len(sheet)
+        parts.append(np.fromiter((cell.strip() == value for cell in cells), bool, len(sheet)))
     return np.concatenate(parts)
 
 
 def _values(table: Table, column: str) -> str:
-    """List the first values of a column, the most frequent ones first."""
     counts: Counter[str] = Counter()
     for source, sheet in zip(table.sources, table.sheets, strict=True):
         position = _position(source, column)

@@ -19,8 +19,6 @@ from usersync.loader.workbook_values import column_texts, resolve_overrides
 from usersync.models import Code
 from usersync.settings import SourceSettings
 
-#: The position of the id column in a sheet without one.
-_NO_COLUMN: Final = -1
 #: Characters of a cell that an error quotes.
 _CELL_SHOWN: Final = 80
 
@@ -48,9 +46,8 @@ class _SheetRows:
         self._leave_out_other_tables(headings)
         self._fields = headings.fields(self._header)
         self._are_read = headings.are_read(self._header)
-        self._id_column = self._fields.index("id") if "id" in self._fields else _NO_COLUMN
         self._key_column = headings.key_column(self._header) or 0
-        self._overrides = resolve_overrides(sheet, self._id_column)
+        self._overrides = resolve_overrides(sheet, self._fields.index("id") if "id" in self._fields else None)
         self._errors: list[CellError] = []
         self._skipped = 0
 

@@ -154,6 +154,5 @@ def read_tables(package: Package, part: str, info: CellInfo) -> None:
 
 
 def _target(folder: str, relationship: dict[str, str]) -> str:
-    """Return the name of the member that a relationship of a member in `folder` points to."""
     path = posixpath.join("/", folder, relationship.get("Target", ""))
     return posixpath.normpath(path).lstrip("/").lower()

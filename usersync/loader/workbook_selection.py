@@ -42,11 +42,10 @@ def select_sheet(book: Workbook, file: str, headings: Headings, options: SourceS
     SourceError where there is no such sheet, or there are several with rows.
     """
     sheets = [(name, is_shown) for name, is_shown in book.sheets if name != BASE_SHEET]
+    search = _Search(headings, options)
     if options.sheet is not None:
         name = _named_sheet([name for name, _ in sheets], options.sheet, file)
-        search = _Search(headings, options)
         return search.find(name, book.open_sheet(name)) or search.refuse(file, f"sheet {name!r}")
-    search = _Search(headings, options)
     shown = [name for name, is_shown in sheets if is_shown]
     found = [selection for name in shown if (selection := search.find(name, book.open_sheet(name)))]
     if not found:
@@ -54,29 +53,32 @@ def select_sheet(book: Workbook, file: str, headings: Headings, options: SourceS
         more = f" (hidden sheets were not searched: {', '.join(hidden)}; name one with --sheet)" if hidden else ""
         what = f"sheet {shown[0]!r}" if len(sheets) == 1 and shown else f"each of its {len(sheets)} sheets"
         search.refuse(file, what, more)
-    with_addresses = [repr(selection.name) for selection in found if not selection.has_id and selection.has_rows]
+    with_addresses = [selection for selection in found if not selection.has_id and selection.has_rows]
     found = [selection for selection in found if selection.has_id] or found
     with_ids_alone = [selection for selection in found if not selection.has_fields and selection.has_rows]
     if any(selection.has_fields for selection in found):
         found = [selection for selection in found if selection not in with_ids_alone]
     candidates = [selection for selection in found if selection.has_rows] or found
     if len(candidates) > 1:
-        which = " and ".join(repr(selection.name) for selection in candidates)
+        which = _names(candidates, " and ")
         what = "an id column" if candidates[0].has_id else "an e-mail column"
         raise SourceError(file, f"sheets {which} both have {what}; name one with --sheet (source.sheet)")
     notes = list(_passed_over(candidates[0], found, shown))
     if candidates[0].has_id and with_addresses:
-        notes.append(f"sheets with e-mail addresses, but no ids, were not read: {', '.join(with_addresses)}")
+        notes.append(f"sheets with e-mail addresses, but no ids, were not read: {_names(with_addresses)}")
     if candidates[0].has_fields and with_ids_alone:
-        names = ", ".join(repr(selection.name) for selection in with_ids_alone)
-        notes.append(f"sheets with ids, but no field to change, were not read: {names}")
+        notes.append(f"sheets with ids, but no field to change, were not read: {_names(with_ids_alone)}")
     return replace(candidates[0], notes=tuple(notes))
 
 
+def _names(selections: Sequence[Selection], between: str = ", ") -> str:
+    return between.join(repr(selection.name) for selection in selections)
+
+
 def _passed_over(chosen: Selection, found: Sequence[Selection], shown: Sequence[str]) -> Iterator[str]:
-    empty = [repr(selection.name) for selection in found if selection is not chosen]
+    empty = [selection for selection in found if selection is not chosen]
     if empty:
-        yield f"sheets without rows were not read: {', '.join(empty)}"
+        yield f"sheets without rows were not read: {_names(empty)}"
     others = [repr(name) for name in shown if name not in [selection.name for selection in found]]
     if others and not chosen.has_rows:
         yield f"sheets without an id column were not read: {', '.join(others)}"

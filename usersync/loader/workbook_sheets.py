@@ -33,7 +33,7 @@ SheetReader = Callable[[int | None], Sheet]
 
 
 class Workbook:
-    """An open workbook; `sheets` lists (name, whether it is shown)."""
+    """An open workbook; `sheets` lists (name, whether it is shown), `open_sheet` returns the reader of one."""
 
     def __init__(self, data: bytes, file: str) -> None:
         self.notes: tuple[str, ...] = ()
@@ -55,16 +55,12 @@ class Workbook:
             self._keep(workbook_ods.read_sheets(package, file))
             return
         opened = _CalamineFile(data, package, kind, file)
-        self._open: Callable[[str], SheetReader] = opened.open_sheet
+        self.open_sheet: Callable[[str], SheetReader] = opened.open_sheet
         self.sheets = opened.sheets
         missing = [name for name, _ in self.sheets if not opened.holds(name)]
         if missing and len(missing) < len(self.sheets):
             self.sheets = [(name, is_shown) for name, is_shown in self.sheets if name not in missing]
             self.notes = tuple(f"the file lists a sheet {name!r}, but does not hold it" for name in missing)
-
-    def open_sheet(self, name: str) -> SheetReader:
-        """Return the reader of a sheet."""
-        return self._open(name)
 
     def _keep(self, sheets: Sequence[Sheet]) -> None:
         """Open sheets that have been read as a whole."""
@@ -72,7 +68,7 @@ class Workbook:
             sheet.pad()
         self.sheets = [(sheet.name, sheet.is_shown) for sheet in sheets]
         readers: dict[str, SheetReader] = {sheet.name: partial(_whole, sheet) for sheet in sheets}
-        self._open = readers.__getitem__
+        self.open_sheet = readers.__getitem__
 
 
 def _whole(sheet: Sheet, _: int | None) -> Sheet:
@@ -91,7 +87,7 @@ class _CalamineFile:
             self._styles = workbook_parts.read_styles(package)
             self._is_calculated = workbook_parts.is_calculated(package)
         else:
-            workbook_xlsb.check_sheet_list(package, file)
+            self._parts = workbook_xlsb.sheet_parts(package, file)
         with _calamine_errors(file):
             self._book = CalamineWorkbook.from_filelike(io.BytesIO(data))
             self.sheets = [
@@ -108,7 +104,7 @@ class _CalamineFile:
         """Return the reader of a sheet."""
         xml = self._xml(name) if self._is_xlsx else b""
         # of an .xlsb, this checks the records before calamine reads them
-        info = None if xml else workbook_xlsb.scan_sheet(self._package, name, self._file)
+        info = None if xml else workbook_xlsb.scan_sheet(self._package, self._parts, name, self._file)
         found = self._values(name, xml)
 
         def read(rows: int | None) -> Sheet:

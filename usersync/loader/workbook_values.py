@@ -202,7 +202,7 @@ def _fill(pattern: str, digits: str) -> str:
     return "".join(reversed(reversed_text))
 
 
-def resolve_overrides(sheet: Sheet, id_column: int) -> dict[int, dict[int, str]]:
+def resolve_overrides(sheet: Sheet, id_column: int | None) -> dict[int, dict[int, str]]:
     """Return column -> row -> the text that replaces a value because of the sheet's cell info.
 
     A text that is an error is a `DamagedText`.

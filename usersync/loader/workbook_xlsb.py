@@ -6,7 +6,7 @@ Source: [MS-XLSB], section 2.4.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from usersync.errors import SourceError
@@ -77,32 +77,27 @@ def _wide(data: bytes, at: int) -> tuple[str, int]:
     return data[at + 4 : end].decode("utf-16-le", "replace"), end
 
 
-def check_sheet_list(package: Package, file: str) -> None:
-    """Raise SourceError for a list of sheets that would make calamine panic."""
-    try:
-        missing = [name for name, part in _sheet_list(package) if not part]
-    except (struct.error, IndexError) as error:
-        raise damaged(file, error) from None
-    if missing:
-        raise SourceError(file, f"sheet {missing[0]!r} is not in the file; open it and save it again")
-
-
-def _sheet_list(package: Package) -> list[tuple[str, str]]:
-    """Return the name of each sheet with the member that holds it; "" if that is not listed."""
+def sheet_parts(package: Package, file: str) -> dict[str, str]:
+    """Map the name of each sheet to the member that holds it; SourceError where calamine would panic."""
     targets = {a.get("Id", ""): target for a, target in relationships(package, "xl/workbook.bin")}
     parts = []
-    for kind, content in records(package.read("xl/workbook.bin")):
-        if kind == _BUNDLE:
-            link, at = _wide(content, 8)
-            parts.append((_wide(content, at)[0], targets.get(link, "")))
-    return parts
+    try:
+        for kind, content in records(package.read("xl/workbook.bin")):
+            if kind == _BUNDLE:
+                link, at = _wide(content, 8)
+                parts.append((_wide(content, at)[0], targets.get(link, "")))
+    except (struct.error, IndexError) as error:
+        raise damaged(file, error) from None
+    for name, part in parts:
+        if not part:
+            raise SourceError(file, f"sheet {name!r} is not in the file; open it and save it again")
+    return dict(parts)
 
 
-def scan_sheet(package: Package, name: str, file: str) -> CellInfo:
+def scan_sheet(package: Package, parts: Mapping[str, str], name: str, file: str) -> CellInfo:
     """Read the cell info of one sheet. Raises SourceError where its records are broken."""
     try:
-        part = dict(_sheet_list(package))[name]
-        return _scan(package.read(part), _number_formats(package), file)
+        return _scan(package.read(parts[name]), _number_formats(package), file)
     except (struct.error, KeyError, IndexError) as error:
         raise damaged(file, error, f"sheet {name!r} ") from None
 
