@@ -10,18 +10,14 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from usersync.errors import SourceError
 from usersync.loader.csv_hints import TOP, explain_missing_header, no_header
 from usersync.loader.csv_parser import DELIMITERS, Dialect, RecordParser
 from usersync.loader.csv_records import RecordReader, line_stop, parsed_records
-from usersync.loader.headings import CONTACTS
+from usersync.loader.headings import CONTACTS, Headings
 from usersync.loader.workbook_cell_info import MAX_COLUMNS
-
-if TYPE_CHECKING:
-    from usersync.loader.headings import Headings
-    from usersync.settings import SourceSettings
+from usersync.settings import SourceSettings
 
 _SWAP = bytes.maketrans(b"\r\n", b"\n\r")
 #: The line end of a file that was written twice in text mode on Windows.

@@ -11,25 +11,21 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from usersync.errors import SourceError
 from usersync.loader.csv_dialect import DialectMatch, describe, detect_dialect
 from usersync.loader.csv_parser import RecordParser
-from usersync.loader.csv_records import is_remark, parsed_records
+from usersync.loader.csv_records import Block, Record, is_remark, parsed_records
 from usersync.loader.encoding import DecodedText, to_utf8
+from usersync.loader.headings import Headings
 from usersync.loader.raw_sheet import CellError, RawSheet, first_few
 from usersync.models import Code
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from usersync.loader.csv_records import Block, Record
-    from usersync.loader.headings import Headings
-    from usersync.settings import SourceSettings
+from usersync.settings import SourceSettings
 
 #: Bytes that are read as one block.
 _BLOCK = 1 << 21

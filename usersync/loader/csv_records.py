@@ -10,17 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from usersync.loader.csv_parser import ParsedRecord, RecordParser
-from usersync.loader.csv_scan import scan
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from usersync.loader.csv_scan import Flags, Lines
+from usersync.loader.csv_scan import Flags, Lines, scan
 
 #: Bytes that a record may have after its first line; no cell of a spreadsheet is longer.
 _MAX_RECORD = 1 << 18

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from usersync.loader.csv_parser import Dialect
 
-    from usersync.loader.csv_parser import Dialect
-
-    Bytes = NDArray[np.uint8]
-    Places = NDArray[np.int64]
-    Flags = NDArray[np.bool_]
+Bytes = NDArray[np.uint8]
+Places = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 _LF = 10
 _CR = 13

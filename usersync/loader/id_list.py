@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from usersync.errors import UsageError
 from usersync.loader.load import load, read_bytes
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from usersync.settings import SourceSettings
+from usersync.settings import SourceSettings
 
 #: The largest id that the platform's database can hold.
 _MAX_ID = 2**63 - 1

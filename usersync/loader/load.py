@@ -10,7 +10,7 @@ import difflib
 import hashlib
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,8 +30,6 @@ from usersync.tables import Base, Column, Source, Table
 from usersync.values import is_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from pandas import DataFrame
 
     from usersync.settings import SourceSettings

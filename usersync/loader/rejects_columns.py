@@ -10,16 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from usersync.loader.heading_words import normalize
 from usersync.loader.headings import OUR_COLUMNS
 from usersync.models import Code, Problem
 from usersync.tables import Table
-
-if TYPE_CHECKING:
-    from numpy import object_
-    from numpy.typing import NDArray
 
 ROW: Final = OUR_COLUMNS[0]
 WHY: Final = OUR_COLUMNS[1]
@@ -58,7 +54,7 @@ def _cells(table: Table, heading: str) -> Iterator[tuple[int, str]]:
         headings = [normalize(column.heading) for column in source.columns]
         if heading not in headings:
             continue
-        texts: NDArray[object_] = sheet.iloc[:, headings.index(heading)].to_numpy(object)
+        texts = sheet.iloc[:, headings.index(heading)].to_numpy(object)
         places = table.places[table.places["source"] == number]
         for key, at in zip(places.index.tolist(), places["at"].tolist(), strict=True):
             yield key, texts[at].strip()

@@ -8,17 +8,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from usersync.errors import UsageError
 from usersync.loader.heading_words import normalize
 from usersync.loader.raw_sheet import first_few
 from usersync.tables import Source, Table
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 #: Values that are listed where `--where` names none of them.
 _VALUES_SHOWN = 10

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from usersync.models import ATTRIBUTE, CLEAR, SECRET_FIELDS, Code, Json
 from usersync.settings import FieldSettings
@@ -27,11 +28,7 @@ from usersync.validation.problems import ProblemLog
 from usersync.validation.suspect_values import find_suspects
 from usersync.values import visible
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Objects = NDArray[np.object_]
-
+Objects = NDArray[np.object_]
 _DEFAULTS = FieldSettings()
 _NAMES = frozenset(("name", "display_name"))
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from usersync.models import ATTRIBUTE
 from usersync.tables import Table
 from usersync.values import visible
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 #: What total rows are called, in the languages of spreadsheets; in lower case.
 _WORDS: Final = (
