@@ -7,10 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.loader.sheets import read_csv
 from usersync.errors import SourceError
-from usersync.loader.csv_reader import read_text
-from usersync.loader.headings import Headings
-from usersync.settings import SourceSettings
 
 HEADER = ("id", "name", "email", "custom_attributes.note")
 #: Cells of names and notes; {d} is the delimiter.
@@ -99,7 +97,7 @@ def test_misreads_no_row_of_a_damaged_file(damage: Callable[[Rows, int, random.R
         table, rows = written(rng, delimiter, end, every=damage not in UNQUOTED and rng.random() < 0.4)
         damage(rows, rng.randrange(1, len(rows)), rng, delimiter, end)
         try:
-            sheet = read_text("".join(rows).encode(), file="f.csv", headings=Headings(), options=SourceSettings())
+            sheet = read_csv("".join(rows))
         except SourceError:
             continue
         bad = {error.at for error in sheet.errors}

@@ -12,12 +12,10 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from tests.loader.sheets import read_csv
 from usersync.errors import SourceError
-from usersync.loader.csv_reader import read_text
-from usersync.loader.headings import Headings
 from usersync.loader.raw_sheet import RawSheet
 from usersync.models import Code
-from usersync.settings import SourceSettings
 
 HEADER = ("id", "name", "email", "custom_attributes.note")
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32")
@@ -40,10 +38,6 @@ NAMES = (
     "007",
 )
 NATURAL = st.sampled_from(NAMES) | st.text("abc ,;|\t\"'é語", max_size=6)
-
-
-def read(data: bytes, **options: object) -> RawSheet:
-    return read_text(data, file="f.csv", headings=Headings(), options=SourceSettings.model_validate(options))
 
 
 def write(
@@ -124,7 +118,7 @@ def test_reads_back_any_table_under_named_settings(
     assume("\\" + quote not in text)  # whether this escapes is weighed, see below
     assume("\\" + delimiter not in text)
     assume("\\'" not in text)
-    raw_sheet = read(text.encode(encoding), delimiter=delimiter, quote=quote, encoding=encoding)
+    raw_sheet = read_csv(text.encode(encoding), delimiter=delimiter, quote=quote, encoding=encoding)
     assert raw_sheet.header == HEADER
     assert_same(outcome(raw_sheet), table)
 
@@ -144,7 +138,7 @@ def test_reads_back_any_natural_table_without_settings(
     assume(not any(cell[:1] == "'" == cell[-1:] for row in table for cell in row))
     table = [[str(i), *row] for i, row in enumerate(table)]
     text = write([HEADER, *table], delimiter, '"', every=every, end=end)
-    raw_sheet = read(text.encode(encoding))
+    raw_sheet = read_csv(text.encode(encoding))
     assert raw_sheet.header == HEADER
     assert raw_sheet.dialect["delimiter"] == {"\t": "tab"}.get(delimiter, delimiter)
     assert_same(outcome(raw_sheet), table)
@@ -159,7 +153,7 @@ def test_reads_back_a_table_quoted_in_apostrophes(
     if escaped:
         table = [["9", "O'Neil says 'hi' twice", "x", "y"], *table]
     text = write([HEADER, *table], delimiter, "'", every=True, backslash=escaped, end=end)
-    raw_sheet = read(text.encode())
+    raw_sheet = read_csv(text.encode())
     assert raw_sheet.header == HEADER
     assert_same(outcome(raw_sheet), table)
 
@@ -173,7 +167,7 @@ def test_reads_back_a_table_quoted_in_apostrophes(
 def test_reads_back_a_table_escaped_with_backslashes(table: list[list[str]], delimiter: str, end: str) -> None:
     table = [["9", 'says "hi" twice', "x", "y"], *([str(i), *row] for i, row in enumerate(table))]
     text = write([HEADER, *table], delimiter, '"', every=True, backslash=True, end=end)
-    raw_sheet = read(text.encode(), quote='"')
+    raw_sheet = read_csv(text.encode(), quote='"')
     assert_same(outcome(raw_sheet), table)
 
 
@@ -188,7 +182,7 @@ def test_agrees_with_the_csv_module_where_nothing_is_wrong(table: list[list[str]
     text = buffer.getvalue()
     assume("\\" not in text)
     theirs = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
-    raw_sheet = read(text.encode(), delimiter=delimiter, quote='"', encoding="utf-8")
+    raw_sheet = read_csv(text.encode(), delimiter=delimiter, quote='"', encoding="utf-8")
     assert_same(outcome(raw_sheet), theirs[1:])
 
 
@@ -245,7 +239,7 @@ def _cells(text: str, delimiter: str) -> list[str] | None:
 def test_reads_any_quotes_and_commas_as_the_model_does(pieces: list[str]) -> None:
     body = "".join(pieces)
     assume(not has_other_width(body))
-    found = outcome(read(b"id,name,email\n" + body.encode(), delimiter=",", quote='"'))
+    found = outcome(read_csv(b"id,name,email\n" + body.encode(), delimiter=",", quote='"'))
     expected = {i: row for i, row in enumerate(model(body, 3), 2) if row is None or any(map(str.strip, row))}
     assume(not any(row and any("7" in cell and "\n" in cell for cell in row) for row in expected.values()))
     lines = ["", "", *body.split("\n")]
@@ -290,7 +284,7 @@ def test_one_character_more_or_less_leaves_all_other_rows_unchanged(seed: int) -
             at = rng.randrange(begin, len(text))
             changed = text[:at] + rng.choice(marks) + text[at:]
         hit = damaged_rows(text, at, delimiter)
-        found = outcome(read(changed.encode(), delimiter=delimiter, quote='"'))
+        found = outcome(read_csv(changed.encode(), delimiter=delimiter, quote='"'))
         kept = [row for row in found.values() if not isinstance(row, set)]
         for i, row in enumerate(expected(table).values()):
             if i not in hit:
@@ -323,4 +317,4 @@ def test_no_damage_ends_in_a_traceback(seed: int) -> None:
                 del data[at : at + rng.choice((1, 1, 7, 300))]
         options = rng.choice(({}, {}, {"encoding": "cp1252"}, {"encoding": "utf-16"}, {"quote": "none"}))
         with contextlib.suppress(SourceError):
-            outcome(read(bytes(data), **options))
+            outcome(read_csv(bytes(data), **options))

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from tests.loader.sheets import read_csv
 from usersync.errors import SourceError
 from usersync.loader import csv_reader as text_module
-from usersync.loader.csv_reader import read_text
-from usersync.loader.headings import Headings
 from usersync.loader.raw_sheet import CellError, RawSheet
 from usersync.models import Code
-from usersync.settings import SourceSettings
-
-
-def read(data: bytes | str, **options: object) -> RawSheet:
-    data = data.encode() if isinstance(data, str) else data
-    settings = SourceSettings.model_validate(options)
-    return read_text(data, file="f.csv", headings=Headings(), options=settings)
 
 
 def rows(raw_sheet: RawSheet) -> list[tuple[int, list[str] | Code]]:
@@ -46,7 +38,7 @@ BAD = Code.ROW_RAGGED
     ],
 )
 def test_keeps_every_cell_unchanged(body: str, expected: list[object]) -> None:
-    raw_sheet = read("id,name\n" + body, quote='"')
+    raw_sheet = read_csv("id,name\n" + body, quote='"')
     assert rows(raw_sheet) == expected
     assert raw_sheet.errors == ()
 
@@ -70,7 +62,7 @@ def test_keeps_every_cell_unchanged(body: str, expected: list[object]) -> None:
     ],
 )
 def test_rejects_only_the_malformed_row(body: str, expected: list[object]) -> None:
-    assert rows(read("id,name\n" + body)) == expected
+    assert rows(read_csv("id,name\n" + body)) == expected
 
 
 @pytest.mark.parametrize(
@@ -88,11 +80,11 @@ def test_rejects_only_the_malformed_row(body: str, expected: list[object]) -> No
     ],
 )
 def test_reports_what_was_found_and_what_to_do(row: str, message: str) -> None:
-    assert read(f"id,name\n{row}\n2,x\n").errors == (CellError(0, Code.ROW_RAGGED, message, value=row),)
+    assert read_csv(f"id,name\n{row}\n2,x\n").errors == (CellError(0, Code.ROW_RAGGED, message, value=row),)
 
 
 def test_rejects_an_escape_that_means_nothing() -> None:
-    raw_sheet = read('id,name\n0,"\\"x\\" y"\n1,"say \\"hi\\""\n2,"a\\qb"\n3,C:\\\\x\n')
+    raw_sheet = read_csv('id,name\n0,"\\"x\\" y"\n1,"say \\"hi\\""\n2,"a\\qb"\n3,C:\\\\x\n')
     assert rows(raw_sheet) == [(2, ["0", '"x" y']), (3, ["1", 'say "hi"']), (4, BAD), (5, ["3", "C:\\x"])]
 
 
@@ -104,7 +96,7 @@ def test_rejects_an_escape_that_means_nothing() -> None:
     ],
 )
 def test_rejects_an_escaped_letter_that_may_stand_for_itself(other: str) -> None:
-    raw_sheet = read(f'id,name\n0,"say \\"hi\\""\n1,a\\nb\n2,{other}\n3,"\\"Al\\" Lee"\n4,"\\"Bo\\" Lee"\n')
+    raw_sheet = read_csv(f'id,name\n0,"say \\"hi\\""\n1,a\\nb\n2,{other}\n3,"\\"Al\\" Lee"\n4,"\\"Bo\\" Lee"\n')
     assert rows(raw_sheet)[1] == (3, BAD)
 
 
@@ -119,7 +111,7 @@ def test_rejects_an_escaped_letter_that_may_stand_for_itself(other: str) -> None
     ],
 )
 def test_reads_escapes_where_a_file_escapes_with_backslashes(cell: str, text: str) -> None:
-    raw_sheet = read(f'id,name\n0,"say \\"hi\\""\n1,{cell}\n')
+    raw_sheet = read_csv(f'id,name\n0,"say \\"hi\\""\n1,{cell}\n')
     assert rows(raw_sheet) == [(2, ["0", 'say "hi"']), (3, ["1", text])]
 
 
@@ -131,7 +123,7 @@ def test_reads_escapes_where_a_file_escapes_with_backslashes(cell: str, text: st
     ],
 )
 def test_takes_a_backslash_before_an_apostrophe_for_an_escape_if_all_can_be(names: str, expected: list[str]) -> None:
-    assert [row[1][1] for row in rows(read(f"id,name\n1,{names}\n"))] == expected
+    assert [row[1][1] for row in rows(read_csv(f"id,name\n1,{names}\n"))] == expected
 
 
 @pytest.mark.parametrize(
@@ -149,7 +141,7 @@ def test_takes_a_backslash_before_an_apostrophe_for_an_escape_if_all_can_be(name
     ],
 )
 def test_accepts_quotes_that_can_be_read_in_one_way_only(text: str, expected: list[str]) -> None:
-    raw_sheet = read(text)
+    raw_sheet = read_csv(text)
     assert ([row[1] for row in rows(raw_sheet)], raw_sheet.errors) == ([expected], ())
 
 
@@ -165,7 +157,7 @@ def test_accepts_quotes_that_can_be_read_in_one_way_only(text: str, expected: li
     ],
 )
 def test_rejects_quotes_that_may_be_damage(cell: str) -> None:
-    assert rows(read(f"id,name\n1,{cell}\n2,x\n")) == [(2, BAD), (3, ["2", "x"])]
+    assert rows(read_csv(f"id,name\n1,{cell}\n2,x\n")) == [(2, BAD), (3, ["2", "x"])]
 
 
 @pytest.mark.parametrize(
@@ -180,11 +172,11 @@ def test_rejects_quotes_that_may_be_damage(cell: str) -> None:
     ],
 )
 def test_rejects_a_row_that_a_lone_lf_cut(body: str, expected: list[object]) -> None:
-    assert rows(read("id,name\r\n" + body)) == expected
+    assert rows(read_csv("id,name\r\n" + body)) == expected
 
 
 def test_reports_the_cell_that_cannot_be_decoded() -> None:
-    raw_sheet = read("id,name\n1,Zoë\n2,Jörg\n3,".encode() + b"M\xfcller\n4,a\0b\n5,x\n")
+    raw_sheet = read_csv("id,name\n1,Zoë\n2,Jörg\n3,".encode() + b"M\xfcller\n4,a\0b\n5,x\n")
     remedy = "type the text again, or export the file again as UTF-8"
     assert raw_sheet.errors == (
         CellError(
@@ -198,16 +190,16 @@ def test_reports_the_cell_that_cannot_be_decoded() -> None:
 def test_reports_an_empty_file_as_empty() -> None:
     for data in (b"", b"\n\n", b"\xef\xbb\xbf", b"\xff\xfe", b"  \r\n"):
         with pytest.raises(SourceError, match=r"^f\.csv: the file is empty$"):
-            read(data)
+            read_csv(data)
 
 
 def test_a_header_alone_has_no_rows() -> None:
-    raw_sheet = read("id,name\n")
+    raw_sheet = read_csv("id,name\n")
     assert (raw_sheet.cells.shape, list(raw_sheet.cells.columns), raw_sheet.rows.tolist()) == ((0, 2), [0, 1], [])
 
 
 def test_reports_how_the_file_is_written() -> None:
-    raw_sheet = read("Title\nid;name\r\n1;x\r\n")
+    raw_sheet = read_csv("Title\nid;name\r\n1;x\r\n")
     assert raw_sheet.header == ("id", "name")
     assert raw_sheet.header_row == 2
     assert raw_sheet.notes == ("the header is row 2; the rows above it are not read",)
@@ -223,10 +215,10 @@ def test_reports_how_the_file_is_written() -> None:
 
 def test_reads_the_same_in_blocks_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
     body = '1,x,y\n2,"a\nb",c\n\n3,"open,z\n4,q\n5,"m","n"\n6,"p\n7,r,s\n8,t",u\n9,v,w\ncut"\n\ufeff10,a,b\n'
-    whole = read("id,name,email\n" + body * 3)
+    whole = read_csv("id,name,email\n" + body * 3)
     for size in (1, 7, 20, 64):
         monkeypatch.setattr(text_module, "_BLOCK", size)
-        pieces = read("id,name,email\n" + body * 3)
+        pieces = read_csv("id,name,email\n" + body * 3)
         assert rows(pieces) == rows(whole)
         assert pieces.errors == whole.errors
 
@@ -244,5 +236,7 @@ def test_reads_the_same_in_blocks_of_any_size(monkeypatch: pytest.MonkeyPatch) -
     ],
 )
 def test_reads_damaged_files_in_linear_time(line: str) -> None:
-    raw_sheet = read('id,name\n1,"open\n' + f"{line}\n" * 20_000, delimiter=",")  # a minute, were each line read again
+    raw_sheet = read_csv(
+        'id,name\n1,"open\n' + f"{line}\n" * 20_000, delimiter=","
+    )  # a minute, were each line read again
     assert len(raw_sheet.rows) > 19_000 or line == '1,"","'

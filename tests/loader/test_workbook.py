@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import zipfile
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import xlsxwriter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.loader.sheets import pack, read_book, refusal, saved, xlsx
 from usersync.errors import SourceError
 from usersync.loader.headings import Headings
 from usersync.loader.raw_sheet import RawSheet
@@ -49,14 +49,6 @@ def raw_xlsx(rows: str, *, styles: str = "", strings: str = "", after: str = "",
     return pack(parts)
 
 
-def pack(parts: dict[str, str] | dict[str, bytes]) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as target:
-        for name, content in parts.items():
-            target.writestr(name, content)
-    return out.getvalue()
-
-
 HEADER = (
     '<row r="1"><c r="A1" t="inlineStr"><is><t>id</t></is></c><c r="B1" t="inlineStr"><is><t>name</t></is></c></row>'
 )
@@ -66,31 +58,12 @@ def cell(xml: str) -> bytes:
     return raw_xlsx(f'{HEADER}<row r="2"><c r="A2"><v>7</v></c>{xml}</row>')
 
 
-def xlsx(*rows: list[object]) -> bytes:
-    book = openpyxl.Workbook()
-    for row in rows:
-        book.active.append(row)
-    out = io.BytesIO()
-    book.save(out)
-    return out.getvalue()
-
-
-def read(data: bytes, **options: object) -> RawSheet:
-    return read_workbook(data, file="users.xlsx", headings=Headings(), options=SourceSettings.model_validate(options))
-
-
 def texts(raw_sheet: RawSheet) -> list[list[str]]:
     return [list(row) for row in raw_sheet.cells.to_numpy(object)]
 
 
 def errors_of(raw_sheet: RawSheet) -> list[tuple[int, str, int | None, str]]:
     return [(int(raw_sheet.rows[f.at]), f.code.value, f.column, f.value) for f in raw_sheet.errors]
-
-
-def refusal(data: bytes, **options: object) -> str:
-    with pytest.raises(SourceError) as caught:
-        read(data, **options)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +92,7 @@ def test_keeps_text_unchanged(text: str) -> None:
         sheet.write_row(0, 0, ["id", "name"])
         sheet.write_string(1, 0, "7")
         sheet.write_string(1, 1, text)
-    raw_sheet = read(out.getvalue())
+    raw_sheet = read_book(out.getvalue())
     assert texts(raw_sheet) == [["7", text]]
     assert raw_sheet.errors == ()
 
@@ -170,7 +143,7 @@ def test_writes_a_value_as_its_cell_shows_it(value: object, code: str, text: str
         sheet.write_row(0, 0, ["id", "custom_attributes.x"])
         sheet.write(1, 0, 7)
         sheet.write(1, 1, value, book.add_format({"num_format": code}))
-    raw_sheet = read(out.getvalue())
+    raw_sheet = read_book(out.getvalue())
     assert (texts(raw_sheet), raw_sheet.errors) == ([["7", text]], ())
 
 
@@ -192,7 +165,7 @@ def test_a_typed_value_is_no_name(value: object, code: str, text: str, kind: str
         sheet.write_row(0, 0, ["id", heading])
         sheet.write(1, 0, 7)
         sheet.write(1, 1, value, book.add_format({"num_format": code}))
-    (error,) = read(out.getvalue()).errors
+    (error,) = read_book(out.getvalue()).errors
     message = f"the cell holds {kind}, not text; format the cell as text and type the value again"
     assert (error.at, error.column, error.code, error.value, error.message) == (0, 1, "type-invalid", text, message)
 
@@ -200,7 +173,7 @@ def test_a_typed_value_is_no_name(value: object, code: str, text: str, kind: str
 @pytest.mark.parametrize("second", range(0, 86_400, 6_007))
 def test_a_time_keeps_its_second(second: int) -> None:
     iso_text = datetime(2026, 3, 29) + timedelta(seconds=second)
-    assert texts(read(xlsx(["id", "name"], [7, iso_text])))[0][1] == (
+    assert texts(read_book(xlsx(["id", "name"], [7, iso_text])))[0][1] == (
         iso_text.isoformat() if second else iso_text.date().isoformat()
     )
 
@@ -210,9 +183,7 @@ def test_dates_of_the_1904_system_are_right() -> None:
     book.epoch = openpyxl.utils.datetime.CALENDAR_MAC_1904
     book.active.append(["id", "name"])
     book.active.append([7, datetime(2026, 11, 24)])
-    out = io.BytesIO()
-    book.save(out)
-    assert texts(read(out.getvalue())) == [["7", "2026-11-24"]]
+    assert texts(read_book(saved(book))) == [["7", "2026-11-24"]]
 
 
 @pytest.mark.parametrize(
@@ -227,14 +198,14 @@ def test_dates_of_the_1904_system_are_right() -> None:
     ],
 )
 def test_reports_a_damaged_id(value: object, text: str, code: Code | None) -> None:
-    raw_sheet = read(xlsx(["id", "name"], [value, "Ann"]))
+    raw_sheet = read_book(xlsx(["id", "name"], [value, "Ann"]))
     assert texts(raw_sheet)[0][1] == "Ann"
     assert texts(raw_sheet)[0][0][:12] == text[:12]
     assert [f.code for f in raw_sheet.errors] == ([code] if code else [])
 
 
 def test_reports_a_long_number_outside_the_id_column() -> None:
-    raw_sheet = read(xlsx(["id", "name"], [7, 12345678901234567]))
+    raw_sheet = read_book(xlsx(["id", "name"], [7, 12345678901234567]))
     assert [(f.code, f.column) for f in raw_sheet.errors] == [(Code.TYPE_INVALID, 1)]
 
 
@@ -260,7 +231,7 @@ def test_reports_a_long_number_outside_the_id_column() -> None:
     ],
 )
 def test_reports_errors_and_unsaved_formulas(xml: str, expected: list[tuple[str, str]]) -> None:
-    assert [(code, value) for _, code, _, value in errors_of(read(cell(xml)))] == expected
+    assert [(code, value) for _, code, _, value in errors_of(read_book(cell(xml)))] == expected
 
 
 def test_a_formula_that_xlsxwriter_wrote_has_no_result_unless_one_was_given() -> None:
@@ -274,7 +245,7 @@ def test_a_formula_that_xlsxwriter_wrote_has_no_result_unless_one_was_given() ->
         sheet.write_array_formula("C4:C4", "{=SUM(A1:A2)}")
         sheet.write_formula("C5", "=1+1", None, 2)
         sheet.write_number("C3", 0)
-    found = read(out.getvalue())
+    found = read_book(out.getvalue())
     assert [(row, code, column) for row, code, column, _ in errors_of(found)] == [
         (2, "formula-unsaved", 1), (4, "formula-unsaved", 2),
     ]  # fmt: skip
@@ -298,7 +269,7 @@ def test_a_number_that_is_shown_as_a_blank_cell_is_an_error(value: int, code: st
         sheet = book.add_worksheet()
         sheet.write_row(0, 0, ["id", "custom_attributes.seats"])
         sheet.write_row(1, 0, [7, value], book.add_format({"num_format": code}))
-    found = [shown for _, _, column, shown in errors_of(read(out.getvalue())) if column == 1]
+    found = [shown for _, _, column, shown in errors_of(read_book(out.getvalue())) if column == 1]
     assert found == ([str(value)] if is_hidden else [])
 
 
@@ -309,11 +280,11 @@ def test_a_zero_of_a_sheet_that_shows_no_zeros_is_an_error() -> None:
         sheet.hide_zero()
         for y, row in enumerate((["id", "custom_attributes.seats"], [7, 0], [8, 10], [9, "0"])):
             sheet.write_row(y, 0, row)
-    assert [(row, code) for row, code, _, _ in errors_of(read(out.getvalue()))] == [(2, "cell-error")]
+    assert [(row, code) for row, code, _, _ in errors_of(read_book(out.getvalue()))] == [(2, "cell-error")]
 
 
 def test_a_zero_that_a_spreadsheet_calculated_is_read() -> None:
-    assert texts(read(cell('<c r="B2"><f>1-1</f><v>0</v></c>')))[0][1] == "0"
+    assert texts(read_book(cell('<c r="B2"><f>1-1</f><v>0</v></c>')))[0][1] == "0"
 
 
 @pytest.mark.parametrize(
@@ -333,12 +304,12 @@ def test_a_zero_that_a_spreadsheet_calculated_is_read() -> None:
     ],
 )
 def test_reads_text_however_the_xml_is_written(xml: str, text: str) -> None:
-    assert texts(read(cell(xml))) == [["7", text]]
+    assert texts(read_book(cell(xml))) == [["7", text]]
 
 
 def test_an_error_in_the_last_row_and_column_is_not_lost() -> None:
     data = raw_xlsx(f'{HEADER}<row r="2"><c r="B2" t="e"><v>#N/A</v></c></row>')
-    assert (texts(read(data)), errors_of(read(data))) == ([["", "#N/A"]], [(2, "cell-error", 1, "#N/A")])
+    assert (texts(read_book(data)), errors_of(read_book(data))) == ([["", "#N/A"]], [(2, "cell-error", 1, "#N/A")])
 
 
 @pytest.mark.parametrize("number", [0, 0.25])
@@ -352,7 +323,7 @@ def test_a_number_below_one_among_dates_is_an_error(number: float) -> None:
             sheet.write(row, 0, row)
             sheet.write(row, 1, value, day)
             sheet.write(row, 2, value % 1, clock)
-    found = read(out.getvalue())
+    found = read_book(out.getvalue())
     assert [(row, code, column) for row, code, column, _ in errors_of(found)] == [(3, "cell-error", 1)]
     assert texts(found)[0] == ["1", "2023-03-15", "00:00:00"]
 
@@ -360,7 +331,7 @@ def test_a_number_below_one_among_dates_is_an_error(number: float) -> None:
 def test_a_negative_date_is_an_error() -> None:
     styles = '<cellXfs count="2"><xf numFmtId="0"/><xf numFmtId="14"/></cellXfs>'
     rows = f'{HEADER}<row r="2"><c r="A2"><v>7</v></c><c r="B2" s="1"><v>-5</v></c></row>'
-    assert errors_of(read(raw_xlsx(rows, styles=styles))) == [(2, "cell-error", 1, "####")]
+    assert errors_of(read_book(raw_xlsx(rows, styles=styles))) == [(2, "cell-error", 1, "####")]
 
 
 ROWS = (
@@ -381,7 +352,7 @@ ROWS = (
 def test_treats_hidden_rows_as_the_settings_say_with_a_note(
     choice: str, rows: list[int], rejected: list[int], skipped: int
 ) -> None:
-    raw_sheet = read(raw_xlsx(ROWS, after='<autoFilter ref="A1:A6"/>'), hidden_rows=choice)
+    raw_sheet = read_book(raw_xlsx(ROWS, after='<autoFilter ref="A1:A6"/>'), hidden_rows=choice)
     assert raw_sheet.rows.tolist() == rows
     assert [row for row, code, _, _ in errors_of(raw_sheet) if code == "row-hidden"] == rejected
     assert raw_sheet.skipped == skipped
@@ -395,9 +366,7 @@ def test_rejects_every_row_that_merged_cells_touch() -> None:
         sheet.append(row)
     sheet.merge_cells("A1:B1")
     sheet.merge_cells("B4:B5")
-    out = io.BytesIO()
-    book.save(out)
-    raw_sheet = read(out.getvalue())
+    raw_sheet = read_book(saved(book))
     assert [(int(raw_sheet.rows[f.at]), f.code, f.message) for f in raw_sheet.errors] == [
         (row, Code.ROW_RAGGED, "B4:B5 are merged; unmerge them and fill every row") for row in (4, 5)
     ]
@@ -416,9 +385,7 @@ def test_merged_cells_reject_rows_where_they_are_read(columns: dict[str, str], r
     for row in (["Office", "id", "name"], ["Berlin", 1, "a"], [None, 2, "b"], ["Paris", 3, "c"]):
         book.active.append(row)
     book.active.merge_cells("A2:A3")
-    out = io.BytesIO()
-    book.save(out)
-    raw_sheet = read_workbook(out.getvalue(), file="x.xlsx", headings=Headings(columns), options=SourceSettings())
+    raw_sheet = read_workbook(saved(book), file="x.xlsx", headings=Headings(columns), options=SourceSettings())
     assert [row for row, *_ in errors_of(raw_sheet)] == rejected
     assert raw_sheet.notes == (() if rejected else ("merged cells in columns that are not read: A2:A3",))
 
@@ -427,9 +394,7 @@ def test_numbers_rows_as_the_spreadsheet_does() -> None:
     book = openpyxl.Workbook()
     for place, value in {"C4": "Id ", "D4": "name", "C5": 1, "C8": 2, "E9": "no heading", "D10": "  "}.items():
         book.active[place] = value
-    out = io.BytesIO()
-    book.save(out)
-    raw_sheet = read(out.getvalue())
+    raw_sheet = read_book(saved(book))
     assert (raw_sheet.header, raw_sheet.header_row, raw_sheet.rows.tolist()) == (("Id ", "name", ""), 4, [5, 8, 9])
     assert texts(raw_sheet)[2] == ["", "", "no heading"]
     assert raw_sheet.notes == ("column E ignored: there are values, but no heading",)
@@ -444,17 +409,15 @@ def two_sheets(*, hidden: bool = False) -> bytes:
         sheet.append(["id"])
         sheet.append([name])
     book["Old users"].sheet_state = "hidden" if hidden else "visible"
-    out = io.BytesIO()
-    book.save(out)
-    return out.getvalue()
+    return saved(book)
 
 
 def test_the_sheet_with_the_id_column_is_found() -> None:
-    assert read(two_sheets(hidden=True)).sheet == "Users"
+    assert read_book(two_sheets(hidden=True)).sheet == "Users"
 
 
 def test_a_named_sheet_is_read_though_it_is_hidden() -> None:
-    assert texts(read(two_sheets(hidden=True), sheet="old users")) == [["Old users"]]
+    assert texts(read_book(two_sheets(hidden=True), sheet="old users")) == [["Old users"]]
 
 
 @pytest.mark.parametrize(
@@ -540,7 +503,7 @@ def test_a_named_sheet_is_read_though_it_is_hidden() -> None:
     ],
 )
 def test_refuses_an_unusable_workbook_in_one_sentence(data: bytes, options: dict[str, object], sentence: str) -> None:
-    assert refusal(data, **options) == f"users.xlsx: {sentence}"
+    assert refusal(read_book, data, **options) == sentence
 
 
 def test_nothing_is_printed_about_a_damaged_workbook(capfd: pytest.CaptureFixture[str]) -> None:
@@ -549,17 +512,17 @@ def test_nothing_is_printed_about_a_damaged_workbook(capfd: pytest.CaptureFixtur
         flipped = bytearray(data)
         flipped[at] ^= 0x41
         with contextlib.suppress(SourceError):
-            read(bytes(flipped))
+            read_book(bytes(flipped))
     assert capfd.readouterr() == ("", "")
 
 
 def test_an_old_xls_named_xlsx_is_read() -> None:
-    assert read((FILES / "users.xls").read_bytes()).header[:2] == ("id", "name")
+    assert read_book((FILES / "users.xls").read_bytes()).header[:2] == ("id", "name")
 
 
 @pytest.mark.parametrize("name", ["users.ods", "users.xls"])
 def test_ods_and_xls_give_the_same_rows_and_errors(name: str) -> None:
-    raw_sheet = read((FILES / name).read_bytes())
+    raw_sheet = read_book((FILES / name).read_bytes())
     assert raw_sheet.rows.tolist() == [4, 5, 6, 7, 8, 9, 11, 12]
     assert texts(raw_sheet)[0] == [
         *("12", " Ann ", "TRUE", "00042", "2026-11-24", "2026-11-24T13:45:00", "13:45:00", "36:00:00", "50%"),
@@ -592,4 +555,4 @@ def test_any_table_of_text_is_read_back_the_same(rows: list[list[str]]) -> None:
         for at, row in enumerate([["id", "name", "x", "end"], *([*row, "."] for row in rows)]):
             for column, text in enumerate(row):
                 sheet.write_string(at, column, text)
-    assert texts(read(out.getvalue())) == [[*row, "."] for row in rows]
+    assert texts(read_book(out.getvalue())) == [[*row, "."] for row in rows]

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import random
 import re
 import struct
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, time
 from pathlib import Path
@@ -16,14 +14,11 @@ from pathlib import Path
 import openpyxl
 import pytest
 
+from tests.loader.sheets import pack, read_book, saved, unpacked
 from usersync.errors import SourceError
 from usersync.loader import workbook_ods, workbook_xls
-from usersync.loader.headings import Headings
-from usersync.loader.raw_sheet import RawSheet
-from usersync.loader.workbook import read_workbook
 from usersync.loader.workbook_values import column_texts, formatted_number, iso_text
 from usersync.models import Code
-from usersync.settings import SourceSettings
 
 FILES = Path(__file__).parent / "files"
 OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -71,15 +66,7 @@ def xlsb(*rows: bytes, after: bytes = b"") -> bytes:
         "xl/styles.bin": styles,
         "xl/worksheets/sheet1.bin": sheet,
     }
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as target:
-        for name, content in parts.items():
-            target.writestr(name, content)
-    return out.getvalue()
-
-
-def read(data: bytes) -> RawSheet:
-    return read_workbook(data, file="users.xlsb", headings=Headings(), options=SourceSettings())
+    return pack(parts)
 
 
 XLSB = xlsb(
@@ -94,7 +81,7 @@ XLSB = xlsb(
 
 
 def test_an_xlsb_gives_the_same_rows_and_errors() -> None:
-    raw_sheet = read(XLSB)
+    raw_sheet = read_book(XLSB)
     assert raw_sheet.rows.tolist() == [4, 5, 6, 7, 8]
     assert [list(r) for r in raw_sheet.cells.to_numpy(object)] == [
         ["00042", " Ann "],
@@ -118,9 +105,7 @@ def xlsx() -> bytes:
         book.active.append(values)
     book.active.row_dimensions[5].hidden = True
     book.active["B7"] = "#N/A"
-    out = io.BytesIO()
-    book.save(out)
-    return out.getvalue()
+    return saved(book)
 
 
 def damaged(data: bytes, chance: random.Random) -> bytes:
@@ -141,13 +126,9 @@ def damaged(data: bytes, chance: random.Random) -> bytes:
 
 def damaged_member(data: bytes, chance: random.Random) -> bytes:
     """Damage what is in one member of a zip, and pack it again."""
-    out = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(out, "w") as target:
-        chosen = chance.choice([n for n in source.namelist() if n.startswith("xl/") or n == "content.xml"])
-        for name in source.namelist():
-            content = source.read(name)
-            target.writestr(name, damaged(content, chance) if name == chosen and content else content)
-    return out.getvalue()
+    parts = unpacked(data)
+    chosen = chance.choice([name for name in parts if name.startswith("xl/") or name == "content.xml"])
+    return pack(parts | {chosen: damaged(parts[chosen], chance) if parts[chosen] else b""})
 
 
 @pytest.mark.parametrize("kind", ["xlsx", "xlsb", "xls", "ods"])
@@ -157,7 +138,7 @@ def test_a_damaged_file_is_read_or_refused_in_one_sentence(kind: str) -> None:
     for _ in range(150):
         data = damaged(whole, chance) if kind == "xls" or chance.random() < 0.3 else damaged_member(whole, chance)
         with contextlib.suppress(SourceError):
-            raw_sheet = read(data)
+            raw_sheet = read_book(data)
             assert len(raw_sheet.rows) == len(raw_sheet.cells)
             assert all(type(value) is str for line in raw_sheet.cells.to_numpy(object) for value in line)
             assert all(error.at < len(raw_sheet.rows) for error in raw_sheet.errors)
@@ -168,7 +149,7 @@ def test_a_file_that_is_cut_short_is_never_half_read(kind: str) -> None:
     whole = {"xlsx": xlsx, "xlsb": lambda: XLSB}.get(kind, lambda: (FILES / f"users.{kind}").read_bytes())()
     for share in (0.1, 0.4, 0.7, 0.95):
         with pytest.raises(SourceError):
-            read(whole[: int(len(whole) * share)])
+            read_book(whole[: int(len(whole) * share)])
 
 
 def test_reading_in_threads_leaves_stderr_alone() -> None:
@@ -181,7 +162,7 @@ def test_reading_in_threads_leaves_stderr_alone() -> None:
 
     def read_and_look(data: bytes) -> None:
         with contextlib.suppress(SourceError):
-            read(data)
+            read_book(data)
 
     with ThreadPoolExecutor(4) as pool:
         reading = [pool.submit(read_and_look, data) for data in files * 2]
@@ -197,19 +178,19 @@ def test_refuses_an_xls_whose_sectors_form_a_circle() -> None:
     (table,) = struct.unpack_from("<I", data, 60)
     struct.pack_into("<I", data, (table + 1) * 512, 0)
     with pytest.raises(SourceError, match="its sectors form a circle"):
-        read(bytes(data))
+        read_book(bytes(data))
 
 
 def test_an_xlsb_reports_hidden_columns() -> None:
     hidden = record(60, struct.pack("<4IH", 1, 1, 2304, 0, 1))
     users = xlsb(row(0) + text(0, "id") + text(1, "name"), row(1) + number(0, 42) + text(1, "Ann"), after=hidden)
-    found = read(users)
+    found = read_book(users)
     assert [(e.code.value, e.column) for e in found.errors] == [("row-hidden", 1)]
 
 
 def test_notes_an_xls_that_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workbook_xls, "MAX_ROWS", 12)
-    (note,) = (note for note in read((FILES / "users.xls").read_bytes()).notes if "full" in note)
+    (note,) = (note for note in read_book((FILES / "users.xls").read_bytes()).notes if "full" in note)
     assert note.endswith("is full to row 12, the last of an .xls: rows may be missing")
 
 
@@ -217,14 +198,9 @@ def test_an_ods_reports_hidden_columns() -> None:
     columns = (
         b'<table:table-column table:number-columns-repeated="2"/><table:table-column table:visibility="collapse"/>'
     )
-    out = io.BytesIO()
-    with zipfile.ZipFile(FILES / "users.ods") as source, zipfile.ZipFile(out, "w") as target:
-        for name in source.namelist():
-            content = source.read(name)
-            if name == "content.xml":
-                content = re.sub(b"<table:table-column [^>]*>", columns, content, count=1)
-            target.writestr(name, content)
-    found = read(out.getvalue())
+    parts = unpacked((FILES / "users.ods").read_bytes())
+    parts["content.xml"] = re.sub(b"<table:table-column [^>]*>", columns, parts["content.xml"], count=1)
+    found = read_book(pack(parts))
     assert {e.column for e in found.errors if e.message.startswith("the column is hidden")} == {1}
     assert "column C ('name') is hidden: its rows are rejected (source.hidden_columns decides)" in found.notes
 
@@ -247,10 +223,7 @@ def test_an_ods_reports_groups_that_are_folded_up_and_rows_that_are_struck_throu
         f"{row(cell('id'), cell('name'))}{folded}{row(cell('2'), struck)}{row(cell('3'), cell('Cid'))}"
         "</table:table></office:spreadsheet></office:body></office:document-content>"
     )
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as target:
-        target.writestr("content.xml", content)
-    found = read(out.getvalue())
+    found = read_book(pack({"content.xml": content}))
     assert [(e.at, e.code) for e in found.errors] == [(0, Code.ROW_HIDDEN)]
     assert "rows with text that is struck through, read like all others: 3" in found.notes
 
@@ -260,19 +233,11 @@ def test_an_ods_reports_text_that_is_struck_in_part() -> None:
         b'<office:automatic-styles><style:style style:name="Gone" style:family="text">'
         b'<style:text-properties style:text-line-through-style="solid"/></style:style>'
     )
-    out = io.BytesIO()
-    with zipfile.ZipFile(FILES / "users.ods") as source, zipfile.ZipFile(out, "w") as target:
-        for name in source.namelist():
-            content = source.read(name)
-            if name == "content.xml":
-                assert b"<text:p>filtered</text:p>" in content
-                content = content.replace(b"<office:automatic-styles>", style, 1)
-                content = content.replace(
-                    b"<text:p>filtered</text:p>",
-                    b'<text:p><text:span text:style-name="Gone">Bea</text:span> Ann</text:p>',
-                )
-            target.writestr(name, content)
-    found = read(out.getvalue())
+    parts = unpacked((FILES / "users.ods").read_bytes())
+    content = parts["content.xml"].replace(b"<office:automatic-styles>", style, 1)
+    assert b"<text:p>filtered</text:p>" in content
+    struck = b'<text:p><text:span text:style-name="Gone">Bea</text:span> Ann</text:p>'
+    found = read_book(pack(parts | {"content.xml": content.replace(b"<text:p>filtered</text:p>", struck)}))
     assert "Bea Ann" in found.cells.to_numpy(object)
     assert [e.message for e in found.errors if e.value == "Bea Ann"] == [
         "a part of the text is struck through; delete that part"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from typing import Any
 
 import openpyxl
 import pytest
 import xlsxwriter
 
+from tests.loader.sheets import pack, read_book, refusal, saved, unpacked
 from usersync.errors import SourceError
 from usersync.loader.export_base import BASE_SHEET
 from usersync.loader.headings import Headings
@@ -29,17 +29,6 @@ def book(sheets: Sheets) -> bytes:
             for at, row in enumerate(rows):
                 sheet.write_row(at, 0, row)
     return out.getvalue()
-
-
-def read(data: bytes, **options: object) -> RawSheet:
-    settings = SourceSettings.model_validate(options)
-    return read_workbook(data, file="users.xlsx", headings=Headings(), options=settings)
-
-
-def refusal(data: bytes, **options: object) -> str:
-    with pytest.raises(SourceError) as caught:
-        read(data, **options)
-    return str(caught.value).removeprefix("users.xlsx: ")
 
 
 USERS = [["User ID", "Name"], [7, "Ann"]]
@@ -78,23 +67,25 @@ USERS = [["User ID", "Name"], [7, "Ann"]]
 def test_prefers_a_sheet_with_rows_and_names_those_passed_over(
     sheets: Sheets, chosen: str, notes: tuple[str, ...]
 ) -> None:
-    found = read(book(sheets))
+    found = read_book(book(sheets))
     assert (found.sheet, found.notes) == (chosen, notes)
 
 
 @pytest.mark.parametrize("number", ["No. 4711", 4711])
 def test_finds_the_header_below_the_number_of_a_report(number: object) -> None:
-    found = read(book({"Users": [["ID", number], [""], ["id", "name"], [5, "Ann"]]}))
+    found = read_book(book({"Users": [["ID", number], [""], ["id", "name"], [5, "Ann"]]}))
     assert (found.header_row, found.rows.tolist()) == (3, [4])
 
 
 def test_finds_rows_far_below_the_header() -> None:
-    found = read(book({"Notes": [["id"]], "Users": [["id"], *[[""]] * 150, [5]]}))
+    found = read_book(book({"Notes": [["id"]], "Users": [["id"], *[[""]] * 150, [5]]}))
     assert (found.sheet, found.rows.tolist()) == ("Users", [152])
 
 
 def test_says_what_a_sheet_with_e_mails_and_no_ids_needs() -> None:
-    assert refusal(book({"Intro": [["Hello"]], "Staff": [["Name", "E-mail"], ["Ann", "a@example.org"]]})) == (
+    assert refusal(
+        read_book, book({"Intro": [["Hello"]], "Staff": [["Name", "E-mail"], ["Ann", "a@example.org"]]})
+    ) == (
         "sheet 'Staff': row 1 looks like the header and has e-mail addresses, but no ids "
         "(headings: 'Name', 'E-mail'); add a column id with the platform's user ids"
     )
@@ -113,16 +104,19 @@ def test_reads_the_sheet_with_addresses_where_none_has_ids() -> None:
 @pytest.mark.parametrize("heading", ["name", "nmae", "custom_atributes.plan"])
 def test_asks_which_of_two_sheets_with_ids_and_fields_is_meant(heading: str) -> None:
     data = book({"Users": [["id", heading], [5, "Ann"]], "Old": [["id", "name"], [5, "Bea"]]})
-    assert refusal(data) == "sheets 'Users' and 'Old' both have an id column; name one with --sheet (source.sheet)"
+    assert (
+        refusal(read_book, data)
+        == "sheets 'Users' and 'Old' both have an id column; name one with --sheet (source.sheet)"
+    )
 
 
 @pytest.mark.parametrize("asked", ["Team", BASE_SHEET], ids=["a sheet that is not there", "usersync's own"])
 def test_the_sheet_that_an_export_adds_is_not_one_to_choose(asked: str) -> None:
     data = book({"Users": [["name"], ["Ann"]], BASE_SHEET: [["id", "name"], ["1", "Ann"]]})
-    assert refusal(data, sheet=asked).endswith(f"has no sheet {asked!r}; its sheets: 'Users'")
-    assert "sheet 'Users': row 1 looks like the header" in refusal(data)
+    assert refusal(read_book, data, sheet=asked).endswith(f"has no sheet {asked!r}; its sheets: 'Users'")
+    assert "sheet 'Users': row 1 looks like the header" in refusal(read_book, data)
     data = book({"Users": [["a"], ["b"]], BASE_SHEET: [["id", "name"], ["1", "Ann"]]})
-    assert "sheet 'Users' has no header row" in refusal(data)
+    assert "sheet 'Users' has no header row" in refusal(read_book, data)
 
 
 def test_a_number_in_the_first_column_of_a_sheet_without_ids_is_no_id() -> None:
@@ -136,35 +130,30 @@ def read_by_email(data: bytes) -> RawSheet:
 
 @pytest.mark.parametrize("heading", ["id,name,email", "ID;Name", '"User ID"|"E-mail"'])
 def test_says_that_all_columns_are_in_one_cell(heading: str) -> None:
-    assert refusal(book({"Users": [[heading], ["1,Ann,a@example.org"]]})) == (
+    assert refusal(read_book, book({"Users": [[heading], ["1,Ann,a@example.org"]]})) == (
         "sheet 'Users': row 1 has all headings in one cell; split the column into several "
         "(in Excel: Data, Text to Columns)"
     )
 
 
 def without_part(data: bytes, part: str) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(out, "w") as target:
-        for name in source.namelist():
-            if name != part:
-                target.writestr(name, source.read(name))
-    return out.getvalue()
+    return pack({name: content for name, content in unpacked(data).items() if name != part})
 
 
 def test_reads_a_workbook_whose_other_sheet_is_missing() -> None:
     whole = book({"Users": USERS, "Lost": [["x"]]})
-    found = read(without_part(whole, "xl/worksheets/sheet2.xml"))
+    found = read_book(without_part(whole, "xl/worksheets/sheet2.xml"))
     assert (found.sheet, found.notes) == ("Users", ("the file lists a sheet 'Lost', but does not hold it",))
-    assert refusal(without_part(book({"Users": USERS}), "xl/worksheets/sheet1.xml")).startswith("sheet 'Users' is not")
+    assert refusal(read_book, without_part(book({"Users": USERS}), "xl/worksheets/sheet1.xml")).startswith(
+        "sheet 'Users' is not"
+    )
 
 
 def test_a_lost_result_beside_the_table_does_no_harm() -> None:
     out = openpyxl.Workbook()
     for row in (["id", "name"], [1, "Ann"], [2, "Bea", None, None, "=A2"]):
         out.active.append(row)
-    data = io.BytesIO()
-    out.save(data)
-    found = read(data.getvalue())
+    found = read_book(saved(out))
     assert (found.header, found.errors) == (("id", "name"), ())
 
 
@@ -174,13 +163,11 @@ def hidden_columns(*letters: str) -> bytes:
         out.active.append(row)
     for letter in letters:
         out.active.column_dimensions[letter].hidden = True
-    data = io.BytesIO()
-    out.save(data)
-    return data.getvalue()
+    return saved(out)
 
 
 def test_rejects_rows_with_values_in_a_hidden_column() -> None:
-    found = read(hidden_columns("C"))
+    found = read_book(hidden_columns("C"))
     assert [(int(found.rows[e.at]), e.code, e.column) for e in found.errors] == [(3, Code.ROW_HIDDEN, 2)]
     assert found.notes == ("column C ('email') is hidden: its rows are rejected (source.hidden_columns decides)",)
 
@@ -189,12 +176,9 @@ def test_rejects_rows_with_values_in_a_hidden_column() -> None:
 def test_a_column_without_width_is_hidden(width: str, errors: int) -> None:
     written = openpyxl.load_workbook(io.BytesIO(hidden_columns()))
     written.active.column_dimensions["C"].width = 77
-    data, out = io.BytesIO(), io.BytesIO()
-    written.save(data)
-    with zipfile.ZipFile(data) as source, zipfile.ZipFile(out, "w") as target:
-        for name in source.namelist():
-            target.writestr(name, source.read(name).replace(b'width="77"', f'width="{width}"'.encode()))
-    assert len(read(out.getvalue()).errors) == errors
+    parts = unpacked(saved(written))
+    found = read_book(pack({n: part.replace(b'width="77"', f'width="{width}"'.encode()) for n, part in parts.items()}))
+    assert len(found.errors) == errors
 
 
 @pytest.mark.parametrize(
@@ -205,13 +189,13 @@ def test_a_column_without_width_is_hidden(width: str, errors: int) -> None:
     ],
 )
 def test_settings_decide_about_hidden_columns(choice: str, heading: str, note: str) -> None:
-    found = read(hidden_columns("C"), hidden_columns=choice)
+    found = read_book(hidden_columns("C"), hidden_columns=choice)
     assert (found.errors, found.header[2]) == ((), heading)
     assert found.notes == (f"column C ('email') is hidden: {note} (source.hidden_columns decides)",)
 
 
 def test_a_hidden_id_column_or_one_without_a_field_is_read() -> None:
-    found = read(hidden_columns("A", "D"))
+    found = read_book(hidden_columns("A", "D"))
     assert (found.errors, found.notes) == ((), ())
 
 
@@ -230,7 +214,7 @@ def table_with_totals(*, ids_as_text: bool) -> bytes:
 
 @pytest.mark.parametrize("ids_as_text", [pytest.param(True, id="text"), pytest.param(False, id="numbers")])
 def test_leaves_out_the_total_row_of_a_table(ids_as_text: bool) -> None:
-    found = read(table_with_totals(ids_as_text=ids_as_text))
+    found = read_book(table_with_totals(ids_as_text=ids_as_text))
     assert found.cells[1].tolist() == [f"User {i}" for i in range(1, 7)]
     assert (found.notes, found.skipped) == (("left out the total row of a table: row 8",), 1)
 
@@ -244,13 +228,10 @@ def test_leaves_out_the_total_row_of_a_table(ids_as_text: bool) -> None:
     ],
 )
 def test_refuses_a_row_beyond_the_last_before_it_is_read(reference: str) -> None:
-    whole = book({"Users": USERS})
-    out = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(whole)) as source, zipfile.ZipFile(out, "w") as target:
-        for name in source.namelist():
-            far = f'<row r="{reference}"><c r="A{reference}"><v>1</v></c></row></sheetData>'.encode()
-            target.writestr(name, source.read(name).replace(b"</sheetData>", far))
-    assert refusal(out.getvalue()) == "is damaged: it has a row beyond 1,048,576; open it and save it again"
+    parts = unpacked(book({"Users": USERS}))
+    far = f'<row r="{reference}"><c r="A{reference}"><v>1</v></c></row></sheetData>'.encode()
+    data = pack({name: part.replace(b"</sheetData>", far) for name, part in parts.items()})
+    assert refusal(read_book, data) == "is damaged: it has a row beyond 1,048,576; open it and save it again"
 
 
 def side_by_side(*, users_are_a_table: bool) -> bytes:
@@ -271,13 +252,13 @@ def side_by_side(*, users_are_a_table: bool) -> bytes:
 
 @pytest.mark.parametrize("users_are_a_table", [True, False])
 def test_a_total_row_of_a_table_beside_the_users_is_a_row_of_users(*, users_are_a_table: bool) -> None:
-    found = read(side_by_side(users_are_a_table=users_are_a_table))
+    found = read_book(side_by_side(users_are_a_table=users_are_a_table))
     assert found.rows.tolist() == [2, 3, 4, 5, 6, 7]
     assert found.skipped == 0
 
 
 def test_does_not_read_a_table_beside_that_of_the_users() -> None:
-    found = read(side_by_side(users_are_a_table=True))
+    found = read_book(side_by_side(users_are_a_table=True))
     assert found.header == ("id", "name", "", "(other table) Team", "(other table) email")
     assert found.notes == ("columns D to E are another table, and not read",)
 
@@ -292,7 +273,7 @@ def test_notes_rows_that_are_struck_through() -> None:
         sheet.write_row(2, 0, [2, "Bea"], struck)
         sheet.write_blank(3, 1, None, struck)
         sheet.write_number(3, 0, 3)
-    found = read(out.getvalue())
+    found = read_book(out.getvalue())
     assert found.rows.tolist() == [2, 3, 4]
     assert found.notes == ("rows with text that is struck through, read like all others: 3",)
 
@@ -309,6 +290,6 @@ def test_rejects_a_text_of_which_a_part_is_struck_through() -> None:
         sheet.write_rich_string(2, 1, bold, "Bea", " May")
         sheet.write_row(3, 0, [3, ""])
         sheet.write_rich_string(3, 1, "Cid", struck, " B.")
-    found = read(out.getvalue())
+    found = read_book(out.getvalue())
     assert found.cells[1].tolist() == ["Ann Jones Ann Smith", "Bea May", "Cid B."]
     assert [(e.at, e.column, e.code) for e in found.errors] == [(0, 1, "value-suspect"), (2, 1, "value-suspect")]
