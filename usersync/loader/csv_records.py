@@ -71,9 +71,7 @@ class Block:
 class RecordReader:
     """Reads records of `width` cells; cell `key` holds the id or the e-mail address."""
 
-    def __init__(
-        self, data: bytes, parser: RecordParser, *, width: int, key: int = 0, ends_in_crlf: bool = False
-    ) -> None:
+    def __init__(self, data: bytes, parser: RecordParser, *, width: int, key: int, ends_in_crlf: bool) -> None:
         self._data = data
         self._parser = parser
         self.width = width

@@ -58,9 +58,9 @@ _FREQUENT = {
 #: Among so many different words one of those letters is expected; without it, the language is ruled out.
 _ENOUGH = 8
 _LATIN = {
+    "cp1252": ("German", "French", "Spanish", "Portuguese", "Italian", "Nordic", "Icelandic", "Dutch"),
     "cp1250": ("Polish", "Czech", "Slovak", "Hungarian", "Croatian", "Romanian", "German"),
     "iso8859_2": ("Polish", "Czech", "Slovak", "Hungarian", "Croatian", "Romanian", "German"),
-    "cp1252": ("German", "French", "Spanish", "Portuguese", "Italian", "Nordic", "Icelandic", "Dutch"),
     "iso8859_15": ("French",),
     "cp1254": ("Turkish",),
     "cp1257": ("Polish", "Estonian", "Latvian", "Lithuanian"),
@@ -122,31 +122,24 @@ def guess_encoding(data: bytes) -> EncodingGuess:
     lines = list(_lines(data))
     words = _words(lines)
     western = _decode(words, "cp1252")
-    readings: dict[object, str] = {}
-    for name in ("cp1252", *(name for name in _LATIN if name != "cp1252")):
+    latin: dict[tuple[str, ...], str] = {}
+    for name in _LATIN:
         texts = _decode(words, name)
-        if texts and _is_plausible(texts, name, western, western_is_plausible="cp1252" in readings.values()):
-            readings.setdefault(texts, "cp1252" if texts == western else name)
-    for name, script in _SCRIPTS.items():
-        if _is_script(lines, name, script):
-            readings.setdefault(name, name)
-    names = tuple(readings.values())
-    if names == ("cp1252",) or _is_western_alone(readings):
+        if texts and _is_plausible(texts, name, western, western_is_plausible="cp1252" in latin.values()):
+            latin.setdefault(texts, "cp1252" if texts == western else name)
+    scripts = [name for name, script in _SCRIPTS.items() if _is_script(lines, name, script)]
+    names = (*latin.values(), *scripts)
+    if names == ("cp1252",) or (not scripts and _is_western_alone(latin)):
         return EncodingGuess(True, "cp1252", "all letters beyond ASCII are western European ones")
-    if len(names) == 1 and _is_safe(names[0], next(iter(readings)), words):
+    if len(names) == 1 and _is_safe(names[0], next(iter(latin), ()), words):
         return EncodingGuess(True, names[0], f"the only known encoding that gives words{_letters(lines, names[0])}")
     return EncodingGuess(False, candidates=tuple(f"{name}{_letters(lines, name)}" for name in names))
 
 
-def _is_western_alone(readings: Mapping[object, str]) -> bool:
+def _is_western_alone(readings: Mapping[tuple[str, ...], str]) -> bool:
     """Return whether one western language explains all words, where any other encoding needs several languages."""
-    explained = set()
-    for texts, name in readings.items():
-        if not isinstance(texts, tuple):
-            return False
-        if _has_one_language(texts, _DISTINCT if name == "cp1252" else _LATIN[name]):
-            explained.add(name)
-    return explained == {"cp1252"}
+    languages = _LATIN | {"cp1252": _DISTINCT}
+    return [name for texts, name in readings.items() if _has_one_language(texts, languages[name])] == ["cp1252"]
 
 
 def _has_one_language(texts: Sequence[str], languages: Sequence[str]) -> bool:
@@ -154,11 +147,11 @@ def _has_one_language(texts: Sequence[str], languages: Sequence[str]) -> bool:
     return any(letters <= set(_LANGUAGES[language]) for language in languages)
 
 
-def _is_safe(encoding: str, texts: object, words: Sequence[bytes]) -> bool:
+def _is_safe(encoding: str, texts: Sequence[str], words: Sequence[bytes]) -> bool:
     """Return whether the only plausible encoding may be taken; a single word may be damage."""
     if encoding in _NEVER_SAFE or len(words) < (_ENOUGH if encoding in _MANY_WORDS else 2):
         return False
-    if encoding not in _LATIN or not isinstance(texts, tuple):
+    if encoding not in _LATIN:
         return True
     letters = set().union(*map(_letters_of, texts))
     frequent = {c for language in _LATIN[encoding] for c in _FREQUENT.get(language, "")}

@@ -191,7 +191,7 @@ def _read_sheet(data: bytes, file: str, headings: Headings, options: SourceSetti
         raise SourceError(file, f"is the lock file of a workbook that is open in Excel; name {name} itself")
     if data.startswith(PLAN_START.encode()):
         raise SourceError(file, f"is a saved plan; send it with `usersync apply {file}`")
-    data, name = unpack(data, file, file, suffixes=(*TEXTS, *WORKBOOKS))
+    data, name = unpack(data, file, suffixes=(*TEXTS, *WORKBOOKS))
     suffix = Path(name).suffix.lower()
     if data.startswith((ZIP, OLE)) or (suffix in WORKBOOKS and not is_text(data)):
         from usersync.loader.workbook import read_workbook  # pandas is slow to import

@@ -20,7 +20,7 @@ _MOST = 2 << 30
 _DAMAGED = (OSError, EOFError, ValueError, RuntimeError, NotImplementedError, zlib.error, zipfile.BadZipFile)
 
 
-def unpack(data: bytes, name: str, file: str, *, suffixes: tuple[str, ...]) -> tuple[bytes, str]:
+def unpack(data: bytes, file: str, *, suffixes: tuple[str, ...]) -> tuple[bytes, str]:
     """Return the content of a packed file and its name, or both as they are if it is not packed.
 
     A zip is unpacked if one member alone has one of the `suffixes` (a workbook has none). Raises SourceError where
@@ -29,7 +29,7 @@ def unpack(data: bytes, name: str, file: str, *, suffixes: tuple[str, ...]) -> t
     try:
         if data.startswith(_GZIP):
             with gzip.open(io.BytesIO(data)) as packed:
-                return _read(packed, file), name.removesuffix(".gz")
+                return _read(packed, file), file.removesuffix(".gz")
         if data.startswith(ZIP):
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
                 member = _only_member(archive, file, suffixes)
@@ -38,7 +38,7 @@ def unpack(data: bytes, name: str, file: str, *, suffixes: tuple[str, ...]) -> t
                         return _read(packed, file), member.filename
     except _DAMAGED:
         raise SourceError(file, "is damaged or cut short; fetch or export it again") from None
-    return data, name
+    return data, file
 
 
 def _only_member(archive: zipfile.ZipFile, file: str, suffixes: tuple[str, ...]) -> zipfile.ZipInfo | None:

@@ -30,7 +30,7 @@ class Selection:
     """Whether the header has an id column; else its rows are matched by e-mail."""
     has_fields: bool
     """Whether it has another field, or nearly, so that there can be something to change."""
-    has_rows: bool = True
+    has_rows: bool
     """Whether anything stands below the header."""
     notes: tuple[str, ...] = ()
 

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final, Self
 
 from usersync.loader.raw_sheet import no_text
-from usersync.loader.workbook_cell_info import Sheet, digits_format, hides_number
+from usersync.loader.workbook_cell_info import Place, Sheet, digits_format, hides_number
 from usersync.models import Code
 
 #: Spreadsheets keep 15 digits of a number; from here on the last ones may be lost.
@@ -207,41 +208,43 @@ def resolve_overrides(sheet: Sheet, id_column: int | None) -> dict[int, dict[int
 
     A text that is an error is a `DamagedText`.
     """
+    overrides: defaultdict[int, dict[int, str]] = defaultdict(dict)
+    for (row, column), text in _overriding_texts(sheet, id_column):
+        overrides[column][row] = text
+    return overrides
+
+
+def _overriding_texts(sheet: Sheet, id_column: int | None) -> Iterator[tuple[Place, str]]:
+    """Yield the texts that replace values; of several for a cell, the last one counts."""
     info = sheet.info
-    overrides: dict[int, dict[int, str]] = {}
-    for (row, column), code in info.formats.items():
-        value = sheet.value(row, column)
+    for place, code in info.formats.items():
+        value = sheet.value(*place)
         if value.__class__ not in (float, int):
             continue
-        shown = digits_format(code)
-        text = formatted_number(value, shown) if shown and not (column == id_column and shown.strip("0")) else None
         if hides_number(code, value):
-            text = _unseen(value)
+            yield place, _unseen(value)
+            continue
+        shown = digits_format(code)
+        text = formatted_number(value, shown) if shown and not (place[1] == id_column and shown.strip("0")) else None
         if text is not None:
-            overrides.setdefault(column, {})[row] = text
-    for row, column in info.unseen_zeros:
-        overrides.setdefault(column, {})[row] = _unseen(0)
-    for row, column in info.negative:
-        if isinstance(sheet.value(row, column), date | time):
+            yield place, text
+    for place in info.unseen_zeros:
+        yield place, _unseen(0)
+    for place in info.negative:
+        if isinstance(sheet.value(*place), date | time):
             message = "a negative number cannot be shown as a date; correct the cell"
-            overrides.setdefault(column, {})[row] = DamagedText("####", Code.CELL_ERROR, message)
-    for (row, column), error in info.errors.items():
-        overrides.setdefault(column, {})[row] = _error_text(error)
-    for row, column in info.unsaved:
+            yield place, DamagedText("####", Code.CELL_ERROR, message)
+    for place, error in info.errors.items():
+        message = f"the cell shows {error} instead of a value; correct its formula or type the value"
+        yield place, DamagedText(error, Code.CELL_ERROR, message)
+    for place in info.unsaved:
         message = "the file does not hold the result of this formula; open it in Excel, save it, and try again"
-        overrides.setdefault(column, {})[row] = DamagedText("", Code.FORMULA_UNSAVED, message)
-    for row, column in info.partly_struck:
+        yield place, DamagedText("", Code.FORMULA_UNSAVED, message)
+    for place in info.partly_struck:
         message = "a part of the text is struck through; delete that part"
-        text = DamagedText(str(sheet.value(row, column)), Code.VALUE_SUSPECT, message)
-        overrides.setdefault(column, {})[row] = text
-    return overrides
+        yield place, DamagedText(str(sheet.value(*place)), Code.VALUE_SUSPECT, message)
 
 
 def _unseen(value: float) -> DamagedText:
     message = "the cell is shown as a blank one, but holds a number; empty it, or have the number shown"
     return DamagedText(f"{value:g}", Code.CELL_ERROR, message)
-
-
-def _error_text(text: str) -> DamagedText:
-    message = f"the cell shows {text} instead of a value; correct its formula or type the value"
-    return DamagedText(text, Code.CELL_ERROR, message)

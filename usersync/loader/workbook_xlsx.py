@@ -80,7 +80,7 @@ def check_area(xml: bytes, file: str) -> None:
         )
 
 
-def scan_sheet(xml: bytes, formats: dict[str, str], file: str, *, is_calculated: bool = True) -> CellInfo:
+def scan_sheet(xml: bytes, formats: dict[str, str], file: str, *, is_calculated: bool) -> CellInfo:
     """Read the cell info of a sheet. Raises SourceError where its XML is broken.
 
     In a workbook that is not calculated, the 0 of a formula stands for a result that is not there.
