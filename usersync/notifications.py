@@ -214,14 +214,14 @@ def _apprise_channels(notify: Notify) -> Iterator[Callable[[Ending], None]]:
 
     logging.getLogger("apprise").disabled = True  # it names addresses, and they hold secrets
     for number, url in enumerate(urls, 1):
-        box = Apprise()
-        if not box.add(url):
+        apprise = Apprise()
+        if not apprise.add(url):
             raise SettingsError("notify", (f"urls: apprise does not understand number {number}",))
-        yield partial(_send_by_apprise, box)
+        yield partial(_send_by_apprise, apprise)
 
 
-def _send_by_apprise(box: Apprise, ending: Ending) -> None:
-    if not box.notify(body=ending.as_json()["text"], title=ending.title):
+def _send_by_apprise(apprise: Apprise, ending: Ending) -> None:
+    if not apprise.notify(body=ending.as_json()["text"], title=ending.title):
         raise ConnectionError(0, "apprise could not deliver it")
 
 

@@ -175,8 +175,8 @@ def _has_to_return(row: Row) -> bool:
 
 
 def _reason(swap: Swap, row: Row) -> str:
-    culprit = next((one for one in swap if one.status in _BROKEN and one.key != row.key), row)
-    return f"reverted, because row {culprit.row} of the same e-mail swap is {culprit.status}"
+    cause = next((one for one in swap if one.status in _BROKEN and one.key != row.key), row)
+    return f"reverted, because row {cause.row} of the same e-mail swap is {cause.status}"
 
 
 def _with_kept(row: Row, kept: Sequence[str]) -> Row:

@@ -128,14 +128,14 @@ def _open(platform: str, folder: Path) -> int:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
-    home = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        _refuse_foreign(os.fstat(home), folder)
-        _delete_old(home)
+        _refuse_foreign(os.fstat(opened), folder)
+        _delete_old(opened)
         name = f"{hashlib.sha256(platform.encode()).hexdigest()[:16]}.rate"
-        file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600, dir_fd=home)
+        file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600, dir_fd=opened)
     finally:
-        os.close(home)
+        os.close(opened)
     try:
         _refuse_foreign(os.fstat(file), folder / name)
     except OSError:

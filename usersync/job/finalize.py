@@ -125,9 +125,9 @@ def _rejects_writer(job: Job, given: Input | None, run: LedgerRun) -> Callable[[
             again = again.matched(given.matching.index)
         return again.table, again.desired
 
-    return lambda home: write_rejects(
+    return lambda folder: write_rejects(
         run.with_public_status(*REJECTED),
-        home,
+        folder,
         table=given.table,
         problems=given.desired.problems,
         header_row=settings.source.header_row or 1,

@@ -21,31 +21,31 @@ def one_run_at_a_time(ledger: Path, platform: str, *, holder: str, wait: float =
     Raises BusyError (exit 5) naming who holds it and since when; UsageError if the ledger is not a file.
     """
     require_file(ledger)
-    mark = hashlib.sha256(platform.encode()).hexdigest()[:8]
+    digest = hashlib.sha256(platform.encode()).hexdigest()[:8]
     ledger = Path(os.path.realpath(ledger))  # whatever links lead to it
-    path = ledger.with_name(f"{ledger.name}.{mark}.lock")
-    sign = path.with_suffix(".holder")
+    path = ledger.with_name(f"{ledger.name}.{digest}.lock")
+    holder_file = path.with_suffix(".holder")
     lock = FileLock(path, timeout=wait)
     try:
         lock.acquire()
     except Timeout:
-        held = _holder(sign)
+        held = _holder(holder_file)
         raise BusyError(
             f"the lock of {platform} is held {held}; wait for it with --lock-wait 10m, or let it finish"
         ) from None
     except OSError as error:
         raise UsageError(f"{path}: the lock cannot be made: {error.strerror}; name another place for ledger:") from None
     try:
-        sign.write_text(holder, "utf-8")
+        holder_file.write_text(holder, "utf-8")
         yield
     finally:
-        sign.unlink(missing_ok=True)
+        holder_file.unlink(missing_ok=True)
         lock.release()
 
 
-def _holder(sign: Path) -> str:
+def _holder(holder_file: Path) -> str:
     """Return who holds a lock; a run that has just taken it, or is about to release it, has not said so."""
     try:
-        return sign.read_text("utf-8") or "by another run"
+        return holder_file.read_text("utf-8") or "by another run"
     except FileNotFoundError:
         return "by another run"

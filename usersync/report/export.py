@@ -78,20 +78,20 @@ def write_workbook(file: BinaryIO, folder: Path, users: Iterable[UserTexts], hea
 
     `folder` takes temporary files. Raises UsageError for more users than a sheet has rows, and OSError.
     """
-    with open_workbook(file, folder) as book:
-        return _Sheets(book, head).write(users)
+    with open_workbook(file, folder) as workbook:
+        return _Sheets(workbook, head).write(users)
 
 
 class _Sheets:
     """The sheet to edit, and the hidden one."""
 
-    def __init__(self, book: Workbook, head: ExportHead) -> None:
-        self._users: Worksheet = book.add_worksheet("Users", TextSheet)
-        self._base = BaseSheet(book)
+    def __init__(self, workbook: Workbook, head: ExportHead) -> None:
+        self._users: Worksheet = workbook.add_worksheet("Users", TextSheet)
+        self._base = BaseSheet(workbook)
         self._head = head
         self._encoder = BaseEncoder()
-        self._text = book.add_format({"num_format": "@"})  # what is typed here next stays as it is typed
-        self._heading = book.add_format({"bold": True, "bg_color": "DDE6F0", "num_format": "@"})
+        self._text = workbook.add_format({"num_format": "@"})  # what is typed here next stays as it is typed
+        self._heading = workbook.add_format({"bold": True, "bg_color": "DDE6F0", "num_format": "@"})
 
     def write(self, users: Iterable[UserTexts]) -> int:
         self._write_headings()

@@ -43,14 +43,14 @@ _Writer = Callable[[Path, Sequence[Reject]], Path]
 
 def write_rejects(
     rows: Iterable[Row],
-    home: Path,
+    folder: Path,
     *,
     table: Table,
     problems: Iterable[Problem],
     reread: Reread,
     header_row: int = 1,
 ) -> Path | None:
-    """Write the rows to correct, which end as REJECTED says, into the folder `home`; None where there are none.
+    """Write the rows to correct, which end as REJECTED says, into a folder; None where there are none.
 
     Stale rows are left out: running them again would bring an older value back.
 
@@ -64,11 +64,11 @@ def write_rejects(
     if not rejects:
         return None
     base = base_of_rows((table.sources[row.source].base, _user_id(row)) for row in rejected)
-    with TemporaryDirectory(prefix="rejects-", dir=home) as folder:
-        draft = _write_verified(Path(folder), rejects, _writers(layout, table.sources, base), reread)
+    with TemporaryDirectory(prefix="rejects-", dir=folder) as drafts:
+        draft = _write_verified(Path(drafts), rejects, _writers(layout, table.sources, base), reread)
         if base_path(draft).exists():
-            base_path(draft).replace(base_path(home / draft.name))
-        return draft.replace(home / draft.name)
+            base_path(draft).replace(base_path(folder / draft.name))
+        return draft.replace(folder / draft.name)
 
 
 def _user_id(row: Row) -> int | None:

@@ -16,13 +16,13 @@ _LINE_ENDS: Final = {"CR": "\r", "LF": "\n", "none": "\n"}
 
 
 def write_csv(
-    layout: Layout, dialect: Mapping[str, str], base: Base | None, home: Path, rejects: Sequence[Reject]
+    layout: Layout, dialect: Mapping[str, str], base: Base | None, folder: Path, rejects: Sequence[Reject]
 ) -> Path:
-    """Write the file below `home`, in UTF-8 where the source's encoding has not all characters.
+    """Write the file below `folder`, in UTF-8 where the source's encoding has not all characters.
 
     Where the rows come from an export, its `base` is written beside it. Raises OSError.
     """
-    path = home / "rejects.csv"
+    path = folder / "rejects.csv"
     encoding = dialect["encoding"]
     mark = "\ufeff" if dialect["why"].startswith("byte-order mark") and encoding in ("utf-16-be", "utf-32-be") else ""
     try:
@@ -30,7 +30,7 @@ def write_csv(
             file.write(mark)
             file.writelines(_lines(layout, dialect, rejects))
     except UnicodeEncodeError:
-        return write_csv(layout, {**dialect, "encoding": "utf-8-sig"}, base, home, rejects)
+        return write_csv(layout, {**dialect, "encoding": "utf-8-sig"}, base, folder, rejects)
     if base:
         lines = ",\n".join(base_lines(base))
         base_path(path).write_text(f"[{lines}]\n", encoding="ascii")

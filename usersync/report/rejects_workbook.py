@@ -24,30 +24,30 @@ _WIDTHS: Final = (12, 40)
 _LINE_HEIGHT: Final = 15.0
 
 
-def write_workbook(layout: Layout, base: Base | None, home: Path, rejects: Sequence[Reject]) -> Path:
-    """Write the file below `home`, with the `base` of an export where the rows come from one. Raises OSError."""
-    path = home / "rejects.xlsx"
-    with open_workbook(path, home) as book:
-        _SheetWriter(book, layout).write(rejects)
+def write_workbook(layout: Layout, base: Base | None, folder: Path, rejects: Sequence[Reject]) -> Path:
+    """Write the file below `folder`, with the `base` of an export where the rows come from one. Raises OSError."""
+    path = folder / "rejects.xlsx"
+    with open_workbook(path, folder) as workbook:
+        _SheetWriter(workbook, layout).write(rejects)
         if base:
-            sheet = BaseSheet(book)
+            sheet = BaseSheet(workbook)
             for y, line in enumerate(base_lines(base)):
                 sheet.write(y, line)
     return path
 
 
 class _SheetWriter:
-    def __init__(self, book: Workbook, layout: Layout) -> None:
+    def __init__(self, workbook: Workbook, layout: Layout) -> None:
         name = re.sub(r"[\\*?:/\[\]]", " ", layout.sheet)[:31].strip("'")
-        self._sheet = book.add_worksheet(name or "Rejects", TextSheet)
+        self._sheet = workbook.add_worksheet(name or "Rejects", TextSheet)
         self._layout = layout
         text = {"num_format": "@", "valign": "top"}  # what is typed here next stays as it is typed
-        self._text = book.add_format(text)
-        self._wrapped = book.add_format({**text, "text_wrap": True})
-        self._faulty = book.add_format({**text, "bg_color": "FFC7CE"})
-        self._faulty_row = book.add_format({**text, "bg_color": "FFC7CE", "text_wrap": True})
-        self._heading = book.add_format({**text, "bold": True})
-        self._number = book.add_format({"align": "left", "valign": "top"})
+        self._text = workbook.add_format(text)
+        self._wrapped = workbook.add_format({**text, "text_wrap": True})
+        self._faulty = workbook.add_format({**text, "bg_color": "FFC7CE"})
+        self._faulty_row = workbook.add_format({**text, "bg_color": "FFC7CE", "text_wrap": True})
+        self._heading = workbook.add_format({**text, "bold": True})
+        self._number = workbook.add_format({"align": "left", "valign": "top"})
         self._comments = 0
 
     def write(self, rejects: Sequence[Reject]) -> None:
@@ -86,8 +86,8 @@ class _SheetWriter:
                 self._comments += 1
                 self._sheet.write_comment(y, i + 2, reason, {"author": "usersync", "width": 320, "height": 100})
 
-    def _write(self, y: int, x: int, text: str, look: Any) -> None:
+    def _write(self, y: int, x: int, text: str, cell_format: Any) -> None:
         if text:
-            self._sheet.write_string(y, x, text, look)
+            self._sheet.write_string(y, x, text, cell_format)
         else:
-            self._sheet.write_blank(y, x, None, look)
+            self._sheet.write_blank(y, x, None, cell_format)

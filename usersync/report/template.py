@@ -166,36 +166,36 @@ def _columns(columns: Mapping[str, str], fields: Mapping[str, FieldSettings]) ->
 
 def _workbook(columns: Sequence[_Column], sheet_name: str) -> bytes:
     file = io.BytesIO()
-    with Workbook(file, {"in_memory": True}) as book:
-        sheet = book.add_worksheet(sheet_name)
-        how_to = book.add_worksheet("How to")
+    with Workbook(file, {"in_memory": True}) as workbook:
+        sheet = workbook.add_worksheet(sheet_name)
+        how_to = workbook.add_worksheet("How to")
         sheet.freeze_panes(1, 0)
         for x, column in enumerate(columns):
-            _write_column(book, sheet, x, column)
-        _write_advice(book, how_to, columns)
+            _write_column(workbook, sheet, x, column)
+        _write_advice(workbook, how_to, columns)
     return file.getvalue()
 
 
-def _write_column(book: Workbook, sheet: Worksheet, x: int, column: _Column) -> None:
+def _write_column(workbook: Workbook, sheet: Worksheet, x: int, column: _Column) -> None:
     shown = _FORMATS.get(column.kind, "@")
-    heading = book.add_format({"bold": True, "bg_color": "DDE6F0", "num_format": "@"})
-    example = book.add_format({"italic": True, "font_color": "808080", "bg_color": "F2F2F2", "num_format": shown})
-    sheet.set_column(x, x, max(18, len(column.heading) + 4), book.add_format({"num_format": shown}))
+    heading = workbook.add_format({"bold": True, "bg_color": "DDE6F0", "num_format": "@"})
+    example = workbook.add_format({"italic": True, "font_color": "808080", "bg_color": "F2F2F2", "num_format": shown})
+    sheet.set_column(x, x, max(18, len(column.heading) + 4), workbook.add_format({"num_format": shown}))
     sheet.write_string(0, x, column.heading, heading)
     sheet.write_comment(0, x, column.advice, {"author": "usersync", "width": 320, "height": 110})
     if isinstance(column.example, str):
         sheet.write_string(1, x, column.example, example)
     else:
         sheet.write(1, x, column.example, example)
-    rule = _rule(book, column)
+    rule = _rule(workbook, column)
     if rule:
         sheet.data_validation(1, x, _LAST_ROW, x, rule)
 
 
-def _rule(book: Workbook, column: _Column) -> dict[str, Any]:
+def _rule(workbook: Workbook, column: _Column) -> dict[str, Any]:
     """Return what Excel asks of a column's cells: a question and not a refusal, since `#CLEAR` may be right."""
     if column.choices:
-        rule: dict[str, Any] = {"validate": "list", "source": _list_source(book, column.choices)}
+        rule: dict[str, Any] = {"validate": "list", "source": _list_source(workbook, column.choices)}
     elif column.kind in _RULES:
         rule = dict(_RULES[column.kind])
     else:
@@ -203,11 +203,11 @@ def _rule(book: Workbook, column: _Column) -> dict[str, Any]:
     return rule | {"error_type": "warning", "error_title": column.heading[:32], "error_message": column.advice[:255]}
 
 
-def _list_source(book: Workbook, choices: Sequence[str]) -> list[str] | str:
+def _list_source(workbook: Workbook, choices: Sequence[str]) -> list[str] | str:
     """Return the choices, or where they stand on a hidden sheet: a rule has no room for long texts or commas."""
     if len(",".join(choices)) <= _LIST_LENGTH and not any("," in choice or '"' in choice for choice in choices):
         return list(choices)
-    sheet = book.get_worksheet_by_name("Lists") or book.add_worksheet("Lists")
+    sheet = workbook.get_worksheet_by_name("Lists") or workbook.add_worksheet("Lists")
     sheet.hide()
     x = 0 if sheet.dim_colmax is None else sheet.dim_colmax + 1
     for y, choice in enumerate(choices):
@@ -216,9 +216,9 @@ def _list_source(book: Workbook, choices: Sequence[str]) -> list[str] | str:
     return f"=Lists!${letter}$1:${letter}${len(choices)}"
 
 
-def _write_advice(book: Workbook, sheet: Worksheet, columns: Sequence[_Column]) -> None:
-    title = book.add_format({"bold": True, "font_size": 14})
-    wrapped = book.add_format({"text_wrap": True, "valign": "top"})
+def _write_advice(workbook: Workbook, sheet: Worksheet, columns: Sequence[_Column]) -> None:
+    title = workbook.add_format({"bold": True, "font_size": 14})
+    wrapped = workbook.add_format({"text_wrap": True, "valign": "top"})
     sheet.set_column(0, 0, _ADVICE_WIDTH)
     sheet.write_string(0, 0, _HOW_TO[0], title)
     for y, line in enumerate((*_HOW_TO[1:], *(f"{column.heading}: {column.advice}" for column in columns)), 1):

@@ -44,11 +44,11 @@ def write_workbook(
     """
     draft = path.with_name(f"{path.name}.new")
     rest = iter(lines)
-    with open_workbook(draft, path.parent) as book:
-        _write_facts(book, _facts(summary, info))
-        _write_rows(book, "rows", islice(rest, sheet_rows))
+    with open_workbook(draft, path.parent) as workbook:
+        _write_facts(workbook, _facts(summary, info))
+        _write_rows(workbook, "rows", islice(rest, sheet_rows))
         for number, first in enumerate(rest, 2):
-            _write_rows(book, f"rows {number}", islice(chain([first], rest), sheet_rows))
+            _write_rows(workbook, f"rows {number}", islice(chain([first], rest), sheet_rows))
     draft.replace(path)
 
 
@@ -70,12 +70,12 @@ def _facts(summary: Mapping[str, Json], info: Mapping[str, Json]) -> Iterator[tu
     yield from summary["requests"].items()
 
 
-def _write_facts(book: Workbook, facts: Iterable[tuple[str, str | float | None]]) -> None:
-    sheet = book.add_worksheet("summary", TextSheet)
-    bold = book.add_format({"bold": True})
-    fills = {status: book.add_format({"bg_color": fill}) for status, fill in _FILLS.items()}
-    fraction = book.add_format({"align": "left", "num_format": "#,##0.###"})
-    whole = book.add_format({"align": "left", "num_format": "#,##0"})
+def _write_facts(workbook: Workbook, facts: Iterable[tuple[str, str | float | None]]) -> None:
+    sheet = workbook.add_worksheet("summary", TextSheet)
+    bold = workbook.add_format({"bold": True})
+    fills = {status: workbook.add_format({"bg_color": fill}) for status, fill in _FILLS.items()}
+    fraction = workbook.add_format({"align": "left", "num_format": "#,##0.###"})
+    whole = workbook.add_format({"align": "left", "num_format": "#,##0"})
     sheet.set_column(0, 0, 20)
     sheet.set_column(1, 1, 80)
     for y, (name, value) in enumerate(facts):
@@ -86,10 +86,10 @@ def _write_facts(book: Workbook, facts: Iterable[tuple[str, str | float | None]]
             sheet.write_number(y, 1, value, whole if isinstance(value, int) else fraction)
 
 
-def _write_rows(book: Workbook, name: str, lines: Iterable[Cells]) -> None:
-    sheet = book.add_worksheet(name, TextSheet)
-    _write_header(book, sheet)
-    time = book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})
+def _write_rows(workbook: Workbook, name: str, lines: Iterable[Cells]) -> None:
+    sheet = workbook.add_worksheet(name, TextSheet)
+    _write_header(workbook, sheet)
+    time = workbook.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})
     last = 0
     for last, line in enumerate(lines, 1):
         _write_line(sheet, last, line, time)
@@ -97,14 +97,14 @@ def _write_rows(book: Workbook, name: str, lines: Iterable[Cells]) -> None:
     sheet.autofilter(0, 0, last, len(COLUMNS) - 1)
     sheet.ignore_errors({"number_stored_as_text": f"A1:XFD{last + 1}"})
     for status, fill in _FILLS.items():
-        colour = book.add_format({"bg_color": fill})
+        colour = workbook.add_format({"bg_color": fill})
         rule = {"type": "cell", "criteria": "==", "value": f'"{status}"', "format": colour}
         sheet.conditional_format(1, STATUS, max(last, 1), STATUS, rule)
 
 
-def _write_header(book: Workbook, sheet: Worksheet) -> None:
-    header = book.add_format({"bold": True, "bg_color": "434343", "font_color": "FFFFFF"})
-    centred = book.add_format({"align": "center"})
+def _write_header(workbook: Workbook, sheet: Worksheet) -> None:
+    header = workbook.add_format({"bold": True, "bg_color": "434343", "font_color": "FFFFFF"})
+    centred = workbook.add_format({"align": "center"})
     for x, (column, width) in enumerate(zip(COLUMNS, _WIDTHS, strict=True)):
         sheet.write_string(0, x, column, header)
         sheet.set_column(x, x, width, centred if column in _NUMBERS else None)

@@ -18,8 +18,8 @@ from usersync.loader.export_base import BASE_SHEET, split_cells
 def open_workbook(file: Path | BinaryIO, folder: Path) -> Iterator[Workbook]:
     """Yield a workbook that is written in constant memory, with temporary files in `folder`. Raises OSError."""
     try:
-        with Workbook(file, {"constant_memory": True, "tmpdir": str(folder), "use_zip64": True}) as book:
-            yield book
+        with Workbook(file, {"constant_memory": True, "tmpdir": str(folder), "use_zip64": True}) as workbook:
+            yield workbook
     except XlsxWriterException as error:
         raise OSError(0, str(error)) from error
 
@@ -35,8 +35,8 @@ class TextSheet(Worksheet):  # type: ignore[misc]
 class BaseSheet:
     """The very hidden sheet with what a workbook held when it was exported (see `usersync.loader.export_base`)."""
 
-    def __init__(self, book: Workbook) -> None:
-        self._sheet = book.add_worksheet(BASE_SHEET, TextSheet)
+    def __init__(self, workbook: Workbook) -> None:
+        self._sheet = workbook.add_worksheet(BASE_SHEET, TextSheet)
         self._sheet.very_hidden()
 
     def write(self, y: int, line: str) -> None:
