@@ -29,9 +29,8 @@ from usersync.planning.sources import FileRows, PlanRows, single_user_rows
 from usersync.planning.undone_rows import UndoneRows
 from usersync.report import Summary
 from usersync.report.columns import no_message
-from usersync.report.export import ExportHead
+from usersync.report.export import ExportHead, export_files, write_export
 from usersync.report.export_columns import all_columns, choose_columns, find_conditions, require_users, user_texts
-from usersync.report.export_files import export_files, write_export
 from usersync.report.html import PAGE_START, write_plan_page
 from usersync.report.output_file import require_replaceable
 from usersync.settings import Settings, load_settings

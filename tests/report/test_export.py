@@ -24,9 +24,8 @@ from usersync.errors import UsageError
 from usersync.loader import load
 from usersync.models import User
 from usersync.planning.untouched_cells import without_untouched
-from usersync.report.export import ExportHead
+from usersync.report.export import ExportHead, write_export
 from usersync.report.export_columns import all_columns, user_texts
-from usersync.report.export_files import write_export
 from usersync.sandbox import Answer, Faults, Sandbox, StoredUser, running, user_token
 from usersync.settings import SourceSettings
 from usersync.tables import Table

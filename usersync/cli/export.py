@@ -8,13 +8,7 @@ from typing import Any
 
 import click
 
-from usersync.cli.options import (
-    COMMON_OPTIONS,
-    REQUEST_OPTIONS,
-    make_context,
-    make_settings_from,
-    options_of,
-)
+from usersync.cli.options import COMMON_OPTIONS, REQUEST_OPTIONS, make_context, make_settings_from, options_of
 from usersync.cli.output import fail, indented_json, option_words, say, write_stdout, writing_stdout
 
 #: Users that could not be read and are shown one by one.

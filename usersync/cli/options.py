@@ -69,9 +69,7 @@ SOURCE_OPTIONS = (
     click.option("--compare-with", help="remote, nothing, last-run, or a file's path.", shell_complete=complete_known),
     click.option("--match-by", type=click.Choice(["auto", "id", "email"]), help="How rows are matched with users."),
     click.option(
-        "--base",
-        type=click.Path(path_type=Path),
-        help="What an export held, where the file does not carry it.",
+        "--base", type=click.Path(path_type=Path), help="What an export held, where the file does not carry it."
     ),
     click.option("--limit", type=click.IntRange(min=1), help="The first N changes only."),
 )

@@ -180,12 +180,7 @@ def understand(
     names = matching.names if matching else None
     touched, untouched = without_untouched(understood)
     desired = validate(
-        touched,
-        fields,
-        duplicates=source.duplicates,
-        suspect=source.suspect,
-        names=names,
-        exported=untouched.keys,
+        touched, fields, duplicates=source.duplicates, suspect=source.suspect, names=names, exported=untouched.keys
     )
     return _with_original_rows(Input(table, desired, matching, source, fields, untouched))
 

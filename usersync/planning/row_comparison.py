@@ -70,15 +70,13 @@ class RowComparison:
         self._run.insert(self._rows.rejected(directory.users if directory else {}))
         self._run.insert(row for row in self._rows.duplicates() if row.key not in compared)
         similar = similar_keys(attribute_keys(self._given.desired.values), self._held_keys)
-        return [
-            *(
-                f"{ATTRIBUTE}{new}: no user that was read has this key, but {held!r}; is that one meant?"
-                for new, held in similar.items()
-            ),
-            *(
-                f"{name}: text of another kind or form is rejected; to send it, add fields: {{{name}: {{type: text}}}}"
-                for name in sorted(self._mismatched_fields)
-            ),
+        notes = [
+            f"{ATTRIBUTE}{new}: no user that was read has this key, but {held!r}; is that one meant?"
+            for new, held in similar.items()
+        ]
+        return notes + [
+            f"{name}: text of another kind or form is rejected; to send it, add fields: {{{name}: {{type: text}}}}"
+            for name in sorted(self._mismatched_fields)
         ]
 
     def _insert_unchanged(self, keys: NDArray[np.int64], remark: str = "") -> None:
@@ -100,10 +98,7 @@ class RowComparison:
         return found
 
     def _changed(
-        self,
-        comparison: Comparison,
-        users: Mapping[int, User],
-        written: Mapping[int, Mapping[str, Json]],
+        self, comparison: Comparison, users: Mapping[int, User], written: Mapping[int, Mapping[str, Json]]
     ) -> Iterator[Row]:
         """Make the rows that change something; `users` are by key, none where they were not read, `written` by id."""
         mismatches = comparison.type_mismatches(self._input_columns, is_typed=self._given.is_typed)

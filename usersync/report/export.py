@@ -1,4 +1,4 @@
-"""Write users as a workbook or CSV to edit and run again.
+"""Write users as a workbook or CSV to edit and run again, never over another file.
 
 Users come one by one and in the order of their ids, and are not kept: memory does not grow with them.
 """
@@ -6,7 +6,10 @@ Users come one by one and in the order of their ids, and are not kept: memory do
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+import io
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, TextIO
@@ -15,12 +18,14 @@ from xlsxwriter import Workbook
 from xlsxwriter.worksheet import Worksheet
 
 from usersync.errors import UsageError
-from usersync.loader.export_base import BaseEncoder
+from usersync.loader.export_base import BaseEncoder, base_path
 from usersync.report.export_columns import ExportColumn, UserTexts
 from usersync.report.template import heading_advice
 from usersync.report.xlsx import BaseSheet, TextSheet, open_workbook
 from usersync.settings import FieldSettings
 
+#: Stands for standard output.
+STDOUT: Final = "-"
 #: Users that a workbook has room for: its hidden sheet needs two rows more than they are.
 MOST_USERS: Final = 1_048_574
 #: Characters of a cell, at most.
@@ -52,7 +57,67 @@ class ExportHead:
         return encoder.head(self.platform, self.exported_at, names, is_escaped=is_escaped)
 
 
-def write_csv(file: TextIO, base: TextIO | None, users: Iterable[UserTexts], head: ExportHead) -> int:
+def export_files(target: str) -> tuple[Path, ...]:
+    """Return the files that an export to `target` creates: the file itself, and the base beside a CSV.
+
+    Raises UsageError where one is there already, or where the file's name says neither .xlsx nor .csv.
+    """
+    if target == STDOUT:
+        return ()
+    path = Path(target)
+    if path.suffix.lower() not in (".xlsx", ".csv"):
+        raise UsageError(f"{path}: an export is an .xlsx or a .csv file; name it so")
+    files = (path,) if path.suffix.lower() == ".xlsx" else (path, base_path(path))
+    for file in files:
+        if file.exists():
+            raise UsageError(f"{file}: the file exists already; name another, or delete it")
+    return files
+
+
+def write_export(target: str, users: Iterable[UserTexts], head: ExportHead) -> int:
+    """Write the files of an export; returns the number of users.
+
+    Raises UsageError where a file exists already or cannot be written; nothing is left of half an export.
+    """
+    files = export_files(target)
+    if not files:
+        return _write_stdout(users, head)
+    try:
+        with ExitStack() as stack:
+            created = [stack.enter_context(_created(file)) for file in files]
+            if len(created) == 1:
+                return _write_workbook(created[0], files[0].absolute().parent, users, head)
+            created[0].write("\ufeff".encode())  # by which Excel knows UTF-8
+            texts = [stack.enter_context(io.TextIOWrapper(file, "utf-8", newline="")) for file in created]
+            return _write_csv(texts[0], texts[1], users, head)
+    except OSError as error:
+        raise UsageError(f"{target}: cannot be written: {error.strerror}; name another file") from None
+
+
+@contextmanager
+def _created(path: Path) -> Iterator[BinaryIO]:
+    """Create a file, and delete it where writing fails. Raises UsageError where it exists."""
+    try:
+        file = path.open("xb")
+    except FileExistsError:
+        raise UsageError(f"{path}: the file exists already; name another, or delete it") from None
+    try:
+        with file:
+            yield file
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _write_stdout(users: Iterable[UserTexts], head: ExportHead) -> int:
+    file = io.TextIOWrapper(sys.stdout.buffer, "utf-8", newline="", write_through=True)
+    try:
+        return _write_csv(file, None, users, head)
+    finally:
+        file.detach()
+
+
+def _write_csv(file: TextIO, base: TextIO | None, users: Iterable[UserTexts], head: ExportHead) -> int:
     """Write users as CSV, and what its cells held as JSON into `base`; returns how many there are.
 
     Texts that a spreadsheet would run as a formula are guarded. Raises OSError.
@@ -73,7 +138,7 @@ def write_csv(file: TextIO, base: TextIO | None, users: Iterable[UserTexts], hea
     return count
 
 
-def write_workbook(file: BinaryIO, folder: Path, users: Iterable[UserTexts], head: ExportHead) -> int:
+def _write_workbook(file: BinaryIO, folder: Path, users: Iterable[UserTexts], head: ExportHead) -> int:
     """Write users as an .xlsx, which carries what it held on a very hidden sheet; returns how many there are.
 
     `folder` takes temporary files. Raises UsageError for more users than a sheet has rows, and OSError.
