@@ -19,7 +19,6 @@ from usersync.errors import RefusedError, StoppedError, UsersyncError
 from usersync.job import Confirm, Job, carry_out, make_plan
 from usersync.ledger import Ledger, LedgerRun
 from usersync.loader.load import PLAN_START
-from usersync.loader.row_names import no_name
 from usersync.models import Files, Row, Status, User
 from usersync.planning.input import Input, read_input
 from usersync.planning.plan import Plan, SavedPlan
@@ -28,7 +27,6 @@ from usersync.planning.resumed_rows import ResumedRows
 from usersync.planning.sources import FileRows, PlanRows, single_user_rows
 from usersync.planning.undone_rows import UndoneRows
 from usersync.report import Summary
-from usersync.report.columns import no_message
 from usersync.report.export import ExportHead, export_files, write_export
 from usersync.report.export_columns import all_columns, choose_columns, find_conditions, require_users, user_texts
 from usersync.report.html import PAGE_START, write_plan_page
@@ -106,7 +104,7 @@ def plan(
     if html:
         require_replaceable(html, PAGE_START, "--html")
 
-    def review(ledger_run: LedgerRun, found: Plan, given: Input | None) -> None:
+    def review(ledger_run: LedgerRun, found: Plan, given: Input) -> None:
         document = keep_document(ledger_run, found)
         found.saved = SavedPlan(document, files, job.settings)
         if save_as:
@@ -117,8 +115,8 @@ def plan(
                 ledger_run.report_cells(),
                 found.as_json(),
                 asdict(ledger_run.info),
-                name_of=given.name_of if given else no_name,
-                message_of=given.message_of if given else no_message,
+                name_of=given.name_of,
+                message_of=given.message_of,
             )
 
     return make_plan(job, review=review)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from usersync.models import Code, Problem, Row, Status
@@ -135,6 +135,7 @@ NAMES = st.text("abcdefghij", min_size=1, max_size=3)
 ROWS = st.lists(st.tuples(NAMES, SPELLINGS, st.sampled_from(["", "A", "B"])), min_size=1, max_size=12)
 
 
+@settings(deadline=None)
 @given(known=st.dictionaries(NAMES, st.integers(1, 10**6)).filter(lambda d: len(set(d.values())) == len(d)), rows=ROWS)
 def test_a_sheet_of_addresses_asks_for_the_same_as_a_sheet_of_ids(
     known: dict[str, int], rows: list[tuple[Any, ...]]

@@ -69,7 +69,7 @@ def carry_out(job: Job, confirm: Confirm | None) -> Summary:
     )
 
 
-def make_plan(job: Job, *, review: Callable[[LedgerRun, Plan, Input | None], None]) -> Plan:
+def make_plan(job: Job, *, review: Callable[[LedgerRun, Plan, Input], None]) -> Plan:
     """Plan, and send nothing but reads; `review` is called while the rows are still in the ledger.
 
     The rows are temporary: they last as long as the plan. Raises StoppedError where the run stops first, because an
@@ -149,7 +149,7 @@ async def _plan_and_send(job: Job, state: RunState, sender: Sender, confirm: Con
 
 async def _send(job: Job, state: RunState, sender: Sender, users: int) -> None:
     await _verify_where_waited(job, state, sender)
-    desired = state.source.given.desired.values if state.source.given else None
+    desired = state.source.given.desired.values
     await Dispatcher(job.settings, job.context, state.run, sender, desired).send_all(users)
     if job.context.stop:
         reset_to_planned(state.run, sender.users_without_api_answer)
@@ -181,7 +181,7 @@ async def _prepare(job: Job, state: RunState, sender: Sender) -> Plan:
     if completes_plan:
         run.mark_planned(iso(context.clock.now()))
     plan = read_plan(run, source.given)
-    plan.left_out = left_out + (source.given.table.left_out if source.given else 0)
+    plan.left_out = left_out + source.given.table.left_out
     plan.notes += [*users.notes, *source.notes]
     info = run.info
     everybody = users.directory.users.values() if users.directory else ()
@@ -197,7 +197,7 @@ def _order_emails(job: Job, state: RunState, users: UserLookup) -> None:
     run, given = state.run, state.source.given
     if any(map(is_open, Waves(run).swaps())) or any(run.with_status(*IN_FLIGHT)):
         return
-    with_both = sources_with_both(given.table, given.source.match_by) if given else ()
+    with_both = sources_with_both(given.table, given.source.match_by)
     order_emails(run, job.settings.diff, users.directory, with_both=with_both)
 
 

@@ -15,14 +15,12 @@ from usersync.errors import StoppedError
 from usersync.job.spec import Job, RunState
 from usersync.ledger import Ledger, LedgerRun
 from usersync.ledger.run import NOT_SENT
-from usersync.loader.row_names import no_name
 from usersync.logs import event
 from usersync.models import Status
 from usersync.planning.input import Input, read_files
 from usersync.planning.plan import Plan
 from usersync.planning.sources import RowSource
 from usersync.report import RunFacts, Summary, summarize, verify_row_count, write_report
-from usersync.report.columns import no_message
 from usersync.report.rejects import REJECTED, write_rejects
 from usersync.tables import DesiredValues, Table
 
@@ -108,15 +106,15 @@ def _facts(job: Job, state: RunState, run: LedgerRun, seconds: float) -> RunFact
         ],
         timeline=list(sender.slices()) if sender else [],
         fields=fields,
-        name_of=given.name_of if given else no_name,
-        message_of=given.message_of if given else no_message,
+        name_of=given.name_of,
+        message_of=given.message_of,
     )
 
 
-def _rejects_writer(job: Job, given: Input | None, run: LedgerRun) -> Callable[[Path], Path | None] | None:
+def _rejects_writer(job: Job, given: Input, run: LedgerRun) -> Callable[[Path], Path | None] | None:
     """Return the way to write the file of the rows to correct; None where the rows come from no file."""
     settings = job.settings
-    if given is None or not given.table.sheets:
+    if not given.table.sheets:
         return None
 
     def reread(files: Sequence[str | Path]) -> tuple[Table, DesiredValues]:

@@ -137,6 +137,10 @@ class Input:
         )
 
 
+#: The input of a run whose rows come from no file.
+NO_INPUT = Input(Table(pd.DataFrame(), pd.DataFrame(), ()), DesiredValues(pd.DataFrame(), ()))
+
+
 def _mapping_notes(source: Source) -> Iterator[str]:
     """List the headings that are not the name of their field."""
     mapped = [

@@ -13,7 +13,7 @@ from usersync.diff.plausibility import PersonChange, find_other_people, find_shi
 from usersync.errors import RefusedError
 from usersync.ledger import LedgerRun, RunInfo, UnsentRows
 from usersync.ledger.run import UNSENT
-from usersync.loader.row_names import NameOf, name_of_row, no_name
+from usersync.loader.row_names import NameOf, name_of_row
 from usersync.models import MASK, SECRET_FIELDS, Code, Files, Json, Place, Problem, ProblemGroup, Row, Status, User
 from usersync.planning.input import PROBLEMS_SHOWN, Input
 
@@ -89,9 +89,9 @@ class Plan:
         }
 
 
-def read_plan(run: LedgerRun, given: Input | None) -> Plan:
-    """Derive the plan of a run from its rows in the ledger; `given` is the input where there is one."""
-    plan = Plan(run.info.platform, counts=Counter(run.counts()), notes=given.notes if given else [])
+def read_plan(run: LedgerRun, given: Input) -> Plan:
+    """Derive the plan of a run from its rows in the ledger, and from its input."""
+    plan = Plan(run.info.platform, counts=Counter(run.counts()), notes=given.notes)
     unsent = UnsentRows(run)
     firsts: list[int] = []
     for fields, rows, first in run.changed_fields(*UNSENT):
@@ -100,8 +100,8 @@ def read_plan(run: LedgerRun, given: Input | None) -> Plan:
             firsts.append(first)
         plan.fields.update(dict.fromkeys(fields, rows))
     plan.examples = unsent.examples(EXAMPLES, also=firsts)
-    name_of = given.name_of if given else no_name
-    plan.problems = given.problem_groups(name_of=_names_in_run(run, name_of)) if given else ()
+    name_of = given.name_of
+    plan.problems = given.problem_groups(name_of=_names_in_run(run, name_of))
     known = {group.code for group in plan.problems}
     if any(status.needs_attention for status in plan.counts):
         plan.problems += _problems_since(run, known, name_of)
@@ -132,7 +132,7 @@ def _problems_since(run: LedgerRun, known: set[str], name_of: NameOf) -> tuple[P
 def plan_stats(
     plan: Plan,
     run: LedgerRun,
-    given: Input | None,
+    given: Input,
     previous: RunInfo | None,
     usual_changes: int | None,
     users: Collection[User] = (),
@@ -145,7 +145,7 @@ def plan_stats(
     unsent = UnsentRows(run)
     filled = run.info.filled_fields
     had_values = previous.filled_fields if previous else ()
-    columns = given.desired.values.columns if given else ()
+    columns = given.desired.values.columns
     from_files = run.info.rows_read is not None
     # an undo restores old values, so it may turn users into other people
     people = [PersonChange(*values) for values in unsent.person_changes()] if from_files else []
@@ -165,24 +165,22 @@ def plan_stats(
     )
 
 
-def _rows_with(run: LedgerRun, given: Input | None, field: str) -> int:
+def _rows_with(run: LedgerRun, given: Input, field: str) -> int:
     """Return how many rows hold a value, untouched cells of exports included; all rows where that is not known.
 
     Of a part that `--limit` sends, all rows may be wrong.
     """
     if run.info.options.get("limit") is not None:
         return 0
-    if given is None or field not in given.table.cells:
+    if field not in given.table.cells:
         return run.info.rows_read or 0
     return sum(map(bool, given.table.cells[field]))
 
 
-def _same_values(unsent: UnsentRows, given: Input | None) -> dict[str, tuple[str, int]]:
+def _same_values(unsent: UnsentRows, given: Input) -> dict[str, tuple[str, int]]:
     """Return the most frequent new name and password of the rows that would be sent, and how many have it."""
     name = unsent.most_common("name")
     most = {"name": name} if name else {}
-    if given is None:
-        return most
     for secret in SECRET_FIELDS.intersection(given.desired.values.columns):
         sent = given.desired.values[secret].reindex(unsent.keys())
         counts = sent.value_counts(sort=False)  # in order of appearance: the first of equals counts

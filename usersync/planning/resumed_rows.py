@@ -67,7 +67,7 @@ class ResumedRows(RowSource):
             raise UsageError(f"run {run.info.run} ended before its plan was read; apply the plan again")
         compared = keep_compared(run) if self.kind == "run" else []
         await self.verify_rows(run, users)
-        if self.kind == "run" and self.given:
+        if self.kind == "run":
             if self.given.matching and self.given.needs_index:
                 index = await email_index(self.settings, users, run.snapshots, clock)
                 self.given = self.given.matched(_with_compared(index, self.given.matching, run))
@@ -76,8 +76,8 @@ class ResumedRows(RowSource):
 
     def row_count(self, run: LedgerRun) -> int:
         """Return the rows of the files; where `--limit` left out some, the ledger alone knows how many."""
-        whole = self.kind == "run" and run.info.options.get("limit") is None
-        return len(self.given.table.cells) if self.given and whole else sum(run.counts().values())
+        is_whole = self.kind == "run" and run.info.options.get("limit") is None and not self.refusal
+        return len(self.given.table.cells) if is_whole else sum(run.counts().values())
 
 
 def _with_compared(index: EmailIndex, matching: Matching, run: LedgerRun) -> EmailIndex:

@@ -11,7 +11,7 @@ from usersync.errors import RefusedError, SourceError
 from usersync.ledger import Ledger, LedgerRun, RunInfo
 from usersync.planning.earlier_run import read_again, require_platform
 from usersync.planning.email_index import email_index
-from usersync.planning.input import Input, single_user
+from usersync.planning.input import NO_INPUT, Input, single_user
 from usersync.planning.plan import Plan
 from usersync.planning.plan_file import load_plan
 from usersync.planning.row_comparison import RowComparison
@@ -23,7 +23,7 @@ from usersync.settings import Settings
 class RowSource:
     """Gives a job the rows that were loaded: starts the run, and inserts them into the ledger."""
 
-    def __init__(self, kind: str, settings: Settings, given: Input | None = None) -> None:
+    def __init__(self, kind: str, settings: Settings, given: Input = NO_INPUT) -> None:
         self.kind = kind
         """The kind of the run."""
         self.settings = settings
@@ -48,8 +48,8 @@ class RowSource:
 
     async def verify_rows(self, run: LedgerRun, users: UserLookup) -> None:
         """Compare the unsent rows with their users again, because time may have passed since the plan."""
-        matching, keep_foreign = self.given.matching if self.given else None, self.kind == "undo"
-        await verify_rows(run, users, self.settings.limits.protect, matching=matching, keep_foreign=keep_foreign)
+        matching, protect = self.given.matching, self.settings.limits.protect
+        await verify_rows(run, users, protect, matching=matching, keep_foreign=self.kind == "undo")
 
     def row_count(self, run: LedgerRun) -> int:
         """Return how many lines the report must have, from the input and not from the ledger's rows."""
@@ -58,8 +58,6 @@ class RowSource:
 
 class FileRows(RowSource):
     """Rows of files, compared with the platform: `run` and `plan`; or of the values for one user: `update`."""
-
-    given: Input
 
     def start(self, ledger: Ledger, info: RunInfo) -> LedgerRun:
         """Start the run; `rows_read` stays None for `update`, because the size of a single update is not checked."""
@@ -86,8 +84,6 @@ def single_user_rows(user_id: str, cells: Mapping[str, str], settings: Settings)
 
 class PlanRows(RowSource):
     """The rows of a saved plan, exactly: `apply`."""
-
-    given: Input
 
     def __init__(self, plan: Plan | Path, settings: Settings) -> None:
         """Load the plan, and read its sources again. Raises RefusedError where one has changed since."""
