@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from usersync.planning.input import SUSPECT_NOTE, read_files
-from usersync.settings import FieldSettings, SourceSettings
+from usersync.settings import OfflineSettings
 
 
 def frame(name: str) -> pd.DataFrame:
@@ -13,18 +13,17 @@ def frame(name: str) -> pd.DataFrame:
 
 
 def test_names_the_settings_that_send_values_which_look_damaged() -> None:
-    assert SUSPECT_NOTE in read_files(frame("4711"), SourceSettings()).notes
-    assert SUSPECT_NOTE not in read_files(frame("Ann"), SourceSettings()).notes
+    assert SUSPECT_NOTE in read_files(frame("4711"), OfflineSettings()).notes
+    assert SUSPECT_NOTE not in read_files(frame("Ann"), OfflineSettings()).notes
     _, whole, field = SUSPECT_NOTE.replace("NAME", "name").split("; ")[1].replace("fields", "source").split("source: ")
-    source = SourceSettings.model_validate(yaml.safe_load(whole.partition(",")[0]))
-    fields = {name: FieldSettings.model_validate(value) for name, value in yaml.safe_load(field).items()}
-    assert read_files(frame("4711"), source).desired.values["name"].tolist() == ["4711"]
-    assert read_files(frame("4711"), SourceSettings(), None, fields).desired.values["name"].tolist() == ["4711"]
+    for section, text in (("source", whole.partition(",")[0]), ("fields", field)):
+        settings = OfflineSettings.model_validate({section: yaml.safe_load(text)})
+        assert read_files(frame("4711"), settings).desired.values["name"].tolist() == ["4711"]
 
 
 @pytest.mark.parametrize("texts", [["Ann Jones", "Ann"]])
 def test_names_no_setting_for_what_settings_do_not_decide(texts: list[str]) -> None:
     table = pd.DataFrame([["7", *texts]], columns=["id", "name", "display_name"])
-    found = read_files(table, SourceSettings())
+    found = read_files(table, OfflineSettings())
     assert found.desired.problems
     assert SUSPECT_NOTE not in found.notes

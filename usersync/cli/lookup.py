@@ -39,7 +39,7 @@ def inspect(file: str, *, cells: bool, **options: Any) -> int:
         raise click.UsageError("stdout cannot hold both --cells and --json; leave out one of them")
     overrides = {"source": {"sheet": options["sheet"]}} if options["sheet"] else {}
     settings = load_offline_settings(options["config"], overrides)
-    given = read_files([file], settings.source, settings.columns, settings.fields)
+    given = read_files([file], settings)
     groups = given.problem_groups(None if options["as_json"] or options["verbose"] else PROBLEMS_INSPECTED)
     if cells:
         with writing_stdout():

@@ -118,7 +118,7 @@ def _rejects_writer(job: Job, given: Input, run: LedgerRun) -> Callable[[Path], 
         return None
 
     def reread(files: Sequence[str | Path]) -> tuple[Table, DesiredValues]:
-        again = read_files(list(files), settings.source, settings.columns, settings.fields)
+        again = read_files(list(files), settings)
         if given.matching and given.matching.index:
             again = again.matched(given.matching.index)
         return again.table, again.desired

@@ -23,7 +23,7 @@ from usersync.tables import Column, DesiredValues, Source, Table
 from usersync.validation import validate
 
 if TYPE_CHECKING:
-    from usersync.settings import Settings
+    from usersync.settings import OfflineSettings, Settings
 
 #: Problems of each kind that are shown one by one; the report has all.
 PROBLEMS_SHOWN = 5
@@ -157,23 +157,17 @@ def read_input(files: Files, settings: Settings, options: RunOptions) -> Input:
 
     Raises SourceError where one cannot be read, RefusedError where one was exported from another platform.
     """
-    given = read_files(files, settings.source, settings.columns, settings.fields, options)
+    given = read_files(files, settings, options)
     require_platform_of_bases(given.table.sources, settings.platform.url)
     return given
 
 
-def read_files(
-    files: Files,
-    source: SourceSettings,
-    columns: Mapping[str, str] | None = None,
-    fields: Mapping[str, FieldSettings] | None = None,
-    options: RunOptions | None = None,
-) -> Input:
+def read_files(files: Files, settings: OfflineSettings, options: RunOptions | None = None) -> Input:
     """Read and validate files where no platform is configured, as `usersync inspect` does."""
     options = options or RunOptions()
-    table = load(files, options=source, columns=columns, base=options.base)
+    table = load(files, options=settings.source, columns=settings.columns, base=options.base)
     table = select(table, where=options.where, skip=options.skip)
-    return understand(table, source, fields or {})
+    return understand(table, settings.source, settings.fields)
 
 
 def understand(
