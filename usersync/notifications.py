@@ -26,7 +26,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from usersync.context import Clock
-from usersync.errors import STOPPED_CODES, SettingsError, UsersyncError
+from usersync.errors import STOPPED_CODES, RefusedError, SettingsError, UsersyncError
 from usersync.models import Json
 from usersync.report.summary import Summary, write_summary
 from usersync.report.wording import plural
@@ -51,7 +51,7 @@ _MEDIA_TYPES: Final = {
 #: The channel that is used after every run.
 _PING: Final = "notify.ping_url"
 #: Exit code of an error -> verdict; all others are `failed`.
-_VERDICTS: Final = {3: "refused", **dict.fromkeys(STOPPED_CODES, "stopped")}
+_VERDICTS: Final = {RefusedError.exit_code: "refused", **dict.fromkeys(STOPPED_CODES, "stopped")}
 
 
 @dataclass(frozen=True, slots=True)

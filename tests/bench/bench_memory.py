@@ -52,7 +52,7 @@ def main(rows: int) -> None:
                 seen.append(resident())
 
         done = 0
-        context = Context(on_outcome=note)
+        context = Context(on_result=note)
         summary = api.run([folder / "changes.csv"], settings, confirm=lambda _: True, context=context)
         assert summary.counts == {"updated": rows, "rows": rows}, summary.counts
         first, most = seen[FIRST // 10_000 - 1], max(seen[FIRST // 10_000 :])
