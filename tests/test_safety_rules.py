@@ -282,7 +282,7 @@ class webhook:  # noqa: N801 - used as a function
                 pass
 
         self._server = HTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
         return Calls(f"http://127.0.0.1:{self._server.server_port}/", received)
 

@@ -72,16 +72,10 @@ def test_an_absurd_retry_after_stops_the_run(desk: Opened) -> None:
 
 def test_a_stop_does_not_wait_out_retry_after(desk: Opened) -> None:
     """The answer arrives after Ctrl-C, and asks to retry in a minute."""
-    box = Sandbox(
-        users=5, limit=None, latency=0.4, faults=Faults(script=lambda *_: Answer(429, "", {"Retry-After": "60"}))
-    )
-    with desk(box) as (open_box, at):
+    faults = Faults(script=lambda *_: Answer(429, "", {"Retry-After": "60"}))
+    with desk(Sandbox(users=5, limit=None, faults=faults)) as (box, at):
         at.write("changes.csv", ROWS)
-        process = at.start("run", "changes.csv", "--yes")
-        wait_until(lambda: len(open_box.log) == 3, process)
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=PATIENCE)
-        assert process.returncode == 130
+        assert at.interrupt(box, "run", "changes.csv", "--yes", answers=0, in_flight=3).code == 130
 
 
 def test_a_run_stopped_while_reading_sends_nothing(desk: Opened) -> None:
