@@ -23,6 +23,8 @@ class CommandProcess:
     def __init__(self, words: tuple[str, ...], folder: Path, env: Mapping[str, str]) -> None:
         self._output = TemporaryDirectory()
         self._out, self._err = (Path(self._output.name, name) for name in ("stdout", "stderr"))
+        self._out.touch()
+        self._err.touch()
         self._process = _CONTEXT.Process(target=_run, args=(words, folder, dict(env), self._out, self._err))
         self._process.start()
 
@@ -48,7 +50,7 @@ class CommandProcess:
         self.send_signal(signal.SIGKILL)
 
     def stderr_so_far(self) -> str:
-        return self._err.read_text("utf-8") if self._err.exists() else ""
+        return self._err.read_text("utf-8")
 
     def communicate(self, timeout: float) -> tuple[str, str]:
         """Wait for the end, and return stdout and stderr."""
@@ -72,7 +74,7 @@ def _run(words: tuple[str, ...], folder: Path, env: dict[str, str], out: Path, e
     os.environ.update(env)
     os.chdir(folder)
     for path, number in ((out, 1), (err, 2)):
-        opened = os.open(path, os.O_WRONLY | os.O_CREAT)
+        opened = os.open(path, os.O_WRONLY)
         os.dup2(opened, number)
         os.close(opened)
     sys.argv = ["usersync", *words]
