@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import free_port
+from tests.conftest import PATIENCE, free_port
 from tests.faults import conftest as at
 from tests.faults.conftest import NGINX, Act, Aim, Misbehaving, QuickClock, internal_redirect, page, says
 from usersync import api
@@ -53,7 +53,7 @@ class Case:
     @property
     def timeout(self) -> float:
         """Seconds: short only where it is waited for, but longer than any other answer takes on a busy machine."""
-        return 1.0 if self.act in ("say nothing", "drip", Fault.STALL) and self.source != PROXY else 5.0
+        return 1.0 if self.act in ("say nothing", "drip", Fault.STALL) and self.source != PROXY else PATIENCE
 
 
 def break_off(answer: bytes) -> bytes:
@@ -280,7 +280,8 @@ def unreachable(name: str, folder: Path) -> Line:
     if name in CERTIFICATES:
         server.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         server.tls.load_cert_chain(TLS / CERTIFICATES[name], TLS / "server.key")
-    patient: dict[str, Any] = {"timeout": 1.0 if name == "all say nothing" else 5.0, "stop_after": 10, "concurrency": 4}
+    timeout = 1.0 if name == "all say nothing" else PATIENCE
+    patient: dict[str, Any] = {"timeout": timeout, "stop_after": 10, "concurrency": 4}
     if name in CERTIFICATES and name != "an untrusted certificate":
         patient["ca_file"] = str(TLS / CERTIFICATES[name])
     with running(Sandbox(users=ROWS, limit=None)) as box:
@@ -309,7 +310,7 @@ def test_a_fault_of_every_request_stops_the_run_and_resume_completes_it(name: st
 
 def unlisted(name: str, folder: Path) -> Line:
     """Run where the list of users meets the fault; returns why it is not used, the requests, and the ending."""
-    timeout = 1.0 if LISTS[name] == "say nothing" else 5.0
+    timeout = 1.0 if LISTS[name] == "say nothing" else PATIENCE
     server: Any = Misbehaving()
     notes: list[str] = []
 

@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 from pydantic import SecretStr
 
+from tests.conftest import PATIENCE
 from usersync.errors import SettingsError
 from usersync.platform.api import NoResponse, Origin, Request, Response
 from usersync.platform.client import MAX_BODY, HttpClient
@@ -77,7 +78,7 @@ async def request_once(
         if via:
             request["proxy"] = f"http://{via}{address}"
             url = platform
-        settings = make_settings({"platform": {"url": url, "token_env": "X"}, "request": {"timeout": 5, **request}})
+        settings = make_settings({"platform": {"url": url, "token_env": "X"}, "request": {"timeout": PATIENCE, **request}})
         async with HttpClient(settings, SecretStr("tok-secret")) as client:
             return await client.send(GET)
 
