@@ -78,7 +78,8 @@ async def request_once(
         if via:
             request["proxy"] = f"http://{via}{address}"
             url = platform
-        settings = make_settings({"platform": {"url": url, "token_env": "X"}, "request": {"timeout": PATIENCE, **request}})
+        request = {"timeout": PATIENCE, **request}
+        settings = make_settings({"platform": {"url": url, "token_env": "X"}, "request": request})
         async with HttpClient(settings, SecretStr("tok-secret")) as client:
             return await client.send(GET)
 
