@@ -149,3 +149,28 @@ def test_a_cycle_of_addresses_is_rejected_with_a_remedy(desk: Opened) -> None:
         ran = at.run("run", "cycle.csv", "--yes")
         assert list(ran.statuses().values()) == ["rejected swap-cycle"] * 2 + ["updated"]
         assert "give one of them another address first" in ran.report[0]["message"]
+
+
+def test_an_export_is_compared_with_what_it_held_before_formulas_were_guarded(desk: Opened) -> None:
+    users = [StoredUser(i, f"User {i}", f"+u{i}@example.org", None, {"phone": f"+491{i}"}) for i in (1, 2)]
+    with desk(Sandbox(users=users, limit=None)) as (open_box, at):
+        at.write("ids.txt", "1\n2\n")
+        assert at.run("export", "users.csv", "--ids", "ids.txt").code == 0
+        at.settings = {"diff": {"compare_with": "users.csv"}, "source": {"directory": "users.csv"}}
+        at.write("new.csv", "email,custom_attributes.phone\n+u1@example.org,+491\n+u2@example.org,+4999\n")
+        ran = at.run("run", "new.csv", "--yes", "--json")
+        assert (ran.code, list(ran.statuses().values())) == (0, ["updated", "updated"])
+        at.write("same.csv", "id,custom_attributes.phone\n1,+4911\n2,+4912\n")
+        assert list(at.run("run", "same.csv", "--yes").statuses().values()) == ["unchanged", "unchanged"]
+        at.run("undo", ran.summary["run"], "--yes")
+        assert [user.custom_attributes["phone"] for user in open_box.store.users.values()] == ["+4911", "+4912"]
+
+
+def test_an_export_that_is_matched_by_email_finds_addresses_that_were_guarded(desk: Opened) -> None:
+    users = [StoredUser(1, "Ann", "+ann@example.org", role="administrator"), StoredUser(2, "Bob", "bob@example.org")]
+    with desk(Sandbox(users=users, limit=None), platform={"account": 1, "account_token_env": "T"}) as (open_box, at):
+        at.env["T"] = "sandbox-access-token-1"
+        at.run("export", "users.csv", "--columns", "email,name")
+        at.write("users.csv", (at.folder / "users.csv").read_bytes().replace(b"Ann", b"Anna"))
+        assert at.run("run", "users.csv", "--yes", "--match-by", "email").code == 0
+        assert open_box.store.users[1].name == "Anna"

@@ -27,7 +27,7 @@ from usersync.loader.template_example import without_example
 from usersync.loader.unpack import OLE, ZIP, is_text, unpack
 from usersync.models import MASK, Files, Problem
 from usersync.tables import Base, Column, Source, Table
-from usersync.values import is_secret
+from usersync.values import is_secret, unescape_formula
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -240,6 +240,8 @@ def _fields_only(part: _Part) -> DataFrame:
     for template in part.templates:
         rows = zip(*(cells[i] for i in template.columns), strict=True)
         named[template.field] = [template.fill(row) for row in rows]
+    if part.source.base and part.source.base.is_escaped:
+        named = named.map(unescape_formula)
     return named.astype(object)
 
 

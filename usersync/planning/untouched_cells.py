@@ -18,7 +18,6 @@ from usersync.errors import RefusedError
 from usersync.models import Code, Problem
 from usersync.tables import Base, Source, Table
 from usersync.validation.cells import InvalidCellError, read_id
-from usersync.values import unescape_formula
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -81,8 +80,6 @@ class _Merge:
     def leave_untouched(self, number: int, source: Source, base: Base) -> None:
         """Set the untouched cells of a source to None."""
         keys = np.flatnonzero(self._source_of == number).tolist()
-        if base.is_escaped:
-            self._unescape(keys)
         ids = dict(_ids(self.columns["id"], keys))
         rows = {key: base.texts[user_id] for key, user_id in ids.items() if user_id in base.texts}
         touched: set[int] = set()
@@ -123,12 +120,6 @@ class _Merge:
             if all(map(is_same_text, held, (base.texts[others[0]][at] or "" for at in fields))):
                 message = f"the row holds what user {others[0]} had in the export; enter that id again"
                 yield Problem(key, Code.ID_MISMATCH, message, source.heading_of("id"), str(user_id))
-
-    def _unescape(self, keys: Sequence[int]) -> None:
-        for column in self.columns.values():
-            for key in keys:
-                if column[key]:
-                    column[key] = unescape_formula(column[key])
 
     def _touched_rows(
         self, column: NDArray[Any], rows: dict[int, tuple[str | None, ...]], at: int | None
