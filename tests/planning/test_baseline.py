@@ -174,3 +174,15 @@ def test_an_export_that_is_matched_by_email_finds_addresses_that_were_guarded(de
         at.write("users.csv", (at.folder / "users.csv").read_bytes().replace(b"Ann", b"Anna"))
         assert at.run("run", "users.csv", "--yes", "--match-by", "email").code == 0
         assert open_box.store.users[1].name == "Anna"
+
+
+@pytest.mark.parametrize("match_by", ["auto", "email"])
+def test_a_file_without_ids_cannot_be_compared_with(desk: Opened, match_by: str) -> None:
+    with desk(box(), diff={"compare_with": "yesterday.csv"}, source={"match_by": match_by}) as (_, at):
+        at.write("directory.csv", "id,email\n1,u1@example.org\n")
+        at.settings["source"]["directory"] = "directory.csv"
+        at.write("yesterday.csv", "email,name\nu1@example.org,User 1\n")
+        at.write("today.csv", "email,name\nu1@example.org,Ann\n")
+        ran = at.run("run", "today.csv", "--yes")
+        assert ran.code == 2
+        assert "yesterday.csv: row 1 looks like the header and has e-mail addresses, but no ids" in ran.err

@@ -26,9 +26,10 @@ LookUp = Callable[[Sequence[int], Sequence[str]], "DataFrame"]
 def baseline_from_file(path: str, settings: Settings) -> LookUp:
     """Read an export with the columns and fields of the settings; users that it lacks have to be read.
 
-    Raises SettingsError if any of its rows is invalid: a partial baseline would be misleading.
+    Raises SettingsError if any of its rows is invalid: a partial baseline would be misleading; SourceError where it has
+    no ids.
     """
-    table = load([path], options=settings.source, columns=settings.columns)
+    table = load([path], options=settings.source.model_copy(update={"match_by": "id"}), columns=settings.columns)
     held = validate(table, settings.fields, duplicates="last", suspect="accept")
     wrong = [problem for problem in held.problems if problem.code != Code.NOTHING_TO_DO]
     if wrong:
