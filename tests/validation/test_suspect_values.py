@@ -38,6 +38,7 @@ GUARDS = ['="007"', "'Anna", "'+49 30 1234", '="Anna"', "'007"]
 FORMULAS = ['=HYPERLINK("x", "Ann")', "=A2", "=VLOOKUP(A2,Sheet2!A:B,2,0)", "=$B$4&C4", "=sum(a1)", "=-B2", "=(A1)",
             "=WENN(A1;1;2)+1", "=Sheet1!C3", "=cmd|' /C calc'!A0", "=СУММ(A1:A2)", "='My sheet'!$B$2",
             "{=A1&B1}"]  # fmt: skip
+DITTO = ['"', '-"-', "〃", "„", "dito", "wie oben", "as above"]
 ZERO_DATES = ["00.01.1900", "1/0/1900", "1900-01-00", "0000-00-00", "0000-00-00 00:00:00", "30.12.1899"]
 NEARLY_CLEAR = ["#clear", "#Clear", "# CLEAR", "#clear!"]
 ROUNDED = ["4.91702E+12", "4,9E+12", "1.5E-07", "-3E+20", "1.5e+16"]
@@ -47,7 +48,7 @@ ROUNDED = ["4.91702E+12", "4,9E+12", "1.5E-07", "-3E+20", "1.5e+16"]
 @pytest.mark.parametrize(
     "cell",
     [*ERROR_WORDS, *NARROW, *PLACEHOLDERS, *OBJECTS, *TEMPLATES, *ENCODING, *LOST_LETTERS, *CODES, *GUARDS, *FORMULAS,
-     *ROUNDED, *NEARLY_CLEAR, *ZERO_DATES],
+     *ROUNDED, *NEARLY_CLEAR, *ZERO_DATES, *DITTO],
 )  # fmt: skip
 def test_rejects_damaged_text(field: str, cell: str) -> None:
     found = found_in(field, cell)

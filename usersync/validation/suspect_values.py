@@ -108,6 +108,12 @@ _ZERO_DATES: Final = frozenset((
 #: Signs that fill a cell; no name consists of them.
 _DASHES: Final = frozenset(("-", "--", "---", "–", "—", "?"))
 _SIGNS: Final = _DASHES | frozenset((".", "..", "...", "…", "*", "**", "***", "_", "__", "/", "//", "#", "~", "=", "+"))
+#: What people write for the value of the cell above.
+_DITTO: Final = frozenset((
+    '"', "''", '-"-', '- " -', '—"—', "-''-", '"-"', ",,", "„", "“", "”", "«", "»", "〃", "´´", "-„-", "-”-",
+    "dto.", "dto", "ditto", "dito", "idem", "s.o.", "s. o.", "siehe oben", "wie oben", "see above", "as above",
+    "same as above", "ci-dessus", "voir ci-dessus", "véase arriba", "vedi sopra", "jw.", "j.w.", "то же", "同上",
+))  # fmt: skip
 
 _PLAIN_ADDRESS: Final = r"[^\s@<>(),;:\"']+@[^\s@<>(),;:\"']+"
 _WRAPPED: Final = (
@@ -205,6 +211,7 @@ CHECKS: Final = (
     _word(_NOT_AVAILABLE, _EMPTY, ("name", "email")),
     _word(_NOT_AVAILABLE, _MAYBE_EMPTY, ("attribute",), verdict="note"),
     _word(_DOUBTFUL_WORDS, _MAYBE_EMPTY, _TEXT, verdict="note"),
+    _word(_DITTO, "this stands for the value of the cell above; enter the value itself", _TEXT),
     _word(_SIGNS, _EMPTY, ("name",)),
     _word(
         frozenset(("TRUE", "FALSE")),
