@@ -24,6 +24,9 @@ _WHOLE = re.compile(r"[+-]?[0-9]+(?:\.0+)?")
 #: 1.000 and 12'500: groups of three digits, which can be thousands or, behind a point, decimals.
 _THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}([.,'\u2019 ])[0-9]{3}(?:\1[0-9]{3})*")
 _E_NOTATION = re.compile(r"[0-9]+(?:[.,][0-9]+)?[eE][+-]?[0-9]+")
+_PLAIN_ITEM = r"(?:-?[0-9][0-9.eE+-]*|true|false|null)"
+#: How a list begins as JSON, which no list with separators does; one of numbers alone to its end.
+_JSON_LIST = re.compile(rf"""\s*\[\s*(?:["\[{{\]]|{_PLAIN_ITEM}(?:\s*,\s*{_PLAIN_ITEM})*\s*\]\s*\Z)""")
 _SIGN = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]"
 _ATOM = rf"{_SIGN}+"
 _EMAIL = (
@@ -265,6 +268,13 @@ def _date(text: str) -> str:
     raise ValueError("not a date; enter year-month-day, such as 2026-11-24")
 
 
+def _list(text: str, separator: str) -> list[Json]:
+    """Read several texts with a separator between them, or a list as JSON, as an export writes it."""
+    if _JSON_LIST.match(text):
+        return list(read_json(text))
+    return [part.strip() for part in read_text(text).split(separator) if part.strip()]
+
+
 _TRUE = "true yes 1 wahr vrai verdadero verdadeiro vero waar sant sand sann tosi prawda pravda igaz истина doğru"
 _FALSE = "false no 0 falsch faux falso onwaar falskt falsk usann epätosi fałsz nepravda hamis ложь yanl\u0131ş yanliş"
 _BOOLEANS = dict.fromkeys(_TRUE.split(), True) | dict.fromkeys(_FALSE.split(), False)
@@ -286,7 +296,7 @@ def typed_reader(field: FieldSettings, *, reject_thousands: bool = False) -> Cal
     if field.type == "json":
         return read_json
     if field.type == "list":
-        return lambda text: [part.strip() for part in read_text(text).split(field.separator) if part.strip()]
+        return lambda text: _list(text, field.separator)
     read = read_number if reject_thousands else _TYPES[field.type]
 
     def read_typed(text: str) -> Json:
