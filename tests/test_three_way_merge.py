@@ -530,3 +530,26 @@ def test_inspect_counts_the_rows_that_nobody_touched(office: Callable[..., Any])
         edit(at.folder / "users.xlsx", {(1, "name"): "mine"})
         inspected = at.run("inspect", "users.xlsx", "--json")
         assert inspected.summary["counts"] == {"rows": 3, "ready": 1, "rejected": 0, "repeated": 0, "untouched": 2}
+
+
+@pytest.mark.parametrize(
+    ("before", "meanwhile", "status"),
+    [
+        pytest.param(None, None, "updated", id="none"),
+        pytest.param("Ann", None, "updated", id="the name"),
+        pytest.param(None, "Ann", "updated", id="the name since"),
+        pytest.param(None, "theirs", "conflict", id="another since"),
+    ],
+)
+def test_a_display_name_that_the_list_did_not_tell_conflicts_with_a_later_one(
+    office: Callable[..., Any], before: str | None, meanwhile: str | None, status: str
+) -> None:
+    user = StoredUser(1, "Ann", "ann@x.org", before, role="administrator")
+    with office(users=[user, StoredUser(2, "Bob", "bob@x.org")]) as (box, at):
+        assert at.run("export", "users.xlsx").code == 0
+        edit(at.folder / "users.xlsx", {(1, "display_name"): "mine"})
+        if meanwhile:
+            box.store.update(1, {"display_name": meanwhile})
+        ran = at.run("run", "users.xlsx", "--yes")
+        assert [line["status"] for line in ran.report] == [status, "unchanged"]
+        assert box.store.users[1].display_name == ("mine" if status == "updated" else meanwhile)

@@ -23,6 +23,15 @@ SEATS = "custom_attributes.seats"
         pytest.param("name", "Ann", {"exported": {"name": ""}}, True, id="set since the export"),
         pytest.param("name", "Zoe\u0308", {"exported": {"name": "Zo\u00eb"}}, False, id="the same letters"),
         pytest.param("email", "ANN@x.org", {"exported": {"email": "ann@X.org"}}, False, id="an e-mail in another case"),
+        pytest.param(
+            "display_name", None, {"exported": {"name": "Ann", "display_name": "Ann"}}, False, id="shown by the name"
+        ),
+        pytest.param(
+            "display_name", None, {"exported": {"name": "Ann", "display_name": "A"}}, True, id="shown by the name now"
+        ),
+        pytest.param(
+            "display_name", None, {"exported": {"name": "Ann", "display_name": ""}}, False, id="no display name"
+        ),
         pytest.param(SEATS, 5, {"exported": {SEATS: "5"}}, False, id="a number, exported as digits"),
         pytest.param(SEATS, 5.0, {"exported": {SEATS: "5"}}, False, id="a whole number with decimals"),
         pytest.param(SEATS, True, {"exported": {SEATS: "true"}}, False, id="a boolean"),

@@ -27,7 +27,10 @@ def find_conflicts(
 
 def _is_known(field: str, held: Json, written: Mapping[str, Json], exported: Mapping[str, str]) -> bool:
     if field in exported:
-        return cell_text(held) == exported[field] or same_value(field, exported[field], held)
+        seen = cell_text(held)
+        if field == "display_name" and not seen:
+            seen = exported.get("name", "")  # which is what a user without a display name is shown as
+        return seen == exported[field] or same_value(field, exported[field], held)
     return field not in written or same_value(field, written[field], held)
 
 

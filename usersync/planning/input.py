@@ -93,12 +93,18 @@ class Input:
         return any(source.base for source in self.table.sources)
 
     def exported_values(self, key: int, user_id: int) -> dict[str, str]:
-        """Return the texts of a row's user when its file was exported, by field; empty where it was not."""
+        """Return the texts of a row's user when its file was exported, by field; empty where it was not.
+
+        A display name that the list of users did not tell was none, or the name: such users are shown by their names.
+        """
         base = self.table.source_of(key).base
         texts = base.texts.get(user_id) if base else None
         if base is None or texts is None:
             return {}
-        return {name: text for name, text in zip(base.fields, texts, strict=True) if text is not None}
+        found = dict(zip(base.fields, texts, strict=True))
+        if found.get("display_name", "") is None:
+            found["display_name"] = found.get("name")
+        return {name: text for name, text in found.items() if text is not None}
 
     @property
     def name_of(self) -> NameOf:
