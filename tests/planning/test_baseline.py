@@ -178,7 +178,7 @@ def test_an_export_that_is_matched_by_email_finds_addresses_that_were_guarded(de
 
 @pytest.mark.parametrize("match_by", ["auto", "email"])
 def test_a_file_without_ids_cannot_be_compared_with(desk: Opened, match_by: str) -> None:
-    with desk(box(), diff={"compare_with": "yesterday.csv"}, source={"match_by": match_by}) as (_, at):
+    with desk(numbered_box(10), diff={"compare_with": "yesterday.csv"}, source={"match_by": match_by}) as (_, at):
         at.write("directory.csv", "id,email\n1,u1@example.org\n")
         at.settings["source"]["directory"] = "directory.csv"
         at.write("yesterday.csv", "email,name\nu1@example.org,User 1\n")
