@@ -73,7 +73,8 @@ def read_column(name: str, cells: Objects, field: FieldSettings, log: ProblemLog
 def _split_plain_cells(name: str, cells: Objects, field: FieldSettings, policy: str) -> tuple[Objects, list[int]]:
     """Return the cells as they are to be sent, and the positions of those that have to be read one by one.
 
-    For most columns, a few searches over the whole column show that there are none.
+    For most columns, a few searches over the whole column show that there are none. Blanks around cells and accents
+    that stand apart from their letters are no reason: they are put right in the whole column.
     """
     if field.model_copy(update={"suspect": None}) != _DEFAULTS or name in SECRET_FIELDS | {"custom_attributes"}:
         return cells, list(range(len(cells)))
@@ -84,20 +85,27 @@ def _split_plain_cells(name: str, cells: Objects, field: FieldSettings, policy: 
     if lines.count("\n") != len(texts) - 1:  # a line break within a cell; the cell stays one that has to be read
         texts = [text.replace("\n", "\0") for text in texts]
         lines = "\n".join(texts)
+    if "\n " in lines or " \n" in lines or " " in (lines[:1], lines[-1:]):
+        texts = [text.strip(" ") for text in texts]
+        lines = "\n".join(texts)
     if name == "email":
-        return _split_plain_emails(cells, texts, lines, policy)
-    odd = set() if _are_plain_texts(lines) else {at for at, text in enumerate(texts) if not _is_plain_text(text)}
+        return _split_plain_emails(texts, lines, policy)
+    composed = unicodedata.normalize("NFC", lines)
+    if composed != lines:
+        texts, lines = composed.split("\n"), composed
+    is_printable = lines.replace("\n", "").isprintable()
+    odd = set() if is_printable else {at for at, text in enumerate(texts) if not text.isprintable()}
     if field.clear and field.clear in lines:
         odd.update(at for at, text in enumerate(texts) if text == field.clear)
     if policy != "accept":
         odd.update(find_suspects(name, texts, lines))
-    return cells, sorted(odd)
+    return _objects(texts), sorted(odd)
 
 
-def _split_plain_emails(cells: Objects, texts: list[str], lines: str, policy: str) -> tuple[Objects, list[int]]:
+def _split_plain_emails(texts: list[str], lines: str, policy: str) -> tuple[Objects, list[int]]:
     """Split off e-mail cells to read one by one; the others are returned in lower case, as they are sent."""
     if _are_plain_emails(lines):
-        return cells, []
+        return _objects(texts), []
     lowered = lines.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")  # A to Z alone
     values = lowered.split("\n")
     is_plain = PLAIN_EMAIL.fullmatch
@@ -198,15 +206,6 @@ def _convert(name: str, field: FieldSettings, values: dict[int, Any], log: Probl
 
 def _are_plain_emails(lines: str) -> bool:
     return PLAIN_COLUMNS["email"].fullmatch(lines + "\n") is not None
-
-
-def _is_plain_text(text: str) -> bool:
-    return text[:1] != " " != text[-1:] and text.isprintable() and (text.isascii() or _is_composed(text))
-
-
-def _are_plain_texts(lines: str) -> bool:
-    is_trimmed = not ("\n " in lines or " \n" in lines) and lines[:1] != " " != lines[-1:]
-    return is_trimmed and lines.replace("\n", "").isprintable() and _is_composed(lines)
 
 
 def _trim(text: str) -> str:
