@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from usersync.models import Code, Problem, Row, Status
 from usersync.planning.input import Input, understand
-from usersync.planning.matching import STAND_IN, EmailIndex, index_of_rows, match_rows, sources_with_both
+from usersync.planning.matching import STAND_IN, EmailIndex, Matching, index_of_rows, match_rows, sources_with_both
 from usersync.settings import SourceSettings
 from usersync.tables import Column, Source, Table
 
@@ -103,7 +103,7 @@ def test_files_with_and_without_ids_are_matched_each_in_its_way() -> None:
 
 def test_rows_with_ids_are_left_as_they_are() -> None:
     source = table([{"id": "9", "email": "n@x.org"}])
-    assert match_rows(source, "auto", None) == (source, source, None)
+    assert match_rows(source, "auto", None) == (source, source, Matching())
 
 
 def test_without_an_index_rows_are_checked_and_no_id_is_shown() -> None:
@@ -123,7 +123,6 @@ def test_a_file_without_rows_is_understood() -> None:
 def test_the_rows_of_a_plan_keep_their_users_though_addresses_have_moved() -> None:
     rows = table([{"email": f"{name}@x.org", "name": "N"} for name in ("ann", "ben", "zoe", "cy")])
     matching = understood(rows, index=None).matching
-    assert matching
     planned = [Row(key, 0, key + 2, user, Status.PLANNED) for key, user in ((0, "7"), (1, "8"), (2, ""))]
     again = understood(rows, index=index_of_rows(matching, planned, "run 1"))
     assert again.table.cells["id"].tolist() == ["7", "8", "", str(STAND_IN)]

@@ -119,7 +119,7 @@ def _rejects_writer(job: Job, given: Input, run: LedgerRun) -> Callable[[Path], 
 
     def reread(files: Sequence[str | Path]) -> tuple[Table, DesiredValues]:
         again = read_files(list(files), settings)
-        if given.matching and given.matching.index:
+        if given.matching.index:
             again = again.matched(given.matching.index)
         return again.table, again.desired
 

@@ -66,7 +66,7 @@ def read_again(info: RunInfo, settings: Settings, rows: Iterable[Row], *, files:
                 f"stale: what {source['file']} held when it was exported (its base) is not the one of run {info.run}; "
                 f"{remedy}"
             )
-    return given.matched(index_of_rows(given.matching, rows, f"run {info.run}")) if given.matching else given
+    return given.matched(index_of_rows(given.matching, rows, f"run {info.run}")) if given.needs_index else given
 
 
 def _options_of(info: RunInfo) -> RunOptions:

@@ -41,8 +41,7 @@ class Input:
     table: Table
     """With the ids of users who were found by their e-mail addresses."""
     desired: DesiredValues
-    matching: Matching | None = None
-    """None: all rows have ids."""
+    matching: Matching = field(default_factory=Matching)
     source: SourceSettings = field(default_factory=SourceSettings)
     fields: Mapping[str, FieldSettings] = field(default_factory=dict)
     untouched: Untouched = field(default_factory=Untouched)
@@ -53,7 +52,7 @@ class Input:
     @property
     def needs_index(self) -> bool:
         """Whether users have to be found by their e-mail addresses."""
-        return bool(self.matching and self.matching.addresses)
+        return bool(self.matching.addresses)
 
     def matched(self, index: EmailIndex) -> Input:
         """Return the input with the users that an index finds for the addresses; as it is where all rows have ids."""
@@ -73,7 +72,7 @@ class Input:
     @property
     def notes(self) -> list[str]:
         """What the authors of the files should know: how headings were understood, and what was ignored."""
-        matching = [self.matching.note] if self.matching and self.matching.note else []
+        matching = [self.matching.note] if self.matching.note else []
         of_files = [
             f"{source.file}: {note}"
             for source in self.table.sources
@@ -181,10 +180,14 @@ def understand(
 ) -> Input:
     """Match and validate the rows of a table; without an `index` for those without ids, their users stay unknown."""
     table, understood, matching = match_rows(table, source.match_by, index)
-    names = matching.names if matching else None
     touched, untouched = without_untouched(understood)
     desired = validate(
-        touched, fields, duplicates=source.duplicates, suspect=source.suspect, names=names, exported=untouched.keys
+        touched,
+        fields,
+        duplicates=source.duplicates,
+        suspect=source.suspect,
+        names=matching.names,
+        exported=untouched.keys,
     )
     return _with_original_rows(Input(table, desired, matching, source, fields, untouched))
 

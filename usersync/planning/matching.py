@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
@@ -37,15 +37,15 @@ class EmailIndex:
 
 @dataclass(frozen=True, slots=True)
 class Matching:
-    """How rows were matched by e-mail."""
+    """How rows were matched by e-mail; empty where all rows have ids."""
 
-    addresses: Mapping[int, str]
+    addresses: Mapping[int, str] = field(default_factory=dict)
     """Key -> the normalized address of a row without id, blank where it has none."""
-    beside_ids: Mapping[int, str]
+    beside_ids: Mapping[int, str] = field(default_factory=dict)
     """Key -> the normalized address of a row with an id, where the row does not set that address."""
-    index: EmailIndex | None
+    index: EmailIndex | None = None
     """None: not known yet; stand-in ids are used, so that the rows can already be validated."""
-    names: Mapping[int, str]
+    names: Mapping[int, str] = field(default_factory=dict)
     """Id (or the number that stands for one) -> address."""
 
     @property
@@ -58,17 +58,17 @@ class Matching:
         return f"rows are matched by e-mail address with {self.index.origin}: {found:,} of {rows:,} rows found"
 
 
-def match_rows(table: Table, match_by: MatchBy, index: EmailIndex | None) -> tuple[Table, Table, Matching | None]:
+def match_rows(table: Table, match_by: MatchBy, index: EmailIndex | None) -> tuple[Table, Table, Matching]:
     """Give the rows of files without ids the ids of their users.
 
     Returns three values: the table with these ids; the table to validate, in which `email` is only ever the address to
-    set, not the one that identifies the user; and the Matching, None where all rows have ids.
+    set, not the one that identifies the user; and the Matching.
     """
     matched = [i for i, source in enumerate(table.sources) if _is_by_email(source, match_by)]
     by_email = _rows_of(table, matched)
     sets_new = _rows_of(table, [i for i, source in enumerate(table.sources) if _has(source, NEW_EMAIL)])
     if not (matched or sets_new.any()):
-        return table, table, None
+        return table, table, Matching()
     emails = table.cells["email"].to_numpy(object) if "email" in table.cells else np.full(len(table.cells), None)
     addresses = {key: _normalized(emails[key]) for key in np.flatnonzero(by_email).tolist()}
     beside_ids = {key: _normalized(emails[key]) for key in np.flatnonzero(sets_new & ~by_email).tolist()}
@@ -113,8 +113,8 @@ def stand_ins(addresses: Iterable[str]) -> dict[str, int]:
     return {address: next(numbers) for address in dict.fromkeys(addresses) if address}
 
 
-def _has(source: Source, field: str) -> bool:
-    return any(column.field == field for column in source.columns)
+def _has(source: Source, name: str) -> bool:
+    return any(column.field == name for column in source.columns)
 
 
 def _is_by_email(source: Source, match_by: MatchBy) -> bool:

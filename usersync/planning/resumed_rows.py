@@ -68,7 +68,7 @@ class ResumedRows(RowSource):
         compared = keep_compared(run) if self.kind == "run" else []
         await self.verify_rows(run, users)
         if self.kind == "run":
-            if self.given.matching and self.given.needs_index:
+            if self.given.needs_index:
                 index = await email_index(self.settings, users, run.snapshots, clock)
                 self.given = self.given.matched(_with_compared(index, self.given.matching, run))
             comparison = RowComparison(self.given, run, self.settings, clock, users)

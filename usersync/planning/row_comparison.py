@@ -47,7 +47,7 @@ class RowComparison:
         self._mismatched_fields: set[str] = set()
         self._only_if_blank = frozenset(name for name, field in given.fields.items() if field.only_if_blank)
         self._addresses = _addresses_to_verify(given)
-        self._beside_ids = given.matching.beside_ids if given.matching else {}
+        self._beside_ids = given.matching.beside_ids
         self._reads_anyway = has_email_patterns(settings.limits.protect) or bool(self._addresses) or given.is_exported
         """Whether what a user holds now decides about a row, whatever it is compared with."""
         self._ignores_conflicts = settings.diff.on_conflict == "overwrite"
@@ -191,5 +191,5 @@ class RowComparison:
 
 def _addresses_to_verify(given: Input) -> Mapping[int, str]:
     """Return the addresses of rows by key, where they were matched with what the platform said earlier."""
-    matching = given.matching
-    return matching.addresses if matching and matching.index and not matching.index.is_current else {}
+    index = given.matching.index
+    return given.matching.addresses if index and not index.is_current else {}

@@ -48,8 +48,8 @@ class RowSource:
 
     async def verify_rows(self, run: LedgerRun, users: UserLookup) -> None:
         """Compare the unsent rows with their users again, because time may have passed since the plan."""
-        matching, protect = self.given.matching, self.settings.limits.protect
-        await verify_rows(run, users, protect, matching=matching, keep_foreign=self.kind == "undo")
+        addresses, protect = self.given.matching.addresses, self.settings.limits.protect
+        await verify_rows(run, users, protect, addresses=addresses, keep_foreign=self.kind == "undo")
 
     def row_count(self, run: LedgerRun) -> int:
         """Return how many lines the report must have, from the input and not from the ledger's rows."""

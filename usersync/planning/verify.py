@@ -11,7 +11,6 @@ from usersync.diff.limits import has_email_patterns, protecting_entry
 from usersync.diff.verification import may_hold_new_values, split_changes
 from usersync.ledger import LedgerRun
 from usersync.models import UNKNOWN, Code, FieldChange, Json, Result, Row, Status, User, value_of
-from usersync.planning.matching import Matching
 from usersync.planning.row_comparison import READ_BATCH
 from usersync.planning.rows import revert_if_parked, unread_row, with_user
 from usersync.planning.users import UserLookup
@@ -22,21 +21,15 @@ LastWriter: TypeAlias = Callable[[int, str], tuple[str, Json]]
 
 
 async def verify_rows(
-    run: LedgerRun,
-    users: UserLookup,
-    protect: Sequence[str],
-    *,
-    matching: Matching | None = None,
-    keep_foreign: bool = False,
+    run: LedgerRun, users: UserLookup, protect: Sequence[str], *, addresses: Mapping[int, str], keep_foreign: bool
 ) -> None:
     """Read the users of all unsent rows, and revise the rows: a plan may have waited for days.
 
     A row whose new values stand already is unchanged; one whose old values no longer stand is a conflict, and so is
-    one whose user no longer has the address by which `matching` found that user. With `keep_foreign`, as for an undo,
+    one whose user no longer has the address by which it was found: key -> address. With `keep_foreign`, as for an undo,
     only the fields that somebody else changed are left alone. Patterns in `protect` (`limits.protect`) need addresses.
     """
     reject_overtaken_rows(run)
-    addresses = matching.addresses if matching else {}
     must_read = bool(addresses) or has_email_patterns(protect)
     unsent = list(run.with_status(Status.PLANNED, Status.PARKED))
     rows = [row for row in unsent if must_read or any(c.old is not UNKNOWN for c in row.changes)]
