@@ -184,9 +184,8 @@ async def _prepare(job: Job, state: RunState, sender: Sender) -> Plan:
     plan.left_out = left_out + source.given.table.left_out
     plan.notes += [*users.notes, *source.notes]
     info = run.info
-    everybody = users.directory.users.values() if users.directory else ()
     previous, usual_changes = state.ledger.previous(info), state.ledger.usual_changes(info)
-    stats = plan_stats(plan, run, source.given, previous, usual_changes, everybody)
+    stats = plan_stats(plan, run, source.given, previous, usual_changes, users.directory.users.values())
     plan.violations = check_limits(stats, settings.limits)
     event("plan", run=run.info.run, **{status.value: n for status, n in plan.counts.items()})
     return plan

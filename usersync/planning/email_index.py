@@ -26,7 +26,7 @@ async def email_index(settings: Settings, users: UserLookup, snapshots: Snapshot
     Raises UsageError where there is none, SettingsError where `source.directory` cannot be used.
     """
     directory = await users.load_directory()
-    if directory:
+    if directory.users:
         origin = f"the {len(directory.users):,} users of account {directory.account}"
         return EmailIndex(directory.ids_by_email, origin)
     if settings.source.directory:

@@ -21,18 +21,16 @@ if TYPE_CHECKING:
 _TO_MOVE = (Status.PLANNED, Status.NOT_SENT)
 
 
-def order_emails(
-    run: LedgerRun, settings: Diff, directory: Directory | None = None, *, with_both: Collection[int] = ()
-) -> None:
+def order_emails(run: LedgerRun, settings: Diff, directory: Directory, *, with_both: Collection[int]) -> None:
     """Make each row wait for the row that frees its address; reject rows whose address will not be freed.
 
-    With a `directory`, users without a row are known as holders of addresses too. `with_both` are the positions of
+    Users in the directory without a row are known as holders of addresses too. `with_both` are the positions of
     sources whose rows name a user by id and by e-mail: there, an address of somebody else says that one is wrong.
     """
     waves = Waves(run)
     with_id_and_email: set[int] = set()
     taken: dict[int, int] = {}
-    if directory:
+    if directory.users:
         with_id_and_email = {key for key, *_, source in waves.holders() if source in with_both}
         taken = _taken_addresses(waves, directory)
         _reject(waves, {key: f"user {owner}" for key, owner in taken.items()}, with_id_and_email)

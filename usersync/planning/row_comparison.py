@@ -66,8 +66,7 @@ class RowComparison:
             if source not in ("remote", "nothing"):
                 values = self._compare_with_baseline(values)
             await self._compare_with_users(values)
-        directory = self._users.directory
-        self._run.insert(self._rows.rejected(directory.users if directory else {}))
+        self._run.insert(self._rows.rejected(self._users.directory.users))
         self._run.insert(row for row in self._rows.duplicates() if row.key not in compared)
         similar = similar_keys(attribute_keys(self._given.desired.values), self._held_keys)
         notes = [
@@ -170,8 +169,7 @@ class RowComparison:
         if key in self._addresses and not same_email(user.email, self._addresses[key]):
             message = f"user {user.id} had this e-mail address, and has another one now; correct it, or enter the id"
             return self._rows.rejected_row(key, user.id, Code.NO_MATCH, message, user)
-        directory = self._users.directory
-        owner = directory.ids_by_email.get(self._beside_ids.get(key, ""), user.id) if directory else user.id
+        owner = self._users.directory.ids_by_email.get(self._beside_ids.get(key, ""), user.id)
         if owner == user.id:
             return None
         message = f"this e-mail address belongs to user {owner}, and the id to user {user.id}; correct one of them"

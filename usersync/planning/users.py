@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 from usersync.context import Context, Item, run_concurrently
 from usersync.models import Result, Status, User
-from usersync.platform.directory import Directory, DirectoryUnavailable, ReadDirectory
+from usersync.platform.directory import NO_DIRECTORY, Directory, DirectoryUnavailable, ReadDirectory
 
 #: Reads a user by id; a Result where that failed or the run stops.
 ReadUser: TypeAlias = Callable[[int], Awaitable[User | Result]]
@@ -25,8 +25,7 @@ class UserLookup:
     ) -> None:
         self._read_user, self._read_directory = read_user, read_directory
         self._context, self._concurrency = context, concurrency
-        self.directory: Directory | None = None
-        """None: not read, or not available."""
+        self.directory = NO_DIRECTORY
         self.unavailable = ""
         """Why the directory cannot be used; empty where it was read, was not needed, or none is configured."""
 
@@ -36,8 +35,8 @@ class UserLookup:
         reason = self.unavailable
         return [f"the users of the account cannot be listed, so they are read one by one: {reason}"] if reason else []
 
-    async def load_directory(self) -> Directory | None:
-        """Read the directory, once; None where none is configured or it is not available."""
+    async def load_directory(self) -> Directory:
+        """Read the directory, once; an empty one where none is configured or it is not available."""
         if self._read_directory:
             found = await self._read_directory()
             self._read_directory = None
@@ -69,10 +68,10 @@ class UserLookup:
         self._context.progress.end()
 
     async def _read(self, user_id: int, *, with_display_name: bool) -> User | Result:
-        user = self.directory.users.get(user_id) if self.directory else None
+        user = self.directory.users.get(user_id)
         if user is None:
             return await self._read_user(user_id)
-        if self.directory and user_id in self.directory.unknown_display_names:
+        if user_id in self.directory.unknown_display_names:
             if with_display_name:
                 return await self._read_user(user_id)
             return replace(user, display_name=UNKNOWN_DISPLAY_NAME)

@@ -38,6 +38,10 @@ class Directory:
     unknown_display_names: frozenset[int]
 
 
+#: The directory where none was read: nobody is known to be in it.
+NO_DIRECTORY: Final = Directory(0, {}, {}, frozenset())
+
+
 @dataclass(frozen=True, slots=True)
 class DirectoryUnavailable:
     """The directory cannot be used; `reason` is one sentence, with what to do after a semicolon."""
