@@ -176,6 +176,24 @@ def test_an_export_that_is_matched_by_email_finds_addresses_that_were_guarded(de
         assert open_box.store.users[1].name == "Anna"
 
 
+def test_what_a_file_does_not_say_of_a_user_is_read_and_can_be_undone(desk: Opened) -> None:
+    """A blank cell is no value, a column may be missing, and text has no type."""
+    users = [StoredUser(i, f"User {i}", f"u{i}@example.org", "D", {"seats": i, "team": "Ops"}) for i in range(1, 8)]
+    with desk(Sandbox(users=users, limit=None), diff={"compare_with": "yesterday.csv"}) as (open_box, at):
+        head = "id,name,custom_attributes.seats"
+        at.write("yesterday.csv", f"{head}\n1,,1\n2,User 2,2\n3,User 3,\n4,User 4,4\n5,User 5,5\n6,U,\n7,U,#CLEAR\n")
+        today = "1,Ann,1,\n2,User 2,7,\n3,User 3,3,\n4,User 4,4,Dan\n5,Eve,5,\n6,,#CLEAR,\n7,,#CLEAR,\n"
+        at.write("today.csv", f"{head},display_name\n{today}")
+        before = dict(open_box.store.users)
+        ran = at.run("run", "today.csv", "--yes", "--json")
+        changed = (1, 2, 4, 5, 6)
+        assert [int(line["id"]) for line in ran.report if line["status"] == "updated"] == list(changed)
+        assert sorted(methods(open_box)) == [*(f"GET {i}" for i in (1, 2, 3, 4, 6)), *(f"PATCH {i}" for i in changed)]
+        assert open_box.store.users[2].custom_attributes == {"seats": 7, "team": "Ops"}
+        assert at.run("undo", ran.summary["run"], "--yes").code == 0
+        assert open_box.store.users == before
+
+
 @pytest.mark.parametrize("match_by", ["auto", "email"])
 def test_a_file_without_ids_cannot_be_compared_with(desk: Opened, match_by: str) -> None:
     with desk(numbered_box(10), diff={"compare_with": "yesterday.csv"}, source={"match_by": match_by}) as (_, at):

@@ -143,7 +143,9 @@ class Comparison:
             keys = self.desired.index.to_numpy()[rows].tolist()
             for at, (key, new, old) in enumerate(zip(keys, texts, held, strict=True)):
                 is_meant = is_typed or at in meant
-                if isinstance(new, str) and (message := _type_mismatch(name, new, old, is_meant=is_meant)):
+                if not isinstance(new, str) or old is UNKNOWN:
+                    continue
+                if message := _type_mismatch(name, new, old, is_meant=is_meant):
                     found.setdefault(key, {})[name] = message
         return found
 

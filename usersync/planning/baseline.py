@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from usersync.diff.compare import current_values
 from usersync.errors import SettingsError
 from usersync.loader import load
-from usersync.models import ATTRIBUTE, CLEAR, Code, Json, User
+from usersync.models import ATTRIBUTE, CLEAR, UNKNOWN, Code, Json
 from usersync.validation import validate
 
 if TYPE_CHECKING:
@@ -42,20 +41,29 @@ def baseline_from_file(path: str, settings: Settings) -> LookUp:
     def look_up(users: Sequence[int], fields: Sequence[str]) -> DataFrame:
         places = ids.get_indexer(users)
         here = np.flatnonzero(places >= 0)
-        return current_values(list(_users(values.iloc[places[here]])), fields).set_axis(here)
+        rows = list(_rows(values.iloc[places[here]]))
+        held = {name: pd.Series([_held(row, name) for row in rows], dtype=object) for name in fields}
+        return pd.DataFrame(held, range(len(rows))).set_axis(here)
 
     return look_up
 
 
-def _users(values: DataFrame) -> Iterator[User]:
-    """Yield the users whom the rows of `DesiredValues.values` describe."""
+def _rows(values: DataFrame) -> Iterator[dict[str, Json]]:
+    """Yield the cells of rows of `DesiredValues.values`, all attributes of a row as one object."""
     for row in values.itertuples(index=False, name=None):
         cells = dict(zip(values.columns, row, strict=True))
-        name, display_name, email = (cells.get(field) for field in ("name", "display_name", "email"))
-        yield User(cells["id"], name, display_name, email, _attributes(cells))
+        yield {**cells, "custom_attributes": _attributes(cells)}
 
 
-def _attributes(cells: dict[str, Any]) -> dict[str, Json]:
+def _held(cells: Mapping[str, Json], name: str) -> Json:
+    """Return what a row says of a field; UNKNOWN where its cell is blank, which does not say that there is no value."""
+    if name.startswith(ATTRIBUTE):
+        return cells["custom_attributes"].get(name[len(ATTRIBUTE) :], UNKNOWN)
+    value = cells.get(name)
+    return UNKNOWN if value is None else value
+
+
+def _attributes(cells: Mapping[str, Any]) -> dict[str, Json]:
     return dict(cells.get("custom_attributes") or {}) | {
         name[len(ATTRIBUTE) :]: None if value is CLEAR else value
         for name, value in cells.items()

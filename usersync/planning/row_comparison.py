@@ -13,7 +13,7 @@ from usersync.diff.compare import Comparison, InputColumns, attribute_keys, comp
 from usersync.diff.limits import has_email_patterns
 from usersync.ledger import LedgerRun
 from usersync.loader.spelling import similar_keys
-from usersync.models import ATTRIBUTE, Code, Json, Result, Row, Status, User
+from usersync.models import ATTRIBUTE, UNKNOWN, Code, FieldChange, Json, Result, Row, Status, User
 from usersync.planning.baseline import baseline_from_file
 from usersync.planning.input import Input
 from usersync.planning.rows import RowFactory
@@ -128,11 +128,22 @@ class RowComparison:
             self._insert_unchanged(comparison.unchanged_keys)
             if must_verify:
                 unread.append(here[comparison.changed])
-            else:
-                ids = here["id"][comparison.changed].tolist() if source == "last-run" else []
+            elif source == "last-run":
+                ids = here["id"][comparison.changed].tolist()
                 self._run.insert(self._changed(comparison, {}, self._last_written(ids)))
+            else:
+                uncertain = [key for key, _, changes in comparison.changes() if any(map(self._is_uncertain, changes))]
+                certain = here[comparison.changed].drop(index=uncertain)
+                compared = self._compare(certain, known.set_axis(here.index).loc[certain.index])
+                self._run.insert(self._changed(compared, {}, {}))
+                unread.append(here.loc[uncertain])
             unread.append(batch.drop(index=here.index))
         return pd.concat(unread) if unread else values
+
+    def _is_uncertain(self, change: FieldChange) -> bool:
+        """Return whether a file does not say what a user holds: a blank cell is no value, and text has no type."""
+        is_untyped = change.field.startswith(ATTRIBUTE) and change.field not in self._typed
+        return change.old is UNKNOWN or change.old is None or is_untyped
 
     def _last_written(self, user_ids: Sequence[int]) -> dict[int, dict[str, Json]]:
         return {} if self._ignores_conflicts else self._run.snapshots.last_written(user_ids)
