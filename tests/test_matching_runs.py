@@ -355,3 +355,10 @@ def test_a_plan_that_was_never_complete_is_completed_with_the_same_users(desk: D
         again = at.run("resume", "--yes", "--json")
         assert again.summary["counts"] == {"updated": 3, "rejected": 1, "rows": 4}
         assert [box.store.users[i].name for i in (1, 2, 3)] == ["A", "B", "C"]
+
+
+def test_a_run_that_never_began_leaves_no_folder(desk: Desk) -> None:
+    with desk(Sandbox(users=USERS, limit=None)) as (_, at):
+        at.write("staff.csv", STAFF)
+        assert at.run("run", "staff.csv", "--yes").code == 2  # nothing says whose addresses they are
+        assert list((at.folder / "runs").iterdir()) == []

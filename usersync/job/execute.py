@@ -116,6 +116,8 @@ async def _execute(job: Job, state: RunState, confirm: Confirm) -> Summary:
     except UsersyncError:
         if state.run.is_new:  # it never began
             state.ledger.forget(state.run.info.run)
+            with suppress(OSError):
+                (job.settings.report.dir / state.run.info.run).rmdir()
         raise
     except Exception as error:
         if state.plan is not None:  # rows may have been sent
