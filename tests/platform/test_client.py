@@ -179,6 +179,45 @@ def test_a_connection_is_used_again_unless_the_server_closes_it() -> None:
     assert connections == 2
 
 
+@pytest.mark.parametrize(
+    "unasked",
+    [
+        pytest.param(answer(b"408 Request Time-out", b"", b"Connection: close"), id="the time is over"),
+        pytest.param(answer(b"200 OK", b"{}"), id="a second answer"),
+        pytest.param(b"\0", id="no HTTP"),
+    ],
+)
+def test_what_comes_in_unasked_on_an_idle_connection_is_no_answer(unasked: bytes) -> None:
+    async def work() -> list[Response | NoResponse]:
+        is_idle, has_said = asyncio.Event(), asyncio.Event()
+
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while True:
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(answer(b"200 OK", USER))
+                if not is_idle.is_set():
+                    await is_idle.wait()
+                    writer.write(unasked)
+                    await writer.drain()
+                    has_said.set()
+
+        async with serving(talk) as address:
+            settings = make_settings({"platform": {"url": f"http://{address}", "token_env": "X"}})
+            async with HttpClient(settings, SecretStr("t")) as client:
+                replies = [await client.send(GET)]
+                is_idle.set()
+                await has_said.wait()
+                for _ in range(5):  # turns of the loop, in which the client takes what has come in
+                    await asyncio.sleep(0)
+                return [*replies, await client.send(GET), await client.send(GET)]
+
+    first, unsure, last = asyncio.run(work())
+    assert isinstance(first, Response)
+    assert isinstance(last, Response)
+    assert (first.body, last.body) == (USER, USER)
+    assert isinstance(unsure, NoResponse) or unsure.body == USER
+
+
 def test_goes_through_a_proxy_with_its_credentials() -> None:
     seen: list[bytes] = []
     reply = ask(says(answer(b"200 OK", USER), seen), via="ann:s3cret@")

@@ -100,8 +100,8 @@ class HttpClient:
         connection = await self._connector.connect(self._any_request, traces=[], timeout=_NO_TIMEOUT)
         try:
             protocol = connection.protocol
-            if protocol is None or protocol.transport is None:
-                raise aiohttp.ClientConnectionResetError
+            if protocol is None or protocol.transport is None or protocol.should_close:
+                raise aiohttp.ClientConnectionResetError  # gone, or an answer came in that nobody asked for
             protocol.set_response_params(read_until_eof=True, max_line_size=_MAX_LINE, max_field_size=_MAX_LINE)
             protocol.transport.write(self._head(method, target, body) + body)
             message, content = await protocol.read()
