@@ -118,6 +118,7 @@ def test_reads_back_any_table_under_named_settings(
     assume("\\" + quote not in text)  # whether this escapes is weighed, see below
     assume("\\" + delimiter not in text)
     assume("\\'" not in text)
+    assume(not text.rstrip().endswith(("\x1a", "\0")))  # left out, as old programs leave them
     raw_sheet = read_csv(text.encode(encoding), delimiter=delimiter, quote=quote, encoding=encoding)
     assert raw_sheet.header == HEADER
     assert_same(outcome(raw_sheet), table)
