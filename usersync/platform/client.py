@@ -6,6 +6,7 @@ import asyncio
 import os
 import ssl
 from collections.abc import Awaitable
+from functools import cached_property
 from http import HTTPStatus
 from importlib.metadata import version
 from types import TracebackType
@@ -116,9 +117,13 @@ class HttpClient:
 
     def _head(self, method: str, target: str, body: bytes) -> bytes:
         origin = self._user_url.origin() if self._proxy and not self._any_request.is_ssl() else ""
-        lines = "".join([f"{name}: {value}\r\n" for name, value in self._any_request.headers.items()])
         length = f"Content-Length: {len(body)}\r\n" if body else ""
-        return f"{method} {origin}{target} HTTP/1.1\r\n{lines}{length}\r\n".encode()
+        return f"{method} {origin}{target} HTTP/1.1\r\n{self._header_lines}{length}\r\n".encode()
+
+    @cached_property
+    def _header_lines(self) -> str:
+        """The headers of all requests; only once there is a connection, for which aiohttp adds those for a proxy."""
+        return "".join([f"{name}: {value}\r\n" for name, value in self._any_request.headers.items()])
 
 
 class TooLargeError(Exception):
