@@ -80,6 +80,22 @@ def test_a_user_that_is_not_there_fails() -> None:
     assert (found.status, found.code, found.http_status, found.attempts) == (Status.FAILED, Code.NOT_FOUND, 404, 1)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param({"custom_attributes": '{"seats": 4}'}, id="attributes as JSON text"),
+        pytest.param({"custom_attributes": [{"key": "seats", "value": 4}]}, id="attributes as a list"),
+        pytest.param({"name": 7}, id="a number as the name"),
+        pytest.param({"email": False}, id="no text as the address"),
+    ],
+)
+def test_a_user_whose_values_cannot_be_read_holds_no_blank_ones(value: dict[str, object]) -> None:
+    user = {"id": 7, "name": "User 7", "email": "u7@example.org", **value}
+    found = with_sender(lambda sender, _: sender.read(7), script=lambda *_: Answer(200, user))
+    assert isinstance(found, Result)
+    assert (found.status, found.code) == (Status.FAILED, Code.PLATFORM_ERROR)
+
+
 def test_an_update_answered_with_the_new_values_is_done() -> None:
     result, requests = updated()
     assert (result.status, result.http_status, result.attempts, requests) == (Status.UPDATED, 200, 1, ["PATCH"])

@@ -258,6 +258,9 @@ class Sender:
         if values and answer.is_complete and _is_user(answer, exchange.request.user_id):
             message = f"{ALTERED}{', '.join(mismatched_fields(values, answer.user))}"
             return self._result(exchange, Status.FAILED, Code.ECHO_DIFFERS, message, answer.user)
+        if answer.is_mistyped:
+            message = f"the platform answered with values of user {answer.user.id} that are neither text nor an object"
+            return self._result(exchange, Status.FAILED, Code.PLATFORM_ERROR, message)
         message = f"the platform answered with {'' if answer.is_complete else 'parts of '}user {answer.user.id}"
         return self._result(exchange, Status.FAILED, Code.ECHO_DIFFERS, message)
 
@@ -276,7 +279,8 @@ def _is_confirmed(answer: Success, user_id: int, values: Mapping[str, Json]) -> 
 
 
 def _is_user(answer: Answer, user_id: int) -> TypeGuard[Success]:
-    return isinstance(answer, Success) and answer.user.id == user_id
+    """Return whether an answer says what a user holds; what it leaves out counts as none."""
+    return isinstance(answer, Success) and answer.user.id == user_id and not answer.is_mistyped
 
 
 def undecided(read: Result) -> Result:

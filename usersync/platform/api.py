@@ -19,7 +19,7 @@ from usersync.platform.user_decoder import decode_plain
 JSON_TYPE = "application/json; charset=utf-8"
 #: The fields of a user that are text or null, and those that are in each answer.
 _TEXTS = ("name", "display_name", "email")
-_ALWAYS_ANSWERED = ("name", "email")
+_ALWAYS_ANSWERED = {"name", "email"}
 
 
 # Not frozen, as those of models.py: one is made for each request.
@@ -71,6 +71,8 @@ class Success:
     user: User
     #: Whether it says what the user holds: a name or an address that is left out is not none.
     is_complete: bool = True
+    #: Whether a value has a type that it cannot have, such as attributes as text: what the user holds is not known.
+    is_mistyped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +186,8 @@ def _read_success(response: Response) -> Answer:
     user = _user(body)
     if user is None:
         return TransientError(Code.PLATFORM_ERROR, "answered 200 with something that is not a user", 200)
-    return Success(user, is_complete=_is_complete(body))
+    is_mistyped = _is_mistyped(body)
+    return Success(user, is_complete=not is_mistyped and body.keys() >= _ALWAYS_ANSWERED, is_mistyped=is_mistyped)
 
 
 def _read_unauthorized(response: Response, secrets: tuple[str, ...]) -> Answer:
@@ -280,10 +283,9 @@ def _user(body: Json) -> User | None:
     )
 
 
-def _is_complete(body: Mapping[str, Any]) -> bool:
-    texts = (body.get(name, 0 if name in _ALWAYS_ANSWERED else None) for name in _TEXTS)
+def _is_mistyped(body: Mapping[str, Any]) -> bool:
     attributes = body.get("custom_attributes") or {}  # some write nothing as an empty list
-    return isinstance(attributes, dict) and all(text is None or isinstance(text, str) for text in texts)
+    return not isinstance(attributes, dict) or any(not isinstance(body.get(name), str | None) for name in _TEXTS)
 
 
 def _text(body: Mapping[str, Any], name: str) -> str | None:
