@@ -122,6 +122,51 @@ def test_a_run_stopped_while_reading_is_completed_by_resume(desk: Opened) -> Non
         assert sorted(again) == list(range(1, ROWS + 1))  # those read before too: what they hold may have changed
 
 
+@pytest.mark.parametrize(
+    ("tuesday", "name"),
+    [
+        pytest.param("id,name\n3,User 3\n4,Four\n", "User 3", id="it wants the name that the user has"),
+        pytest.param("id,email\n3,u3@example.org\n", "Wrong", id="it says nothing of names"),
+        pytest.param("id,name\n4,Four\n", "Wrong", id="it says nothing of the user"),
+    ],
+)
+def test_resume_leaves_alone_what_a_newer_run_confirmed(tuesday: str, name: str, desk: Opened) -> None:
+    refused = Answer(401, {"error": "Invalid access_token"})
+    faults = Faults(script=lambda method, user, nth: refused if (method, user, nth) == ("PATCH", 3, 1) else None)
+    with desk(Sandbox(users=numbered_users(4), limit=None, faults=faults)) as (box, at):
+        at.settings["request"] = {"rate": "off", "concurrency": 1}
+        at.write("monday.csv", "id,name\n3,Wrong\n4,Four\n")
+        assert at.run("run", "monday.csv", "--yes").code == 4
+        at.write("tuesday.csv", tuesday)
+        newer = at.run("run", "tuesday.csv", "--yes", "--json").summary["run"]
+        resumed = at.run("resume", "--yes")
+        assert box.store.users[3].name == name
+        ends = {line["id"]: (line["status"], line["message"]) for line in resumed.report}
+        if name == "Wrong":
+            assert ends["3"] == ("updated", "")
+        else:
+            message = f"run {newer} confirmed name since, so it was not changed; plan again to change it anyway"
+            assert (resumed.code, ends["3"]) == (1, ("conflict", message))
+
+
+@pytest.mark.parametrize("name", ["Newer", "User 30"])
+def test_a_plan_that_is_completed_leaves_alone_what_a_newer_run_asked_for(name: str, desk: Opened) -> None:
+    with desk(Sandbox(users=numbered_users(ROWS), limit=None)) as (box, at):
+        at.settings["request"] = {"rate": "off", "concurrency": 4}
+        at.write("changes.csv", changes())
+        assert at.interrupt(box, "run", "changes.csv", "--yes", answers=20, in_flight=4).code == 130
+        at.settings["request"] = {"rate": "off"}
+        at.write("newer.csv", f"id,name\n30,{name}\n")
+        newer = at.run("run", "newer.csv", "--yes", "--json").summary["run"]
+        resumed = at.run("resume", "--yes", "--json")
+        assert resumed.summary["counts"] == {"updated": ROWS - 1, "conflict": 1, "rows": ROWS}
+        (left,) = (line for line in resumed.report if line["status"] == "conflict")
+        assert (left["id"], left["message"].split(" since")[0]) == (
+            "30", f"run {newer} {'changed' if name == 'Newer' else 'confirmed'} name",
+        )  # fmt: skip
+        assert box.store.users[30].name == name
+
+
 def test_resume_does_not_read_unchanged_users_again(desk: Opened) -> None:
     with desk(Sandbox(users=ROWS, limit=None)) as (box, at):
         at.settings["request"] = {"rate": "off", "concurrency": 4}

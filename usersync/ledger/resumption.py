@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -51,6 +52,22 @@ def keep_compared(run: LedgerRun) -> list[int]:
         )
     kept = [key for (key,) in run.database.all("SELECT key FROM row WHERE run = ?", (run.number,))]
     return kept + [span.key + n for span in run.unchanged_ranges() for n, _ in span.numbered_ids()]
+
+
+def confirmed_since(run: LedgerRun) -> dict[int, tuple[str, set[str]]]:
+    """Return the planned rows whose users a newer run found as its input wants them: key -> that run, and its fields.
+
+    Of several newer runs, the last one counts.
+    """
+    found = run.database.all(
+        "WITH confirmed (run, id) AS (SELECT run, id FROM row WHERE run > ?1 AND status = 'unchanged'"
+        " UNION ALL SELECT run, value FROM unchanged, json_each(ids) WHERE run > ?1)"
+        " SELECT row.key, newer.run, filled_fields FROM confirmed JOIN run AS newer ON newer.n = confirmed.run"
+        " JOIN row ON row.run = ?1 AND row.id = confirmed.id AND row.status = 'planned'"
+        " WHERE newer.platform = ?2 AND newer.kind NOT IN ('plan', 'undo') ORDER BY newer.n",
+        (run.number, run.info.platform),
+    )
+    return {key: (name, set(json.loads(fields))) for key, name, fields in found}
 
 
 def reset_to_planned(run: LedgerRun, users: Iterable[int]) -> None:

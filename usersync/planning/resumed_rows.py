@@ -16,6 +16,7 @@ from usersync.planning.row_comparison import RowComparison
 from usersync.planning.sources import RowSource
 from usersync.planning.undone_rows import UndoneRows
 from usersync.planning.users import UserLookup
+from usersync.planning.verify import reject_confirmed_rows, reject_overtaken_rows
 from usersync.settings import Settings
 
 
@@ -57,6 +58,9 @@ class ResumedRows(RowSource):
             await self._complete_plan(run, users, clock)
         else:
             await self.verify_rows(run, users)
+        if self.kind != "undo":
+            reject_overtaken_rows(run)  # also those that were planned only now
+            reject_confirmed_rows(run)
 
     async def _complete_plan(self, run: LedgerRun, users: UserLookup, clock: Clock) -> None:
         if self._undone:

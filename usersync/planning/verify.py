@@ -10,6 +10,7 @@ from typing import TypeAlias
 from usersync.diff.limits import has_email_patterns, protecting_entry
 from usersync.diff.verification import may_hold_new_values, split_changes
 from usersync.ledger import LedgerRun
+from usersync.ledger.resumption import confirmed_since
 from usersync.models import UNKNOWN, Code, FieldChange, Json, Result, Row, Status, User, value_of
 from usersync.planning.row_comparison import READ_BATCH
 from usersync.planning.rows import revert_if_parked, unread_row, with_user
@@ -86,10 +87,23 @@ def _reject_overtaken(run: LedgerRun, rows: Sequence[Row]) -> None:
     overtaken: list[Row] = []
     for row in rows:
         if fields := overtaken_fields(row.changes, newer.get(row.user_id, {})):
-            changed_by = {field: f"run {run.snapshots.last_writer(row.user_id, field)[0]}" for field in fields}
+            changed_by = {field: f"run {run.snapshots.last_writer(row.user_id, field)[0]} changed" for field in fields}
             in_part = row.was_sent_before and len(fields) < len(row.changes)
             overtaken.append(_changed_since(row, changed_by, in_part=in_part))
     run.revise(overtaken)
+
+
+def reject_confirmed_rows(run: LedgerRun) -> None:
+    """Turn rows into conflicts if the input of a later run asked for the values that their users hold."""
+    confirmed = confirmed_since(run)
+    rejected: list[Row] = []
+    for row in run.by_key(confirmed):
+        name, fields = confirmed[row.key]
+        if overlap := [c.field for c in row.changes if not fields.isdisjoint((c.field, c.field.partition(".")[0]))]:
+            confirmed_by = dict.fromkeys(overlap, f"run {name} confirmed")
+            in_part = row.was_sent_before and len(overlap) < len(row.changes)
+            rejected.append(_changed_since(row, confirmed_by, in_part=in_part))
+    run.revise(rejected)
 
 
 def overtaken_fields(changes: Sequence[FieldChange], newer: Mapping[str, Json]) -> list[str]:
@@ -98,14 +112,14 @@ def overtaken_fields(changes: Sequence[FieldChange], newer: Mapping[str, Json]) 
 
 
 def _changed_since(row: Row, changed_by: Mapping[str, str], *, in_part: bool) -> Row:
-    """Return a row as it ends where fields were changed since it was planned: field -> by whom.
+    """Return a row as it ends where fields were changed or confirmed since it was planned: field -> who did what.
 
     `in_part`: the row was sent before, and its other fields may hold the new values.
     """
     fields: dict[str, list[str]] = {}
     for field, who in changed_by.items():
         fields.setdefault(who, []).append(field)
-    since = "; ".join(f"{who} changed {', '.join(names)} since" for who, names in fields.items())
+    since = "; ".join(f"{who} {', '.join(names)} since" for who, names in fields.items())
     if in_part:
         message = f"the answer was lost; {since}, and the other fields may hold the new values"
         return replace(row, status=Status.FAILED, code=Code.ECHO_DIFFERS, message=message)
@@ -127,12 +141,12 @@ def verified_row(
     changes, stale = split_changes(row.changes, user, sent_before=sent_before)
     if address and not any(same_email(user.email, own) for own in (address, row.new_values.get("email"))):
         stale = sorted({*stale, "email"})
-    changed_by = {field: _who_changed(user, field, last_writer) for field in stale}
+    changed_by = {field: f"{_who_changed(user, field, last_writer)} changed" for field in stale}
     if stale and not keep_foreign:
         in_part = sent_before and may_hold_new_values(changes, user)
         return _changed_since(row, changed_by, in_part=in_part)
     if stale:
-        kept = ", ".join(f"{field} ({who} changed it since)" for field, who in changed_by.items())
+        kept = ", ".join(f"{field} ({who} it since)" for field, who in changed_by.items())
         row = replace(row, note="; ".join(part for part in (row.note, f"kept: {kept}") if part))
     if changes:
         return row.with_changes(changes)
