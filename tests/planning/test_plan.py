@@ -82,3 +82,27 @@ def test_text_in_place_of_a_number_is_rejected_until_the_settings_want_text(desk
         assert at.run("run", str(rejects), "--yes").code == 0
         at.settings["fields"] = {quota: {"type": "text"}}
         assert at.run("plan", "changes.csv", "--json").summary["counts"]["planned"] == 1
+
+
+@pytest.mark.parametrize(
+    ("held", "note"),
+    [
+        pytest.param([{"seats": 5}, {"seats": 7}, {}], "where others hold a number", id="numbers"),
+        pytest.param([{"seats": [5]}, {"seats": True}, {}], "hold a list or true or false", id="two kinds"),
+        pytest.param([{"seats": 5}, {"seats": "7"}, {}], "", id="some text"),
+        pytest.param([{}, {"seats": None}, {}], "", id="nobody has a value"),
+        pytest.param([{"seats": 5}, {"seats": 7}, {"seats": 9}], "", id="everybody has a value"),
+    ],
+)
+def test_text_for_a_user_without_a_value_is_noted_where_others_hold_none(
+    held: list[dict[str, Any]], note: str, desk: Opened
+) -> None:
+    users = [StoredUser(i, f"User {i}", f"u{i}@example.org", None, values) for i, values in enumerate(held, start=1)]
+    with desk(Sandbox(users=users, limit=None)) as (_, at):
+        at.write("changes.csv", "id,name,custom_attributes.seats\n1,Ann,\n2,Bea,\n3,Cid,9\n")
+        notes = at.run("plan", "changes.csv", "--json").summary["notes"]
+        found = [text for text in notes if "users without a value" in text]
+        assert len(found) == bool(note)
+        assert all(note in text for text in found)
+        at.settings["fields"] = {"custom_attributes.seats": {"type": "integer"}}
+        assert not at.run("plan", "changes.csv", "--json").summary["notes"]

@@ -32,7 +32,7 @@ _MOST = 20
 #: Rows of a column from which whole numbers are no coincidence.
 _SEVERAL = 5
 #: What messages call the values that are not text.
-_KINDS = {list: "a list", dict: "a JSON object", bool: "true or false", int: "a number", float: "a number"}
+KINDS = {list: "a list", dict: "a JSON object", bool: "true or false", int: "a number", float: "a number"}
 
 
 class InputColumns:
@@ -287,7 +287,7 @@ def _type_mismatch(name: str, text: str, old: Json, *, is_meant: bool) -> str:
     try:
         _read_as_held(text, old)
     except ValueError as error:
-        return f"{error} (the platform holds {_KINDS[type(old)]})"
+        return f"{error} (the platform holds {KINDS[type(old)]})"
     held = cell_text(old)
     reason = ""
     if name.startswith(ATTRIBUTE) and is_rewritten(text, held):

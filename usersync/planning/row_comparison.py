@@ -9,7 +9,15 @@ import numpy as np
 import pandas as pd
 
 from usersync.context import Clock, iso
-from usersync.diff.compare import Comparison, InputColumns, attribute_keys, compare, current_values, readable_fields
+from usersync.diff.compare import (
+    KINDS,
+    Comparison,
+    InputColumns,
+    attribute_keys,
+    compare,
+    current_values,
+    readable_fields,
+)
 from usersync.diff.limits import has_email_patterns
 from usersync.ledger import LedgerRun
 from usersync.loader.spelling import similar_keys
@@ -43,7 +51,10 @@ class RowComparison:
         self._rows = RowFactory(given)
         self._input_columns = InputColumns(given.table.cells)
         self._typed = frozenset(name for name, field in given.fields.items() if "type" in field.model_fields_set)
-        self._held_keys: set[str] = set()
+        self._held_types: dict[str, set[type]] = {}
+        """Attribute key -> the types of the values that users who were read hold."""
+        self._text_for_none: set[str] = set()
+        """Attributes without a configured type of which users get a text who had no value."""
         self._mismatched_fields: set[str] = set()
         self._only_if_blank = frozenset(name for name, field in given.fields.items() if field.only_if_blank)
         self._addresses = _addresses_to_verify(given)
@@ -68,15 +79,20 @@ class RowComparison:
             await self._compare_with_users(values)
         self._run.insert(self._rows.rejected(self._users.directory.users))
         self._run.insert(row for row in self._rows.duplicates() if row.key not in compared)
-        similar = similar_keys(attribute_keys(self._given.desired.values), self._held_keys)
-        notes = [
-            f"{ATTRIBUTE}{new}: no user that was read has this key, but {held!r}; is that one meant?"
-            for new, held in similar.items()
-        ]
-        return notes + [
-            f"{name}: text of another kind or form is rejected; to send it, add fields: {{{name}: {{type: text}}}}"
-            for name in sorted(self._mismatched_fields)
-        ]
+        return list(self._notes())
+
+    def _notes(self) -> Iterator[str]:
+        similar = similar_keys(attribute_keys(self._given.desired.values), self._held_types)
+        for new, held in similar.items():
+            yield f"{ATTRIBUTE}{new}: no user that was read has this key, but {held!r}; is that one meant?"
+        for name in sorted(self._mismatched_fields):
+            remedy = f"add fields: {{{name}: {{type: text}}}}"
+            yield f"{name}: text of another kind or form is rejected; to send it, {remedy}"
+        for name in sorted(self._text_for_none):
+            types = {KINDS.get(kind, "text") for kind in self._held_types.get(name[len(ATTRIBUTE) :], ())}
+            if types and "text" not in types:
+                kinds = " or ".join(sorted(types))
+                yield f"{name}: users without a value get text, where others hold {kinds}; set its type under fields:"
 
     def _insert_unchanged(self, keys: NDArray[np.int64], remark: str = "") -> None:
         rows, unchanged_ranges = self._rows.unread_unchanged(keys, remark)
@@ -103,6 +119,7 @@ class RowComparison:
         mismatches = comparison.type_mismatches(self._input_columns, is_typed=self._given.is_typed)
         self._mismatched_fields.update(*mismatches.values())
         for key, user_id, changes in comparison.changes():
+            self._text_for_none.update(change.field for change in changes if self._is_text_for_none(change))
             yield self._rows.changed(
                 key,
                 user_id,
@@ -142,8 +159,13 @@ class RowComparison:
 
     def _is_uncertain(self, change: FieldChange) -> bool:
         """Return whether a file does not say what a user holds: a blank cell is no value, and text has no type."""
-        is_untyped = change.field.startswith(ATTRIBUTE) and change.field not in self._typed
-        return change.old is UNKNOWN or change.old is None or is_untyped
+        return change.old is UNKNOWN or change.old is None or self._is_untyped(change.field)
+
+    def _is_text_for_none(self, change: FieldChange) -> bool:
+        return self._is_untyped(change.field) and change.old is None and isinstance(change.new, str)
+
+    def _is_untyped(self, field: str) -> bool:
+        return field.startswith(ATTRIBUTE) and field not in self._typed
 
     def _last_written(self, user_ids: Sequence[int]) -> dict[int, dict[str, Json]]:
         return {} if self._ignores_conflicts else self._run.snapshots.last_written(user_ids)
@@ -192,7 +214,9 @@ class RowComparison:
         )
         written = self._last_written([user.id for user in users.values()])
         seen_at = iso(self._clock.now())
-        self._held_keys.update(*(user.custom_attributes for user in users.values()))
+        for user in users.values():
+            for name, value in user.custom_attributes.items():
+                self._held_types.setdefault(name, set()).update([type(value)] if value is not None else [])
         for key in comparison.unchanged_keys.tolist():
             yield self._rows.unchanged(key, users[key], seen_at)
         yield from self._changed(comparison, users, written)
