@@ -85,35 +85,41 @@ def _split_plain_cells(name: str, cells: Objects, field: FieldSettings, policy: 
     if lines.count("\n") != len(texts) - 1:  # a line break within a cell; the cell stays one that has to be read
         texts = [text.replace("\n", "\0") for text in texts]
         lines = "\n".join(texts)
+    values = texts
     if "\n " in lines or " \n" in lines or " " in (lines[:1], lines[-1:]):
-        texts = [text.strip(" ") for text in texts]
-        lines = "\n".join(texts)
-    if name == "email":
-        return _split_plain_emails(texts, lines, policy)
+        values = [text.strip(" ") for text in texts]
+        lines = "\n".join(values)
+    split = _split_plain_emails if name == "email" else _split_plain_texts
+    values, odd = split(name, values, lines, policy)
+    if field.clear and field.clear in lines:
+        odd.update(at for at, text in enumerate(values) if text == field.clear)
+    return cells if values is texts else _objects(values), sorted(odd)
+
+
+def _split_plain_texts(name: str, texts: list[str], lines: str, policy: str) -> tuple[list[str], set[int]]:
+    """Return the texts with their letters composed, and the positions of those that have to be read one by one."""
     composed = unicodedata.normalize("NFC", lines)
     if composed != lines:
         texts, lines = composed.split("\n"), composed
     is_printable = lines.replace("\n", "").isprintable()
     odd = set() if is_printable else {at for at, text in enumerate(texts) if not text.isprintable()}
-    if field.clear and field.clear in lines:
-        odd.update(at for at, text in enumerate(texts) if text == field.clear)
     if policy != "accept":
         odd.update(find_suspects(name, texts, lines))
-    return _objects(texts), sorted(odd)
+    return texts, odd
 
 
-def _split_plain_emails(texts: list[str], lines: str, policy: str) -> tuple[Objects, list[int]]:
-    """Split off e-mail cells to read one by one; the others are returned in lower case, as they are sent."""
+def _split_plain_emails(name: str, texts: list[str], lines: str, policy: str) -> tuple[list[str], set[int]]:
+    """Return the addresses in lower case, as they are sent, and the positions of those to be read one by one."""
     if _are_plain_emails(lines):
-        return _objects(texts), []
+        return texts, set()
     lowered = lines.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")  # A to Z alone
     values = lowered.split("\n")
     is_plain = PLAIN_EMAIL.fullmatch
     odd = set() if _are_plain_emails(lowered) else {at for at, text in enumerate(values) if text and not is_plain(text)}
     if policy != "accept":
         cased = [at for at, text in enumerate(texts) if text != values[at]]
-        odd.update(cased[i] for i in find_suspects("email", [texts[at] for at in cased]))
-    return _objects(values), sorted(odd)
+        odd.update(cased[i] for i in find_suspects(name, [texts[at] for at in cased]))
+    return values, odd
 
 
 def _read_cells(
