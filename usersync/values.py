@@ -1,22 +1,17 @@
-"""Decide when two values of a field are the same to the platform."""
+"""Compare values as the platform does, and write them as texts and cells."""
 
 from __future__ import annotations
 
 import json
 import re
 import unicodedata
-from collections.abc import Mapping
 from typing import Final
 
-from usersync.models import ATTRIBUTE, MASK, Json, json_text
+from usersync.models import ATTRIBUTE, Json
 
 #: Invisible characters, for the inside of a character class: soft hyphens, zero-width characters, direction marks.
 INVISIBLE = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
 _INVISIBLE = re.compile(f"[{INVISIBLE}]")
-#: How the names of passwords end.
-PASSWORDS: Final = ("password", "passwort", "kennwort", "passwd", "pwd", "passphrase")
-#: How the names of secrets end; `may_hold_secrets` looks for parts of these.
-_SECRETS: Final = ("token", *PASSWORDS, "secret")
 #: Superscripts, fractions and enclosed letters and digits, for the inside of a character class.
 MARKED = "\u00b2\u00b3\u00b9\u00bc-\u00be\u2070-\u209f\u2150-\u218f\u2460-\u24ff\u3200-\u33ff\U0001f100-\U0001f1ff"
 #: What `visible` normalizes: everything but MARKED characters, because 104² (an id with a footnote) is not 1042.
@@ -90,45 +85,6 @@ def visible(text: str) -> str:
     if text.isascii():
         return text.strip()
     return _PLAIN_FORM.sub(lambda found: unicodedata.normalize("NFKC", found[0]), _INVISIBLE.sub("", text)).strip()
-
-
-def is_token(name: str) -> bool:
-    """Return whether the value under a key is a token: `access_token`, `botToken`."""
-    return name.lower().endswith("token")
-
-
-def is_secret(name: str) -> bool:
-    """Return whether the value of a field is a secret: a password, an attribute `botToken` or `wifi_password`."""
-    return name.lower().endswith(_SECRETS)
-
-
-def may_hold_secrets(text: str) -> bool:
-    """Return whether JSON may have keys of secrets, without reading it."""
-    text = text.lower()  # plain `in` tests: this runs for every user that is read
-    return "token" in text or "pass" in text or "pwd" in text or "kennwort" in text or "secret" in text
-
-
-def mask_secrets(value: Json) -> Json:
-    """Return a JSON value with `***` in place of the value of every secret key; null stays null."""
-    if isinstance(value, list):
-        return [mask_secrets(item) for item in value]
-    if isinstance(value, Mapping):
-        return {name: shown(name, item) for name, item in value.items()}
-    return value
-
-
-def mask_secrets_in(text: str) -> str:
-    """Mask the secrets of a JSON object given as text; blank text stays blank."""
-    return json_text(mask_secrets(json.loads(text))) if may_hold_secrets(text) else text
-
-
-def shown(field: str, value: Json) -> Json:
-    """Return the value of a field, or the text of its cell, as people and reports may see it."""
-    if is_secret(field):
-        return None if value is None else MASK
-    if field == "custom_attributes" and isinstance(value, str):  # JSON that cannot be read
-        return MASK if may_hold_secrets(value) else value
-    return mask_secrets(value)
 
 
 def escape_formula(text: str) -> str:

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from usersync.cli.table import cut, printable, table_text
+from usersync.masking import mask_field
 from usersync.models import ATTRIBUTE, UNKNOWN, Place, ProblemGroup, Row, Status, json_text
 from usersync.report.summary import Summary
 from usersync.report.wording import EXIT_MEANINGS, STATUS_MEANINGS, plural
-from usersync.values import shown
 
 if TYPE_CHECKING:
     from usersync.planning.plan import Plan
@@ -90,8 +90,8 @@ def change_lines(start: tuple[str, ...], row: Row) -> Iterator[tuple[str, ...]]:
     """
     for change in row.changes:
         field = change.field.replace(ATTRIBUTE, ".", 1)
-        old = "?" if change.old is UNKNOWN else _text(shown(change.field, change.old))
-        yield (*start, field, old, "->", _text(shown(change.field, change.new)))
+        old = "?" if change.old is UNKNOWN else _text(mask_field(change.field, change.old))
+        yield (*start, field, old, "->", _text(mask_field(change.field, change.new)))
         start = ("",) * len(start)
     if not row.changes:
         yield (*start, "", "", "", "")

@@ -17,12 +17,12 @@ from usersync.cli.table import table_text, window_width
 from usersync.context import iso
 from usersync.errors import UsageError
 from usersync.ledger import Ledger, RunInfo
+from usersync.masking import mask_secrets
 from usersync.models import Json, Row
 from usersync.planning.earlier_run import known_run
 from usersync.report.summary import status_of_run
 from usersync.report.wording import plural
 from usersync.settings import Settings
-from usersync.values import mask_secrets
 
 #: Columns of `runs` that are never cut: run, kind, state and counts. The name of a run begins with its time.
 _NEVER_CUT: Final = frozenset({0, 1, 4, 5})

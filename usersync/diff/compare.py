@@ -13,9 +13,10 @@ import pandas as pd
 from pandas.api.types import infer_dtype
 
 from usersync.diff.rewritten import accented_letters, is_rewritten, is_without_accents
+from usersync.masking import mask_field
 from usersync.models import ATTRIBUTE, CLEAR, SECRET_FIELDS, UNKNOWN, FieldChange, Json, User, value_of
 from usersync.validation.cells import read_boolean, read_json, read_number
-from usersync.values import cell_text, same_value, shown
+from usersync.values import cell_text, same_value
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -294,7 +295,7 @@ def _type_mismatch(name: str, text: str, old: Json, *, is_meant: bool) -> str:
         reason = _REWRITTEN
     elif is_without_accents(text, held):
         reason = _WITHOUT_ACCENTS
-    return f"{reason} (the platform holds {shown(name, old)!r})" if reason and not is_meant else ""
+    return f"{reason} (the platform holds {mask_field(name, old)!r})" if reason and not is_meant else ""
 
 
 def _read_as_held(text: str, old: Json) -> Json:

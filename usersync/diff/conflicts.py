@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from usersync.masking import mask_field
 from usersync.models import SECRET_FIELDS, UNKNOWN, FieldChange, Json
-from usersync.values import canonical_json, cell_text, same_value, shown
+from usersync.values import canonical_json, cell_text, same_value
 
 
 def find_conflicts(
@@ -56,4 +57,4 @@ def _known_text(field: str, written: Mapping[str, Json], exported: Mapping[str, 
 
 
 def _text(field: str, value: Json) -> str:
-    return canonical_json(shown(field, value))
+    return canonical_json(mask_field(field, value))

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Final, NamedTuple
 
+from usersync.masking import mask_field
 from usersync.models import Json, User, value_of
-from usersync.values import normalize_email, shown
+from usersync.values import normalize_email
 
 #: Addresses, telephone numbers, and numbers of nine digits or more; no dates with times, and no links.
 _PERSONAL: Final = re.compile(
@@ -142,7 +143,7 @@ def find_shifted_attribute(
         rows = max(len(found), rows_with(field))
         if len(taken) >= max(MIN_ROWS, SHIFTED_SHARE * rows) or max(steps[1], steps[-1]) >= MIN_ROWS:
             examples = (
-                f"user {user_id} gets {field} {shown(field, new)!r}, which user {owners[new]} holds now"
+                f"user {user_id} gets {field} {mask_field(field, new)!r}, which user {owners[new]} holds now"
                 for user_id, new in taken[:_EXAMPLES]
             )
             return Implausible(len(taken), len(found), tuple(examples))

@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 from usersync.ledger.database import Database
 from usersync.ledger.schema import READ_ROWS
 from usersync.ledger.unchanged import UnchangedRange
+from usersync.masking import mask_secrets_in, may_hold_secrets
 from usersync.models import OWNERS, Owner, Status
-from usersync.values import mask_secrets_in, may_hold_secrets
 
 Cells: TypeAlias = tuple[Any, ...]
 """One line: the cells of `report.columns.COLUMNS`, and the row's key."""

@@ -18,8 +18,8 @@ from usersync.ledger.run_info import RunInfo
 from usersync.ledger.schema import READ_ROWS
 from usersync.ledger.snapshots import Snapshots
 from usersync.ledger.unchanged import UnchangedRange
+from usersync.masking import mask_secrets_in
 from usersync.models import Result, Row, Status, User, json_text
-from usersync.values import mask_secrets_in
 
 #: The columns of Row, in the order of its fields.
 ROW_COLUMNS = (

@@ -7,8 +7,9 @@ from functools import lru_cache
 from typing import Final
 
 from usersync.loader.spelling import is_misspelling
+from usersync.masking import PASSWORDS
 from usersync.models import NEW_EMAIL
-from usersync.values import PASSWORDS, visible
+from usersync.values import visible
 
 #: Headings that are taken without a mapping, in the form that `squash` gives them.
 _ENGLISH: Final = {

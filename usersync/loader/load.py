@@ -25,9 +25,10 @@ from usersync.loader.rejects_columns import hold_back_rows
 from usersync.loader.remote import fetch, is_remote, without_secrets
 from usersync.loader.template_example import without_example
 from usersync.loader.unpack import OLE, ZIP, is_text, unpack
+from usersync.masking import is_secret
 from usersync.models import MASK, Files, Problem
 from usersync.tables import Base, Column, Source, Table
-from usersync.values import is_secret, unescape_formula
+from usersync.values import unescape_formula
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -14,10 +14,10 @@ from pydantic_core import to_json
 from usersync.diff.conflicts import describe_conflicts, find_conflicts
 from usersync.ledger import UnchangedRange
 from usersync.ledger.run import user_columns
+from usersync.masking import mask_field
 from usersync.models import Code, FieldChange, Json, Owner, Problem, Result, Row, Status, User, encode_changes, owner_of
 from usersync.planning.input import Input
 from usersync.validation.cells import InvalidCellError, read_id
-from usersync.values import shown
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -101,7 +101,7 @@ class RowFactory:
         source = self._table.source_of(key)
         for c in changes:
             if c.field in mismatches:
-                heading, value = source.heading_of(c.field), str(shown(c.field, c.new))
+                heading, value = source.heading_of(c.field), str(mask_field(c.field, c.new))
                 yield Problem(key, Code.TYPE_INVALID, mismatches[c.field], heading, value)
 
     def rejected_row(self, key: int, user_id: int, code: Code, message: str, user: User | None) -> Row:

@@ -11,8 +11,8 @@ import math
 import re
 from typing import NoReturn
 
+from usersync.masking import is_token
 from usersync.models import MASK, Json
-from usersync.values import is_token
 
 #: Levels of nesting that are read; a user has three.
 MAX_DEPTH = 64

@@ -19,11 +19,11 @@ from typing import Final
 from usersync.errors import SourceError
 from usersync.loader.export_base import base_of_rows, base_path
 from usersync.loader.rejects_columns import held_back, original_rows
+from usersync.masking import is_secret
 from usersync.models import ATTRIBUTE, SECRET_FIELDS, Code, Problem, Row, Status
 from usersync.report.rejects_csv import write_csv
 from usersync.report.rejects_rows import Layout, Reject
 from usersync.tables import Base, DesiredValues, Source, Table
-from usersync.values import is_secret
 
 log = logging.getLogger(__name__)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Container
 
+from usersync.masking import mask_field
 from usersync.models import Code, Problem
 from usersync.tables import Table
 from usersync.validation.cells import InvalidCellError
-from usersync.values import shown
 
 #: Characters of a cell that a problem shows.
 _VALUE_SHOWN = 80
@@ -44,7 +44,7 @@ class ProblemLog:
         heading = self.heading(field, key)
         if (key, heading) in self._reported or key in self._unreadable:
             return
-        seen = value and shown(field, value)[:_VALUE_SHOWN]
+        seen = value and mask_field(field, value)[:_VALUE_SHOWN]
         self.problems.append(Problem(key, error.code, str(error), heading, seen))
 
     def reject_part(self, key: int, field: str, heading: str, error: InvalidCellError, value: str) -> None:
