@@ -4,6 +4,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
+from usersync.dispatch.canary import CanaryStages
+from usersync.models import Status
 from usersync.sandbox import Sandbox
 
 Opened = Callable[..., AbstractContextManager[Any]]
@@ -43,3 +45,17 @@ def test_a_limit_of_no_failures_stops_the_run_after_the_first_stage(desk: Opened
         at.write("changes.csv", ROWS)
         assert at.run("run", "changes.csv", "--yes").code == 4
         assert patched(box) == 3
+
+
+def test_canary_stages_stop_where_too_many_updates_failed() -> None:
+    stages = CanaryStages((3, 5), 0.5)
+    assert stages.room == 3
+    for status in (Status.UPDATED, Status.FAILED, Status.UPDATED):
+        stages.record(status)
+    assert stages.room == 0
+    assert stages.check() is None
+    assert stages.room == 2
+    stages.record(Status.FAILED)
+    stages.record(Status.FAILED)
+    assert "3 of the first 5 updates failed (60%; allowed is less than 50%)" in str(stages.check())
+    assert stages.room is None

@@ -8,9 +8,9 @@ from math import inf, isfinite
 from typing import Protocol
 
 from usersync.context import Clock, Stop
+from usersync.dispatch.circuit_breaker import CircuitBreaker
 from usersync.dispatch.concurrency_limit import ConcurrencyLimit
 from usersync.dispatch.gcra import Gcra, RateState
-from usersync.dispatch.retry import CircuitBreaker
 from usersync.dispatch.timeline import ResponseKind, Timeline
 from usersync.errors import StoppedError
 from usersync.platform.quota import Quota
