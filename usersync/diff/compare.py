@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import infer_dtype
 
-from usersync.diff.rewritten import accented_letters, is_rewritten, is_without_accents
+from usersync.diff.auto_conversion import accented_letters, is_auto_converted, is_without_accents
 from usersync.masking import mask_field
 from usersync.models import ATTRIBUTE, CLEAR, SECRET_FIELDS, UNKNOWN, FieldChange, Json, User, value_of
 from usersync.validation.cells import read_boolean, read_json, read_number
@@ -291,7 +291,7 @@ def _type_mismatch(name: str, text: str, old: Json, *, is_meant: bool) -> str:
         return f"{error} (the platform holds {KINDS[type(old)]})"
     held = cell_text(old)
     reason = ""
-    if name.startswith(ATTRIBUTE) and is_rewritten(text, held):
+    if name.startswith(ATTRIBUTE) and is_auto_converted(text, held):
         reason = _REWRITTEN
     elif is_without_accents(text, held):
         reason = _WITHOUT_ACCENTS

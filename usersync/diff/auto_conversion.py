@@ -1,6 +1,6 @@
-"""Recognize what a spreadsheet or an export makes of a text.
+"""Recognize texts that a spreadsheet has converted, or an old program written.
 
-A spreadsheet takes what looks like a number or a date for one, and writes it in a form of its own: 007 becomes 7, and
+A spreadsheet takes what looks like a number or a date for one, and writes it in its own form: 007 becomes 7, and
 2026-01-05 becomes 05.01.2026. Old programs write letters without their accents: Jose for José.
 """
 
@@ -78,8 +78,8 @@ def _ascii(text: str) -> str:
     return "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
 
 
-def is_rewritten(new: str, old: str) -> bool:
-    """Whether `new` may be what a spreadsheet makes of `old`; the same value in another form, not another value."""
+def is_auto_converted(new: str, old: str) -> bool:
+    """Return whether `new` may be what a spreadsheet made of `old`: the same value in another form."""
     if new == old or not (old and new) or max(len(old), len(new)) > 80:
         return False
     return (

@@ -1,8 +1,8 @@
-"""Test what is recognised as a text that a spreadsheet has rewritten."""
+"""Test which texts are recognized as converted by a spreadsheet."""
 
 import pytest
 
-from usersync.diff.rewritten import is_rewritten, is_without_accents
+from usersync.diff.auto_conversion import is_auto_converted, is_without_accents
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ from usersync.diff.rewritten import is_rewritten, is_without_accents
     ],
 )
 def test_finds_the_same_text_in_the_form_of_a_spreadsheet(new: str, old: str) -> None:
-    assert is_rewritten(new, old)
+    assert is_auto_converted(new, old)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_finds_the_same_text_in_the_form_of_a_spreadsheet(new: str, old: str) ->
     ],
 )
 def test_takes_another_text_for_a_change(new: str, old: str) -> None:
-    assert not is_rewritten(new, old)
+    assert not is_auto_converted(new, old)
 
 
 @pytest.mark.parametrize(
