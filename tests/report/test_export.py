@@ -23,7 +23,7 @@ from usersync.context import Context
 from usersync.errors import UsageError
 from usersync.loader import load
 from usersync.models import User
-from usersync.planning.untouched_cells import without_untouched
+from usersync.planning.three_way_merge import without_untouched
 from usersync.report.export import ExportHead, write_export
 from usersync.report.export_columns import all_columns, user_texts
 from usersync.sandbox import Answer, Faults, Sandbox, StoredUser, running, user_token

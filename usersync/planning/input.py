@@ -17,7 +17,7 @@ from usersync.loader.row_filter import select
 from usersync.loader.row_names import NameOf, names_in
 from usersync.models import Code, Files, Place, Problem, ProblemGroup
 from usersync.planning.matching import EmailIndex, Matching, match_rows
-from usersync.planning.untouched_cells import Untouched, require_platform_of_bases, without_untouched
+from usersync.planning.three_way_merge import Untouched, require_platform_of_bases, without_untouched
 from usersync.settings import FieldSettings, SourceSettings
 from usersync.tables import Column, DesiredValues, Source, Table
 from usersync.validation import validate

@@ -1,7 +1,7 @@
-"""Leave alone the cells of an export that nobody touched since.
+"""Merge an export with the platform's values: only cells that were edited count.
 
 A cell is compared with what it held when it was exported (its base), by user id and field: it does not matter where
-its row and its column stand now.
+its row and its column stand now. `diff.conflicts` finds the values that changed on both sides.
 """
 
 from __future__ import annotations
