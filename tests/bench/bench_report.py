@@ -55,7 +55,7 @@ def updated_rows(count: int) -> Iterator[Row]:
 
 def report(run: LedgerRun, folder: Path, formats: tuple[str, ...]) -> float:
     """Return the processor seconds of writing a report."""
-    facts = RunFacts("R1", asdict(INFO), {"get": 0, "patch": 0, "retried": 0, "throttled": 0})
+    facts = RunFacts(asdict(INFO), {"get": 0, "patch": 0, "retried": 0, "throttled": 0})
     began = time.process_time()
     write_report(run.report_cells, folder, facts, formats=formats)
     return time.process_time() - began

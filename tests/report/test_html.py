@@ -36,7 +36,7 @@ INFO: dict[str, Any] = {
     "sources": [{"file": "changes.xlsx", "sheet": "Changes", "sha256": "c0ffee" * 10}],
     "settings": {"request": {"rate": "3000/60s"}, "limits": {"protect": ["</pre><b>1"]}},
 }  # fmt: skip
-FACTS = RunFacts(INFO["run"], INFO, dict.fromkeys(("get", "patch", "retried", "throttled"), 0))
+FACTS = RunFacts(INFO, dict.fromkeys(("get", "patch", "retried", "throttled"), 0))
 
 
 @dataclass
@@ -120,7 +120,7 @@ def line_of(key: int) -> Cells:
 
 def report(folder: Path, count: int, timeline: Sequence[TimeSlice] = ()) -> Summary:
     requests = {"get": MANY, "patch": 60_000, "retried": 3, "throttled": 7}
-    facts = RunFacts(INFO["run"], INFO, requests, seconds=3200, timeline=timeline, name_of=lambda key: f"Cid {key}")
+    facts = RunFacts(INFO, requests, seconds=3200, timeline=timeline, name_of=lambda key: f"Cid {key}")
     lines = (list(map(line_of, range(start, min(count, start + 5000)))) for start in range(0, count, 5000))
     return write_report(lambda: lines, folder, facts, formats=("html",))
 

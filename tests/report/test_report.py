@@ -38,7 +38,7 @@ LINES = lines_of(ROWS)
 
 
 def facts(**more: object) -> RunFacts:
-    return RunFacts("R1", INFO, REQUESTS, **more)  # type: ignore[arg-type]
+    return RunFacts(INFO, REQUESTS, **more)  # type: ignore[arg-type]
 
 
 def lines(path: Path) -> list[dict[str, str]]:

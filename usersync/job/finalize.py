@@ -91,7 +91,6 @@ def _facts(job: Job, state: RunState, run: LedgerRun, seconds: float) -> RunFact
         fields.update(dict.fromkeys(changed, users))
     names = ("get", "patch", "retried", "throttled")
     return RunFacts(
-        run=run.info.run,
         info=asdict(run.info),
         requests={name: getattr(counts, name) for name in names},
         responses={str(status or "none"): n for status, n in counts.responses.items()},

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from usersync.report.report import RunFacts, require_writable_folder, summarize, write_report
-from usersync.report.summary import Summary, verify_row_count, write_summary
+from usersync.report.report import require_writable_folder, summarize, write_report
+from usersync.report.summary import RunFacts, Summary, verify_row_count, write_summary
 
 __all__ = [
     "RunFacts",

@@ -10,6 +10,7 @@ import re
 import secrets
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from itertools import compress
 from json.encoder import encode_basestring as quoted
@@ -23,7 +24,7 @@ from pydantic_core import from_json
 from usersync.errors import UsageError
 from usersync.ledger import Cells
 from usersync.loader.row_names import NameOf, best_name, no_name
-from usersync.models import Json, Status, TimeSlice, json_text, owner_of
+from usersync.models import Json, Status, TimeSlice, json_text
 from usersync.report.columns import (
     CHANGED,
     CODE,
@@ -38,18 +39,12 @@ from usersync.report.columns import (
     ROW,
     SHEET,
     STATUS,
-    WHO,
     Columns,
-    MessageOf,
     by_column,
-    lines_of_attention,
-    message_under,
-    name_of_line,
-    no_message,
-    reasons_of,
 )
 from usersync.report.output_file import is_plain, write_whole
 from usersync.report.packed_rows import PackedRows, clipped, clipped_all
+from usersync.report.row_counter import MessageOf, RowCounter, no_message
 from usersync.report.timeline_chart import chart_of
 from usersync.report.wording import OWNER_REMEDIES, STATUS_MEANINGS, need_attention, plural
 
@@ -60,8 +55,8 @@ if TYPE_CHECKING:
 LIMIT: Final = 4_500_000
 #: How a page begins.
 PAGE_START: Final = '<!DOCTYPE html>\n<html lang="en">'
-#: Rows that are shown with each reason.
-_EXAMPLES: Final = 3
+#: Where all rows of a plan are, for a page that cannot show them.
+_PLAN_REST: Final = "`usersync plan FILE -o plan.json` saves every row."
 _CHANGED: Final = (Status.UPDATED, Status.PLANNED)
 #: Status -> which rows are on the page itself where it has no room for all: 0 first.
 _RANKS: Final = {
@@ -72,27 +67,36 @@ _RANKS: Final = {
 Value = TypeVar("Value")
 
 
-class Page:
-    """Collect the lines of a report, packed as they come, and write the page."""
+@dataclass(frozen=True, slots=True)
+class PageText:
+    """What a page shows besides the rows."""
 
-    def __init__(self, name_of: NameOf = no_name, message_of: MessageOf = no_message) -> None:
-        self._name_of, self._message_of = name_of, message_of
+    summary: Mapping[str, Json]
+    """A summary or a plan as JSON."""
+    info: Mapping[str, Json]
+    """The fields of the ledger's RunInfo."""
+    fields: Mapping[str, int]
+    """Field -> users for whom it was or would be changed."""
+    rest: str
+    """Where all rows are, should the files beside the page be missing."""
+    timeline: Sequence[TimeSlice] = ()
+
+
+class Page:
+    """Packs the lines of a report as they come, and writes the page."""
+
+    def __init__(self, name_of: NameOf) -> None:
+        self._name_of = name_of
         self._words: dict[str, int] = {}
         #: Rows that need attention, those not sent, changed ones, and the rest.
         self._ranks = (PackedRows(), PackedRows(), PackedRows(), PackedRows())
         #: Text of changed fields -> the names of these fields.
         self._names_of_fields: dict[str, list[str]] = {"": []}
-        self._attention = 0
-        self._owned: Counter[str] = Counter()
-        self._reasons: Counter[tuple[str, str]] = Counter()
-        self._examples: dict[tuple[str, str], list[tuple[int, str, str]]] = {}
 
     def add(self, columns: Columns) -> None:
-        """Take lines in."""
+        """Add lines."""
         for place in dict.fromkeys(zip(columns[FILE], columns[SHEET], strict=True)):
             self._word(_place(place))  # numbered in input order, by which the page sorts
-        for line in lines_of_attention(columns):
-            self._count_reason(line)
         ranks = list(map(_RANKS.__getitem__, columns[STATUS]))
         present = set(ranks)
         for rank in present:
@@ -101,17 +105,6 @@ class Page:
         for changed, new in dict(zip(columns[CHANGED], columns[NEW], strict=True)).items():
             if changed not in self._names_of_fields:
                 self._names_of_fields[changed] = list(from_json(new or "{}"))
-
-    def _count_reason(self, line: Cells) -> None:
-        self._attention += 1
-        reasons = [(owner_of(code).value if line[CODE] else line[WHO], code) for code in reasons_of(line)]
-        self._owned.update({owner for owner, _ in reasons})
-        for reason in reasons:
-            self._reasons[reason] += 1
-            examples = self._examples.setdefault(reason, [])
-            if len(examples) < _EXAMPLES:
-                message = message_under(reason[1], line, self._message_of)
-                examples.append((line[ROW], clipped(name_of_line(line, self._name_of)), clipped(message)))
 
     def _encoded(self, columns: Columns) -> list[Sequence[Json]]:
         """Return the columns of lines, but old and new values, in the order that page.html reads."""
@@ -144,20 +137,10 @@ class Page:
     def _word(self, text: str) -> int:
         return self._words.setdefault(text, len(self._words))
 
-    def write(
-        self,
-        path: Path,
-        summary: Mapping[str, Json],
-        info: Mapping[str, Json],
-        *,
-        fields: Mapping[str, int],
-        timeline: Sequence[TimeSlice] = (),
-        rest: str,
-    ) -> None:
+    def write(self, path: Path, counter: RowCounter, text: PageText) -> None:
         """Write the page, and beside it the files of rows for which it has no room. Raises OSError.
 
-        `summary` is what a summary or a plan gives as JSON, `info` what the ledger keeps of the run, `fields` how many
-        users were or would be changed, by field; `rest` says where all rows are, should those files be missing.
+        `counter` has counted the same lines.
         """
         words = json_text(list(self._words)).replace("<", "\\u003c")  # nothing may end the page's script element
         room = LIMIT - len(words.encode()) if is_plain(path) else inf  # nothing can stand beside a pipe
@@ -165,52 +148,16 @@ class Page:
         token = secrets.token_hex(8)  # no page loads the rows of another, or what somebody put beside it
         parts = [f"{path.stem}-rows-{number}-{token}.js" for number in range(2, len(others) + 2)]
         data = f'{{"words":{words},"packed":{json_text(packed)}}}'
+        offered = sorted(set().union(*self._names_of_fields.values()))
         try:
             for name, chunks in zip(parts, others, strict=True):
                 write_whole(path.with_name(name), f"takeRows({json_text(chunks)});\n")
-            write_whole(
-                path, self._render(summary, info, fields, timeline, rest=rest, kept=kept, parts=parts, data=data)
-            )
+            write_whole(path, _render(counter, text, offered=offered, kept=kept, parts=parts, data=data))
         except OSError:
             for name in parts:
                 path.with_name(name).unlink(missing_ok=True)
             raise
         delete_rows_beside(path, keep=parts)
-
-    def _render(
-        self,
-        summary: Mapping[str, Json],
-        info: Mapping[str, Json],
-        fields: Mapping[str, int],
-        timeline: Sequence[TimeSlice],
-        *,
-        rest: str,
-        kept: int,
-        parts: Sequence[str],
-        data: str,
-    ) -> str:
-        from markupsafe import Markup  # slow to import, and needed only at the end of a run
-
-        return _template().render(
-            summary=summary,
-            info=info,
-            fields=Counter(fields).most_common(),
-            offered=sorted(set().union(*self._names_of_fields.values())),
-            reasons=[(*reason, n, self._examples[reason]) for reason, n in self._reasons.most_common()],
-            owners=[(owner.value, remedy) for owner, remedy in OWNER_REMEDIES.items()],
-            attention=self._attention,
-            owned=self._owned,
-            chart=chart_of(timeline) if timeline else None,
-            settings=yaml.safe_dump(info.get("settings", {}), sort_keys=False, allow_unicode=True),
-            meanings={status.value: meaning for status, meaning in STATUS_MEANINGS.items()},
-            kept=kept,
-            parts=parts,
-            rest=rest,
-            n=plural,
-            need_attention=need_attention,
-            nonce=secrets.token_hex(16),
-            data=Markup(data),  # noqa: S704 - JSON without a "<"
-        )
 
     def _split(self, room: float) -> tuple[int, list[list[str]]]:
         """Return how many rows the page has room for, and the chunks of the page and of each file beside it."""
@@ -224,6 +171,35 @@ class Page:
             files[-1].append(chunk)
             kept += rows if len(files) == 1 else 0
         return kept, files
+
+
+def _render(
+    counter: RowCounter, text: PageText, *, offered: Sequence[str], kept: int, parts: Sequence[str], data: str
+) -> str:
+    """Fill in page.html: `offered` fields to filter by, `kept` rows on the page as `data`, others in files `parts`."""
+    from markupsafe import Markup  # slow to import, and needed only at the end of a run
+
+    return _template().render(
+        summary=text.summary,
+        info=text.info,
+        fields=Counter(text.fields).most_common(),
+        offered=offered,
+        reasons=counter.reasons(),
+        owners=OWNER_REMEDIES.items(),
+        attention=counter.need_attention,
+        owned=counter.by_owner,
+        chart=chart_of(text.timeline) if text.timeline else None,
+        settings=yaml.safe_dump(text.info.get("settings", {}), sort_keys=False, allow_unicode=True),
+        meanings={status.value: meaning for status, meaning in STATUS_MEANINGS.items()},
+        kept=kept,
+        parts=parts,
+        rest=text.rest,
+        n=plural,
+        need_attention=need_attention,
+        clipped=clipped,
+        nonce=secrets.token_hex(16),
+        data=Markup(data),  # noqa: S704 - JSON without a "<"
+    )
 
 
 def delete_rows_beside(path: Path, *, keep: Collection[str] = ()) -> None:
@@ -244,11 +220,13 @@ def write_plan_page(
     message_of: MessageOf = no_message,
 ) -> None:
     """Write a plan as a page; `plan` is its JSON, `info` what a ledger would keep of the run. Raises UsageError."""
-    page = Page(name_of, message_of)
+    page, counter = Page(name_of), RowCounter(name_of, message_of)
     for some in lines:
-        page.add(by_column(some))
+        columns = by_column(some)
+        page.add(columns)
+        counter.add(columns)
     try:
-        page.write(path, plan, info, fields=plan["fields"], rest="`usersync plan FILE -o plan.json` saves every row.")
+        page.write(path, counter, PageText(plan, info, plan["fields"], _PLAN_REST))
     except OSError as error:
         raise UsageError(
             f"{path}: the page cannot be written: {error.strerror}; name another file with --html"

@@ -3,33 +3,51 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from usersync.context import StopReason
 from usersync.errors import RefusedError, RowCountError
-from usersync.ledger import Cells
 from usersync.loader.row_names import NameOf, no_name
-from usersync.models import Json, Status
-from usersync.report.columns import (
-    FREE_TEXT,
-    ID,
-    ROW,
-    STATUS,
-    Columns,
-    MessageOf,
-    lines_of_attention,
-    message_under,
-    name_of_line,
-    no_message,
-    reasons_of,
-)
+from usersync.models import Json, ProblemGroup, TimeSlice
+from usersync.report.columns import FREE_TEXT
 from usersync.report.output_file import write_whole
+from usersync.report.row_counter import MessageOf, RowCounter, no_message
 from usersync.values import unescape_formula
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What is known of a run besides its rows."""
+
+    info: Mapping[str, Json]
+    """The fields of the ledger's RunInfo: `run`, `platform`, `started_at`, `sources` ..."""
+    requests: Mapping[str, int]
+    """`get`, `patch`, `retried` and `throttled`."""
+    responses: Mapping[str, int] = field(default_factory=dict)
+    """HTTP status -> responses; `none`: requests without a response."""
+    seconds: float = 0.0
+    stop: StopReason | None = None
+    """Why the run ended early."""
+    problems: Sequence[ProblemGroup] = ()
+    left_out: int = 0
+    """Rows left out by choice."""
+    notes: Sequence[str] = ()
+    """What the author of the files should know."""
+    limits: Sequence[Json] = ()
+    """Limits that the plan exceeds: `rule`, `sentence`, `overridden`."""
+    timeline: Sequence[TimeSlice] = ()
+    fields: Mapping[str, int] = field(default_factory=dict)
+    """Changed field -> updated users."""
+    name_of: NameOf = no_name
+    """The names of rows as their sheet has them (`names_in`)."""
+    message_of: MessageOf = no_message
+    """What the problems of one code say about a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,43 +101,26 @@ class Summary:
         return frame.astype({"row": "int64"})
 
 
-class RowCounter:
-    """Count the lines of a report by status, and by reason where they need attention."""
-
-    def __init__(self, name_of: NameOf = no_name, message_of: MessageOf = no_message) -> None:
-        self._name_of, self._message_of = name_of, message_of
-        self.rows = 0
-        self.by_status: Counter[str] = Counter()
-        self._reasons: dict[str, dict[str, Json]] = {}
-
-    def add(self, columns: Columns) -> None:
-        """Count lines."""
-        self.rows += len(columns[STATUS])
-        self.by_status.update(columns[STATUS])
-        for line in lines_of_attention(columns):
-            for code in reasons_of(line):
-                if code not in self._reasons:
-                    self._reasons[code] = self._reason(code, line)
-                self._reasons[code]["rows"] += 1
-
-    def _reason(self, code: str, first: Cells) -> dict[str, Json]:
-        name = name_of_line(first, self._name_of)
-        message = message_under(code, first, self._message_of)
-        return {"code": code, "rows": 0, "row": first[ROW], "id": first[ID], "name": name, "message": message}
-
-    @property
-    def need_attention(self) -> bool:
-        """Whether any row needs attention."""
-        return any(Status(status).needs_attention for status in self.by_status)
-
-    def counts(self) -> dict[str, int]:
-        """Return status -> rows in the order of Status, and `rows`: their sum."""
-        found = {status.value: self.by_status[status] for status in Status if self.by_status[status]}
-        return {**found, "rows": self.by_status.total()}
-
-    def reasons(self) -> list[Json]:
-        """Return why rows need attention, the most frequent reason first."""
-        return sorted(self._reasons.values(), key=lambda reason: -int(reason["rows"]))
+def summary_of(facts: RunFacts, counter: RowCounter, files: dict[str, str | None]) -> Summary:
+    """Return the summary of a run; `files` as `Summary` has them."""
+    exit_code = facts.stop.exit_code if facts.stop else int(counter.need_attention > 0)
+    return Summary(
+        run=facts.info["run"],
+        status=status_of_run(exit_code, stopped=facts.stop is not None),
+        exit_code=exit_code,
+        counts=counter.counts(),
+        requests=dict(facts.requests),
+        seconds=round(facts.seconds, 3),
+        files=files,
+        limits=list(facts.limits),
+        problems=[group.as_json() for group in facts.problems],
+        stopped=facts.stop.message if facts.stop else None,
+        left_out=facts.left_out,
+        notes=list(facts.notes),
+        reasons=[reason.as_json() for reason in counter.reasons()],
+        responses=dict(facts.responses),
+        lines=counter.rows,
+    )
 
 
 def status_of_run(exit_code: int, *, stopped: bool) -> str:
