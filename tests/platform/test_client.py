@@ -44,6 +44,10 @@ def says(raw: bytes, seen: list[bytes] | None = None) -> Talk:
     return talk
 
 
+async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+
+
 @asynccontextmanager
 async def serving(talk: Talk, context: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     """Yield the address of a server that talks in its own way; at the end, wait until all has been said."""
@@ -215,7 +219,7 @@ def test_what_comes_in_unasked_on_an_idle_connection_is_no_answer(unasked: bytes
     assert isinstance(first, Response)
     assert isinstance(last, Response)
     assert (first.body, last.body) == (USER, USER)
-    assert isinstance(unsure, NoResponse) or unsure.body == USER
+    assert not unsure.reached if isinstance(unsure, NoResponse) else unsure.body == USER
 
 
 def test_goes_through_a_proxy_with_its_credentials() -> None:
@@ -259,6 +263,21 @@ def test_a_proxy_that_asks_for_a_password_on_the_way_to_tls_is_permanent() -> No
     reply = ask(says(answer(b"407 Proxy Authentication Required", b"")), via="ann:wrong@", platform="https://x.example")
     assert isinstance(reply, NoResponse)
     assert (reply.permanent, "put them into request.proxy" in reply.message) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("talk", "message"),
+    [
+        pytest.param(silent, "no connection to the platform within 0.2 s", id="never answers"),
+        pytest.param(says(b""), "no connection to the platform (ServerDisconnectedError)", id="hangs up"),
+        pytest.param(says(b"hello\r\n\r\n"), "no connection to the platform (ClientResponseError)", id="no HTTP"),
+    ],
+)
+def test_a_request_that_no_connection_was_made_for_has_not_reached_the_platform(talk: Talk, message: str) -> None:
+    timeout = 0.2 if talk is silent else PATIENCE
+    reply = ask(talk, via="ann:s3cret@", platform="https://x.example", timeout=timeout)
+    assert isinstance(reply, NoResponse)
+    assert (reply.code, reply.reached, message in reply.message) == ("connection", False, True), reply.message
 
 
 def test_a_proxy_on_the_way_to_tls_does_not_see_the_token() -> None:
@@ -308,9 +327,6 @@ def test_a_broken_answer_is_explained_in_one_sentence(raw: bytes, code: str, mes
 
 
 def test_an_answer_that_never_comes_ends_with_the_time_out() -> None:
-    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-
     reply = ask(silent, timeout=0.2)
     assert isinstance(reply, NoResponse)
     assert (reply.code, reply.message) == ("timeout", "no answer within 0.2 s; request.timeout can be raised")

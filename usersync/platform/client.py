@@ -82,29 +82,41 @@ class HttpClient:
         return self._request("GET", URL(f"{self.address}{path}", encoded=True).raw_path_qs, b"", max_bytes)
 
     async def _request(self, method: str, target: str, body: bytes, max_bytes: int) -> Response | NoResponse:
+        connection: aiohttp.connector.Connection | None = None
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._exchange(method, target, body, max_bytes)
+                connection = await self._connect()
+                return await self._exchange(connection, self._head(method, target, body) + body, max_bytes)
         except TooLargeError as error:
             return NoResponse(Code.PLATFORM_ERROR, str(error))
         except TimeoutError:
+            if connection is None:
+                within = f"no connection to the platform within {self._timeout:g} s"
+                return _not_connected(f"{within}; check platform.url, request.proxy and firewalls")
             message = f"no answer within {self._timeout:g} s; request.timeout can be raised"
             return NoResponse(Code.TIMEOUT, message)
         except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
-            return _explain(error)
+            return _explain(error, is_connected=connection is not None)
         except UnicodeError:
             return _unknown_host()  # a name with an empty or an endless part
         except (HttpProcessingError, ValueError) as error:
             return NoResponse(Code.CONNECTION, f"the answer is not HTTP ({type(error).__name__})")
 
-    async def _exchange(self, method: str, target: str, body: bytes, max_bytes: int) -> Response:
+    async def _connect(self) -> aiohttp.connector.Connection:
+        """Return a connection that a request can be sent over. Raises aiohttp.ClientError."""
         connection = await self._connector.connect(self._any_request, traces=[], timeout=_NO_TIMEOUT)
+        protocol = connection.protocol
+        if protocol is None or protocol.transport is None or protocol.should_close:
+            connection.close()
+            raise aiohttp.ClientConnectionResetError  # gone, or an answer came in that nobody asked for
+        return connection
+
+    async def _exchange(self, connection: aiohttp.connector.Connection, request: bytes, max_bytes: int) -> Response:
+        protocol = connection.protocol
+        assert protocol is not None and protocol.transport is not None  # noqa: S101, PT018 - see `_connect`
         try:
-            protocol = connection.protocol
-            if protocol is None or protocol.transport is None or protocol.should_close:
-                raise aiohttp.ClientConnectionResetError  # gone, or an answer came in that nobody asked for
             protocol.set_response_params(read_until_eof=True, max_line_size=_MAX_LINE, max_field_size=_MAX_LINE)
-            protocol.transport.write(self._head(method, target, body) + body)
+            protocol.transport.write(request)
             message, content = await protocol.read()
             while 100 <= message.code < 200 and message.code != HTTPStatus.SWITCHING_PROTOCOLS:
                 message, content = await protocol.read()
@@ -146,7 +158,7 @@ async def _read_bounded(content: aiohttp.StreamReader, max_bytes: int) -> bytes:
     return b"".join(chunks)
 
 
-def _explain(error: Exception) -> NoResponse:
+def _explain(error: Exception, *, is_connected: bool) -> NoResponse:
     """Say in a sentence why there is no answer; addresses of proxies may hold passwords and stay out."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return _not_connected(_certificate_problem(error), permanent=True)
@@ -167,6 +179,8 @@ def _explain(error: Exception) -> NoResponse:
         number = error.os_error.errno or 0  # asyncio's own words are its address in brackets
         reason = os.strerror(number) if number > 0 else "none of its addresses answers"
         return _not_connected(f"no connection to the platform: {reason}")
+    if not is_connected:
+        return _not_connected(f"no connection to the platform ({type(error).__name__})")
     if isinstance(error, aiohttp.ClientPayloadError):
         return NoResponse(Code.CONNECTION, f"the answer broke off ({type(error).__name__})")
     return NoResponse(Code.CONNECTION, f"the connection was lost ({type(error).__name__})")
