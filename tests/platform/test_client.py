@@ -332,6 +332,37 @@ def test_an_answer_that_never_comes_ends_with_the_time_out() -> None:
     assert (reply.code, reply.message) == ("timeout", "no answer within 0.2 s; request.timeout can be raised")
 
 
+@pytest.mark.parametrize("tls", [False, True])
+def test_what_was_not_sent_when_the_time_is_over_is_not_sent_later(tls: bool) -> None:
+    body = b"x" * (16 << 20)  # more than a socket takes
+    received = 0
+
+    async def work() -> Response | NoResponse:
+        is_over = asyncio.Event()
+
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal received
+            await reader.readuntil(b"\r\n\r\n")
+            await is_over.wait()
+            while data := await reader.read(1 << 20):
+                received += len(data)
+
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH) if tls else None
+        if context:
+            context.load_cert_chain(HERE / SERVER, HERE / "server.key")
+        async with serving(talk, context) as address:
+            platform = {"url": f"{'https' if tls else 'http'}://{address}", "token_env": "X"}
+            settings = make_settings({"platform": platform, "request": {"timeout": 0.5, "verify_ssl": False}})
+            async with HttpClient(settings, SecretStr("t")) as client:
+                reply = await client.send(Request("PATCH", 7, body))
+            is_over.set()
+            return reply
+
+    reply = asyncio.run(work())
+    assert isinstance(reply, NoResponse)
+    assert received < len(body)
+
+
 def test_an_unreachable_proxy_is_reported_without_its_password() -> None:
     settings = make_settings(
         {"platform": {"url": "http://x", "token_env": "X"}, "request": {"proxy": "http://ann:s3cret@127.0.0.1:1"}}

@@ -122,6 +122,7 @@ class HttpClient:
                 message, content = await protocol.read()
             response = Response(message.code, message.headers, await _read_bounded(content, max_bytes))
         except BaseException:
+            protocol.abort()  # to close would send the rest, or the end of TLS, to a server that takes nothing
             connection.close()
             raise
         connection.release()
