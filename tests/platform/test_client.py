@@ -315,6 +315,10 @@ def test_an_authority_that_cannot_be_read_is_a_mistake_in_the_settings(tmp_path:
             "platform-error", "more than 1,048,576 bytes", id="a body without end",
         ),
         pytest.param(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2000000000\r\n\r\n", "platform-error", "more than 1,048,576 bytes",
+            id="a body that says that it is too large",
+        ),
+        pytest.param(
             answer(b"200 OK", zlib.compress(b" " * 2 * MAX_BODY), b"Content-Encoding: deflate"),
             "platform-error", "more than 1,048,576 bytes", id="a body packed into a thousandth of its size",
         ),

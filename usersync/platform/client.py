@@ -120,6 +120,9 @@ class HttpClient:
             message, content = await protocol.read()
             while 100 <= message.code < 200 and message.code != HTTPStatus.SWITCHING_PROTOCOLS:
                 message, content = await protocol.read()
+            is_packed = "Content-Encoding" in message.headers  # its length says nothing about what comes out
+            if not is_packed and int(message.headers.get("Content-Length", 0)) > max_bytes:
+                raise TooLargeError(max_bytes)
             response = Response(message.code, message.headers, await _read_bounded(content, max_bytes))
         except BaseException:
             protocol.abort()  # to close would send the rest, or the end of TLS, to a server that takes nothing
