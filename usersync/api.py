@@ -19,7 +19,7 @@ from usersync.errors import RefusedError, StoppedError, UsersyncError
 from usersync.job import Confirm, Job, carry_out, make_plan
 from usersync.ledger import Ledger, LedgerRun
 from usersync.loader.load import PLAN_START
-from usersync.models import Files, Row, Status, User
+from usersync.models import Row, Status, User
 from usersync.planning.input import Input, read_input
 from usersync.planning.plan import Plan, SavedPlan
 from usersync.planning.plan_file import keep_document, save_plan
@@ -32,6 +32,7 @@ from usersync.report.export_columns import all_columns, choose_columns, find_con
 from usersync.report.html import PAGE_START, write_plan_page
 from usersync.report.output_file import require_replaceable
 from usersync.settings import Settings, load_settings
+from usersync.tables import Files
 
 #: Platforms that are updated at the same time.
 PLATFORMS_AT_ONCE = 8

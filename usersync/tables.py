@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from usersync.models import Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from pandas import DataFrame
+
+#: What rows come from: files, addresses as text (`s3://...`), DataFrames; one, or several for one run.
+Files: TypeAlias = "str | Path | DataFrame | Sequence[str | Path | DataFrame]"
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,8 @@ from usersync.loader.remote import fetch, is_remote, without_secrets
 from usersync.loader.template_example import without_example
 from usersync.loader.unpack import OLE, ZIP, is_text, unpack
 from usersync.masking import is_secret
-from usersync.models import MASK, Files, Problem
-from usersync.tables import Base, Column, Source, Table
+from usersync.models import MASK, Problem
+from usersync.tables import Base, Column, Files, Source, Table
 from usersync.values import unescape_formula
 
 if TYPE_CHECKING:

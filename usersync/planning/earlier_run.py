@@ -9,10 +9,11 @@ from usersync.context import RunOptions
 from usersync.errors import RefusedError, UsageError
 from usersync.ledger import Ledger, LedgerRun, RunInfo
 from usersync.loader.dataframe import FRAME
-from usersync.models import Files, Row
+from usersync.models import Row
 from usersync.planning.input import Input, read_input
 from usersync.planning.matching import index_of_rows
 from usersync.settings import Settings, make_settings
+from usersync.tables import Files
 
 
 def find_run(ledger: Ledger, name: str, settings: Settings) -> LedgerRun:

@@ -15,11 +15,11 @@ from usersync.loader.heading_words import normalize
 from usersync.loader.rejects_columns import original_rows
 from usersync.loader.row_filter import select
 from usersync.loader.row_names import NameOf, names_in
-from usersync.models import Code, Files, Place, Problem, ProblemGroup
+from usersync.models import Code, Place, Problem, ProblemGroup
 from usersync.planning.matching import EmailIndex, Matching, match_rows
 from usersync.planning.three_way_merge import Untouched, require_platform_of_bases, without_untouched
 from usersync.settings import FieldSettings, SourceSettings
-from usersync.tables import Column, DesiredValues, Source, Table
+from usersync.tables import Column, DesiredValues, Files, Source, Table
 from usersync.validation import validate
 
 if TYPE_CHECKING:
