@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "usersync"
 #: Modules that may stand at the package's top.
 TOP = {
     "__init__", "__main__", "api", "tables", "errors", "context", "values", "logs", "notifications",
-    "diagnostics", "masking",
+    "diagnostics", "masking", "formulas", "wording",
 }  # fmt: skip
 MOST_LEVELS = 8
 #: Where imports inside functions are the rule: commands start fast because each loads only what it needs.

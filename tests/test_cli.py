@@ -16,9 +16,9 @@ import pytest
 from tests.conftest import PATIENCE, FakeClock, wait_until
 from usersync import api
 from usersync.context import Context
+from usersync.formulas import escape_formula, unescape_formula
 from usersync.sandbox import Fault, Faults, Sandbox, StoredUser, running
 from usersync.settings import Rate, make_settings
-from usersync.values import escape_formula, unescape_formula
 
 PASSWORD = "Str0ng!secret"
 MIXED = f"""Id ,NAME,Email,password,custom_attributes,custom_attributes.seats,Notes

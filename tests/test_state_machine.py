@@ -27,6 +27,7 @@ from tests.kills import Killed, Life, StopAfter
 from usersync import api
 from usersync.context import Context
 from usersync.dispatch.dispatcher import FLUSH_EVERY
+from usersync.formulas import unescape_formula
 from usersync.ledger import Ledger, Waves
 from usersync.ledger.run import IN_FLIGHT
 from usersync.ledger.waves import is_open
@@ -34,7 +35,7 @@ from usersync.models import Row, Status
 from usersync.report import Summary
 from usersync.sandbox import Answer, Fault, Faults, Request, Sandbox, StoredUser, running
 from usersync.settings import Settings, make_settings
-from usersync.values import same_value, unescape_formula
+from usersync.values import same_value
 
 MEMBERS, OUTSIDERS = range(1, 7), (7, 8)
 EMAILS = (*(f"u{i}@example.org" for i in MEMBERS), "n1@example.org", "n2@example.org", "n3@example.org")

@@ -43,8 +43,8 @@ from usersync.platform.api import (
 )
 from usersync.platform.client import HttpClient
 from usersync.platform.directory import DIRECTORY_PATH, DirectoryUnavailable, parse_directory
-from usersync.report.wording import plural
 from usersync.settings import Metrics, Settings
+from usersync.wording import plural
 
 #: Seconds by which this machine's clock may differ from the platform's without a warning.
 MAX_CLOCK_DIFFERENCE: Final = 5.0

@@ -29,8 +29,8 @@ from usersync.context import Clock
 from usersync.errors import STOPPED_CODES, RefusedError, SettingsError, UsersyncError
 from usersync.models import Json
 from usersync.report.summary import Summary, write_summary
-from usersync.report.wording import plural
 from usersync.settings import Email, Metrics, Notify, Settings
+from usersync.wording import plural
 
 if TYPE_CHECKING:
     from apprise import Apprise

@@ -1,11 +1,10 @@
-"""Compare values as the platform does, and write them as texts and cells."""
+"""Compare values as the platform does, and normalize their texts."""
 
 from __future__ import annotations
 
 import json
 import re
 import unicodedata
-from typing import Final
 
 from usersync.models import ATTRIBUTE, Json
 
@@ -16,10 +15,6 @@ _INVISIBLE = re.compile(f"[{INVISIBLE}]")
 MARKED = "\u00b2\u00b3\u00b9\u00bc-\u00be\u2070-\u209f\u2150-\u218f\u2460-\u24ff\u3200-\u33ff\U0001f100-\U0001f1ff"
 #: What `visible` normalizes: everything but MARKED characters, because 104² (an id with a footnote) is not 1042.
 _PLAIN_FORM = re.compile(f"[^{MARKED}]+")
-#: First characters of what a spreadsheet runs as a formula.
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-#: First characters of the texts that `escape_formula` may guard.
-GUARDED: Final = frozenset((*_FORMULA, "'"))
 
 
 def normalize_email(address: str | None) -> str:
@@ -85,18 +80,3 @@ def visible(text: str) -> str:
     if text.isascii():
         return text.strip()
     return _PLAIN_FORM.sub(lambda found: unicodedata.normalize("NFKC", found[0]), _INVISIBLE.sub("", text)).strip()
-
-
-def escape_formula(text: str) -> str:
-    """Put an apostrophe before what a spreadsheet would run as a formula; `unescape_formula` removes it."""
-    return f"'{text}" if text[:1] in GUARDED and _is_formula(text) else text
-
-
-def unescape_formula(text: str) -> str:
-    """Undo `escape_formula`."""
-    return text[1:] if text.startswith("'") and _is_formula(text) else text
-
-
-def _is_formula(text: str) -> bool:
-    bare = text.lstrip("'")
-    return len(bare) > 1 and bare.startswith(_FORMULA)

@@ -8,9 +8,9 @@ import io
 from hypothesis import given
 from hypothesis import strategies as st
 
+from usersync.formulas import escape_formula
 from usersync.report.columns import COLUMNS, FREE_TEXT
 from usersync.report.csv_lines import csv_lines
-from usersync.values import escape_formula
 
 TEXTS = st.text(st.sampled_from("ab=+'\t,\";\r\n {}é\0\u2028"), max_size=4)
 NUMBERS = st.none() | st.integers(0, 2**40)

@@ -11,11 +11,11 @@ from openpyxl import load_workbook
 from openpyxl.worksheet.worksheet import Worksheet
 from python_calamine import CalamineWorkbook
 
+from usersync.formulas import unescape_formula
 from usersync.ledger import Cells
 from usersync.report.columns import COLUMNS
-from usersync.report.wording import STATUS_MEANINGS
 from usersync.report.workbook import write_workbook
-from usersync.values import unescape_formula
+from usersync.wording import STATUS_MEANINGS
 
 SUMMARY = {
     "run": "R1", "status": "partial", "exit_code": 1, "stopped": None, "seconds": 1.5,

@@ -41,7 +41,7 @@ class Confirmation:
         """Return whether to send the plan."""
         from usersync.cli.console import plan_text
         from usersync.cli.table import window_width
-        from usersync.report.wording import plural
+        from usersync.wording import plural
 
         if not (self._yes and self._quiet):
             self._show(plan_text(plan, width=window_width(self._stream or sys.stderr)) + "\n")

@@ -14,7 +14,7 @@ from usersync.cli.table import cut, printable, table_text
 from usersync.masking import mask_field
 from usersync.models import ATTRIBUTE, UNKNOWN, Place, ProblemGroup, Row, Status, json_text
 from usersync.report.summary import Summary
-from usersync.report.wording import EXIT_MEANINGS, STATUS_MEANINGS, plural
+from usersync.wording import EXIT_MEANINGS, STATUS_MEANINGS, plural
 
 if TYPE_CHECKING:
     from usersync.planning.plan import Plan

@@ -64,7 +64,7 @@ def _show(out: str, found: Any, options: dict[str, Any]) -> None:
     if options["quiet"]:
         return
     from usersync.cli.console import command
-    from usersync.report.wording import plural
+    from usersync.wording import plural
 
     for note in found.notes:
         say(f"note: {note}")

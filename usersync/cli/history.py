@@ -21,8 +21,8 @@ from usersync.masking import mask_secrets
 from usersync.models import Json, Row
 from usersync.planning.earlier_run import known_run
 from usersync.report.summary import status_of_run
-from usersync.report.wording import plural
 from usersync.settings import Settings
+from usersync.wording import plural
 
 #: Columns of `runs` that are never cut: run, kind, state and counts. The name of a run begins with its time.
 _NEVER_CUT: Final = frozenset({0, 1, 4, 5})

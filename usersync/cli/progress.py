@@ -14,7 +14,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from usersync.cli.table import window_width
 from usersync.context import Progress
 from usersync.models import Status
-from usersync.report.wording import need_attention
+from usersync.wording import need_attention
 
 #: Columns below which numbers matter more than a bar.
 _NARROW: Final = 60

@@ -15,6 +15,7 @@ from usersync.errors import UsageError
 from usersync.models import FIELDS
 from usersync.settings import FieldLimit, Limits, is_field
 from usersync.values import normalize_email
+from usersync.wording import plural
 
 WHOLE = "custom_attributes"
 BLANK_COLUMN = "blank_column"
@@ -151,12 +152,12 @@ def _counted(
     rule: tuple[str, str], limit: FieldLimit, verb: str, users: int, rows: int | None
 ) -> Iterator[LimitViolation]:
     if limit.changes is not None and users > limit.changes:
-        yield LimitViolation(rule[0], f"at most {_count(limit.changes, 'user')} may {verb}", _would(users, verb))
+        yield LimitViolation(rule[0], f"at most {plural(limit.changes, 'user')} may {verb}", _would(users, verb))
     if limit.percent is None or rows is None:
         return
     most = _share(limit.percent, rows)
     if users > most:
-        allowed = f"at most {limit.percent:g} % of {_count(rows, 'row')} ({_count(most, 'user')}) may {verb}"
+        allowed = f"at most {limit.percent:g} % of {plural(rows, 'row')} ({plural(most, 'user')}) may {verb}"
         share = f" ({100 * users / rows:.3g} %)" if rows else ""
         yield LimitViolation(rule[1], allowed, _would(users, verb) + share)
 
@@ -164,7 +165,7 @@ def _counted(
 def _same_values(stats: PlanStats, limits: Limits) -> Iterator[LimitViolation]:
     for name, (value, users) in stats.same_values.items():
         if limits.same_value is not None and users > limits.same_value:
-            allowed = f"at most {_count(limits.same_value, 'user')} may get the same {name}"
+            allowed = f"at most {plural(limits.same_value, 'user')} may get the same {name}"
             yield LimitViolation(f"same-{name}", allowed, _would(users, f"all get {value}"))
 
 
@@ -182,8 +183,8 @@ def _unusual(stats: PlanStats, limits: Limits) -> Iterator[LimitViolation]:
         return
     most = max(UNUSUAL_FACTOR * stats.usual_changes, UNUSUAL_CHANGES)
     if stats.changes > most:
-        usual = f"{_count(stats.usual_changes, 'user')} at most in the last runs of this source"
-        allowed = f"at most {_count(most, 'user')} may be changed ({usual})"
+        usual = f"{plural(stats.usual_changes, 'user')} at most in the last runs of this source"
+        allowed = f"at most {plural(most, 'user')} may be changed ({usual})"
         yield LimitViolation("unusual", allowed, _would(stats.changes, "be changed"))
 
 
@@ -191,13 +192,13 @@ def _size(stats: PlanStats, limits: Limits) -> Iterator[LimitViolation]:
     rows = stats.rows_read
     if rows is None:
         return
-    found = f"there {'is' if rows == 1 else 'are'} {_count(rows, 'row')}"
+    found = f"there {'is' if rows == 1 else 'are'} {plural(rows, 'row')}"
     if limits.min_rows is not None and rows < limits.min_rows:
-        yield LimitViolation("min-rows", f"there must be at least {_count(limits.min_rows, 'row')}", found)
+        yield LimitViolation("min-rows", f"there must be at least {plural(limits.min_rows, 'row')}", found)
     yield from _size_since_last_run(rows, stats.last_rows_read, limits.rows_percent, found)
     for name in stats.blank_columns if limits.blank_column else ():
         allowed = "a column that held something at the last run may not be blank throughout"
-        yield LimitViolation(f"blank-{name}", allowed, f"{name} is blank in all of {_count(rows, 'row')}")
+        yield LimitViolation(f"blank-{name}", allowed, f"{name} is blank in all of {plural(rows, 'row')}")
 
 
 def _size_since_last_run(rows: int, last: int | None, percent: float | None, found: str) -> Iterator[LimitViolation]:
@@ -205,11 +206,11 @@ def _size_since_last_run(rows: int, last: int | None, percent: float | None, fou
         return
     span = _share(percent, last)
     if rows < last - span:
-        least = _count(last - span, "row")
+        least = plural(last - span, "row")
         allowed = f"there must be at least {least} ({last:,} last time, less {percent:g} %)"
         yield LimitViolation("rows-shrunk", allowed, found)
     if rows > last + span:
-        most = _count(last + span, "row")
+        most = plural(last + span, "row")
         allowed = f"there may be at most {most} ({last:,} last time, and {percent:g} % more)"
         yield LimitViolation("rows-grown", allowed, found)
 
@@ -219,12 +220,8 @@ def _share(percent: float, of: int) -> int:
     return math.floor(Fraction(str(percent)) * of / 100)
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def _would(users: int, verb: str) -> str:
-    return f"{_count(users, 'user')} would {verb}"
+    return f"{plural(users, 'user')} would {verb}"
 
 
 def protecting_entry(protect: Sequence[str], user_id: int, *emails: str | None) -> str | None:

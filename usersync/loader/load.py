@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from usersync.errors import SourceError, UsageError
+from usersync.formulas import unescape_formula
 from usersync.loader.export_base import base_beside, base_nearby, read_base
 from usersync.loader.heading_words import normalize
 from usersync.loader.headings import OUR_COLUMNS, Headings, Template
@@ -28,7 +29,6 @@ from usersync.loader.unpack import OLE, ZIP, is_text, unpack
 from usersync.masking import is_secret
 from usersync.models import MASK, Problem
 from usersync.tables import Base, Column, Files, Source, Table
-from usersync.values import unescape_formula
 
 if TYPE_CHECKING:
     from pandas import DataFrame

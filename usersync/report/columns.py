@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
+from usersync.formulas import GUARDED, escape_formula
 from usersync.ledger import Cells
 from usersync.models import Json
-from usersync.values import GUARDED, escape_formula
 
 #: Some lines of a report, by column: the cells of COLUMNS, and the rows' keys.
 Columns: TypeAlias = Sequence[Sequence[Json]]

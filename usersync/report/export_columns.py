@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from usersync.errors import UsageError
+from usersync.formulas import escape_formula
 from usersync.loader.headings import Headings
 from usersync.loader.row_filter import list_values, split_condition
 from usersync.models import ATTRIBUTE, User, value_of
 from usersync.report.xlsx import encodable
-from usersync.values import cell_text, escape_formula
+from usersync.values import cell_text
 
 #: The fields that every user has.
 _FIELDS = ("name", "display_name", "email")

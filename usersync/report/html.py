@@ -46,7 +46,7 @@ from usersync.report.output_file import is_plain, write_whole
 from usersync.report.packed_rows import PackedRows, clipped, clipped_all
 from usersync.report.row_counter import MessageOf, RowCounter, no_message
 from usersync.report.timeline_chart import chart_of
-from usersync.report.wording import OWNER_REMEDIES, STATUS_MEANINGS, need_attention, plural
+from usersync.wording import OWNER_REMEDIES, STATUS_MEANINGS, need_attention, plural
 
 if TYPE_CHECKING:
     from jinja2 import Template

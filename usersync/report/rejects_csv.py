@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from usersync.formulas import escape_formula
 from usersync.loader.export_base import base_lines, base_path
 from usersync.report.rejects_rows import Layout, Reject
 from usersync.tables import Base
-from usersync.values import escape_formula
 
 _LINE_ENDS: Final = {"CR": "\r", "LF": "\n", "none": "\n"}
 

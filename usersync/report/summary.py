@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from usersync.context import StopReason
 from usersync.errors import RefusedError, RowCountError
+from usersync.formulas import unescape_formula
 from usersync.loader.row_names import NameOf, no_name
 from usersync.models import Json, ProblemGroup, TimeSlice
 from usersync.report.columns import FREE_TEXT
 from usersync.report.output_file import write_whole
 from usersync.report.row_counter import MessageOf, RowCounter, no_message
-from usersync.values import unescape_formula
 
 if TYPE_CHECKING:
     from pandas import DataFrame

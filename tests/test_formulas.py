@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from usersync.values import escape_formula, unescape_formula
+from usersync.formulas import escape_formula, unescape_formula
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+49", "-5", "@a", "\tx", "\rx", "'=1", "''=1"])
