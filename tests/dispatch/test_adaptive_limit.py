@@ -81,7 +81,7 @@ class Run:
 
     @property
     def per_second(self) -> float:
-        return 1 / Gcra(self.rate).step(self.state)
+        return 1 / Gcra(self.rate).interval(self.state)
 
     def until(self, seconds: float, *, latency: float = 0.05, workers: int = 16, seed: int = 1) -> "Run":
         gcra, rng, now = Gcra(self.rate), random.Random(seed), 0.0

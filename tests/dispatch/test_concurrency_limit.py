@@ -20,7 +20,7 @@ def test_requests_in_flight_grow_by_one_and_shrink_by_a_share() -> None:
 def test_after_a_break_requests_begin_one_at_a_time() -> None:
     limit = ConcurrencyLimit(100)
     limit.record_failure(1.0, 0.0)
-    limit.begin_again()
+    limit.restart()
     assert limit.limit == 1
     limit.record_success()
     assert limit.limit == 2

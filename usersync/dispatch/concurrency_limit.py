@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: Requests in flight at the beginning: a platform that refuses everything is not asked a hundred times.
+#: Requests in flight at first, so that a platform that refuses everything is not asked a hundred times.
 FIRST = 10
-#: What is left of the limit after an error.
+#: The share of the limit that remains after an error.
 AFTER_ERROR = 0.8
 
 
 @dataclass(slots=True)
 class ConcurrencyLimit:
-    """Requests in flight at most, `most` at the very most."""
+    """How many requests may be in flight: grows with good responses up to `most`, and shrinks with errors."""
 
     most: int
     limit: float = 0.0
-    #: Until the first error, each good answer raises the limit by one; afterwards, `limit` good answers do.
+    #: Until the first error each good response raises the limit by one; later, it takes `limit` of them.
     _climbing: bool = True
     _cut_at: float = 0.0
 
@@ -24,18 +24,18 @@ class ConcurrencyLimit:
         self.limit = self.limit or min(FIRST, self.most)
 
     def record_success(self) -> None:
-        """Record a good answer."""
+        """Record a good response."""
         if self.limit < self.most:
             self.limit = min(self.most, self.limit + (1 if self._climbing else 1 / self.limit))
 
     def record_failure(self, now: float, started: float) -> None:
-        """Record an error of a request that started at `started`; what was in flight together counts once."""
+        """Record an error of a request that started at `started`; errors of requests in flight together count once."""
         if started >= self._cut_at:
             self.limit = max(1.0, self.limit * AFTER_ERROR)
             self._climbing = False
             self._cut_at = now
 
-    def begin_again(self) -> None:
-        """Start from one, as the platform recovers."""
+    def restart(self) -> None:
+        """Start again from one request, because the platform is recovering."""
         self.limit = 1.0
         self._climbing = True

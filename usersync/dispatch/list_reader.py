@@ -1,4 +1,4 @@
-"""Read lists of the platform, paced, retried and counted like any other request."""
+"""Read lists of users, at the rate and with the retries of other requests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from usersync.settings import Settings
 
 
 class ListReader:
-    """Reads lists over a connection of their own, at the rate of all requests."""
+    """Reads lists over a connection of its own, with the limiter and the counts of all requests."""
 
     def __init__(self, settings: Settings, context: Context, *, limiter: RateLimiter, counts: RequestCounts) -> None:
         self._settings, self._context = settings, context
@@ -34,16 +34,17 @@ class ListReader:
         return parse_directory(response, account, (token.get_secret_value(),))
 
     async def read(self, path: str, token: SecretStr, *, retry_errors: bool) -> Response | NoResponse:
-        """Read the list at a path, and return the last answer. Raises Stopping where the run stops.
+        """Read the list at a path, and return the last response. Raises Stopping where the run stops.
 
-        A 429 is nobody's fault, and is waited for; errors are retried only where there is no other way to the users.
+        After a 429 the list is asked for again, after errors only with `retry_errors`: where the users cannot be read
+        in any other way.
         """
         context = self._context
         async with HttpClient(self._settings, token) as client:
             for attempt in range(1, self._settings.request.retries + 1):
                 response = await self._send(client, path)
                 if not _is_throttled(response):  # else the limiter knows how long to wait
-                    if not retry_errors or not _is_passing_error(response):
+                    if not retry_errors or not _is_temporary(response):
                         return response
                     await context.stop.wait(context.clock.sleep(backoff(attempt, None, context.random)))
                 self._counts.retried += 1
@@ -69,16 +70,16 @@ class ListReader:
             after = answer.after if isinstance(answer, RateLimited) else None
             self._counts.throttled += 1
             self._limiter.record(started, "throttled", after=after or 0.0, quota=quota)
-            return
-        self._limiter.record(started, "error" if response.status >= 500 else "good", quota=quota)
+        else:
+            self._limiter.record(started, "error" if response.status >= 500 else "good", quota=quota)
 
 
 def _is_throttled(response: Response | NoResponse) -> bool:
     return isinstance(response, Response) and response.status == 429
 
 
-def _is_passing_error(response: Response | NoResponse) -> bool:
-    """Return whether another try may end otherwise: a list that is too large or too slow remains so."""
+def _is_temporary(response: Response | NoResponse) -> bool:
+    """Return whether another attempt may succeed; a list that is too large or too slow stays so."""
     if isinstance(response, NoResponse):
         return response.code is Code.CONNECTION and not response.permanent
     return response.status >= 500

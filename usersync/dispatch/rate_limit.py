@@ -1,4 +1,4 @@
-"""Let one request after another through, at the allowed rate and concurrency."""
+"""Limit the rate and the concurrency of requests."""
 
 from __future__ import annotations
 
@@ -20,21 +20,20 @@ from usersync.settings import Rate, Request
 LONGEST_REQUEST_WAIT = 3600.0
 #: Seconds between two checks of whether another process has received an answer.
 POLL_INTERVAL = 0.02
-
 #: Seconds by which the platform's minutes may end later than ours.
 CLOCK_TOLERANCE = 0.1
 
 
 class RateStore(Protocol):
-    """Where the numbers of the rate are kept: in this process, or in a file that processes share."""
+    """Where the state of the rate is kept: in this process, or in a file that processes share."""
 
     def locked(self) -> AbstractContextManager[RateState]:
-        """Yield the numbers, to be read and changed while nobody else does."""
+        """Yield the state, to be read and changed while nobody else does."""
         ...
 
 
 class RateLimiter:
-    """Lets requests through: at the rate, in batches where settings ask for them, as the platform's health allows."""
+    """Lets requests start at the allowed rate and concurrency, in batches if configured, unless the breaker is open."""
 
     def __init__(self, request: Request, clock: Clock, stop: Stop, store: RateStore) -> None:
         self.breaker = CircuitBreaker()
@@ -53,7 +52,7 @@ class RateLimiter:
         self._queue = asyncio.Lock()
 
     def follow(self, request: Request) -> None:
-        """Keep another rate and concurrency from now on."""
+        """Switch to another rate and concurrency."""
         self._gcra = Gcra(request.rate)
         self.concurrency.most = request.concurrency
         self.concurrency.limit = min(self.concurrency.limit, request.concurrency)
@@ -81,7 +80,7 @@ class RateLimiter:
                     await self._clock.sleep(POLL_INTERVAL)
 
     def _try_start(self, now: float) -> float:
-        """Start a request; else return the seconds until one may try again, infinite: as soon as an answer is in."""
+        """Start a request and return 0.0; or return the seconds until the next try, infinite: after a response."""
         if self._in_flight >= int(self.concurrency.limit):
             return inf
         wait = max(self.breaker.delay(now) if self.breaker.open else 0.0, self._batches.due - now)
@@ -98,7 +97,7 @@ class RateLimiter:
         return 0.0
 
     def record(self, started: float, kind: ResponseKind, *, after: float = 0.0, quota: Quota | None = None) -> None:
-        """Record how a request ended that started at `started`; `after` is how long to wait (seconds), as asked."""
+        """Record how the request that started at `started` ended; `after`: the seconds that the platform asks for."""
         now = self._clock.monotonic()
         self._in_flight -= 1
         if self._queue.locked():
@@ -114,21 +113,21 @@ class RateLimiter:
                 state.limit.lost()
             else:
                 self._gcra.accept(state, now, started)
-            step = self._gcra.step(state)
-        self.timeline.record(started, now, kind, 1 / step if step else None)
+            rate = self._gcra.rate(state)
+        self.timeline.record(started, now, kind, rate)
 
     def _record_health(self, now: float, started: float, kind: ResponseKind, after: float) -> None:
         if kind == "error":
             self.breaker.record_failure(now, started, after)
             self.concurrency.record_failure(now, started)
         elif self.breaker.record_success(started):
-            self.concurrency.begin_again()
+            self.concurrency.restart()
         elif kind == "good":
             self.concurrency.record_success()
 
 
 class _Batches:
-    """After so many requests, the next one waits (seconds)."""
+    """Pauses of `interval` seconds after every `size` requests."""
 
     def __init__(self, size: int | None, interval: float) -> None:
         self._size = size if interval else None

@@ -1,4 +1,4 @@
-"""Count requests by slices of time: few enough to draw, however long the run took."""
+"""Count requests by slices of time, few enough to draw however long a run takes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from typing import Literal, TypeAlias
 
 from usersync.models import TimeSlice
 
-#: Slices that are kept; when a run outgrows them, two become one.
+#: The most slices that are kept; when a run outgrows them, every two become one.
 MOST = 240
-#: Latencies differ by quarters of a doubling.
-_FINE = 4
-
+#: Latencies are counted in buckets, so many from one power of two to the next.
+_BUCKETS = 4
 
 ResponseKind: TypeAlias = Literal["good", "throttled", "error"]
-"""How a request went, as far as the platform's health goes."""
+"""What a response says about the platform."""
 
 
 @dataclass(slots=True)
@@ -24,25 +23,36 @@ class _Slice:
     requests: int = 0
     throttled: int = 0
     errors: int = 0
-    pace: float | None = None
+    rate: float | None = None
+    #: Bucket -> requests.
     latencies: dict[int, int] = field(default_factory=dict)
 
     def join(self, other: _Slice) -> None:
         self.requests += other.requests
         self.throttled += other.throttled
         self.errors += other.errors
-        self.pace = other.pace
-        for step, n in other.latencies.items():
-            self.latencies[step] = self.latencies.get(step, 0) + n
+        self.rate = other.rate
+        for bucket, n in other.latencies.items():
+            self.latencies[bucket] = self.latencies.get(bucket, 0) + n
 
-    def latency(self, share: float) -> float | None:
+    def percentile(self, share: float) -> float | None:
+        """Return the latency, in seconds, that this share of the requests did not exceed."""
         passed = 0
-        for step in sorted(self.latencies):
-            passed += self.latencies[step]
+        for bucket in sorted(self.latencies):
+            passed += self.latencies[bucket]
             if passed >= share * self.requests:
-                doublings, part = divmod(step - _FINE, _FINE)
-                return float((part + _FINE + 0.5) / (2 * _FINE) * 2.0**doublings)
+                return _middle_of(bucket)
         return None
+
+
+def _bucket_of(latency: float) -> int:
+    mantissa, exponent = frexp(latency)  # latency = mantissa * 2**exponent, 0.5 <= mantissa < 1
+    return _BUCKETS * exponent + int(2 * _BUCKETS * mantissa)
+
+
+def _middle_of(bucket: int) -> float:
+    exponent, part = divmod(bucket - _BUCKETS, _BUCKETS)
+    return float((part + _BUCKETS + 0.5) / (2 * _BUCKETS) * 2.0**exponent)
 
 
 class Timeline:
@@ -55,29 +65,28 @@ class Timeline:
         #: When the last slice ends.
         self._end = began + self._seconds
 
-    def record(self, started: float, now: float, kind: ResponseKind, pace: float | None) -> None:
-        """Count a request that was answered, or given up, at `now`."""
+    def record(self, started: float, now: float, kind: ResponseKind, rate: float | None) -> None:
+        """Count a request that was answered, or given up, at `now`; `rate` is the one allowed then (per second)."""
         if now >= self._end:
-            self._go_on_to(now)
+            self._extend_to(now)
         here = self._slices[-1]
         here.requests += 1
         if kind == "throttled":
             here.throttled += 1
         elif kind == "error":
             here.errors += 1
-        here.pace = pace
-        part, doublings = frexp(now - started)  # as part x 2 ** doublings, 0.5 <= part < 1
-        step = _FINE * doublings + int(2 * _FINE * part)
-        here.latencies[step] = here.latencies.get(step, 0) + 1
+        here.rate = rate
+        bucket = _bucket_of(now - started)
+        here.latencies[bucket] = here.latencies.get(bucket, 0) + 1
 
-    def _go_on_to(self, now: float) -> None:
+    def _extend_to(self, now: float) -> None:
         """Add slices until the last one holds `now`."""
         at = int((now - self._began) / self._seconds)
         while at >= MOST:
             self._coarsen()
             at = int((now - self._began) / self._seconds)
         while at >= len(self._slices):
-            self._slices.append(_Slice(pace=self._slices[-1].pace))
+            self._slices.append(_Slice(rate=self._slices[-1].rate))
         self._end = self._began + len(self._slices) * self._seconds
 
     def _coarsen(self) -> None:
@@ -89,5 +98,13 @@ class Timeline:
     def slices(self) -> Iterator[TimeSlice]:
         """Return what was counted, slice by slice."""
         for n, s in enumerate(self._slices):
-            at, length = n * self._seconds, self._seconds
-            yield TimeSlice(at, length, s.requests, s.throttled, s.errors, s.pace, s.latency(0.5), s.latency(0.95))
+            yield TimeSlice(
+                at=n * self._seconds,
+                seconds=self._seconds,
+                requests=s.requests,
+                throttled=s.throttled,
+                errors=s.errors,
+                rate=s.rate,
+                median=s.percentile(0.5),
+                slowest=s.percentile(0.95),
+            )
