@@ -1,6 +1,5 @@
 """Test the comparison of desired values with current ones."""
 
-from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -8,20 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from usersync.diff.compare import InputColumns, attribute_keys, compare, current_values, readable_fields
+from tests.diff.tables import SEATS, current, desired
+from usersync.diff.compare import attribute_keys, compare, current_values, readable_fields
 from usersync.models import CLEAR, UNKNOWN, FieldChange, User
-
-
-def desired(**fields: Any) -> pd.DataFrame:
-    return pd.DataFrame({"id": [7], **{n.replace("__", "."): pd.Series([v], dtype=object) for n, v in fields.items()}})
-
-
-def current(rows: pd.DataFrame, **fields: Any) -> pd.DataFrame:
-    user = replace(User(7, "Ann", None, "ann@x.org", {}), **fields)
-    return current_values([user] * len(rows), readable_fields(rows)).set_axis(rows.index)
-
-
-SEATS = "custom_attributes__seats"
 
 
 @pytest.mark.parametrize(
@@ -149,102 +137,6 @@ def test_an_attribute_of_a_configured_type_is_not_converted() -> None:
     users = current(rows, custom_attributes={"seats": 12})
     found = compare(rows, users, typed_fields=frozenset({"custom_attributes.seats"}))
     assert list(found.changes()) == [(0, 7, (FieldChange("custom_attributes.seats", 12, "13"),))]
-
-
-@pytest.mark.parametrize(
-    ("text", "held", "reason"),
-    [
-        pytest.param("1.000", 12, "this number can have", id="a number with thousands"),
-        pytest.param("2,5", 1.5, "not a number", id="a decimal comma"),
-        pytest.param("twelve", 12, "not a number", id="a number in words"),
-        pytest.param("ja", True, "neither true nor false", id="a word for true that is not known"),
-        pytest.param("a, b", ["a"], "not valid JSON", id="a list without brackets"),
-        pytest.param('{"a": 1}', ["a"], "JSON of another kind", id="an object in place of a list"),
-        pytest.param("7", "007", "a spreadsheet may have rewritten the text", id="a text without its zeros"),
-        pytest.param(
-            "1234567890123450000", 1234567890123456789, "a spreadsheet may have rewritten the text", id="a long number"
-        ),
-        pytest.param("52.5200066", 52.52000659999999, "a spreadsheet may have rewritten the text", id="many decimals"),
-    ],
-)
-def test_text_that_is_not_what_the_platform_holds_is_a_type_mismatch(text: str, held: Any, reason: str) -> None:
-    rows = desired(custom_attributes__seats=text)
-    ((key, found),) = compare(rows, current(rows, custom_attributes={"seats": held})).type_mismatches().items()
-    assert key == 0
-    assert found["custom_attributes.seats"].startswith(reason)
-
-
-@pytest.mark.parametrize(
-    ("want", "held", "typed"),
-    [
-        pytest.param({SEATS: "13"}, 12, (), id="a number for a number"),
-        pytest.param({SEATS: "twelve"}, None, (), id="text where there is nothing"),
-        pytest.param({SEATS: "twelve"}, "dozen", (), id="text for text"),
-        pytest.param({SEATS: CLEAR}, 12, (), id="a cleared number"),
-        pytest.param({SEATS: "twelve"}, 12, ("custom_attributes.seats",), id="a field that is configured as text"),
-        pytest.param({"custom_attributes": {"seats": "twelve"}}, 12, (), id="text in JSON"),
-    ],
-)
-def test_what_fits_is_no_type_mismatch(want: dict[str, Any], held: Any, typed: tuple[str, ...]) -> None:
-    rows = desired(**want)
-    users = current(rows, custom_attributes={"seats": held})
-    assert compare(rows, users, typed_fields=frozenset(typed)).type_mismatches() == {}
-
-
-def test_a_number_that_a_person_types_may_have_fewer_digits() -> None:
-    rows = desired(custom_attributes__seats="0.3")
-    found = compare(rows, current(rows, custom_attributes={"seats": 0.30000000000000004}))
-    assert found.type_mismatches(is_typed=True) == {}
-    assert found.type_mismatches() != {}
-
-
-def test_a_name_without_its_accents_is_a_type_mismatch() -> None:
-    rows = desired(name="Zoe")
-    users = current(rows, name="Zo\u00eb")
-    assert compare(rows, users).type_mismatches()[0]["name"].startswith("the same without its accents")
-    assert compare(rows, users, typed_fields=frozenset({"name"})).type_mismatches() == {}
-
-
-@pytest.mark.parametrize(
-    ("cells", "is_meant"),
-    [
-        pytest.param(["Zoe", "Noël", "Jim"], True, id="others keep the letter"),
-        pytest.param(["Zoe", "ZOË", "Jim"], True, id="a capital"),
-        pytest.param(["Zoe", "José", "Jim"], False, id="others keep other letters alone"),
-        pytest.param(["Zoe", "Noel", None], False, id="nobody keeps any"),
-    ],
-)
-def test_a_name_may_lose_accents_that_other_names_keep(cells: list[str | None], is_meant: bool) -> None:
-    rows = desired(name="Zoe")
-    found = compare(rows, current(rows, name="Zoë")).type_mismatches(
-        InputColumns(pd.DataFrame({"name": cells}, dtype=object))
-    )
-    assert bool(found) is not is_meant
-
-
-@pytest.mark.parametrize(("losing", "keeping", "is_meant"), [(2, 10, True), (2, 9, False), (21, 200, False)])
-def test_accents_that_many_names_lose_are_damage(losing: int, keeping: int, is_meant: bool) -> None:
-    rows = pd.DataFrame({"id": range(losing), "name": pd.Series(["Zoe"] * losing, dtype=object)})
-    held = pd.DataFrame({"name": pd.Series(["Zoë"] * losing, dtype=object)})
-    cells = pd.DataFrame({"name": ["Zoe"] * losing + ["Noël"] * keeping}, dtype=object)
-    assert bool(compare(rows, held).type_mismatches(InputColumns(cells))) is not is_meant
-
-
-@pytest.mark.parametrize(
-    ("rows", "others", "is_meant"),
-    [
-        pytest.param(5, ["12", None], True, id="a column of whole numbers"),
-        pytest.param(5, ["2.1"], False, id="versions"),
-        pytest.param(4, ["12"], False, id="few rows"),
-    ],
-)
-def test_whole_numbers_that_pandas_had_spoilt_are_put_right(rows: int, others: list[str], is_meant: bool) -> None:
-    field = "custom_attributes.floor"
-    texts = [str(i) for i in range(rows)]
-    want = pd.DataFrame({"id": range(rows), field: pd.Series(texts, dtype=object)})
-    held = pd.DataFrame({field: pd.Series([f"{text}.0" for text in texts], dtype=object)})
-    found = compare(want, held).type_mismatches(InputColumns(pd.DataFrame({field: [*texts, *others]}, dtype=object)))
-    assert bool(found) is not is_meant
 
 
 def test_a_sent_number_is_a_whole_number_where_it_can_be() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,11 +11,9 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import infer_dtype
 
-from usersync.diff.auto_conversion import accented_letters, is_auto_converted, is_without_accents
-from usersync.masking import mask_field
 from usersync.models import ATTRIBUTE, CLEAR, SECRET_FIELDS, UNKNOWN, FieldChange, Json, User, value_of
 from usersync.validation.cells import read_boolean, read_json, read_number
-from usersync.values import cell_text, same_value
+from usersync.values import same_value
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,39 +23,6 @@ if TYPE_CHECKING:
 
 #: The column that holds attributes as one JSON object.
 _ATTRIBUTES = "custom_attributes"
-_REWRITTEN = "a spreadsheet may have rewritten the text, as 007 to 7; format the cell as text and enter it as it was"
-_WITHOUT_ACCENTS = "the same without its accents, as old programs write it; enter it with all letters"
-#: Rows that may lose a letter because somebody asked for it: so many, and a fifth of the cells with it; one anyway.
-_MOST = 20
-#: Rows of a column from which whole numbers are no coincidence.
-_SEVERAL = 5
-#: What messages call the values that are not text.
-KINDS = {list: "a list", dict: "a JSON object", bool: "true or false", int: "a number", float: "a number"}
-
-
-class InputColumns:
-    """All cells of the input, by field; what comparisons ask of a column, batch after batch, is found out once."""
-
-    def __init__(self, cells: DataFrame | Mapping[str, Objects]) -> None:
-        self._cells = cells
-        self._letters: dict[str, Counter[str]] = {}
-        self._decimals: dict[str, bool] = {}
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._cells
-
-    def accented_letters(self, name: str) -> Counter[str]:
-        """Count the cells of a column that have each letter with an accent."""
-        if name not in self._letters:
-            letters = (letter for cell in self._cells[name] if cell for letter in accented_letters(cell))
-            self._letters[name] = Counter(letters)
-        return self._letters[name]
-
-    def has_decimals(self, name: str) -> bool:
-        """Return whether any cell of a column has a decimal point or comma."""
-        if name not in self._decimals:
-            self._decimals[name] = any("." in cell or "," in cell for cell in self._cells[name] if cell)
-        return self._decimals[name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,44 +77,13 @@ class Comparison:
 
     def _changes_of(self, name: str, rows: NDArray[np.intp]) -> Iterator[tuple[int, Iterator[FieldChange]]]:
         """Yield the changes of a field, in these rows."""
-        new, old = self.desired[name].to_numpy(object)[rows], self._old_values(name, rows)
+        new, old = self.desired[name].to_numpy(object)[rows], self.old_values(name, rows)
         is_typed = name in self.typed_fields
         for i, before, after in zip(rows.tolist(), old, new, strict=True):
             yield i, _field_changes(name, before, after, is_typed=is_typed)
 
-    def type_mismatches(
-        self, cells: InputColumns | None = None, *, is_typed: bool = False
-    ) -> dict[int, dict[str, str]]:
-        """Return key -> field -> what is wrong, where text would replace a number, a boolean or JSON.
-
-        So it is where the same value would come in the form of a spreadsheet, or without accents. The type of the field
-        is not configured, so that nobody said that it may change. `cells` are all that the input holds: where they
-        have the accents that few rows lose, or no decimals in any row, these rows are meant as they are. So are all
-        where a person typed them (`is_typed`).
-        """
-        found: dict[int, dict[str, str]] = {}
-        for name, mask in self.differs.items():
-            if (
-                name in ("id", "email", *SECRET_FIELDS, _ATTRIBUTES)
-                or name in self.typed_fields
-                or self.current is None
-            ):
-                continue
-            rows = np.flatnonzero(mask)
-            held = self._old_values(name, rows)
-            texts = self.desired[name].to_numpy(object)[rows]
-            known = cells if cells and name in cells else InputColumns({name: texts})
-            meant = _written_without_accents(name, texts, held, known) | _whole_again(name, texts, held, known)
-            keys = self.desired.index.to_numpy()[rows].tolist()
-            for at, (key, new, old) in enumerate(zip(keys, texts, held, strict=True)):
-                is_meant = is_typed or at in meant
-                if not isinstance(new, str) or old is UNKNOWN:
-                    continue
-                if message := _type_mismatch(name, new, old, is_meant=is_meant):
-                    found.setdefault(key, {})[name] = message
-        return found
-
-    def _old_values(self, name: str, rows: NDArray[np.intp]) -> Objects:
+    def old_values(self, name: str, rows: NDArray[np.intp]) -> Objects:
+        """Return what the platform holds in a field, for these rows; UNKNOWN where that was never read."""
         if self.current is None or name in SECRET_FIELDS:
             return np.full(len(rows), UNKNOWN, dtype=object)
         return self.current[name].to_numpy(object)[rows]
@@ -251,54 +184,13 @@ def _field_changes(name: str, old: Json, new: Json, *, is_typed: bool) -> Iterat
 def _as_held(text: str, old: Json) -> Json:
     """Convert a text to the type that the platform holds (number, boolean, list, object), if it can be read as one."""
     try:
-        return _read_as_held(text, old)
+        return read_as_held(text, old)
     except ValueError:
         return text
 
 
-def _written_without_accents(name: str, new: Objects, old: Objects, cells: InputColumns) -> set[int]:
-    """Return the positions of texts that lose letters which the cells have elsewhere, and more often.
-
-    A program that cannot write a letter writes none at all; a person who asks for another spelling is one of few.
-    """
-    lost = {
-        at: accented_letters(held)
-        for at, (text, held) in enumerate(zip(new, old, strict=True))
-        if isinstance(text, str) and isinstance(held, str) and is_without_accents(text, held)
-    }
-    if not lost:
-        return set()
-    losing = Counter(letter for letters in lost.values() for letter in letters)
-    kept = cells.accented_letters(name)
-    few = {letter: max(1, min(_MOST, kept[letter] // 5)) if kept[letter] else 0 for letter in losing}
-    return {at for at, letters in lost.items() if all(losing[letter] <= few[letter] for letter in letters)}
-
-
-def _whole_again(name: str, new: Objects, old: Objects, cells: InputColumns) -> set[int]:
-    """Return the positions of whole numbers that were spoilt as 5.0, as pandas writes them; they are several.
-
-    Where a spreadsheet makes 2 of version 2.0, other versions keep their decimals.
-    """
-    found = {at for at, (text, held) in enumerate(zip(new, old, strict=True)) if text and held == f"{text}.0"}
-    return found if len(found) >= _SEVERAL and not cells.has_decimals(name) else set()
-
-
-def _type_mismatch(name: str, text: str, old: Json, *, is_meant: bool) -> str:
-    """Return why a text must not replace the current value; blank if it may. `is_meant`: in the form that it has."""
-    try:
-        _read_as_held(text, old)
-    except ValueError as error:
-        return f"{error} (the platform holds {KINDS[type(old)]})"
-    held = cell_text(old)
-    reason = ""
-    if name.startswith(ATTRIBUTE) and is_auto_converted(text, held):
-        reason = _REWRITTEN
-    elif is_without_accents(text, held):
-        reason = _WITHOUT_ACCENTS
-    return f"{reason} (the platform holds {mask_field(name, old)!r})" if reason and not is_meant else ""
-
-
-def _read_as_held(text: str, old: Json) -> Json:
+def read_as_held(text: str, old: Json) -> Json:
+    """Read a text as a value of the type that the platform holds. Raises ValueError."""
     if isinstance(old, list | dict):
         value = read_json(text)
         if not isinstance(value, type(old)):

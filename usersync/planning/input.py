@@ -46,7 +46,7 @@ class Input:
     fields: Mapping[str, FieldSettings] = field(default_factory=dict)
     untouched: Untouched = field(default_factory=Untouched)
     """Cells of exports that are left alone."""
-    is_typed: bool = False
+    is_hand_typed: bool = False
     """Whether a person typed the values for one user, so that no program has changed their form."""
 
     @property
@@ -214,4 +214,4 @@ def single_user(user_id: str, cells: Mapping[str, str], settings: Settings) -> I
     frame = pd.DataFrame({name: pd.Series([text], dtype=object) for name, text in texts.items()})
     table = Table(frame, pd.DataFrame({"source": [0], "at": [0], "row": [1]}), (source,))
     desired = validate(table, fields, suspect=settings.source.suspect)
-    return Input(table, desired, fields={**settings.fields, **fields}, is_typed=True)
+    return Input(table, desired, fields={**settings.fields, **fields}, is_hand_typed=True)

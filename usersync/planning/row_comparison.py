@@ -9,16 +9,9 @@ import numpy as np
 import pandas as pd
 
 from usersync.context import Clock, iso
-from usersync.diff.compare import (
-    KINDS,
-    Comparison,
-    InputColumns,
-    attribute_keys,
-    compare,
-    current_values,
-    readable_fields,
-)
+from usersync.diff.compare import Comparison, attribute_keys, compare, current_values, readable_fields
 from usersync.diff.limits import has_email_patterns
+from usersync.diff.type_mismatches import KINDS, InputColumns, type_mismatches
 from usersync.ledger import LedgerRun
 from usersync.loader.spelling import similar_keys
 from usersync.models import ATTRIBUTE, UNKNOWN, Code, FieldChange, Json, Result, Row, Status, User
@@ -116,7 +109,7 @@ class RowComparison:
         self, comparison: Comparison, users: Mapping[int, User], written: Mapping[int, Mapping[str, Json]]
     ) -> Iterator[Row]:
         """Make the rows that change something; `users` are by key, none where they were not read, `written` by id."""
-        mismatches = comparison.type_mismatches(self._input_columns, is_typed=self._given.is_typed)
+        mismatches = type_mismatches(comparison, self._input_columns, is_hand_typed=self._given.is_hand_typed)
         self._mismatched_fields.update(*mismatches.values())
         for key, user_id, changes in comparison.changes():
             self._text_for_none.update(change.field for change in changes if self._is_text_for_none(change))
