@@ -13,7 +13,7 @@ INVISIBLE = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
 _INVISIBLE = re.compile(f"[{INVISIBLE}]")
 #: Superscripts, fractions and enclosed letters and digits, for the inside of a character class.
 MARKED = "\u00b2\u00b3\u00b9\u00bc-\u00be\u2070-\u209f\u2150-\u218f\u2460-\u24ff\u3200-\u33ff\U0001f100-\U0001f1ff"
-#: What `visible` normalizes: everything but MARKED characters, because 104² (an id with a footnote) is not 1042.
+#: What `normalize_text` normalizes: everything but MARKED characters, because 104² (an id with a footnote) is not 1042.
 _PLAIN_FORM = re.compile(f"[^{MARKED}]+")
 
 
@@ -75,8 +75,15 @@ def cell_text(value: Json) -> str:
     return value if isinstance(value, str) else canonical_json(value)
 
 
-def visible(text: str) -> str:
+def normalize_text(text: str) -> str:
     """Remove invisible characters, surrounding blanks and full-width forms: for ids, headings and e-mails."""
     if text.isascii():
         return text.strip()
     return _PLAIN_FORM.sub(lambda found: unicodedata.normalize("NFKC", found[0]), _INVISIBLE.sub("", text)).strip()
+
+
+def strip_accents(text: str) -> str:
+    """Return a text without accents and in compatibility form (NFKD): Jose for José."""
+    if text.isascii():
+        return text
+    return "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Final, TypeAlias
 
 from usersync.validation.cells import read_boolean
+from usersync.values import strip_accents
 
 #: Year, month, day.
 Day: TypeAlias = tuple[int, int, int]
@@ -66,16 +67,12 @@ def is_without_accents(new: str, old: str) -> bool:
     if old.isascii() or not new.isascii():
         return False
     text = old.casefold()
-    return new.casefold() in (_ascii(text.translate(_ONE_LETTER)), _ascii(text.translate(_TWO_LETTERS)))
+    return new.casefold() in (strip_accents(text.translate(_ONE_LETTER)), strip_accents(text.translate(_TWO_LETTERS)))
 
 
 def accented_letters(text: str) -> frozenset[str]:
     """Return the letters of a text that are not ASCII, in lower case."""
     return frozenset() if text.isascii() else frozenset(unicodedata.normalize("NFC", text.lower())) - _ASCII
-
-
-def _ascii(text: str) -> str:
-    return "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
 
 
 def is_auto_converted(new: str, old: str) -> bool:

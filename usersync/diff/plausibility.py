@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Final, NamedTuple
 
 from usersync.masking import mask_field
 from usersync.models import Json, User, value_of
-from usersync.values import normalize_email
+from usersync.values import normalize_email, strip_accents
 
 #: Addresses, telephone numbers, and numbers of nine digits or more; no dates with times, and no links.
 _PERSONAL: Final = re.compile(
@@ -205,8 +204,4 @@ def _words(text: str) -> frozenset[str]:
 
 
 def _plain(text: str | None) -> str:
-    words = " ".join((text or "").casefold().split())
-    if words.isascii():
-        return words
-    letters = unicodedata.normalize("NFKD", words)
-    return "".join(letter for letter in letters if not unicodedata.combining(letter))
+    return strip_accents(" ".join((text or "").casefold().split()))

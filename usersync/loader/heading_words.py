@@ -9,7 +9,7 @@ from typing import Final
 from usersync.loader.spelling import is_misspelling
 from usersync.masking import PASSWORDS
 from usersync.models import NEW_EMAIL
-from usersync.values import visible
+from usersync.values import normalize_text
 
 #: Headings that are taken without a mapping, in the form that `squash` gives them.
 _ENGLISH: Final = {
@@ -55,7 +55,7 @@ _REMEMBERED: Final = 1 << 15
 
 def normalize(heading: str) -> str:
     """Fold case, width, blanks and invisible characters."""
-    return " ".join(visible(heading).split()).casefold()
+    return " ".join(normalize_text(heading).split()).casefold()
 
 
 @lru_cache(_REMEMBERED)

@@ -19,7 +19,7 @@ from usersync.loader.heading_words import FIRST_NAMES, LAST_NAMES, NUMBERING, fi
 from usersync.loader.raw_sheet import first_few
 from usersync.models import ATTRIBUTE
 from usersync.tables import Column
-from usersync.values import visible
+from usersync.values import normalize_text
 
 if TYPE_CHECKING:
     from usersync.settings.source import MatchBy
@@ -91,7 +91,7 @@ class Headings:
             return field
         stem, dot, _ = key.partition(".")
         if dot and stem == "customattributes":
-            written = " ".join(visible(heading).split()).partition(".")[2].strip().rstrip("*: ")
+            written = " ".join(normalize_text(heading).split()).partition(".")[2].strip().rstrip("*: ")
             return ATTRIBUTE + written if written else None
         return None
 
@@ -245,7 +245,7 @@ class Headings:
             return None
         if normalize(heading) in OUR_COLUMNS or squash(heading) in FIRST_NAMES + LAST_NAMES:
             return None
-        stem, dot, key = visible(heading).partition(".")
+        stem, dot, key = normalize_text(heading).partition(".")
         if dot and nearest_field(stem) == "custom_attributes":
             return ATTRIBUTE + key.strip()
         return nearest_field(heading)

@@ -14,7 +14,7 @@ from usersync.planning.matching import EmailIndex
 from usersync.planning.users import UserLookup
 from usersync.settings import SourceSettings
 from usersync.validation.cells import read_id
-from usersync.values import normalize_email, visible
+from usersync.values import normalize_email, normalize_text
 
 if TYPE_CHECKING:
     from usersync.settings import Settings
@@ -56,7 +56,7 @@ def index_from_file(path: Path, settings: Settings) -> EmailIndex:
     problems = {problem.key: problem.message for problem in table.problems}
     ids: dict[str, int] = {}
     for key, (number, email) in enumerate(zip(table.cells["id"], table.cells["email"], strict=True)):
-        address = normalize_email(visible(email))
+        address = normalize_email(normalize_text(email))
         try:
             if key in problems:
                 raise ValueError(problems[key])

@@ -12,7 +12,7 @@ import pandas as pd
 
 from usersync.models import NEW_EMAIL, Code, Problem, Row
 from usersync.tables import Source, Table
-from usersync.values import normalize_email, visible
+from usersync.values import normalize_email, normalize_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -126,7 +126,7 @@ def _rows_of(table: Table, sources: list[int]) -> NDArray[np.bool_]:
 
 
 def _normalized(cell: str | None) -> str:
-    return normalize_email(visible(cell or ""))
+    return normalize_email(normalize_text(cell or ""))
 
 
 def _ids(table: Table, by_email: NDArray[np.bool_], found: list[int | None]) -> NDArray[np.object_]:

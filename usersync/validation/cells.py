@@ -12,7 +12,7 @@ from itertools import chain
 
 from usersync.models import Code, Json
 from usersync.settings import FieldSettings
-from usersync.values import normalize_email, visible
+from usersync.values import normalize_email, normalize_text
 
 #: The largest id that the platform's database can hold.
 MAX_ID = 2**63 - 1
@@ -66,7 +66,7 @@ class InvalidCellError(ValueError):
 
 def read_id(text: str) -> int:
     """Read a user's id, a whole number of at least 1."""
-    digits = visible(text)
+    digits = normalize_text(text)
     if not digits:
         raise InvalidCellError(Code.ID_MISSING, "the id is missing; enter the user's id")
     if _E_NOTATION.fullmatch(digits):
@@ -89,7 +89,7 @@ def read_id(text: str) -> int:
 
 def read_email(text: str) -> str:
     """Read an e-mail address as the platform stores it: trimmed, in lower case."""
-    address = normalize_email(visible(text))
+    address = normalize_email(normalize_text(text))
     if address.count("@") > 1 and re.search(r"[\s,;]", address):
         raise InvalidCellError(Code.EMAIL_INVALID, "more than one e-mail address; enter only one")
     if PLAIN_EMAIL.fullmatch(address):
@@ -301,7 +301,7 @@ def typed_reader(field: FieldSettings, *, reject_thousands: bool = False) -> Cal
 
     def read_typed(text: str) -> Json:
         try:
-            return read(visible(text))
+            return read(normalize_text(text))
         except ValueError as error:
             raise InvalidCellError(Code.TYPE_INVALID, str(error)) from None
 

@@ -26,7 +26,7 @@ from usersync.validation.cells import (
 )
 from usersync.validation.problems import ProblemLog
 from usersync.validation.suspect_values import find_suspects
-from usersync.values import visible
+from usersync.values import normalize_text
 
 Objects = NDArray[np.object_]
 _DEFAULTS = FieldSettings()
@@ -215,9 +215,9 @@ def _are_plain_emails(lines: str) -> bool:
 
 
 def _trim(text: str) -> str:
-    """Remove surrounding blanks; a cell with nothing visible in it is blank."""
+    """Remove surrounding blanks; a cell of invisible characters alone is blank."""
     bare = text.strip()
-    return bare if bare.isprintable() or visible(bare) else ""
+    return bare if bare.isprintable() or normalize_text(bare) else ""
 
 
 def _rewritten(texts: list[str], field: FieldSettings) -> list[str]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from usersync.models import ATTRIBUTE
 from usersync.tables import Table
-from usersync.values import visible
+from usersync.values import normalize_text
 
 #: What total rows are called, in the languages of spreadsheets; in lower case.
 _WORDS: Final = (
@@ -107,7 +107,7 @@ def _names_group(column: NDArray[np.object_], at: int, above: int) -> bool:
 
 
 def _folded(text: str | None) -> str:
-    return visible(text or "").lower()
+    return normalize_text(text or "").lower()
 
 
 def _word_of_total(table: Table, source: int, keys: NDArray[np.intp], ids: NDArray[np.int64]) -> str | None:
