@@ -24,7 +24,7 @@ Value = TypeVar("Value")
 
 
 class Clock(Protocol):
-    """Time, as far as a run needs it."""
+    """The time, for a run."""
 
     def monotonic(self) -> float:
         """Return seconds on a clock that never goes back."""
@@ -69,12 +69,12 @@ class StopReason:
     message: str
 
 
-class Stopping(Exception):  # noqa: N818 - no error: it unwinds a task that waits
-    """Raised in a task that waits while the run stops."""
+class Stopping(Exception):  # noqa: N818 - not an error: it unwinds a waiting task
+    """Raised in a waiting task when the run stops."""
 
 
 class Stop:
-    """Ask once, and no new request starts; requests in flight finish."""
+    """The stop switch of a run: once it is asked to stop, no new request starts, and those in flight finish."""
 
     def __init__(self) -> None:
         self.reason: StopReason | None = None
@@ -84,14 +84,14 @@ class Stop:
         return self.reason is not None
 
     def ask(self, exit_code: int, message: str) -> None:
-        """Stop the run; the first reason counts. Tasks that only wait are woken."""
+        """Stop the run; the first reason counts. Waiting tasks are woken."""
         if self.reason is None:
             self.reason = StopReason(exit_code, message)
         for task in list(self._waiting):
             task.cancel()
 
     async def wait(self, sleep: Coroutine[object, object, None]) -> None:
-        """Await `sleep` with nothing in flight. Raises Stopping where the run stops before or meanwhile."""
+        """Await `sleep`, which has nothing in flight. Raises Stopping where the run has stopped or stops meanwhile."""
         if self:
             sleep.close()
             raise Stopping
@@ -154,7 +154,7 @@ class RunOptions:
 
 @dataclass(slots=True)
 class Context:
-    """What a run depends on beside its settings and its rows; tests pass their own."""
+    """What a run depends on besides its settings and its rows; tests pass their own."""
 
     clock: Clock = field(default_factory=SystemClock)
     random: Callable[[], float] = random.random
@@ -162,7 +162,7 @@ class Context:
     progress: Progress = field(default_factory=Progress)
     stop: Stop = field(default_factory=Stop)
     on_result: Callable[[Row], None] | None = None
-    """Called with each row that was sent, once its result is known; an error of its own ends the run."""
+    """Called with each row that was sent, once its result is known; an error that it raises ends the run."""
     on_start: Callable[[Stop], None] = lambda _: None
     """Called inside the running event loop before the first request; connect signals here."""
     waited: float = 0.0
@@ -195,16 +195,16 @@ async def run_concurrently(
 
 
 def first_error(error: BaseException) -> BaseException:
-    """Return the first single error of a group: callers handle errors, not groups."""
+    """Return the first error of a group, because callers handle errors and not groups."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
 
 
 def run_async(work: Coroutine[Any, Any, Value]) -> Value:
-    """Run a coroutine to its end, also where an event loop runs already, as in a notebook.
+    """Run a coroutine to its end, even if an event loop is already running, as in a notebook.
 
-    The loop is uvloop's where that is installed (extra `fast`).
+    Uses uvloop where it is installed (extra `fast`).
     """
     try:
         asyncio.get_running_loop()

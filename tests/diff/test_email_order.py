@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from usersync.diff.email_order import Holder, Order, open_cycle, order, placeholder_address
+from usersync.diff.email_order import Holder, Order, open_cycle, order_changes, placeholder_address
 from usersync.sandbox import StoredUser, UserStore
 
 TEMPLATE = "swap+{run}-{key}@example.org"
@@ -31,7 +31,7 @@ RUN = "20240131T235959-ab12"
     ],
 )
 def test_rows_whose_addresses_are_free_are_sent_at_once(moves: list[Holder]) -> None:
-    assert order(moves) == Order({}, {}, (), {})
+    assert order_changes(moves) == Order({}, {}, (), {})
 
 
 @pytest.mark.parametrize(
@@ -89,8 +89,8 @@ def test_rows_whose_addresses_are_free_are_sent_at_once(moves: list[Holder]) -> 
     ],
 )
 def test_a_row_waits_for_the_row_whose_user_holds_its_address(moves: list[Holder], expected: Order) -> None:
-    assert order(moves) == expected
-    assert order(reversed(moves)) == expected
+    assert order_changes(moves) == expected
+    assert order_changes(reversed(moves)) == expected
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_row_waits_for_the_row_whose_user_holds_its_address(moves: list[Holder
     ],
 )
 def test_a_row_whose_address_is_never_given_up_is_blocked(moves: list[Holder], blocked: dict[int, int]) -> None:
-    for found in (order(moves), order(reversed(moves))):
+    for found in (order_changes(moves), order_changes(reversed(moves))):
         assert found.blocked == blocked
         assert not found.waves
         assert blocked.keys().isdisjoint(key for cycle in found.cycles for key in cycle)
@@ -123,8 +123,8 @@ def test_a_row_whose_address_is_never_given_up_is_blocked(moves: list[Holder], b
 
 def test_follows_a_chain_longer_than_the_recursion_limit() -> None:
     moves = [Holder(i, f"{i}@x", f"{i + 1}@x") for i in range(50_000)]
-    assert order(moves).waves[0] == 49_999
-    assert order([*moves, Holder(50_000, "50000@x", "0@x")]).cycles == (tuple(range(50_001)),)
+    assert order_changes(moves).waves[0] == 49_999
+    assert order_changes([*moves, Holder(50_000, "50000@x", "0@x")]).cycles == (tuple(range(50_001)),)
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def steps_of(case: Case, cycle: Sequence[int]) -> tuple[Step, ...]:
 
 @given(cases(), st.data())
 def test_no_row_is_refused_wave_by_wave_in_any_order_within_a_wave(case: Case, data: st.DataObject) -> None:
-    found, store = order(case.moves), UserStore(case.users)
+    found, store = order_changes(case.moves), UserStore(case.users)
     going = set(case.by_key).difference(*found.cycles)
     for key in sorted(data.draw(st.permutations(sorted(going))), key=lambda k: found.waves.get(k, 0)):
         assert sent(store, key, case.wanted(key)) == 200
@@ -238,7 +238,7 @@ def test_no_row_is_refused_wave_by_wave_in_any_order_within_a_wave(case: Case, d
 
 @given(cases())
 def test_a_row_waits_no_longer_than_necessary(case: Case) -> None:
-    found = order(case.moves)
+    found = order_changes(case.moves)
     assert found.waves.keys() == found.depends_on.keys()
     for key, first in found.depends_on.items():
         assert first == case.holder(case.wanted(key))
@@ -247,7 +247,7 @@ def test_a_row_waits_no_longer_than_necessary(case: Case) -> None:
 
 @given(cases())
 def test_finds_exactly_the_rows_that_wait_for_themselves(case: Case) -> None:
-    cycles = order(case.moves).cycles
+    cycles = order_changes(case.moves).cycles
     members = [key for cycle in cycles for key in cycle]
     assert sorted(members) == sorted(key for key in case.by_key if case.waits_for_itself(key))
     assert cycles == tuple(sorted(cycles))
@@ -258,7 +258,7 @@ def test_finds_exactly_the_rows_that_wait_for_themselves(case: Case) -> None:
 
 @given(cases(), st.data())
 def test_with_a_placeholder_every_user_gets_the_desired_address(case: Case, data: st.DataObject) -> None:
-    found, store = order(case.moves), UserStore(case.users)
+    found, store = order_changes(case.moves), UserStore(case.users)
     going = sorted(set(case.by_key).difference(*found.cycles), key=lambda k: found.waves.get(k, 0))
     plain = [Step(key, case.wanted(key)) for key in going]
     for part in data.draw(st.permutations([plain, *(steps_of(case, cycle) for cycle in found.cycles)])):
@@ -270,7 +270,7 @@ def test_with_a_placeholder_every_user_gets_the_desired_address(case: Case, data
 
 @given(cases())
 def test_a_cycle_can_be_reverted_from_any_step(case: Case) -> None:
-    for cycle in order(case.moves).cycles:
+    for cycle in order_changes(case.moves).cycles:
         steps = steps_of(case, cycle)
         for stop in range(len(steps) + 1):
             store, back = UserStore(case.users), []

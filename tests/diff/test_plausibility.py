@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from usersync.diff.plausibility import (
-    Implausible,
+    ImplausibleRows,
     PersonChange,
     find_other_people,
     find_shifted,
@@ -34,7 +34,7 @@ def renamed(old: Sequence[str], new: Sequence[str], *, emails: bool = True) -> l
 @pytest.mark.parametrize("emails", [True, False], ids=["names and e-mails", "only names"])
 def test_finds_values_shifted_by_one_row(emails: bool) -> None:
     found = find_shifted(renamed(NAMES, [*NAMES[1:], "Zoë Eze"], emails=emails))
-    assert found == Implausible(
+    assert found == ImplausibleRows(
         9, 10,
         (
             "user 1 gets 'Bakary Traoré', which user 2 holds now",
@@ -206,7 +206,7 @@ def test_attributes_that_change_for_many_are_not_shifted(changes: list[tuple[int
 
 def test_finds_a_plan_that_makes_other_people_of_most_users() -> None:
     found = find_other_people(renamed(NAMES, [*NAMES[5:], *NAMES[:5]]))
-    assert found == Implausible(
+    assert found == ImplausibleRows(
         10, 10,
         (
             "user 1: 'Anna Kowalska' <anna@example.org> becomes 'Fatima Haddad' <fatima@example.org>",

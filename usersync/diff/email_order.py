@@ -10,7 +10,7 @@ from typing import Final
 
 from usersync.values import normalize_email
 
-#: Characters of a run's name that cannot stand in an address.
+#: Characters of a run's name that are not allowed in an address.
 _UNFIT: Final = re.compile(r"[^a-z0-9._-]+")
 
 
@@ -39,7 +39,7 @@ class Order:
     """Key -> key of the row whose user keeps the address."""
 
 
-def order(holders: Iterable[Holder]) -> Order:
+def order_changes(holders: Iterable[Holder]) -> Order:
     """Decide which row is sent when."""
     owners: dict[str, int] = {}
     wanted: dict[int, str] = {}
@@ -73,7 +73,7 @@ def _blocked(depends_on: Mapping[int, int], moving: Mapping[int, str]) -> dict[i
 
 
 def placeholder_address(template: str, *, run: str, key: int) -> str:
-    """Fill in an address that nobody has, such as `swap+{run}-{key}@example.org`, in lower case.
+    """Fill in the template of an address that nobody has, such as `swap+{run}-{key}@example.org`, in lower case.
 
     `{run}` and `{key}` are added to the part before the @ where the template lacks them: they make it unique.
     """

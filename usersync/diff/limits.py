@@ -10,18 +10,19 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from fractions import Fraction
 
-from usersync.diff.plausibility import Implausible
+from usersync.diff.plausibility import ImplausibleRows
 from usersync.errors import UsageError
 from usersync.models import FIELDS
 from usersync.settings import FieldLimit, Limits, is_field
 from usersync.values import normalize_email
 from usersync.wording import plural
 
-WHOLE = "custom_attributes"
-BLANK_COLUMN = "blank_column"
-#: Stands for the name of a field in `_RULES`.
+#: The field of all attributes together, which has no limits of its own but that for blank columns.
+_ATTRIBUTES = "custom_attributes"
+_BLANK_COLUMN = "blank_column"
+#: Placeholder for the name of a field in `_RULES`.
 _FIELD = "FIELD"
-#: The settings of limits, each with its rules: the words for `--override`, which takes the settings' names as well.
+#: Setting -> its rules: the words that `--override` takes, besides the names of settings.
 _RULES = {
     "changes": ("changes",),
     "changes_percent": ("changes-percent",),
@@ -33,12 +34,13 @@ _RULES = {
     "unusual": ("unusual",),
     "min_rows": ("min-rows",),
     "rows_percent": ("rows-shrunk", "rows-grown"),
-    BLANK_COLUMN: ("blank-FIELD",),
+    _BLANK_COLUMN: ("blank-FIELD",),
 }
-#: The size of a source says something where the last run read at least so many rows.
+#: The size of a source is compared with its last run if that read at least so many rows.
 ROWS_TO_COMPARE = 50
-#: A source changes an unusual number of users beyond so many times the most of its last runs, and beyond so many.
-UNUSUAL_FACTOR, UNUSUAL_CHANGES = 10, 100
+#: Changes are unusual if they are more than UNUSUAL_CHANGES, and more than so many times the most of the last runs.
+UNUSUAL_FACTOR = 10
+UNUSUAL_CHANGES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +57,9 @@ class PlanStats:
     """Data rows of the input; None where the rows come from no file: then its size is not checked."""
     last_rows_read: int | None = None
     """The same for the last finished run of these files."""
-    shifted: Implausible | None = None
+    shifted: ImplausibleRows | None = None
     """Rows that take a value which another user holds now, where there are many."""
-    other_people: Implausible | None = None
+    other_people: ImplausibleRows | None = None
     """Rows that give a user name and e-mail of somebody else, where these are most of them."""
     usual_changes: int | None = None
     """The most users whom one of the last runs of these files would change; None where there was none."""
@@ -77,7 +79,7 @@ class LimitViolation:
     """What the plan holds, in words with numbers."""
 
     def is_overridden(self, names: Collection[str]) -> bool:
-        """Return whether its rule or its setting is among the names that a person gave to `--override`."""
+        """Return whether its rule or its setting is among the names given with `--override`."""
         return not {_spelled(self.rule), _spelled(_setting_of(self.rule))}.isdisjoint(map(_spelled, names))
 
     def sentence(self) -> str:
@@ -96,7 +98,7 @@ def check_overrides(names: Collection[str], limits: Limits) -> None:
     """Raise UsageError for names that are neither rules nor their settings, each with the nearest one."""
     known = [*dict.fromkeys(name for pair in rules(limits).items() for name in pair)]
     spelled = set(map(_spelled, known))
-    wrong = sorted(n for n in {*names} if _spelled(n) not in spelled and _setting_of(n) != BLANK_COLUMN)
+    wrong = sorted(n for n in {*names} if _spelled(n) not in spelled and _setting_of(n) != _BLANK_COLUMN)
     if wrong:
         hints = (f"{name} is not a limit's rule; {_nearest(name, known)}" for name in wrong)
         raise UsageError(f"--override: {'; '.join(hints)}")
@@ -110,7 +112,7 @@ def rules(limits: Limits) -> dict[str, str]:
         for setting, words in _RULES.items()
         for rule in words
         for name in (fields if _FIELD in rule else fields[:1])
-        if name != WHOLE or setting == BLANK_COLUMN
+        if name != _ATTRIBUTES or setting == _BLANK_COLUMN
     }
 
 

@@ -1,4 +1,4 @@
-"""Judge whether changes of names and e-mails are about the users they are sent to."""
+"""Judge whether changes are about the users that they would be sent to."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class PersonChange(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Implausible:
+class ImplausibleRows:
     """How many rows of a plan look like a mistake, out of how many that would be sent, and the first of them."""
 
     rows: int
@@ -51,7 +51,7 @@ class Implausible:
         return f"{self.rows:,} of {self.of:,} rows do, such as {' and '.join(self.examples)}"
 
 
-def find_shifted(changes: Sequence[PersonChange], users: Iterable[User] = ()) -> Implausible | None:
+def find_shifted(changes: Sequence[PersonChange], users: Iterable[User] = ()) -> ImplausibleRows | None:
     """Find names or e-mails shifted against their users, sorted alone, or with the ids of other users.
 
     `changes` are all rows that would be sent, `users` all users of the platform, where it lists them. A row counts
@@ -69,7 +69,7 @@ def find_shifted(changes: Sequence[PersonChange], users: Iterable[User] = ()) ->
     rows = len(examples)
     if rows < max(MIN_ROWS, SHIFTED_SHARE * len(changes)):
         return None
-    return Implausible(rows, len(changes), tuple(examples[:_EXAMPLES]))
+    return ImplausibleRows(rows, len(changes), tuple(examples[:_EXAMPLES]))
 
 
 class _Holders:
@@ -120,7 +120,7 @@ def find_shifted_attribute(
     changes: Iterable[tuple[str, int, str | None, str]],
     users: Collection[User] = (),
     rows_with: Callable[[str], int] = lambda field: 0,
-) -> Implausible | None:
+) -> ImplausibleRows | None:
     """Find an attribute that was shifted or sorted alone in the same way; None where there is none.
 
     `changes` are field, user, old text, if any, and new text, in the order of their rows; `rows_with` returns how
@@ -145,7 +145,7 @@ def find_shifted_attribute(
                 f"user {user_id} gets {field} {mask_field(field, new)!r}, which user {owners[new]} holds now"
                 for user_id, new in taken[:_EXAMPLES]
             )
-            return Implausible(len(taken), len(found), tuple(examples))
+            return ImplausibleRows(len(taken), len(found), tuple(examples))
     return None
 
 
@@ -153,7 +153,7 @@ def _is_personal(value: Json) -> bool:
     return isinstance(value, str) and _PERSONAL.fullmatch(value) is not None
 
 
-def find_other_people(changes: Sequence[PersonChange]) -> Implausible | None:
+def find_other_people(changes: Sequence[PersonChange]) -> ImplausibleRows | None:
     """Return the rows that turn users into other people, if they are most rows of the plan; else None.
 
     `changes` are all rows that would be sent. Another domain, another surname or a corrected spelling is no other
@@ -166,7 +166,7 @@ def find_other_people(changes: Sequence[PersonChange]) -> Implausible | None:
         f"user {c.user_id}: {c.old_name!r} <{c.old_email}> becomes {c.new_name!r} <{c.new_email}>"
         for c in found[:_EXAMPLES]
     )
-    return Implausible(len(found), len(changes), tuple(examples))
+    return ImplausibleRows(len(found), len(changes), tuple(examples))
 
 
 def is_other_person(change: PersonChange) -> bool:

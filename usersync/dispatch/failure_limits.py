@@ -1,4 +1,4 @@
-"""Stop a run whose requests cannot succeed, or have not for too long."""
+"""Stop a run whose requests cannot succeed, or have failed for too long."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from usersync.platform.api import Origin, RateLimited, Request, TransientError
 
 #: Seconds of `Retry-After` that a run waits for; beyond, it stops.
 LONGEST_RETRY_AFTER = 3600.0
-#: Users in a row whose answers are not the API's, after which the run stops.
+#: So many users in a row with responses that are not the API's stop the run.
 MOST_FOREIGN = 3
-#: Tries of a proxy that cannot be reached, after which the run stops; and the seconds between two of them, at most.
+#: So many failed attempts to reach the proxy stop the run; and the longest wait between two of them, in seconds.
 PROXY_TRIES = 3
 PROXY_WAIT = 10.0
 
 
 @dataclass(slots=True)
 class FailureTimeout:
-    """Gives the run up after `stop_after` seconds without a success."""
+    """Ends the run after `stop_after` seconds without a success."""
 
     stop_after: float
     _bad_since: float | None = None
     _excused: float = 0.0
 
     def record_success(self) -> None:
-        """Record an answer that settles a row."""
+        """Record a final response: the row succeeded, or was rejected."""
         self._bad_since = None
         self._excused = 0.0
 
     def record_failure(self, now: float, *, excused: float = 0.0) -> None:
-        """Record an error; a wait that the platform asks for (`excused` seconds) does not count."""
+        """Record an error; the seconds that the platform asks to wait (`excused`) do not count."""
         if self._bad_since is None:
             self._bad_since = now
         self._excused = max(self._excused, excused)
@@ -46,27 +46,27 @@ class FailureTimeout:
 
 @dataclass(slots=True)
 class FailureStreak:
-    """Gives the run up after `most` distinct failures of one kind in a row."""
+    """Ends the run after `most` distinct failures of one kind in a row."""
 
     most: int
     #: The failures since the last success.
     seen: set[int] = field(default_factory=set)
 
     def record_success(self) -> None:
-        """Record that this kind of failure is over."""
+        """Record a success, which ends the streak."""
         self.seen.clear()
 
     def record_failure(self, which: int) -> bool:
-        """Record a failure; returns whether it is one too many."""
+        """Record a failure, identified by a number; returns whether it is one too many."""
         self.seen.add(which)
         return len(self.seen) >= self.most
 
 
 class FailureLimits:
-    """Stops a failing run: too long without a success, too long a wait, or answers that are not the API's."""
+    """Stops a failing run: too long without a success, too long a wait, or responses that are not the API's."""
 
     def __init__(self, stop: Stop, *, address: str, retries: int, stop_after: float) -> None:
-        """`stop_after` are seconds without a success, `retries` those of one request."""
+        """Take the limits: `stop_after` seconds without a success, `retries` of one request."""
         self._stop = stop
         self._address = address
         self._retries = retries
@@ -77,11 +77,11 @@ class FailureLimits:
 
     @property
     def users_without_api_answer(self) -> frozenset[int]:
-        """The users of the last updates, where none of them was answered by the API."""
+        """The users of the last updates, if the API has answered none of them."""
         return frozenset(self._foreign["PATCH"].seen)
 
     def settled(self, request: Request) -> None:
-        """Record that the API has settled a request."""
+        """Record that the API gave a final response."""
         self._timeout.record_success()
         self._foreign[request.method].record_success()
         self._api_answered = True
@@ -91,9 +91,9 @@ class FailureLimits:
         self._proxy_down.record_success()
 
     def check(self, request: Request, answer: RateLimited | TransientError, *, attempts: int, now: float) -> None:
-        """Record a failure, and stop the run where waiting would be too long, or in vain.
+        """Record a failure, and stop the run where waiting would take too long or be useless. Raises Stopping.
 
-        `attempts` were made before, `now` is monotonic. Raises Stopping.
+        `attempts` is how many were made before, `now` is monotonic.
         """
         after = answer.after or 0.0
         if after > LONGEST_RETRY_AFTER:
@@ -109,8 +109,9 @@ class FailureLimits:
             )
 
     def _check_origin(self, request: Request, answer: TransientError, attempts: int, now: float) -> None:
-        """Stop the run where something between us and the platform has to be changed."""
-        if answer.origin is Origin.PROXY and self._proxy_down.record_failure(int(now / PROXY_WAIT * 2)):
+        """Stop the run where something between this machine and the platform has to be fixed."""
+        interval = int(now / (PROXY_WAIT / 2))  # requests that fail together count as one attempt
+        if answer.origin is Origin.PROXY and self._proxy_down.record_failure(interval):
             self.stop_run(f"{answer.message}, then run `usersync resume` ({PROXY_TRIES} tries failed)")
         if answer.origin is Origin.OTHER:
             many = self._foreign[request.method].record_failure(request.user_id)
@@ -127,7 +128,7 @@ class FailureLimits:
 
 
 def _reason(answer: RateLimited | TransientError) -> str:
-    """Name what came back, without the platform's own words: they may quote what was sent."""
+    """Describe a response without the platform's own words, which may quote what was sent."""
     if isinstance(answer, RateLimited):
         return "answered 429"
     return f"answered {answer.status}" if answer.status else answer.message

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from usersync.diff.email_order import Holder, open_cycle, order, placeholder_address
+from usersync.diff.email_order import Holder, open_cycle, order_changes, placeholder_address
 from usersync.ledger import LedgerRun, Waves
 from usersync.models import Code, Status
 from usersync.values import normalize_email, same_email
@@ -37,7 +37,7 @@ def order_emails(run: LedgerRun, settings: Diff, directory: Directory, *, with_b
     holders = (
         Holder(key, held, wanted if status in _TO_MOVE else None) for key, status, held, wanted, *_ in waves.holders()
     )
-    found = order(holders)
+    found = order_changes(holders)
     waves_by_key, depends_on = dict(found.waves), dict(found.depends_on)
     placeholders = {}
     for cycle in found.cycles if settings.swap_placeholder else ():
