@@ -31,9 +31,9 @@ from tests.interrupted import (
     platform,
     yes,
 )
-from tests.kills import Life
+from tests.kills import Life, StopAfter
 from usersync import api
-from usersync.context import RunOptions
+from usersync.context import Context, RunOptions
 from usersync.errors import UsageError
 from usersync.ledger import Ledger, lock
 from usersync.report import Summary
@@ -49,6 +49,19 @@ def test_a_chain_of_addresses_killed_at_any_update_is_completed_by_resume(tmp_pa
         summary = at.resume(at.interrupted())
         assert (summary.exit_code, at.emails()) == (0, CHAINED)
         at.check(summary, 3)
+
+
+def test_resume_completes_a_run_whose_last_rows_take_addresses_of_others(tmp_path: Path) -> None:
+    moves = [f"{i},User {i},u{i + 1}@example.org" for i in range(1, 7)]
+    names = [f"{i},Renamed {i},u{i}@example.org" for i in range(8, 32)]
+    with platform(tmp_path, users=31) as at:
+        file = at.write("changes.csv", "\n".join(["id,name,email", *moves, "7,User 7,new@example.org", *names]))
+        context = Context()
+        context.progress = StopAfter(context, 31 + 20)  # all are read, most are sent
+        assert at.run(file, context=context).exit_code == 130
+        summary = at.resume()
+        assert summary.exit_code == 0
+        at.check(summary, 31)
 
 
 @pytest.mark.parametrize(("text", "expected"), [(SWAP, SWAPPED), (CYCLE, CYCLED), (CHAIN, CHAINED)])

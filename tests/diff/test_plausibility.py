@@ -96,6 +96,7 @@ def test_five_values_of_others_among_many_changes_stay_possible() -> None:
     others = [PersonChange(i, f"Old {i}", f"New {i}", None, None) for i in range(100, 121)]
     assert find_shifted([*chain, *others]) is None
     assert find_shifted([*chain, *others[:20]]) is not None
+    assert find_shifted([*chain, *others[:20]], sent=1) is None
 
 
 def test_finds_shifted_addresses_of_users_who_share_their_names() -> None:

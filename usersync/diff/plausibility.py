@@ -51,12 +51,14 @@ class ImplausibleRows:
         return f"{self.rows:,} of {self.of:,} rows do, such as {' and '.join(self.examples)}"
 
 
-def find_shifted(changes: Sequence[PersonChange], users: Iterable[User] = ()) -> ImplausibleRows | None:
+def find_shifted(
+    changes: Sequence[PersonChange], users: Iterable[User] = (), *, sent: int = 0
+) -> ImplausibleRows | None:
     """Find names or e-mails shifted against their users, sorted alone, or with the ids of other users.
 
-    `changes` are all rows that would be sent, `users` all users of the platform, where it lists them. A row counts
-    whose new name or e-mail another user holds now; where many users get one value, that is no shift, and the first of
-    them counts alone. None where there are only a few such rows.
+    `changes` are all rows that would be sent, after `sent` others; `users` all users of the platform, where it lists
+    them. A row counts whose new name or e-mail another user holds now; where many users get one value, that is no
+    shift, and the first of them counts alone. None where there are only a few such rows.
     """
     holders = _Holders(changes, users if len(changes) >= MIN_ROWS else ())
     seen: set[str] = set()
@@ -67,7 +69,7 @@ def find_shifted(changes: Sequence[PersonChange], users: Iterable[User] = ()) ->
         examples.extend(fresh[:1])
         seen.update(taken)
     rows = len(examples)
-    if rows < max(MIN_ROWS, SHIFTED_SHARE * len(changes)):
+    if rows < max(MIN_ROWS, SHIFTED_SHARE * (sent + len(changes))):
         return None
     return ImplausibleRows(rows, len(changes), tuple(examples[:_EXAMPLES]))
 
@@ -153,14 +155,14 @@ def _is_personal(value: Json) -> bool:
     return isinstance(value, str) and _PERSONAL.fullmatch(value) is not None
 
 
-def find_other_people(changes: Sequence[PersonChange]) -> ImplausibleRows | None:
+def find_other_people(changes: Sequence[PersonChange], *, sent: int = 0) -> ImplausibleRows | None:
     """Return the rows that turn users into other people, if they are most rows of the plan; else None.
 
-    `changes` are all rows that would be sent. Another domain, another surname or a corrected spelling is no other
-    person.
+    `changes` are all rows that would be sent, after `sent` others. Another domain, another surname or a corrected
+    spelling is no other person.
     """
     found = [change for change in changes if is_other_person(change)]
-    if len(found) < MIN_ROWS or len(found) <= IDENTITY_SHARE * len(changes):
+    if len(found) < MIN_ROWS or len(found) <= IDENTITY_SHARE * (sent + len(changes)):
         return None
     examples = (
         f"user {c.user_id}: {c.old_name!r} <{c.old_email}> becomes {c.new_name!r} <{c.new_email}>"

@@ -151,7 +151,8 @@ def plan_stats(
     # an undo restores old values, so it may turn users into other people
     people = [PersonChange(*values) for values in unsent.person_changes()] if from_files else []
     attributes = unsent.text_attribute_changes() if from_files else []
-    shifted = find_shifted(people, users)
+    sent = plan.counts[Status.UPDATED]  # before the run was interrupted: addresses that others hold are sent last
+    shifted = find_shifted(people, users, sent=sent)
     shifted = shifted or find_shifted_attribute(attributes, users, partial(_rows_with, run, given))
     return PlanStats(
         changes=plan.changes,
@@ -159,7 +160,7 @@ def plan_stats(
         same_values=_same_values(unsent, given),
         rows_read=run.info.rows_read,
         shifted=shifted,
-        other_people=find_other_people(people),
+        other_people=find_other_people(people, sent=sent),
         last_rows_read=previous.rows_read if previous else None,
         usual_changes=usual_changes if from_files else None,
         blank_columns=tuple(name for name in had_values if name in columns and name not in filled),
