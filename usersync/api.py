@@ -111,14 +111,8 @@ def plan(
         if save_as:
             save_plan(save_as, document())
         if html:
-            write_plan_page(
-                html,
-                ledger_run.report_cells(),
-                found.as_json(),
-                asdict(ledger_run.info),
-                name_of=given.name_of,
-                message_of=given.message_of,
-            )
+            lines, info = ledger_run.report_cells(), asdict(ledger_run.info)
+            write_plan_page(html, lines, found.as_json(), info, given.texts)
 
     return make_plan(job, review=review)
 

@@ -20,6 +20,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 from tests.conftest import PATIENCE
 from usersync.errors import StoppedError
 from usersync.ledger import Cells
+from usersync.loader.row_texts import RowTexts
 from usersync.models import TimeSlice
 from usersync.report import RunFacts, Summary, html, write_report
 from usersync.report.html import write_plan_page
@@ -120,7 +121,7 @@ def line_of(key: int) -> Cells:
 
 def report(folder: Path, count: int, timeline: Sequence[TimeSlice] = ()) -> Summary:
     requests = {"get": MANY, "patch": 60_000, "retried": 3, "throttled": 7}
-    facts = RunFacts(INFO, requests, seconds=3200, timeline=timeline, name_of=lambda key: f"Cid {key}")
+    facts = RunFacts(INFO, requests, seconds=3200, timeline=timeline, texts=RowTexts(lambda key: f"Cid {key}"))
     lines = (list(map(line_of, range(start, min(count, start + 5000)))) for start in range(0, count, 5000))
     return write_report(lambda: lines, folder, facts, formats=("html",))
 
@@ -224,7 +225,7 @@ def test_rows_beside_a_page_are_found_whatever_its_name(
 ) -> None:
     monkeypatch.setattr(html, "LIMIT", 20_000)
     plan = {"status": "planned", "exit_code": 1, "counts": {"rows": 5000}, "limits": [], "changes": 1, "fields": {}}
-    write_plan_page(tmp_path / name, [list(map(line_of, range(5000)))], plan, INFO)
+    write_plan_page(tmp_path / name, [list(map(line_of, range(5000)))], plan, INFO, RowTexts())
     screen.open(tmp_path / name)
     assert screen.find("5997", until="1 row") == "1 row"
     assert screen.complaints() == []

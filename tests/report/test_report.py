@@ -15,6 +15,7 @@ from tests.report.report_lines import lines_of
 from usersync.context import StopReason
 from usersync.errors import RowCountError, StoppedError, UsageError
 from usersync.ledger import Cells, Ledger, RunInfo, UnchangedRange, report_cells
+from usersync.loader.row_texts import RowTexts
 from usersync.models import Code, FieldChange, Place, Problem, ProblemGroup, Row, Status, owner_of
 from usersync.report import RunFacts, require_writable_folder, verify_row_count, write_report
 from usersync.report.columns import COLUMNS, FILE, ID, KEY, MESSAGE, ROW, STATUS, WHO
@@ -69,7 +70,7 @@ def test_the_summary_counts_rows_and_reasons_and_names_the_files(tmp_path: Path)
     group = ProblemGroup("id-invalid", 2, ((Place("a.csv", "", 3), Problem(1, "id-invalid", "m", "id", "x")),))  # type: ignore[arg-type]
     limits = [{"rule": "changes", "sentence": "too many", "overridden": True}]
     names = ("", "Cid", "Dot", "Eve", "Fay")
-    run = facts(responses={"200": 4, "404": 1}, problems=[group], limits=limits, name_of=names.__getitem__)
+    run = facts(responses={"200": 4, "404": 1}, problems=[group], limits=limits, texts=RowTexts(names.__getitem__))
     summary = write_report(lambda: LINES, tmp_path, run, formats=["html"])
     document = json.loads((tmp_path / "R1" / "summary.json").read_text())
     assert document == summary.as_json()

@@ -105,8 +105,7 @@ def _facts(job: Job, state: RunState, run: LedgerRun, seconds: float) -> RunFact
         ],
         timeline=list(sender.slices()) if sender else [],
         fields=fields,
-        name_of=given.name_of,
-        message_of=given.message_of,
+        texts=given.texts,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from usersync.loader import load
 from usersync.loader.heading_words import normalize
 from usersync.loader.rejects_columns import original_rows
 from usersync.loader.row_filter import select
-from usersync.loader.row_names import NameOf, names_in
+from usersync.loader.row_texts import NameOf, RowTexts, names_in
 from usersync.models import Code, Place, Problem, ProblemGroup
 from usersync.planning.matching import EmailIndex, Matching, match_rows
 from usersync.planning.three_way_merge import Untouched, require_platform_of_bases, without_untouched
@@ -111,12 +111,12 @@ class Input:
         return names_in(self.table)
 
     @property
-    def message_of(self) -> Callable[[int, str], str]:
-        """Returns what the problems of one code say of a row, by key and code; empty where it has none."""
+    def texts(self) -> RowTexts:
+        """What the input says about its rows."""
         found: dict[tuple[int, str], list[Problem]] = defaultdict(list)
         for problem in self.desired.problems:
             found[problem.key, problem.code].append(problem)
-        return lambda key, code: "; ".join(problem.sentence() for problem in found.get((key, code), ()))
+        return RowTexts(self.name_of, lambda key, code: "; ".join(p.sentence() for p in found.get((key, code), ())))
 
     def place(self, key: int, name_of: NameOf) -> Place:
         """Return where a row stands, and its name."""

@@ -13,7 +13,7 @@ from usersync.diff.plausibility import PersonChange, find_other_people, find_shi
 from usersync.errors import RefusedError
 from usersync.ledger import LedgerRun, RunInfo, UnsentRows
 from usersync.ledger.run import UNSENT
-from usersync.loader.row_names import NameOf, name_of_row
+from usersync.loader.row_texts import NameOf, name_of_row
 from usersync.models import MASK, SECRET_FIELDS, Code, Json, Place, Problem, ProblemGroup, Row, Status, User
 from usersync.planning.input import PROBLEMS_SHOWN, Input
 from usersync.tables import Files

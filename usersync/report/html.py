@@ -23,7 +23,7 @@ from pydantic_core import from_json
 
 from usersync.errors import UsageError
 from usersync.ledger import Cells
-from usersync.loader.row_names import NameOf, best_name, no_name
+from usersync.loader.row_texts import NameOf, RowTexts, best_name
 from usersync.models import Json, Status, TimeSlice, json_text
 from usersync.report.columns import (
     CHANGED,
@@ -44,7 +44,7 @@ from usersync.report.columns import (
 )
 from usersync.report.output_file import is_plain, write_whole
 from usersync.report.packed_rows import PackedRows, clipped, clipped_all
-from usersync.report.row_counter import MessageOf, RowCounter, no_message
+from usersync.report.row_counter import RowCounter
 from usersync.report.timeline_chart import chart_of
 from usersync.wording import OWNER_REMEDIES, STATUS_MEANINGS, need_attention, plural
 
@@ -215,12 +215,10 @@ def write_plan_page(
     lines: Iterable[Sequence[Cells]],
     plan: Mapping[str, Json],
     info: Mapping[str, Json],
-    *,
-    name_of: NameOf = no_name,
-    message_of: MessageOf = no_message,
+    texts: RowTexts,
 ) -> None:
-    """Write a plan as a page; `plan` is its JSON, `info` what a ledger would keep of the run. Raises UsageError."""
-    page, counter = Page(name_of), RowCounter(name_of, message_of)
+    """Write a plan as a page; `plan` is its JSON, `info` as `PageText` has it. Raises UsageError."""
+    page, counter = Page(texts.name_of), RowCounter(texts)
     for some in lines:
         columns = by_column(some)
         page.add(columns)

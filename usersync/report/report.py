@@ -55,8 +55,8 @@ def write_report(
     written.
     """
     home = folder / facts.info["run"]
-    counter = RowCounter(facts.name_of, facts.message_of)
-    page = Page(facts.name_of) if "html" in formats else None
+    counter = RowCounter(facts.texts)
+    page = Page(facts.texts.name_of) if "html" in formats else None
     try:
         home.mkdir(parents=True, exist_ok=True)
         _write_csv(home / "report.csv", lines(), counter, page)
@@ -87,7 +87,7 @@ def _delete_other_formats(home: Path, formats: Collection[str]) -> None:
 
 def summarize(lines: Iterable[Sequence[Cells]], facts: RunFacts) -> Summary:
     """Return the summary of a run that writes no files."""
-    counter = RowCounter(facts.name_of, facts.message_of)
+    counter = RowCounter(facts.texts)
     for some in lines:
         counter.add(by_column(some))
     return summary_of(facts, counter, dict.fromkeys(("report", "rejects", "html", "summary")))

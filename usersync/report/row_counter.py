@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Final, TypeAlias
+from typing import Final
 
 from usersync.ledger import Cells
-from usersync.loader.row_names import NameOf, best_name, no_name
+from usersync.loader.row_texts import RowTexts, best_name
 from usersync.models import Json, Status, owner_of
 from usersync.report.columns import CODE, EMAIL, ID, KEY, MESSAGE, NAME, ROW, STATUS, Columns
-
-#: Returns what the problems of one code say about a row, by the row's key and the code; empty where it has none.
-MessageOf: TypeAlias = Callable[[int, str], str]
 
 #: Rows that are kept as examples of each reason.
 _EXAMPLES: Final = 3
@@ -48,16 +44,11 @@ class Reason:
         return {"code": self.code, "rows": self.rows, **asdict(self.examples[0])}
 
 
-def no_message(key: int, code: str) -> str:
-    """Return no message, where there is no sheet."""
-    return ""
-
-
 class RowCounter:
     """Counts lines; a row with several codes counts under each of them."""
 
-    def __init__(self, name_of: NameOf = no_name, message_of: MessageOf = no_message) -> None:
-        self._name_of, self._message_of = name_of, message_of
+    def __init__(self, texts: RowTexts) -> None:
+        self._texts = texts
         self._reasons: dict[str, Reason] = {}
         self.rows = 0
         self.by_status: Counter[str] = Counter()
@@ -83,14 +74,14 @@ class RowCounter:
             reason.rows += 1
             owners.add(reason.owner)
             if len(reason.examples) < _EXAMPLES:
-                name = best_name(line[NAME], line[EMAIL], line[KEY], self._name_of)
+                name = best_name(line[NAME], line[EMAIL], line[KEY], self._texts.name_of)
                 reason.examples.append(Example(line[ROW], line[ID], name, self._message(code, line)))
         self.by_owner.update(owners)
 
     def _message(self, code: str, line: Cells) -> str:
         """Return what a line says about one of its codes: of several, what belongs to that one."""
         is_one_of_several = line[CODE] != code
-        return (self._message_of(line[KEY], code) if is_one_of_several else "") or str(line[MESSAGE])
+        return (self._texts.message_of(line[KEY], code) if is_one_of_several else "") or str(line[MESSAGE])
 
     @property
     def need_attention(self) -> int:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from usersync.context import StopReason
 from usersync.errors import RefusedError, RowCountError
 from usersync.formulas import unescape_formula
-from usersync.loader.row_names import NameOf, no_name
+from usersync.loader.row_texts import RowTexts
 from usersync.models import Json, ProblemGroup, TimeSlice
 from usersync.report.columns import FREE_TEXT
 from usersync.report.output_file import write_whole
-from usersync.report.row_counter import MessageOf, RowCounter, no_message
+from usersync.report.row_counter import RowCounter
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -44,10 +44,8 @@ class RunFacts:
     timeline: Sequence[TimeSlice] = ()
     fields: Mapping[str, int] = field(default_factory=dict)
     """Changed field -> updated users."""
-    name_of: NameOf = no_name
-    """The names of rows as their sheet has them (`names_in`)."""
-    message_of: MessageOf = no_message
-    """What the problems of one code say about a row."""
+    texts: RowTexts = field(default_factory=RowTexts)
+    """What the input says about rows."""
 
 
 @dataclass(frozen=True, slots=True)

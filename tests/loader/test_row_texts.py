@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from usersync.loader import load
-from usersync.loader.row_names import name_of_row, names_in
+from usersync.loader.row_texts import name_of_row, names_in
 from usersync.models import Row, Status
 from usersync.settings import SourceSettings
 

@@ -1,8 +1,9 @@
-"""Find the names that people know rows by."""
+"""Find what the input says about a row: its name, and its problems."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from usersync.models import Row
@@ -12,9 +13,13 @@ from usersync.tables import Table
 NameOf: TypeAlias = Callable[[int], str]
 
 
-def no_name(key: int) -> str:
-    """Return no name, where there is no sheet."""
-    return ""
+@dataclass(frozen=True, slots=True)
+class RowTexts:
+    """What the input says about rows, by their keys; nothing where there is no sheet."""
+
+    name_of: NameOf = lambda key: ""
+    message_of: Callable[[int, str], str] = lambda key, code: ""
+    """Returns what the problems of one code say about a row; empty where it has none."""
 
 
 def names_in(table: Table) -> NameOf:
