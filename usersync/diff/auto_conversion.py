@@ -20,18 +20,18 @@ Day: TypeAlias = tuple[int, int, int]
 
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,60}(?:[.,][0-9]{1,60})?(?:[eE][+-]?[0-9]{1,2})?%?")
 _GROUPED: Final = re.compile(r"[+-]?[0-9]{1,3}([,.' \u00a0\u202f])[0-9]{3}(?:\1[0-9]{3})*")
-#: Digits of a number that a spreadsheet keeps, and of one with decimals that it writes into a text file, at most.
+#: How many digits a spreadsheet keeps of a number, and writes into a text file of one with decimals.
 _DIGITS_KEPT: Final = 15
 _DIGITS_WRITTEN: Final = 10
 _FRACTION: Final = re.compile(r"[+-]?[0-9]{1,60}[.,][0-9]{1,60}")
 _TIME: Final = r"(?:[T ,]+(\d{1,2}):(\d\d)(?::(\d\d))?(?:\.(\d+))?(?:Z| ?([AP]M))?)?"
 _DATE: Final = re.compile(rf"(\d{{1,4}})([./ -]+)(\d{{1,2}})\2(\d{{1,4}}){_TIME}\.?", re.IGNORECASE)
-#: Numbers as spreadsheets and pandas spoil them: 4.9E+11, and 4711.0 for a number that is too long for a version.
+#: Numbers as spreadsheets and pandas spoil them: 4.9E+11, and 4711.0, which is too long for a version.
 _SPOILT: Final = re.compile(r"[+-]?[0-9](?:[.,][0-9]+)?E[+-][0-9]+|[0-9]{3,}\.0")
 #: 1.2.3 and 1.2.10: versions, not dates.
 _VERSION: Final = re.compile(r"\d{1,2}\.\d{1,2}\.\d{1,2}")
 _CLOCK: Final = re.compile(r"\d{1,3}:\d\d(?::\d\d)?")
-#: 1.5, 1/5 and Mar1, of which spreadsheets make the fifth of January, the first of May or of March.
+#: 1.5, 1/5 and Mar1, which spreadsheets read as the fifth of January, the first of May or of March.
 _DAY_AND_MONTH: Final = re.compile(r"(\d{1,2})[./-](\d{1,2})")
 _NAMED_DAY: Final = re.compile(r"([^\W\d_]{3,9})[ .-]?(\d{1,2})|(\d{1,2})[ .-]?([^\W\d_]{3,9})")
 #: How they write that in a text file, by language: 01. Mai, 1-May, May-01, 01.maj.
@@ -52,9 +52,9 @@ _MONTHS: Final = {
     )
     for beginning in beginnings.split()
 }  # fmt: skip
-#: The number of a day in the years from 1954 to 2119.
-_DAY_NUMBER: Final = re.compile(r"[2-7]\d{4}(?:[.,]\d+)?")
-#: Letters without an accent that Unicode could take off, and the ways to write them, and umlauts, in ASCII.
+#: How spreadsheets store a day from 1954 to 2119: as a serial number.
+_SERIAL_NUMBER: Final = re.compile(r"[2-7]\d{4}(?:[.,]\d+)?")
+#: How letters that Unicode cannot divide into letter and accent are written in ASCII; umlauts have two ways.
 _LETTERS: Final = {"ß": "ss", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d", "\u0131": "i", "þ": "th", "ð": "d"}
 _ONE_LETTER: Final = str.maketrans(_LETTERS | {"ø": "o"})
 _TWO_LETTERS: Final = str.maketrans(_LETTERS | {"ø": "oe", "ä": "ae", "ö": "oe", "ü": "ue", "å": "aa"})
@@ -82,17 +82,17 @@ def is_auto_converted(new: str, old: str) -> bool:
     return (
         _is_same_number(new, old)
         or _is_same_day(new, old)
-        or _is_day_made_of(new, old)
-        or _is_number_of_day(new, old)
+        or _is_read_as_day(new, old)
+        or _is_serial_number_of_day(new, old)
         or _is_same_clock(new, old)
         or _is_same_boolean(new, old)
     )
 
 
 def _is_same_number(new: str, old: str) -> bool:
-    """Return whether two texts are one number, and the new one is not what people make of the old one.
+    """Return whether two texts are the same number, and the new one is not a correction.
 
-    They add zeros or a plus in front, and correct what a spreadsheet has spoilt earlier.
+    People add leading zeros or a plus, and restore what a spreadsheet has damaged before.
     """
     is_corrected = _is_padded(new, old) or _SPOILT.fullmatch(old)
     if not is_corrected and not _values(new).isdisjoint(_values(old)):
@@ -133,7 +133,7 @@ def _values(text: str) -> set[Decimal]:
 
 
 def _is_same_day(new: str, old: str) -> bool:
-    """Whether two texts can be one day; in one order of day, month and year, they have to be it in that order."""
+    """Return whether two texts can be the same day; where both have the same order of parts, in that order alone."""
     found, former = _DATE.fullmatch(new), _DATE.fullmatch(old)
     if not found or not former or not _is_same_time(found, former):
         return False
@@ -143,7 +143,7 @@ def _is_same_day(new: str, old: str) -> bool:
 
 
 def _is_same_time(found: re.Match[str], former: re.Match[str]) -> bool:
-    """Whether the times of two days can be one: seconds, or all of it, may be missing; an added one is midnight."""
+    """Return whether two times can be the same: seconds or the whole may be missing; an added time is midnight."""
     new, old = _time(found), _time(former)
     if not old:
         return not any(new)
@@ -170,8 +170,8 @@ def _days(found: re.Match[str]) -> Iterator[Day]:
     yield year, first, second
 
 
-def _is_day_made_of(new: str, old: str) -> bool:
-    """Return whether a day is what a spreadsheet makes of a text such as 1.5, 1/5 or Mar1."""
+def _is_read_as_day(new: str, old: str) -> bool:
+    """Return whether a spreadsheet read a text such as 1.5, 1/5 or Mar1 as this day."""
     parts = _DAY_AND_MONTH.fullmatch(old)
     numbers = set(map(int, parts.groups())) if parts else _named_day(_NAMED_DAY.fullmatch(old))
     if not numbers:
@@ -191,9 +191,9 @@ def _named_day(found: re.Match[str] | None) -> set[int]:
     return {month, int(number)} if month else set()
 
 
-def _is_number_of_day(new: str, old: str) -> bool:
-    """Return whether a number is that of a day, as spreadsheets count days, in place of a date."""
-    return _DAY_NUMBER.fullmatch(new) is not None and _DATE.fullmatch(old) is not None
+def _is_serial_number_of_day(new: str, old: str) -> bool:
+    """Return whether a date was replaced by its serial number."""
+    return _SERIAL_NUMBER.fullmatch(new) is not None and _DATE.fullmatch(old) is not None
 
 
 def _is_same_clock(new: str, old: str) -> bool:

@@ -12,10 +12,10 @@ from usersync.values import canonical_json, cell_text, same_value
 def find_conflicts(
     changes: Iterable[FieldChange], written: Mapping[str, Json], exported: Mapping[str, str]
 ) -> tuple[FieldChange, ...]:
-    """Return the changes whose present value is neither the one known before nor what the file wants.
+    """Return the changes whose current value is not the one that was last known.
 
-    `written` holds, by field, the values that usersync wrote last, `exported` the texts that the file held when it
-    was exported, which take precedence: its author saw them. A field in neither cannot conflict.
+    `written` holds, by field, the values that usersync wrote last; `exported` the texts of the file when it was
+    exported, which take precedence because its author saw them. A field in neither cannot conflict.
     """
     return tuple(
         change

@@ -29,18 +29,18 @@ def invert(changes: Iterable[FieldChange]) -> tuple[tuple[FieldChange, ...], tup
 
 
 def invert_row(row: Row) -> tuple[tuple[FieldChange, ...], tuple[str, ...]]:
-    """Invert the changes of a row that was sent: from what the platform made of the new values, as it answered.
+    """Invert the changes of a row that was sent; its new values are those that the platform returned.
 
-    What was read where there was no answer may be somebody else's.
+    Where the platform gave no answer, the values that were read later are not used: they may be somebody else's.
     """
     user = row.user if row.message.startswith(ALTERED) else None
     return invert(_as_stored(row.changes, user) if user else row.changes)
 
 
 def _as_stored(changes: Iterable[FieldChange], user: User) -> tuple[FieldChange, ...]:
-    """Return changes with the new values that `user` was answered with.
+    """Return changes with the new values that the platform returned in `user`.
 
-    Where that is still the old value, the platform may not have said yet what it holds; a masked value says nothing.
+    A value that is still the old one is not used, because the update may not be visible yet; nor is a masked one.
     """
     return tuple(
         change

@@ -54,11 +54,11 @@ class ImplausibleRows:
 def find_shifted(
     changes: Sequence[PersonChange], users: Iterable[User] = (), *, sent: int = 0
 ) -> ImplausibleRows | None:
-    """Find names or e-mails shifted against their users, sorted alone, or with the ids of other users.
+    """Find names or e-mails that were shifted or sorted apart from their ids, or have the ids of other users.
 
-    `changes` are all rows that would be sent, after `sent` others; `users` all users of the platform, where it lists
-    them. A row counts whose new name or e-mail another user holds now; where many users get one value, that is no
-    shift, and the first of them counts alone. None where there are only a few such rows.
+    `changes` are all rows that would be sent, after `sent` others; `users` all users of the platform, if it lists them.
+    A row counts if another user holds its new name or e-mail now; of rows with the same new value, only the first
+    counts. None where only a few rows count.
     """
     holders = _Holders(changes, users if len(changes) >= MIN_ROWS else ())
     seen: set[str] = set()
@@ -75,7 +75,7 @@ def find_shifted(
 
 
 class _Holders:
-    """Which users hold a name or an e-mail now: two of them, at most, so that one is not the user in question."""
+    """Which users hold a name or an e-mail now; up to two each, so that one of them is not the user in question."""
 
     def __init__(self, changes: Iterable[PersonChange], users: Iterable[User]) -> None:
         self._users: defaultdict[str, set[int]] = defaultdict(set)
@@ -92,7 +92,7 @@ class _Holders:
     def taken_by(self, change: PersonChange) -> dict[str, str]:
         """Return the new values of a row that others hold, each with a sentence.
 
-        A name that was not that of the address, and becomes it, or an address likewise, corrects what was shifted.
+        None are returned where the name begins to fit the address, or the address the name: that corrects a shift.
         """
         if _is_corrected(change):
             return {}
@@ -123,12 +123,12 @@ def find_shifted_attribute(
     users: Collection[User] = (),
     rows_with: Callable[[str], int] = lambda field: 0,
 ) -> ImplausibleRows | None:
-    """Find an attribute that was shifted or sorted alone in the same way; None where there is none.
+    """Find an attribute that was shifted or sorted in the same way; None where there is none.
 
     `changes` are field, user, old text, if any, and new text, in the order of their rows; `rows_with` returns how
-    many rows have a value of a field. Only a text counts that one user holds, and one other user gets, and that
-    belongs to a person, as a telephone number does: scores, dates, teams and desks move rightly. So do a few numbers
-    among many, where they do not come from the next row.
+    many rows have a value of a field. A text counts if one user holds it, one other user gets it, and it belongs to a
+    person, as a telephone number does: scores, dates, teams and desks may move. So may a few numbers among many,
+    unless they come from the next row.
     """
     by_field: defaultdict[str, list[tuple[int, str | None, str]]] = defaultdict(list)
     for field, user_id, old, new in changes:

@@ -1,4 +1,4 @@
-"""Compare changes with a user as the platform answered it."""
+"""Compare changes with a user as the platform returned it."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def are_applied(changes: Iterable[FieldChange], user: User) -> bool:
 
 
 def dropped_attributes(row: Row, user: User) -> tuple[FieldChange, ...]:
-    """Return as changes the attributes that a user lost, though they were not sent: all others than those that were.
+    """Return, as changes, the attributes that a user lost although they were not sent.
 
-    That is how a platform answers that replaces the attributes instead of merging them. `row` holds the user as last
-    read before.
+    A platform that replaces attributes instead of merging them loses all that were not sent. `row` holds the user as
+    last read before.
     """
     before = row.user if ATTRIBUTE in row.changed else None
     if before is None:
@@ -63,8 +63,8 @@ def split_changes(
 ) -> tuple[list[FieldChange], list[str]]:
     """Return the changes that are still to be sent to a user, and the fields that somebody else changed.
 
-    A change whose new value stands already is in neither, unless they may have been sent before: then the value is
-    their own. Where the old value is unknown, a change is sent anyway.
+    A change whose new value the user already holds is in neither, unless it may have been sent before: then the value
+    may be this row's own. Where the old value is unknown, a change is sent anyway.
     """
     changes = tuple(changes)
     stale = stale_fields(changes, user)
@@ -73,7 +73,7 @@ def split_changes(
 
 
 def may_hold_new_values(changes: Iterable[FieldChange], user: User) -> bool:
-    """Return whether a user holds the new value of any change; of a password, nobody knows."""
+    """Return whether a user may hold the new value of any change; a password, which cannot be read, counts."""
     return any(change.field in SECRET_FIELDS or _is_held(change, user) for change in changes)
 
 
