@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 #: Requests in flight at first, so that a platform that refuses everything is not asked a hundred times.
 FIRST = 10
@@ -15,13 +15,13 @@ class ConcurrencyLimit:
     """How many requests may be in flight: grows with good responses up to `most`, and shrinks with errors."""
 
     most: int
-    limit: float = 0.0
+    limit: float = field(init=False)
     #: Until the first error each good response raises the limit by one; later, it takes `limit` of them.
     _climbing: bool = True
     _cut_at: float = 0.0
 
     def __post_init__(self) -> None:
-        self.limit = self.limit or min(FIRST, self.most)
+        self.limit = min(FIRST, self.most)
 
     def record_success(self) -> None:
         """Record a good response."""

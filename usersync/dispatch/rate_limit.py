@@ -83,7 +83,7 @@ class RateLimiter:
         """Start a request and return 0.0; or return the seconds until the next try, infinite: after a response."""
         if self._in_flight >= int(self.concurrency.limit):
             return inf
-        wait = max(self.breaker.delay(now) if self.breaker.open else 0.0, self._batches.due - now)
+        wait = max(self.breaker.delay(now), self._batches.due - now)
         if wait > 0:
             return wait
         with self._store.locked() as state:

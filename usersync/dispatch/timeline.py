@@ -81,11 +81,9 @@ class Timeline:
 
     def _extend_to(self, now: float) -> None:
         """Add slices until the last one holds `now`."""
-        at = int((now - self._began) / self._seconds)
-        while at >= MOST:
+        while now - self._began >= MOST * self._seconds:
             self._coarsen()
-            at = int((now - self._began) / self._seconds)
-        while at >= len(self._slices):
+        while int((now - self._began) / self._seconds) >= len(self._slices):
             self._slices.append(_Slice(rate=self._slices[-1].rate))
         self._end = self._began + len(self._slices) * self._seconds
 

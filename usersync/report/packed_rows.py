@@ -13,16 +13,16 @@ from pydantic_core import from_json, to_json
 
 from usersync.models import Json, json_text
 
-#: Where the row number stands among the cells of a row.
+#: Position of the row number among the columns.
 _NUMBER: Final = 3
-#: How many columns of a row are encoded here; two more, the old and the new values, are JSON as the ledger has it.
+#: How many columns are encoded here; two more, the old and the new values, are JSON in the ledger already.
 _ENCODED: Final = 7
-#: Rows that are packed together, at least; and bytes of a chunk at most, where it has more than one row.
+#: The fewest rows that are packed together; and the most bytes of a chunk with more than one row.
 _CHUNK: Final = 2_000
 _LARGEST_CHUNK: Final = 500_000
-#: How hard zlib tries: twice as hard takes three times as long, for a tenth less.
+#: The level of zlib: level 6 takes three times as long to save a tenth.
 _COMPRESSION: Final = 3
-#: Characters of one text that are shown.
+#: The most characters of one text that are shown.
 _LONGEST: Final = 300
 #: Values that a browser would show in another way: lists and objects, and numbers that it would round or write anew.
 _ALTERED: Final = re.compile(r": ?-?(?:[\[{NI]|\d+[.eE]|\d{16})")
@@ -40,19 +40,20 @@ class PackedRows:
 
     def _clear(self) -> None:
         self._columns: list[list[Json]] = [[] for _ in range(_ENCODED)]
-        self._values: tuple[list[str], list[str]] = ([], [])
+        self._old: list[str] = []
+        self._new: list[str] = []
 
-    def add(self, columns: Sequence[Sequence[Json]], *values: Sequence[str]) -> None:
-        """Add rows: encoded columns, and the old and the new values, each as a JSON object or empty."""
+    def add(self, columns: Sequence[Sequence[Json]], old: Sequence[str], new: Sequence[str]) -> None:
+        """Add rows: columns to encode, and the old and the new values, each as a JSON object or empty."""
         for column, more in zip(self._columns, columns, strict=True):
             column += more
-        for texts, some in zip(self._values, values, strict=True):
-            texts += _readable(some)
+        self._old += _readable(old)
+        self._new += _readable(new)
         if len(self._columns[0]) >= _CHUNK:
             self._pack()
 
     def _pack(self) -> None:
-        self._chunks += _packed(self._columns, self._values)
+        self._chunks += _packed(self._columns, (self._old, self._new))
         self._clear()
 
     def chunks(self) -> list[tuple[int, str]]:
