@@ -1,1 +1,1 @@
-"""Send changes to the platform: paced, retried, verified."""
+"""Send changes to the platform: rate-limited, retried, verified."""

@@ -1,4 +1,4 @@
-"""Open a paced connection to the platform for one run."""
+"""Open a rate-limited connection to the platform for one run."""
 
 from __future__ import annotations
 
