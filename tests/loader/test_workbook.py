@@ -147,6 +147,14 @@ def test_writes_a_value_as_its_cell_shows_it(value: object, code: str, text: str
     assert (texts(raw_sheet), raw_sheet.errors) == ([["7", text]], ())
 
 
+def test_a_number_that_openpyxl_wrote_has_its_format() -> None:
+    book = openpyxl.Workbook()
+    book.active.append(["id", "custom_attributes.x"])
+    book.active.append([7, 42])
+    book.active["B2"].number_format = "00000"
+    assert texts(read_book(saved(book))) == [["7", "00042"]]
+
+
 @pytest.mark.parametrize(
     ("value", "code", "text", "kind"),
     [

@@ -50,7 +50,8 @@ _NO_ZEROS: Final = re.compile(rb"""\bshowZeros\s*=\s*["'](?:0|false)""")
 _ZERO: Final = (b"<v>0", re.compile(rb"<v>0(?:\.0*)?</v>"))
 _WIDE: Final = re.compile(rb"""r ?= ?["']([A-Za-z]{2,})\d""")
 _REF: Final = re.compile(rb"""r ?= ?["']([A-Za-z]+)(\d+)["']""")
-_STYLED: Final = re.compile(rb'<c r="([A-Z]{1,3})(\d+)" s="(\d+)"( t=")?')
+#: A cell with a style, and whether it holds something other than a number (`t="n"`, as openpyxl writes it).
+_STYLED: Final = re.compile(rb'<c r="([A-Z]{1,3})(\d+)" s="(\d+)"( t="(?!n"))?')
 #: References to rows of seven digits and more.
 _HIGH_ROW: Final = re.compile(rb"""r\s*=\s*["'][A-Za-z]*(\d{7,})""")
 _HIDDEN_COLUMN: Final = re.compile(
