@@ -244,6 +244,38 @@ def test_an_ods_reports_text_that_is_struck_in_part() -> None:
     ]
 
 
+def ods(attributes: str, content: str) -> bytes:
+    """Make an .ods of one row, user 7, with one more cell."""
+    names = ("office", "table", "text")
+    spaces = " ".join(f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in names)
+    texts = ("id", "custom_attributes.x", "7")
+    head, heading, user = (f"<table:table-cell><text:p>{text}</text:p></table:table-cell>" for text in texts)
+    cell = f"<table:table-cell {attributes}>{content}</table:table-cell>"
+    rows = f"<table:table-row>{head}{heading}</table:table-row><table:table-row>{user}{cell}</table:table-row>"
+    xml = (
+        f'<office:document-content {spaces} xmlns:calcext="urn:calcext"><office:body><office:spreadsheet>'
+        f'<table:table table:name="Users">{rows}</table:table>'
+        "</office:spreadsheet></office:body></office:document-content>"
+    )
+    return pack({"content.xml": xml})
+
+
+@pytest.mark.parametrize("shown", ["#N/A", "#REF!", "#WERT!", "#NOM ?", "#¡VALOR!", "Err:502"])
+def test_an_error_that_openoffice_wrote_as_a_zero_is_an_error(shown: str) -> None:
+    found = read_book(
+        ods('table:formula="of:=A9" office:value-type="float" office:value="0"', f"<text:p>{shown}</text:p>")
+    )
+    assert [(e.code, e.value) for e in found.errors] == [(Code.CELL_ERROR, shown)]
+
+
+@pytest.mark.parametrize("text", ["#CLEAR", "#VIP", "#Ahoy!"])
+@pytest.mark.parametrize("a", ["", 'table:formula="of:=A9"', 'office:string-value=""'])
+def test_a_text_of_an_ods_that_begins_with_a_number_sign_is_read(text: str, a: str) -> None:
+    found = read_book(ods(f'office:value-type="string" {a}', f"<text:p>{text}</text:p>"))
+    assert found.errors == ()
+    assert found.cells.iloc[0, 1] == text
+
+
 @pytest.mark.parametrize("value", [date(1899, 12, 30), datetime(1899, 12, 30, 6)])
 def test_day_zero_of_an_ods_is_an_error(value: date) -> None:
     texts, wrong = column_texts(["x", value], {}, field="custom_attributes.until")

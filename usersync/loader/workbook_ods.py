@@ -18,7 +18,8 @@ from usersync.loader.workbook_package import Package, damaged, protected
 _CELLS: Final = 20_000_000
 #: A number as it is shown; before it a plus, letters that end in a dash, or any letters if it begins with a zero.
 _DIGITS: Final = re.compile(r"""-?(\+|[^\d.,%"\s]{1,20}[-_/]|[^\d.,%"]{1,20}(?=0\d))?(\d+(?:\.\d+)?%?)""", re.ASCII)
-_ERROR: Final = re.compile(r"#[A-Z/0]+[A-Z0-9/_]*[!?]?|Err:\d+", re.ASCII)
+#: How an error is shown, in any language: `#REF!`, `#NOM ?`, `#NV`, `Err:502`; but `#CLEAR` is a text.
+_ERROR: Final = re.compile(r"#[¡¿]?[^\W\d_a-z][^a-z\n]{0,20}[!?]|#(?:N/A|NV)|Err:\d+")
 _DURATION: Final = re.compile(r"(-?)P(?:(\d+)D)?T?(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:[.,]\d+)?)S)?", re.ASCII)
 _GROUPS: Final = ("table-row-group", "table-column-group")
 _UNSEEN: Final = frozenset({"annotation", "ruby-text", "note", "shapes", "tracked-changes", "table-source"})
@@ -199,6 +200,8 @@ def _value(a: dict[str, str], shown: str) -> tuple[Any, str]:
     kind = a.get("value-type", "")
     if a.get("calcext") == "error":
         return "", "!" + (shown or "#ERROR!")
+    if "calcext" not in a and _ERROR.fullmatch(shown):  # OpenOffice writes the number 0 for an error
+        return "", "!" + shown
     if kind in ("float", "currency", "percentage"):
         value, kind = _number(a.get("value", ""), shown)
         return value, "0" if "shown" in a and value == 0 else kind
@@ -208,9 +211,7 @@ def _value(a: dict[str, str], shown: str) -> tuple[Any, str]:
         return _date(a.get("date-value", ""), shown), ""
     if kind == "time":
         return _time(a.get("time-value", ""), shown), ""
-    text = a.get("string-value", shown) if kind == "string" else shown
-    if _ERROR.fullmatch(text) and ("formula" in a or "calcext" not in a):
-        return "", "!" + text
+    text = (kind == "string" and a.get("string-value")) or shown
     if not kind and "formula" in a and not shown:
         return "", "?"
     return text, "-" if "struck" in a else ""
