@@ -276,6 +276,18 @@ def test_a_text_of_an_ods_that_begins_with_a_number_sign_is_read(text: str, a: s
     assert found.cells.iloc[0, 1] == text
 
 
+def test_a_formula_of_an_ods_whose_result_is_a_blank_text_is_a_blank_cell() -> None:
+    found = read_book(ods('table:formula="of:=IF([.A2]=7;&quot;&quot;;1)"', "<text:p/>"))
+    assert found.errors == ()
+    assert [e.code for e in read_book(ods('table:formula="of:=A9"', "")).errors] == [Code.FORMULA_UNSAVED]
+
+
+@pytest.mark.parametrize("value", ["0", "5", "-0.5"])
+def test_a_number_that_an_ods_shows_as_a_blank_cell_is_an_error(value: str) -> None:
+    found = read_book(ods(f'office:value-type="float" office:value="{value}"', "<text:p/>"))
+    assert [(e.code, e.value) for e in found.errors] == [(Code.CELL_ERROR, value)]
+
+
 @pytest.mark.parametrize("value", [date(1899, 12, 30), datetime(1899, 12, 30, 6)])
 def test_day_zero_of_an_ods_is_an_error(value: date) -> None:
     texts, wrong = column_texts(["x", value], {}, field="custom_attributes.until")

@@ -194,8 +194,8 @@ def _count(text: str) -> int:
 def _value(a: dict[str, str], shown: str) -> tuple[Any, str]:
     """Return the value of a cell and its info.
 
-    That is `!` and an error, `f` and a number format, `?` for a lost result, `-` for a text that is struck in part,
-    `0` for a zero that is shown as a blank cell.
+    That is `!` and an error, `f` and a number format (`;;;` for a number that is shown as a blank cell), `?` for a
+    lost result, `-` for a text that is struck in part.
     """
     kind = a.get("value-type", "")
     if a.get("calcext") == "error":
@@ -204,7 +204,7 @@ def _value(a: dict[str, str], shown: str) -> tuple[Any, str]:
         return "", "!" + shown
     if kind in ("float", "currency", "percentage"):
         value, kind = _number(a.get("value", ""), shown)
-        return value, "0" if "shown" in a and value == 0 else kind
+        return value, "f;;;" if "shown" in a and not kind else kind
     if kind == "boolean":
         return a.get("boolean-value") == "true", ""
     if kind == "date":
@@ -212,7 +212,7 @@ def _value(a: dict[str, str], shown: str) -> tuple[Any, str]:
     if kind == "time":
         return _time(a.get("time-value", ""), shown), ""
     text = (kind == "string" and a.get("string-value")) or shown
-    if not kind and "formula" in a and not shown:
+    if not kind and "formula" in a and not shown and "shown" not in a:
         return "", "?"
     return text, "-" if "struck" in a else ""
 
@@ -260,7 +260,5 @@ def _record_info(info: CellInfo, place: Place, kind: str) -> None:
         info.formats[place] = kind[1:]
     elif kind == "-":
         info.partly_struck.add(place)
-    elif kind == "0":
-        info.unseen_zeros.add(place)
     elif kind == "?":
         info.unsaved.add(place)
