@@ -306,6 +306,10 @@ def test_day_zero_of_an_ods_is_an_error(value: date) -> None:
         pytest.param("12", "12 kg", "12", id="a unit"),
         pytest.param("5", "€5", "5", id="a currency"),
         pytest.param("1234", "1,234", "1234", id="thousands"),
+        pytest.param("0.125", "12.5%", "12.5%", id="percent"),
+        pytest.param("0.125", "12,5%", "12.5%", id="percent with a decimal comma"),
+        pytest.param("12.5", "12,50", "12.50", id="two decimals behind a comma"),
+        pytest.param("-12.5", "-12,50", "-12.50", id="a negative number with a decimal comma"),
     ],
 )
 def test_writes_the_number_of_an_ods_as_its_cell_shows_it(value: str, shown: str, text: str) -> None:

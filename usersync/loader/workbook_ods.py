@@ -5,6 +5,7 @@ calamine is not used: it gives neither error cells nor the digits that a number 
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final
@@ -18,6 +19,8 @@ from usersync.loader.workbook_package import Package, damaged, protected
 _CELLS: Final = 20_000_000
 #: A number as it is shown; before it a plus, letters that end in a dash, or any letters if it begins with a zero.
 _DIGITS: Final = re.compile(r"""-?(\+|[^\d.,%"\s]{1,20}[-_/]|[^\d.,%"]{1,20}(?=0\d))?(\d+(?:\.\d+)?%?)""", re.ASCII)
+#: A number with a decimal comma, or with a thousands separator: `12,5%`, `1,234`.
+_COMMA: Final = re.compile(r"(-?\d+),(\d{1,15})(%?)", re.ASCII)
 #: How an error is shown, in any language: `#REF!`, `#NOM ?`, `#NV`, `Err:502`; but `#CLEAR` is a text.
 _ERROR: Final = re.compile(r"#[¡¿]?[^\W\d_a-z][^a-z\n]{0,20}[!?]|#(?:N/A|NV)|Err:\d+")
 _DURATION: Final = re.compile(r"(-?)P(?:(\d+)D)?T?(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:[.,]\d+)?)S)?", re.ASCII)
@@ -224,11 +227,21 @@ def _number(text: str, shown: str) -> tuple[Any, str]:
         return "", "!" + (shown or "#ERROR!")
     if shown in ("TRUE", "FALSE") and value in (0.0, 1.0):
         return bool(value), ""
-    digits = _DIGITS.fullmatch(shown)
+    digits = _DIGITS.fullmatch(_with_decimal_point(shown, value))
     if not digits or not (digits[1] or digits[2][0] == "0" or not digits[2].isdecimal()) or shown == "0":
         return value, ""
     before = f'"{digits[1]}"' if digits[1] else ""
     return value, "f" + before + re.sub(r"\d", "0", digits[2])
+
+
+def _with_decimal_point(shown: str, value: float) -> str:
+    """Replace the decimal comma of a number as it is shown; 1,234 stays where its value is not 1.234."""
+    found = _COMMA.fullmatch(shown)
+    if not found:
+        return shown
+    text = f"{found[1]}.{found[2]}"
+    exact = value * 100 if found[3] else value
+    return text + found[3] if math.isclose(exact, float(text), abs_tol=10.0 ** -len(found[2])) else shown
 
 
 def _date(text: str, shown: str) -> date | str:
