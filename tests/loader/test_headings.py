@@ -270,18 +270,20 @@ def test_a_missing_id_and_headings_that_are_nearly_fields_are_one_error(
 
 
 @pytest.mark.parametrize(
-    "header",
+    ("header", "part"),
     [
-        pytest.param(["ID", "Name", "Vorname", "Abteilung"], id="German"),
-        pytest.param(["id", "First name", "NAME"], id="English, the first name first"),
-        pytest.param(["Vorname(n)", "Name", "E-Mail"], id="matched by e-mail"),
+        pytest.param(["ID", "Name", "Vorname", "Abteilung"], "last", id="German"),
+        pytest.param(["id", "First name", "NAME"], "last", id="English, the first name first"),
+        pytest.param(["Vorname(n)", "Name", "E-Mail"], "last", id="matched by e-mail"),
+        pytest.param(["id", "Name", "Surname", "Team"], "first", id="a surname"),
+        pytest.param(["Last name", "name", "Email"], "first", id="the last name first"),
     ],
 )
-def test_asks_whether_a_name_beside_a_first_name_is_the_last_name(header: list[str]) -> None:
+def test_asks_whether_a_name_beside_the_other_part_is_the_whole_name(header: list[str], part: str) -> None:
     with pytest.raises(SourceError) as caught:
         Headings(match_by="auto").columns(header, "staff.csv")
     *_, composed, whole = str(caught.value).splitlines()
-    assert "so it may hold the last name alone" in str(caught.value)
+    assert f"so it may hold the {part} name alone" in str(caught.value)
     (name,) = (heading for heading in header if heading.lower() == "name")
     at = header.index(name)
     assert Headings(yaml.safe_load(whole)).columns(header, "staff.csv")[at].field == "name"

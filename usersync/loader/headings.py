@@ -160,7 +160,7 @@ class Headings:
         Raises SourceError listing all headings that are nearly a field's name, and all that share a field.
         """
         found = tuple(Column(*pair) for pair in zip(header, self.fields(header), strict=True))
-        problems = [*self._shared(found), *self._last_name_alone(header), *self._nearly(header)]
+        problems = [*self._shared(found), *self._part_of_name(header), *self._nearly(header)]
         if problems:
             raise SourceError(file, "\n  ".join(problems))
         return found
@@ -194,18 +194,17 @@ class Headings:
             return ""
         return _template_line(first[0], last[0])
 
-    def _last_name_alone(self, header: Sequence[str]) -> Iterable[str]:
-        """Yield what is wrong where a column `Name` may hold last names: first names have a column of their own."""
+    def _part_of_name(self, header: Sequence[str]) -> Iterable[str]:
+        """Yield what is wrong where a column `Name` may hold one part of the names: the other has its own column."""
         names = [heading for heading in _headings_among(header, ("name",)) if not self._is_mapped(heading)]
         first, last = _headings_among(header, FIRST_NAMES), _headings_among(header, LAST_NAMES)
-        if not names or not first or last or "name" in self._templates:
+        if not names or bool(first) == bool(last) or "name" in self._templates:
             return
-        lines = "\n".join(
-            f"    {line}" for line in (_template_line(first[0], names[0]), _mapping_line(names[0], "name"))
-        )
+        other, part = (first[0], "last") if first else (last[0], "first")
+        composed = _template_line(other, names[0]) if first else _template_line(names[0], other)
         yield (
-            f"the column {names[0]!r} stands beside {first[0]!r}, so it may hold the last name alone; "
-            f"add one of these lines under columns:\n{lines}"
+            f"the column {names[0]!r} stands beside {other!r}, so it may hold the {part} name alone; "
+            f"add one of these lines under columns:\n    {composed}\n    {_mapping_line(names[0], 'name')}"
         )
 
     def _shared(self, columns: Sequence[Column]) -> Iterable[str]:
