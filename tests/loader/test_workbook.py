@@ -514,6 +514,16 @@ def test_refuses_an_unusable_workbook_in_one_sentence(data: bytes, options: dict
     assert refusal(read_book, data, **options) == sentence
 
 
+def test_says_what_to_do_about_a_telephone_number_in_a_cell_for_hours() -> None:
+    book = openpyxl.Workbook()
+    book.active.append(["id", "custom_attributes.phone"])
+    book.active.append([7, 49301234567])
+    book.active["B2"].number_format = "[h]:mm"
+    assert refusal(read_book, saved(book)).endswith(
+        "too large for its format as hours or minutes; format the cell as a number"
+    )
+
+
 def test_nothing_is_printed_about_a_damaged_workbook(capfd: pytest.CaptureFixture[str]) -> None:
     data = bytearray((FILES / "users.xls").read_bytes())
     for at in range(600, len(data), 61):

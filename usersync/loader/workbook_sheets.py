@@ -165,7 +165,12 @@ def _calamine_errors(file: str, what: str = "") -> Iterator[None]:
         yield
     except CalamineError as error:
         raise unreadable(file, error, what) from None
-    except (OSError, ValueError, OverflowError, MemoryError) as error:
+    except OverflowError:  # Python has no duration of so many days
+        message = (
+            f"{what}has a number that is too large for its format as hours or minutes; format the cell as a number"
+        )
+        raise SourceError(file, message) from None
+    except (OSError, ValueError, MemoryError) as error:
         raise damaged(file, error, what) from None
     except BaseException as error:
         if type(error).__name__ != "PanicException":
