@@ -97,6 +97,8 @@ def digits_format(code: str) -> str:
     It is the first section, for numbers above zero, without language and colour.
     """
     found = _MARKERS.sub("", code.partition(";")[0])
+    if found.startswith("0#") and "." not in found:  # 0#" "##" "##: behind a zero, all digits are shown
+        found = found.replace("#", "0")
     return found if found != "0" and _DIGITS_SHOWN.fullmatch(found) else ""
 
 
