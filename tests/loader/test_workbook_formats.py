@@ -282,6 +282,12 @@ def test_a_formula_of_an_ods_whose_result_is_a_blank_text_is_a_blank_cell() -> N
     assert [e.code for e in read_book(ods('table:formula="of:=A9"', "")).errors] == [Code.FORMULA_UNSAVED]
 
 
+@pytest.mark.parametrize(("value", "text"), [("true", "TRUE"), ("5", "TRUE"), ("false", "FALSE"), ("0", "FALSE")])
+def test_a_number_that_an_ods_shows_as_true_is_true(value: str, text: str) -> None:
+    found = read_book(ods(f'office:value-type="boolean" office:boolean-value="{value}"', f"<text:p>{text}</text:p>"))
+    assert found.cells.iloc[0, 1] == text
+
+
 @pytest.mark.parametrize("value", ["0", "5", "-0.5"])
 def test_a_number_that_an_ods_shows_as_a_blank_cell_is_an_error(value: str) -> None:
     found = read_book(ods(f'office:value-type="float" office:value="{value}"', "<text:p/>"))
@@ -306,6 +312,10 @@ def test_day_zero_of_an_ods_is_an_error(value: date) -> None:
         pytest.param("12", "12 kg", "12", id="a unit"),
         pytest.param("5", "€5", "5", id="a currency"),
         pytest.param("1234", "1,234", "1234", id="thousands"),
+        pytest.param("1234567", "1 234 567", "1234567", id="thousands with blanks"),
+        pytest.param("12345678", "012-34-5678", "012-34-5678", id="groups with dashes"),
+        pytest.param("612345678", "06 12 34 56 78", "06 12 34 56 78", id="groups behind a zero"),
+        pytest.param("301234567", "(030) 123-4567", "(030) 123-4567", id="groups in brackets"),
         pytest.param("0.125", "12.5%", "12.5%", id="percent"),
         pytest.param("0.125", "12,5%", "12.5%", id="percent with a decimal comma"),
         pytest.param("12.5", "12,50", "12.50", id="two decimals behind a comma"),

@@ -17,8 +17,13 @@ from usersync.loader.workbook_package import Package, damaged, protected
 
 #: Cells that repeated rows and columns may come to.
 _CELLS: Final = 20_000_000
-#: A number as it is shown; before it a plus, letters that end in a dash, or any letters if it begins with a zero.
-_DIGITS: Final = re.compile(r"""-?(\+|[^\d.,%"\s]{1,20}[-_/]|[^\d.,%"]{1,20}(?=0\d))?(\d+(?:\.\d+)?%?)""", re.ASCII)
+#: A number as it is shown: before it a plus, letters that end in a dash, or any letters if it begins with a zero; in
+#: groups if these have dashes, or it begins with a zero, as thousands do not.
+_DIGITS: Final = re.compile(
+    r"""-?(\+|[^\d.,%"\s]{1,20}[-_/]|[^\d.,%"(]{1,20}(?=0\d))?"""
+    r"""(\d+(?:\.\d+)?%?|\(?0\d*(?:[- ()]+\d+)+|\d+(?:-\d+)+)""",
+    re.ASCII,
+)
 #: A number with a decimal comma, or with a thousands separator: `12,5%`, `1,234`.
 _COMMA: Final = re.compile(r"(-?\d+),(\d{1,15})(%?)", re.ASCII)
 #: How an error is shown, in any language: `#REF!`, `#NOM ?`, `#NV`, `Err:502`; but `#CLEAR` is a text.
@@ -209,7 +214,7 @@ def _value(a: dict[str, str], shown: str) -> tuple[Any, str]:
         value, kind = _number(a.get("value", ""), shown)
         return value, "f;;;" if "shown" in a and not kind else kind
     if kind == "boolean":
-        return a.get("boolean-value") == "true", ""
+        return a.get("boolean-value", "") not in ("", "false", "0"), ""
     if kind == "date":
         return _date(a.get("date-value", ""), shown), ""
     if kind == "time":
