@@ -139,6 +139,20 @@ def test_refuses_an_unsafe_guess_and_accepts_a_named_encoding(names: str, encodi
     assert names in text.data[text.start :].decode()
 
 
+JAPANESE = "山田 佐藤 鈴木 田中 高橋 伊藤 渡辺 中村 小林 加藤 さくら"
+
+
+def test_reads_japanese_names_with_letters_that_windows_added() -> None:
+    names = f"{JAPANESE} 髙橋 山﨑"
+    text = to_utf8(f"id;name\n1;{names}\n".encode("cp932"), file="f.csv")
+    assert names in text.data.decode()
+
+
+def test_never_takes_japanese_with_narrow_letters_for_chinese() -> None:
+    with pytest.raises(SourceError, match="encoding is in doubt"):
+        to_utf8(f"id;name\n1;{JAPANESE} ﾔﾏﾀﾞ\n".encode("cp932"), file="f.csv")
+
+
 def test_lists_the_candidates_with_the_letters_that_each_gives() -> None:
     with pytest.raises(SourceError) as caught:
         to_utf8("id,name\n1,Muñoz\n".encode("cp1252"), file="f.csv")
@@ -191,7 +205,7 @@ LISTS = (
     (("cp1252", "cp850"), "Søren Bjørn Åse Ænne Jørgensen Håkon Kåre Øyvind"),
     (("cp1254",), "Şükrü I\u015f\u0131k Ayşe Çağlar Öztürk Gül Güneş Y\u0131ld\u0131z Doğan"),
     (("cp1251", "koi8_r", "iso8859_5", "mac_cyrillic"), "Иван Ольга Дмитрий Наталья Юлия Пётр Анна Кузнецов"),
-    (("shift_jis", "euc_jp"), "田中 佐藤 鈴木 さくら ユウキ 高橋 渡辺"),
+    (("cp932", "euc_jp"), "田中 佐藤 鈴木 さくら ユウキ 高橋 渡辺"),
     (("gb18030", "big5"), "王伟 李娜 张敏 刘洋 陈静"),
 )
 

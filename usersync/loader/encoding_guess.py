@@ -76,7 +76,7 @@ _SCRIPTS = {
     "cp1253": "\u0386-\u03ce",
     "cp1255": "\u05d0-\u05ea",
     "cp1256": "\u0621-\u064a",
-    "shift_jis": "\u3005-\u30ff\u4e00-\u9fff",
+    "cp932": "\u3005-\u30ff\u4e00-\u9fff\uf900-\ufaff",
     "euc_jp": "\u3005-\u30ff\u4e00-\u9fff",
     "gb18030": "\u4e00-\u9fff",
     "big5": "\u4e00-\u9fff",
@@ -87,7 +87,10 @@ _DISTINCT: Final = ("German", "French", "Spanish", "Portuguese")
 #: Encodings that are never guessed: other old ones, which are not known here, give words of the same bytes.
 _NEVER_SAFE: Final = ("cp850", "cp852", "cp857", "mac_roman")
 #: Encodings that give words of most bytes, and need more of them.
-_MANY_WORDS: Final = ("cp866", "shift_jis", "euc_jp", "gb18030", "big5", "euc_kr")
+_MANY_WORDS: Final = ("cp866", "cp932", "euc_jp", "gb18030", "big5", "euc_kr")
+#: Encodings whose texts have mostly letters of a smaller one: with others, the bytes are Japanese, and give Chinese
+#: words of rare letters.
+_USUAL_LETTERS: Final = {"gb18030": "gb2312"}
 #: What may stand beside the letters of another script.
 _SCRIPT_PUNCTUATION: Final = "\u00a0\u00ab\u00bb\u2013\u2014\u2026\u2116\u3001\u3002\u30fb"
 #: Letters where no western language has them: õ stands before e (Simões), ñ before no consonant (Zieliñski).
@@ -255,6 +258,7 @@ def _is_word_like(text: str, dense: int) -> bool:
 def _is_script(lines: Iterable[bytes], encoding: str, script: str) -> bool:
     """Return whether all words with letters beyond ASCII are of one other script, one of them longer than a letter."""
     inside, longest = re.compile(f"[{script}]+"), 0
+    letters = usual = 0
     for line in lines:
         decoder = codecs.getincrementaldecoder(encoding)()
         try:
@@ -269,7 +273,9 @@ def _is_script(lines: Iterable[bytes], encoding: str, script: str) -> bool:
             if not inside.fullmatch(word) or not (word[1:] == word[1:].lower() or word == word.upper()):
                 return False
             longest = max(longest, len(word))
-    return longest > 1
+            letters += len(word)
+            usual += len(word.encode(_USUAL_LETTERS.get(encoding, encoding), "ignore").decode(encoding))
+    return longest > 1 and usual * 2 > letters
 
 
 def _letters(lines: Iterable[bytes], encoding: str) -> str:
