@@ -123,6 +123,9 @@ def test_refuses_a_file_that_cannot_be_read_as_a_whole(text: str, options: dict[
         pytest.param('<?xml version="1.0"?><users/>', "a web page or XML", id="XML"),
         pytest.param("{\\rtf1 id,name}", "formatted text (RTF)", id="RTF"),
         pytest.param("%PDF-1.7\n1 0 obj", "a PDF", id="a PDF"),
+        pytest.param(
+            "MIME-Version: 1.0\nContent-Type: multipart/related; a=b\n\nx", "a web archive (MHTML)", id="MHTML"
+        ),
     ],
 )
 def test_says_what_a_file_is_that_is_no_table(text: str, kind: str) -> None:

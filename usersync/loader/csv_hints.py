@@ -17,6 +17,7 @@ _OTHER_FILES = {
     "{": "JSON",
     "[{": "JSON",
     "%pdf": "a PDF",
+    "mime-version:": "a web archive (MHTML)",
 }
 #: Characters of a line that are looked at.
 _LONGEST = 10_000
