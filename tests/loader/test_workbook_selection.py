@@ -273,9 +273,10 @@ def test_notes_rows_that_are_struck_through() -> None:
         sheet.write_row(2, 0, [2, "Bea"], struck)
         sheet.write_blank(3, 1, None, struck)
         sheet.write_number(3, 0, 3)
+        sheet.write_number(4, 0, 4, struck)
     found = read_book(out.getvalue())
-    assert found.rows.tolist() == [2, 3, 4]
-    assert found.notes == ("rows with text that is struck through, read like all others: 3",)
+    assert found.rows.tolist() == [2, 3, 4, 5]
+    assert found.notes == ("rows with text that is struck through, read like all others: 3, 5",)
 
 
 def test_rejects_a_text_of_which_a_part_is_struck_through() -> None:

@@ -112,7 +112,7 @@ def struck_rows(xml: bytes, styles: Collection[str]) -> set[int]:
     if not styles:
         return set()
     numbers = "|".join(sorted(styles)).encode()
-    cell = re.compile(rb'<c r="[A-Z]{1,3}(\d{1,7})" s="(?:' + numbers + rb')"[^>]*[^/>]>')
+    cell = re.compile(rb'<c r="[A-Z]{1,3}(\d{1,7})" s="(?:' + numbers + rb')"(?:[^>]*[^/>])?>')
     return {int(row) - 1 for row in cell.findall(xml)}
 
 
