@@ -127,6 +127,8 @@ def test_keeps_text_unchanged(text: str) -> None:
         pytest.param(0.505, "0%", "50.5%", id="percent with a hidden decimal"),
         pytest.param(12345678, "000\\-00\\-0000", "012-34-5678", id="dashes between the digits"),
         pytest.param(612345678, '0#" "##" "##" "##" "##', "06 12 34 56 78", id="Excel's French telephone number"),
+        pytest.param(301234567, "000\\/0000000", "030/1234567", id="a slash between the digits"),
+        pytest.param(5, "0.0#", "5", id="decimals that are shown where there are any"),
         pytest.param(1234, "#,##0", "1234", id="thousands, whose mark depends on the country"),
         pytest.param(5, '0 "kg"', "5", id="a unit"),
         pytest.param(True, "General", "TRUE", id="true"),

@@ -315,6 +315,7 @@ def test_day_zero_of_an_ods_is_an_error(value: date) -> None:
         pytest.param("1234567", "1 234 567", "1234567", id="thousands with blanks"),
         pytest.param("12345678", "012-34-5678", "012-34-5678", id="groups with dashes"),
         pytest.param("612345678", "06 12 34 56 78", "06 12 34 56 78", id="groups behind a zero"),
+        pytest.param("301234567", "030/1234567", "030/1234567", id="a slash"),
         pytest.param("301234567", "(030) 123-4567", "(030) 123-4567", id="groups in brackets"),
         pytest.param("0.125", "12.5%", "12.5%", id="percent"),
         pytest.param("0.125", "12,5%", "12.5%", id="percent with a decimal comma"),

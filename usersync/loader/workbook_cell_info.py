@@ -18,7 +18,7 @@ BUILT_IN_FORMATS: Final = {1: "0", 2: "0.00", 9: "0%", 10: "0.00%"}
 #: leading zeros, as in "D-"00000, any letters; before others a plus, and what ends in a dash or a digit: "ID-"0, "0"0.
 _DIGITS_SHOWN: Final = re.compile(
     r"""(?:(?:"[^"0.%]*"|\\[^0.%])+(?=00)|(?:\\?\+|"\+[^".%]*"|"[^".%\s]*[-_/0-9]"|\\0)+(?=0))?"""
-    r"""(?:0|\\[- ()]|"[- ()]*"|[- ()])*0(?:\.0+)?%?(?:_\))?"""
+    r"""(?:0|\\[- ()/]|"[- ()/]*"|[- ()])*0(?:\.0+)?%?(?:_\))?"""
 )
 #: Language and colour, which stand before the digits of a format.
 _MARKERS: Final = re.compile(

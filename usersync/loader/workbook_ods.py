@@ -21,7 +21,7 @@ _CELLS: Final = 20_000_000
 #: groups if these have dashes, or it begins with a zero, as thousands do not.
 _DIGITS: Final = re.compile(
     r"""-?(\+|[^\d.,%"\s]{1,20}[-_/]|[^\d.,%"(]{1,20}(?=0\d))?"""
-    r"""(\d+(?:\.\d+)?%?|\(?0\d*(?:[- ()]+\d+)+|\d+(?:-\d+)+)""",
+    r"""(\d+(?:\.\d+)?%?|\(?0\d*(?:[- ()/]+\d+)+|\d+(?:-\d+)+)""",
     re.ASCII,
 )
 #: A number with a decimal comma, or with a thousands separator: `12,5%`, `1,234`.
@@ -236,7 +236,7 @@ def _number(text: str, shown: str) -> tuple[Any, str]:
     if not digits or not (digits[1] or digits[2][0] == "0" or not digits[2].isdecimal()) or shown == "0":
         return value, ""
     before = f'"{digits[1]}"' if digits[1] else ""
-    return value, "f" + before + re.sub(r"\d", "0", digits[2])
+    return value, "f" + before + re.sub(r"\d", "0", digits[2]).replace("/", "\\/")
 
 
 def _with_decimal_point(shown: str, value: float) -> str:
