@@ -26,7 +26,7 @@ NARROW = ["########", "####", "#" * 40]
 PLACEHOLDERS = ["NULL", "\\N", "(null)", "undefined", "Loading...", "[null]", "<NA>", "NaN", "null", "(blank)",
                 "Wird geladen...", "Загрузка..."]  # fmt: skip
 OBJECTS = ["[object Object]", "<User object at 0x7f31a0>", "System.Object[]", "[object Promise]", "System.String",
-           "System.Data.DataRow", "System.Collections.Generic.List`1[System.String]"]  # fmt: skip
+           "System.Data.DataRow", "System.Collections.Generic.List`1[System.String]", "[Record]", "[List]"]  # fmt: skip
 TEMPLATES = ["{{ user.name }}", "${name}", "Dear <<Name>>", "%%first_name%%"]
 LETTER_FIELDS = ["«Vorname» «Nachname»", "*|FNAME|*", "[First Name]", "{FIRSTNAME} {LASTNAME}", "%LASTNAME%",
                  "<first_name>", "__name__", "[contact.email]"]  # fmt: skip

@@ -52,9 +52,9 @@ _ERROR_WORD: Final = (
     "|#(?:GETTING_DATA|OBTENIENDO_DATOS|CHARGEMENT_DONNEES|DATEN_ABRUFEN)"
     r"|(?:Err|Error|Fehler|Erreur|Fout|Errore|Fel) ?:5\d\d"
 )
-#: `System.Object[]` and `System.Data.DataRow`, but not `System.Admin`.
+#: `System.Object[]` and `System.Data.DataRow`, but not `System.Admin`; `[List]` is Power Query's.
 _OBJECT: Final = (
-    r"\[object \w+\]|<[\w.]+ object at 0x[0-9a-fA-F]+>|(?:java|javax)\.[\w.$]+@[0-9a-f]+"
+    r"\[(?:object \w+|Record|List|Table|Binary)\]|<[\w.]+ object at 0x[0-9a-fA-F]+>|(?:java|javax)\.[\w.$]+@[0-9a-f]+"
     r"|System\.(?:[\w.]+\[\]|(?:Collections|Data|DirectoryServices|Management|Xml)\.[\w.]+(?:`\d[^\n]*)?"
     r"|Object|String|Char|Byte|Boolean|U?Int\d\d|Double|Single|Decimal|DateTime|TimeSpan|Guid|Uri|DBNull)"
 )
