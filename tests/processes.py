@@ -13,6 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+_ROOT = str(Path(__file__).parent.parent)
+if _ROOT not in sys.path:  # for a process to find this module where `pytest` was not started by `python -m`
+    sys.path.append(_ROOT)  # behind usersync as it is installed
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["usersync.api", "usersync.cli.run", "usersync.cli.confirm", "usersync.cli.export"])
 
