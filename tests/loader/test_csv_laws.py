@@ -182,6 +182,7 @@ def test_agrees_with_the_csv_module_where_nothing_is_wrong(table: list[list[str]
     writer.writerows([HEADER, *table])
     text = buffer.getvalue()
     assume("\\" not in text)
+    assume(not text.rstrip().endswith(("\x1a", "\0")))  # as above
     theirs = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
     raw_sheet = read_csv(text.encode(), delimiter=delimiter, quote='"', encoding="utf-8")
     assert_same(outcome(raw_sheet), theirs[1:])
