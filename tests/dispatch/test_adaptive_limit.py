@@ -222,7 +222,7 @@ def test_after_a_pause_one_request_tries_for_all() -> None:
     assert limit.delay(0.0) == 1.0
     limit.start(1.0)
     assert limit.delay(1.1) == float("inf")
-    limit.lost()
+    limit.record_failure()
     assert limit.delay(1.2) == 0.0
     limit.start(1.2)
     limit.accept(1.3, 1.2, 50.0)

@@ -98,7 +98,7 @@ class AdaptiveLimit:
         if self.pauses:
             self.probing_until = now + PROBE_TIMEOUT
 
-    def lost(self) -> None:
+    def record_failure(self) -> None:
         """Record that no answer came: those who wait for it may try for themselves."""
         self.probing_until = 0.0
 

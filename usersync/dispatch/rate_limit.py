@@ -110,7 +110,7 @@ class RateLimiter:
                 to_minute = 60.0 - self._clock.now().timestamp() % 60.0
                 state.limit.refuse(now, started, after, to_minute=to_minute + CLOCK_TOLERANCE)
             elif kind == "error":
-                state.limit.lost()
+                state.limit.record_failure()
             else:
                 self._gcra.accept(state, now, started)
             rate = self._gcra.rate(state)

@@ -59,7 +59,6 @@ class ResumedRows(RowSource):
         else:
             await self.verify_rows(run, users)
         if self.kind != "undo":
-            reject_overtaken_rows(run)  # also those that were planned only now
             reject_confirmed_rows(run)
 
     async def _complete_plan(self, run: LedgerRun, users: UserLookup, clock: Clock) -> None:
@@ -77,6 +76,7 @@ class ResumedRows(RowSource):
                 self.given = self.given.matched(_with_compared(index, self.given.matching, run))
             comparison = RowComparison(self.given, run, self.settings, clock, users)
             self.notes = await comparison.insert_rows(compared=compared)
+            reject_overtaken_rows(run)
 
     def row_count(self, run: LedgerRun) -> int:
         """Return the rows of the files; where `--limit` left out some, the ledger alone knows how many."""

@@ -143,10 +143,11 @@ class RowComparison:
                 self._run.insert(self._changed(comparison, {}, self._last_written(ids)))
             else:
                 uncertain = [key for key, _, changes in comparison.changes() if any(map(self._is_uncertain, changes))]
-                certain = here[comparison.changed].drop(index=uncertain)
-                compared = self._compare(certain, known.set_axis(here.index).loc[certain.index])
-                self._run.insert(self._changed(compared, {}, {}))
-                unread.append(here.loc[uncertain])
+                if uncertain:
+                    certain = here[comparison.changed].drop(index=uncertain)
+                    comparison = self._compare(certain, known.set_axis(here.index).loc[certain.index])
+                    unread.append(here.loc[uncertain])
+                self._run.insert(self._changed(comparison, {}, {}))
             unread.append(batch.drop(index=here.index))
         return pd.concat(unread) if unread else values
 
@@ -209,7 +210,9 @@ class RowComparison:
         seen_at = iso(self._clock.now())
         for user in users.values():
             for name, value in user.custom_attributes.items():
-                self._held_types.setdefault(name, set()).update([type(value)] if value is not None else [])
+                types = self._held_types.setdefault(name, set())
+                if value is not None:
+                    types.add(type(value))
         for key in comparison.unchanged_keys.tolist():
             yield self._rows.unchanged(key, users[key], seen_at)
         yield from self._changed(comparison, users, written)
